@@ -21,7 +21,7 @@ def dequantise(
     axis: int,
     block_size: int,
 ) -> NDArray[np.float32]:
-    """`(quantised - zero_point) · scale`, the latter two repeated along `axis` to the shape of `quantised`."""
+    """`(quantised - zero_point) · scale`, the latter two repeated along `axis` to the first's shape."""
     if scale.ndim == quantised.ndim and block_size:
         length = quantised.shape[axis]
         scale = np.repeat(scale, block_size, axis=axis).take(range(length), axis=axis)
@@ -41,8 +41,8 @@ def fold_weights(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], dict[str
         model: as the OpenCV Zoo's int8bq files are.
 
     Returns:
-        The nodes left once the weights are folded, in order; and name to weight for every initializer they read.
-        A folded weight is named as the file named it before it was quantised.
+        The nodes left once the weights are folded, in order; and name to weight for every initializer they
+        read. A folded weight is named as the file named it before it was quantised.
     """
     weights = read_weights(model.graph)
     remaining: list[onnx.NodeProto] = []

