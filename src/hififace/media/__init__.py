@@ -1,0 +1,1 @@
+"""Pictures, films and sound, to and from files."""

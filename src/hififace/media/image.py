@@ -1,0 +1,370 @@
+"""Photographs to and from files: every kind people have, upright, in RGB, with what must survive kept aside.
+
+Results of a swap never leave through this file: `swap/output.py` is their one door, since they must be
+marked. `write_picture` is for drawings that show no swapped face (annotated detections, contact sheets).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from hififace.errors import PictureError
+from hififace.media.atomic import atomic_path, atomic_write
+from hififace.media.colour import DECODER_ERRORS, bit_depth, clean_exif, to_rgb
+from hififace.types import RGBImage
+
+__all__ = [
+    "MAX_MEGAPIXELS",
+    "SUFFIX_FORMATS",
+    "LoadedImage",
+    "PictureSource",
+    "atomic_path",
+    "atomic_write",
+    "encode_image",
+    "format_for",
+    "read_image",
+    "suffix_for",
+    "write_picture",
+]
+
+PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes]"
+
+MAX_MEGAPIXELS: Final = 200.0
+"""More than any camera makes; a larger header is more likely a decompression bomb than a photo."""
+
+SUFFIX_FORMATS: Final[dict[str, str]] = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+}
+"""File endings and the format that each stands for: what this file can write."""
+
+_FORMAT_SUFFIXES: Final = {"JPEG": ".jpg", "HEIF": ".heic", "TIFF": ".tif"}
+_WITH_ALPHA: Final = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF", "GIF"}
+_WITH_XMP: Final = {"JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
+_DEFAULT_QUALITY: Final = 95
+_LIMIT_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """A picture, upright, and everything of its file that a result should keep."""
+
+    pixels: RGBImage
+    """(H, W, 3) uint8 RGB, after the EXIF orientation."""
+    alpha: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(H, W) uint8, 255 opaque; None for a picture without transparency."""
+    format: str = "PNG"
+    """Pillow's name of the file's format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", ..."""
+    icc_profile: bytes | None = field(default=None, repr=False)
+    """The RGB profile that `pixels` are in; None means sRGB."""
+    exif: bytes | None = field(default=None, repr=False)
+    """EXIF block without orientation (it was applied) and without its thumbnail (it shows the old face)."""
+    mode: str = "RGB"
+    """Pillow's mode of the file before conversion: "RGB", "L", "CMYK", "P", "I;16", ..."""
+    bit_depth: int = 8
+    """Bits per channel in the file."""
+    path: Path | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, upright."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return str(self.path) if self.path is not None else "the picture"
+
+    @classmethod
+    def from_pixels(cls, pixels: RGBImage, *, format: str = "PNG") -> LoadedImage:
+        """Wrap an (H, W, 3) uint8 RGB array that came from elsewhere: sRGB, no metadata."""
+        _check_pixels(pixels)
+        return cls(pixels=pixels, format=format)
+
+    def with_pixels(self, pixels: RGBImage) -> LoadedImage:
+        """The same settings around other pixels; alpha goes if the size changed."""
+        _check_pixels(pixels)
+        alpha = self.alpha if pixels.shape[:2] == self.pixels.shape[:2] else None
+        return replace(self, pixels=pixels, alpha=alpha)
+
+
+def read_image(source: PictureSource, *, max_megapixels: float = MAX_MEGAPIXELS) -> LoadedImage:
+    """Read a picture of any kind Pillow knows (and HEIC where pillow-heif is installed).
+
+    Of an animation or a multi-picture file the first frame is read.
+
+    Args:
+        source: a path, the bytes of a file, or a binary file object (read to its end, not closed).
+        max_megapixels: refuse a picture whose header announces more, before decoding anything.
+
+    Raises:
+        PictureError: missing, empty, truncated, too large, or not a picture; says which.
+    """
+    path = Path(source) if isinstance(source, (str, os.PathLike)) else None
+    name = str(path) if path is not None else "the picture"
+    data = _read_bytes(source, name)
+    _register_heif()
+    try:
+        with _open(data) as picture:
+            width, height = picture.size
+            if width * height > max_megapixels * 1e6:
+                raise PictureError(
+                    f"{name} announces {width} x {height} pixels ({width * height / 1e6:.0f} megapixels), "
+                    f"more than the limit of {max_megapixels:g}. Make it smaller, or raise the limit if you "
+                    f"trust it."
+                )
+            return _convert(picture, path, data)
+    except UnidentifiedImageError:
+        raise PictureError(
+            f"{name} is not a picture that can be read here{_what_it_looks_like(data)}. "
+            f"JPEG, PNG, WebP, TIFF, AVIF, GIF and BMP are, and HEIC with `pip install hififace[heic]`."
+        ) from None
+    except DECODER_ERRORS as error:
+        raise PictureError(
+            f"{name} is damaged or cut short and cannot be decoded ({error}). Try the original file again."
+        ) from error
+
+
+def _read_bytes(source: PictureSource, name: str) -> bytes:
+    if isinstance(source, bytes):
+        data = source
+    elif isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        if path.is_dir():
+            raise PictureError(f"{name} is a folder; a picture file was expected.")
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise PictureError(f"{name} does not exist. Check the spelling of the path.") from None
+        except OSError as error:
+            raise PictureError(f"{name} cannot be opened: {error.strerror or error}.") from error
+    else:
+        data = source.read()
+    if not data:
+        raise PictureError(f"{name} is empty (0 bytes); a picture was expected.")
+    return data
+
+
+def _register_heif() -> None:
+    """Teach Pillow HEIC where pillow-heif is installed; registering twice does nothing."""
+    if "HEIF" in Image.OPEN:
+        return
+    try:
+        import pillow_heif
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
+
+
+def _open(data: bytes) -> Image.Image:
+    """Read the header only. Our own limit replaces Pillow's, which is one number for the whole process."""
+    with _LIMIT_LOCK:
+        saved = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            return Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = saved
+
+
+def _what_it_looks_like(data: bytes) -> str:
+    signatures = (
+        (b"%PDF", " (it is a PDF)"),
+        (b"\x1aE\xdf\xa3", " (it is a film; use the film commands)"),
+        (b"<svg", " (it is an SVG drawing)"),
+        (b"<?xml", " (it is an XML file)"),
+        (b"PK\x03\x04", " (it is a ZIP archive)"),
+    )
+    for signature, words in signatures:
+        if data.startswith(signature):
+            return words
+    brand = data[8:12]
+    if data[4:8] == b"ftyp":
+        heif = brand in {b"heic", b"heix", b"mif1", b"hevc"}
+        return " (it is a HEIC photo)" if heif else " (it is a film; use the film commands)"
+    return ""
+
+
+def _convert(opened: Image.Image, path: Path | None, data: bytes) -> LoadedImage:
+    """Decode, turn upright, and bring to 8-bit RGB."""
+    mode, depth = opened.mode, bit_depth(opened, data)
+    opened.load()
+    icc = opened.info.get("icc_profile") or None
+    exif = clean_exif(opened)
+    picture = ImageOps.exif_transpose(opened)
+    alpha: NDArray[np.uint8] | None = None
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        alpha = np.asarray(picture.getchannel("A")).copy()
+        if bool((alpha == 255).all()) and mode in {"RGB", "P", "L"}:
+            alpha = None
+    rgb, icc = to_rgb(picture, icc, str(path) if path is not None else "the picture")
+    return LoadedImage(
+        pixels=rgb,
+        alpha=alpha,
+        format="JPEG" if opened.format == "MPO" else (opened.format or "PNG"),
+        icc_profile=icc,
+        exif=exif,
+        mode=mode,
+        bit_depth=depth,
+        path=path,
+    )
+
+
+def format_for(path: str | os.PathLike[str]) -> str:
+    """The format a file ending stands for.
+
+    Raises:
+        PictureError: an ending that no picture can be written under.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIX_FORMATS:
+        raise PictureError(
+            f"{path} ends in {suffix or 'nothing'!r}, which is no picture format that can be written. "
+            f"Use one of: {', '.join(sorted(SUFFIX_FORMATS))}."
+        )
+    return SUFFIX_FORMATS[suffix]
+
+
+def suffix_for(format: str) -> str:
+    """The usual file ending of a format; ".png" for one that can be read but not written."""
+    if format in _FORMAT_SUFFIXES:
+        return _FORMAT_SUFFIXES[format]
+    return f".{format.lower()}" if format in SUFFIX_FORMATS.values() else ".png"
+
+
+def encode_image(
+    picture: LoadedImage,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    xmp: bytes | None = None,
+    keep_exif: bool = True,
+) -> bytes:
+    """The bytes of a file with these pixels: same format, size, alpha and ICC profile unless asked otherwise.
+
+    Alpha is dropped where the format has none. A format that can be read but not written becomes PNG.
+
+    Args:
+        picture: pixels and the settings to keep, usually `loaded.with_pixels(result)`.
+        format: Pillow's name of another format.
+        quality: 1 to 100 for lossy formats; 95 with full colour resolution if not given.
+        xmp: an XMP packet to store; ignored by formats that have no place for one (GIF, BMP).
+        keep_exif: carry the camera's notes over.
+
+    Raises:
+        PictureError: a quality out of range, a format that is not installed, a picture too large for it.
+    """
+    if quality is not None and not 1 <= quality <= 100:
+        raise PictureError(f"The quality is {quality}; a whole number from 1 to 100 was expected.")
+    format = format or picture.format
+    if format not in SUFFIX_FORMATS.values():
+        format = "PNG"
+    if format == "HEIF":
+        _register_heif()
+        if "HEIF" not in Image.SAVE:
+            raise PictureError(
+                "HEIC cannot be written here. Run `pip install hififace[heic]` or choose .jpg."
+            )
+    canvas = _canvas(picture, format)
+    settings = _settings(format, quality or _DEFAULT_QUALITY)
+    exif = picture.exif if keep_exif and format in _WITH_XMP else None
+    settings |= _notes(format, exif, xmp if format in _WITH_XMP else None)
+    if picture.icc_profile and format not in {"GIF", "BMP"}:
+        settings["icc_profile"] = picture.icc_profile
+    buffer = io.BytesIO()
+    try:
+        canvas.save(buffer, format=format, **settings)
+    except DECODER_ERRORS as error:
+        width, height = picture.size
+        raise PictureError(f"A {width} x {height} picture cannot be written as {format}: {error}.") from error
+    return buffer.getvalue()
+
+
+def _canvas(picture: LoadedImage, format: str) -> Image.Image:
+    _check_pixels(picture.pixels)
+    canvas = Image.fromarray(np.ascontiguousarray(picture.pixels))
+    if picture.alpha is not None and format in _WITH_ALPHA:
+        canvas.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
+    return canvas
+
+
+def _settings(format: str, quality: int) -> dict[str, Any]:
+    if format == "JPEG":
+        return {"quality": quality, "subsampling": 0 if quality >= 90 else 2, "optimize": True}
+    if format == "WEBP":
+        return {"quality": quality, "method": 4}
+    if format == "AVIF":
+        return {"quality": quality, "subsampling": "4:4:4" if quality >= 90 else "4:2:0"}
+    if format == "HEIF":
+        return {"quality": quality, "chroma": 444 if quality >= 90 else 420}
+    if format == "TIFF":
+        return {"compression": "tiff_lzw"}
+    return {}
+
+
+def _notes(format: str, exif: bytes | None, xmp: bytes | None) -> dict[str, Any]:
+    """EXIF and XMP as Pillow wants them for each format."""
+    if format == "TIFF":
+        # Here both are ordinary tags of the file's one directory; 700 is XMP. Sub-directories (exposure,
+        # GPS) are left out: libtiff, which compresses, cannot be handed them through Pillow.
+        tags, camera = Image.Exif(), Image.Exif()
+        if exif is not None:
+            camera.load(exif)
+            for tag, value in camera.items():
+                if tag not in {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}:
+                    tags[tag] = value
+        if xmp is not None:
+            tags[700] = xmp
+        return {"exif": tags} if len(tags) else {}
+    notes: dict[str, Any] = {} if exif is None else {"exif": exif}
+    if xmp is not None and format == "PNG":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
+        notes["pnginfo"] = info
+    elif xmp is not None:
+        notes["xmp"] = xmp
+    return notes
+
+
+def write_picture(path: str | os.PathLike[str], pixels: RGBImage, *, quality: int | None = None) -> None:
+    """Write a drawing that shows no swapped face: annotated detections, contact sheets, charts.
+
+    It carries no mark. A result of a swap goes through `swap.output.save_picture`, which marks it.
+
+    Args:
+        path: where; its ending names the format.
+        pixels: (H, W, 3) uint8 RGB.
+        quality: 1 to 100 for lossy formats.
+
+    Raises:
+        PictureError: an unknown ending, or a place that cannot be written to.
+    """
+    format = format_for(path)
+    atomic_write(path, encode_image(LoadedImage.from_pixels(pixels, format=format), quality=quality))
+
+
+def _check_pixels(pixels: NDArray[Any]) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ValueError(f"pixels must be (H, W, 3) uint8 RGB, not {pixels.shape} {pixels.dtype}")
