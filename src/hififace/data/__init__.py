@@ -1,0 +1,1 @@
+"""Prepared training photos: shards on disk, the index, pairs, augmentation and batches."""
