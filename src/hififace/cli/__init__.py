@@ -1,0 +1,1 @@
+"""The commands: one file each, named in the table of `main.py`."""
