@@ -15,9 +15,9 @@ from torch.nn import functional
 from hififace.losses.averaging import absolute_difference, batch_mean, full_precision, per_sample_mean
 
 GameKind = Literal["logistic", "hinge", "reference"]
-"""`logistic`: non-saturating, the paper's (StarGAN-v2). `reference`: binary cross entropy with logits, which is
-the same function of the logits; the name says that both channels of its discriminator get the same label and
-that no R1 goes with it. `hinge`: Lim and Ye 2017."""
+"""`logistic`: non-saturating, the paper's (StarGAN-v2). `reference`: binary cross entropy with logits, which
+is the same function of the logits; the name says that both channels of its discriminator get the same label
+and that no R1 goes with it. `hinge`: Lim and Ye 2017."""
 
 LogitReduction = Literal["mean", "sum"]
 

@@ -1,0 +1,165 @@
+"""Perceptual distance: pictures compared in the features of a frozen network that is passed in.
+
+Letters: B samples, L layers, C_l x H_l x W_l features of layer l.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from hififace.losses.averaging import (
+    absolute_difference,
+    batch_mean,
+    expect_same_shape,
+    full_precision,
+    per_sample_mean,
+)
+
+FeatureNetwork: TypeAlias = Callable[[Tensor], Sequence[Tensor]]
+"""(B, 3, S, S) RGB in 0..1 to one (B, C_l, H_l, W_l) per layer; does its own normalisation."""
+
+
+def lpips_distance(
+    features: Sequence[Tensor], other_features: Sequence[Tensor], heads: Sequence[Tensor]
+) -> Tensor:
+    """LPIPS of each sample (Zhang et al. 2018, equation 1).
+
+        d = sum_l 1/(H_l W_l) sum_hw sum_c head_lc * (f^_lchw - g^_lchw)^2,
+        f^ = f / (||f||_2 over the channels + 1e-10)
+
+    Args:
+        features: L tensors (B, C_l, H_l, W_l) of one side; receives the gradient.
+        other_features: the same of the other side; receives the gradient too, so detach what is fixed.
+        heads: L tensors (C_l,) >= 0, the learned linear heads.
+
+    Returns:
+        (B,) >= 0.
+
+    Raises:
+        ValueError: the lists differ in length or the layers in shape.
+    """
+    _expect_same_layers(features, other_features, len(heads))
+    layers = []
+    for f, g, head in zip(features, other_features, heads, strict=True):
+        expect_same_shape(f, g, "the features of a layer")
+        if head.shape != f.shape[1:2]:
+            raise ValueError(
+                f"a layer of {f.shape[1]} channels needs a head of that size, got {tuple(head.shape)}"
+            )
+        squared = (_unit_channels(f) - _unit_channels(g)).square()
+        layers.append(torch.einsum("bchw,c->bhw", squared, head.to(squared)).mean(dim=(1, 2)))
+    return torch.stack(layers).sum(dim=0)
+
+
+def perceptual_loss(
+    result_features: Sequence[Tensor],
+    target_features: Sequence[Tensor],
+    heads: Sequence[Tensor],
+    same: Tensor | None = None,
+    *,
+    normalise: bool = False,
+) -> Tensor:
+    """LPIPS between the result and the target: L_lpips of the paper, weight 5.
+
+        L = mean_b same_b * LPIPS(I_r, I_t)
+
+    Both re-implementations take it on pairs of one person only. The reference zeroes the pictures of all
+    others before the network, which gives 0 against 0; weighting the distances gives the same number. It
+    feeds pictures in 0..1 where LPIPS was fitted to -1..1: range belongs to the network that is passed in, so
+    the preset decides.
+
+    Args:
+        result_features: L tensors (B, C_l, H_l, W_l) of I_r; receives the gradient.
+        target_features: the same of I_t; detached here.
+        heads: L tensors (C_l,) >= 0.
+        same: (B,) 1 where source and target are one person, or None for all pairs.
+        normalise: divide by the number of same-identity pairs instead of by B.
+
+    Returns:
+        Scalar >= 0.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    fixed = [feature.detach() for feature in target_features]
+    return batch_mean(lpips_distance(result_features, fixed, heads), same, normalise=normalise)
+
+
+def feature_l1_loss(
+    result_features: Sequence[Tensor],
+    target_features: Sequence[Tensor],
+    *,
+    layer_weights: Sequence[float] | None = None,
+    same: Tensor | None = None,
+    normalise: bool = False,
+) -> Tensor:
+    """Plain L1 of features, each layer in units of its own size: for networks without LPIPS heads. Ours.
+
+        L = mean_b same_b * (1/L) sum_l w_l mean |f_l(I_r) - f_l(I_t)| / mean |f_l(I_t)|
+
+    Args:
+        result_features: L tensors (B, C_l, H_l, W_l) of I_r; receives the gradient.
+        target_features: the same of I_t; detached here, also as the unit.
+        layer_weights: L numbers >= 0, or None for ones.
+        same: (B,) 1 where source and target are one person, or None for all pairs.
+        normalise: divide by the number of same-identity pairs instead of by B.
+
+    Returns:
+        Scalar >= 0; 1 means that the features differ by as much as they are large.
+
+    Raises:
+        ValueError: the lists differ in length or the layers in shape.
+    """
+    shares = [1.0] * len(result_features) if layer_weights is None else list(layer_weights)
+    _expect_same_layers(result_features, target_features, len(shares))
+    layers = []
+    for result, target, share in zip(result_features, target_features, shares, strict=True):
+        fixed = full_precision(target.detach())
+        unit = per_sample_mean(fixed.abs()).clamp_min(1e-6)
+        layers.append(share * per_sample_mean(absolute_difference(result, fixed)) / unit)
+    return batch_mean(torch.stack(layers).mean(dim=0), same, normalise=normalise)
+
+
+class PerceptualLoss(nn.Module):
+    """Pictures in, loss out: a feature network, and LPIPS heads if it has any (buffers); else feature L1.
+
+    The network is frozen by its owner; the target's features are computed without a graph.
+    """
+
+    def __init__(
+        self, features: FeatureNetwork, heads: Sequence[Tensor] | None = None, *, normalise: bool = False
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.num_heads = 0 if heads is None else len(heads)
+        for index, head in enumerate(heads or ()):
+            self.register_buffer(f"head_{index}", head.detach().clone(), persistent=False)
+        self.normalise = normalise
+
+    def forward(self, result: Tensor, target: Tensor, same: Tensor | None = None) -> Tensor:
+        """Compare I_r (B, 3, S, S) with I_t; see `perceptual_loss` and `feature_l1_loss`."""
+        with torch.no_grad():
+            target_features = self.features(target)
+        result_features = self.features(result)
+        if self.num_heads == 0:
+            return feature_l1_loss(result_features, target_features, same=same, normalise=self.normalise)
+        heads = [self.get_buffer(f"head_{index}") for index in range(self.num_heads)]
+        return perceptual_loss(result_features, target_features, heads, same, normalise=self.normalise)
+
+
+def _unit_channels(features: Tensor) -> Tensor:
+    """Each pixel's feature vector at unit length; a zero vector stays zero."""
+    features = full_precision(features)
+    length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / (length + 1e-10)
+
+
+def _expect_same_layers(a: Sequence[Tensor], b: Sequence[Tensor], num_layers: int) -> None:
+    if not len(a) == len(b) == num_layers or num_layers == 0:
+        raise ValueError(
+            f"both sides and the weights need one entry per layer, got {len(a)}, {len(b)}, {num_layers}"
+        )
