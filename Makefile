@@ -1,0 +1,80 @@
+# Each target does all its own set-up: a virtual environment in this folder, with pinned versions.
+#
+#   make demo          find the faces of a picture and show where the annotated copy is
+#   make test          the default test suite, without network
+#   make lint types contracts docs-check test-slow test-browser
+#
+# PYTHON=python3.12 chooses the interpreter for the environment. CONSTRAINTS= lets pip choose versions.
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches the small CPU build of PyTorch on Linux.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: help demo test test-slow test-browser lint types contracts docs-check clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+
+# One stamp per set of extras, so that `make demo` installs neither PyTorch nor the test tools.
+$(BIN)/python:
+	@echo "== making a virtual environment in $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-swap: $(BIN)/python pyproject.toml $(CONSTRAINTS)
+	@echo "== installing hififace, for swapping only"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml $(CONSTRAINTS)
+	@echo "== installing hififace with everything for development (PyTorch included; minutes the first time)"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed-swap
+
+demo: $(VENV)/.installed-swap
+	@echo "== finding the faces of examples/astronaut.jpg"
+	@mkdir -p demo
+	@$(BIN)/hififace faces examples/astronaut.jpg -o demo/faces.png
+	@echo "== the annotated picture: $(CURDIR)/demo/faces.png"
+
+test: $(VENV)/.installed-dev
+	@echo "== running the default tests (network blocked)"
+	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev
+	@echo "== running the slow tests"
+	@$(BIN)/python -m pytest -m slow
+
+test-browser: $(VENV)/.installed-dev
+	@echo "== running the browser tests (installs playwright; its Chromium comes by playwright install)"
+	@$(PIP) playwright
+	@$(BIN)/python -m pytest -m browser
+
+lint: $(VENV)/.installed-dev
+	@echo "== ruff: rules and layout"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	@echo "== mypy, strict, on src"
+	@$(BIN)/mypy
+
+contracts: $(VENV)/.installed-dev
+	@echo "== who may import whom, and the other promises"
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest tests/contracts
+
+docs-check: $(VENV)/.installed-dev
+	@echo "== links, commands and tables of the documents"
+	@$(BIN)/python -m pytest tests/contracts/test_documents.py
+
+clean:
+	@rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
