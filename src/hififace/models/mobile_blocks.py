@@ -1,8 +1,8 @@
 """Blocks that the small frozen networks share: FaceMesh and the iris network.
 
 FaceMesh and the iris network are MobileNet-like: depthwise and pointwise convolutions, each with a bias
-(normalisation is folded in), and PReLU with one slope per channel. Padding follows TensorFlow's SAME rule, which for
-a stride of 2 and an even size pads only right and bottom; PyTorch's own symmetric padding would shift every
+(normalisation is folded in), and PReLU with one slope per channel. Padding follows TensorFlow's SAME rule, which
+for a stride of 2 and an even size pads only right and bottom; PyTorch's own symmetric padding would shift every
 feature by a pixel.
 
 Letters: B batch, C channels, H height, W width.
@@ -25,7 +25,7 @@ class BlockSpec(NamedTuple):
     stride: int = 1
     """2 halves height and width."""
     bottleneck: int | None = None
-    """Channels of a first convolution (1x1, or 2x2 where the stride is 2) before the depthwise one, if any."""
+    """Channels of a first convolution (1x1, or 2x2 where the stride is 2) before the depthwise one."""
 
 
 def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -53,8 +53,9 @@ class ConvolutionBlock(nn.Module):
 class ResidualBlock(nn.Module):
     """PReLU(shortcut(x) + pointwise(depthwise(reduce(x)))).
 
-    The shortcut is a 2x2 maximum where the block halves its picture, and is filled up with zero channels where
-    the block gives more channels than it takes. `reduce` exists only with a bottleneck and then does the halving.
+    The shortcut is a 2x2 maximum where the block halves its picture, and is filled up with zero channels
+    where the block gives more than it takes. `reduce` exists only with a bottleneck and then does the
+    halving.
     """
 
     def __init__(self, inputs: int, spec: BlockSpec) -> None:

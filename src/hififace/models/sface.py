@@ -1,8 +1,8 @@
 """SFace: from an aligned 112 px face to 128 numbers that say whose it is.
 
-A PyTorch re-expression of the OpenCV Zoo's SFace (Apache-2.0; Zhong et al. 2021, arXiv 2205.12010), a MobileNet
-whose normalisations are folded into its convolutions; `load_sface` fills it with the weights of the embedded
-graph. It lets the identity loss send gradients into a picture.
+A PyTorch re-expression of the OpenCV Zoo's SFace (Apache-2.0; Zhong et al. 2021, arXiv 2205.12010), a
+MobileNet whose normalisations are folded into its convolutions; `load_sface` fills it with the weights of the
+embedded graph. It lets the identity loss send gradients into a picture.
 
 Letters: B batch.
 """
