@@ -105,9 +105,9 @@ def build(content: bytes) -> bytes:
         content: the package's module of connections.
 
     Returns:
-        UTF-8 JSON with `groups` (name to ordered indices; image_left is the viewer's left, which the package calls
-        RIGHT), `triangles` (852, eyes and mouth open), `openings` (46 more that close them) and `mirror`
-        (468).
+        UTF-8 JSON with `groups` (name to ordered indices; image_left is the viewer's left, which the package
+        calls RIGHT), `triangles` (852, eyes and mouth open), `openings` (46 more that close them) and
+        `mirror` (468).
     """
     source = content.decode()
     lips = _read_edges(source, "LIPS")

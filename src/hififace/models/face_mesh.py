@@ -1,7 +1,7 @@
 """FaceMesh: from a 192 px face crop to 468 points in three dimensions.
 
-A PyTorch re-expression of MediaPipe's `face_landmark` (Apache-2.0), built from numbers; `load_face_mesh` fills
-it with the weights of the embedded graph. It lets losses of landmarks and shape send gradients into a
+A PyTorch re-expression of MediaPipe's `face_landmark` (Apache-2.0), built from numbers; `load_face_mesh`
+fills it with the weights of the embedded graph. It lets losses of landmarks and shape send gradients into a
 picture.
 
 Letters: B batch, S side of a crop.

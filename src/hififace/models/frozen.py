@@ -31,7 +31,8 @@ def load_frozen(network: Network, filename: str) -> Network:
         filename: of the graph among the embedded files.
 
     Raises:
-        WeightsError: the file is missing, or its weights are not this network's: each differing name is listed.
+        WeightsError: the file is missing, or its weights are not this network's: each differing name is
+            listed.
     """
     from hififace.weights.graphs import read_initializers
     from hififace.weights.store import embedded_path

@@ -1,9 +1,9 @@
 """Blocks that the small frozen networks share: FaceMesh and the iris network.
 
 FaceMesh and the iris network are MobileNet-like: depthwise and pointwise convolutions, each with a bias
-(normalisation is folded in), and PReLU with one slope per channel. Padding follows TensorFlow's SAME rule, which
-for a stride of 2 and an even size pads only right and bottom; PyTorch's own symmetric padding would shift every
-feature by a pixel.
+(normalisation is folded in), and PReLU with one slope per channel. Padding follows TensorFlow's SAME rule,
+which for a stride of 2 and an even size pads only right and bottom; PyTorch's own symmetric padding would
+shift every feature by a pixel.
 
 Letters: B batch, C channels, H height, W width.
 """
