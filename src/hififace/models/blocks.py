@@ -1,0 +1,206 @@
+"""The residual blocks of every network of the paper, and the AdaIN that carries the identity.
+
+Letters: B pictures in the batch, C channels, H and W rows and columns, D length of the identity vector.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (its name everywhere)
+
+from hififace.models.params import Resample
+
+NORM_EPS = 1e-5
+SLOPE = 0.2  # of every leaky ReLU
+
+
+def is_exporting() -> bool:
+    """Whether the network is being turned into a graph, whose batch size must stay free."""
+    return (
+        torch.onnx.is_in_onnx_export()
+        or torch._C._get_tracing_state() is not None
+        or torch.compiler.is_compiling()
+    )
+
+
+def leaky(x: Tensor) -> Tensor:
+    """max(x, 0.2 x), into a new tensor.
+
+    The reference overwrites x instead, and in three places reads the overwritten tensor afterwards. Here
+    whoever wants the activated tensor is handed it: no tensor changes under anybody's feet.
+    """
+    return F.leaky_relu(x, SLOPE)
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """(x - mean) / sqrt(var + 1e-5) over H and W, biased variance, no parameters; (B, C, H, W) kept.
+
+    Group normalisation with as many groups as channels is the same function; on a CPU its kernel is two to
+    eight times faster than that of `F.instance_norm`. A graph gets the operator made for it.
+    """
+    if is_exporting():
+        return F.instance_norm(x, eps=NORM_EPS)
+    return F.group_norm(x, x.shape[1], eps=NORM_EPS)
+
+
+def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """AdaIN: scale * IN(x) + shift, with scale and shift (B, C) and x (B, C, H, W)."""
+    batch, channels, height, width = x.shape
+    if is_exporting():
+        return scale[:, :, None, None] * F.instance_norm(x, eps=NORM_EPS) + shift[:, :, None, None]
+    # As a picture of B*C channels, each its own group, scale and shift become the affine part of one fused
+    # kernel, forward and backward.
+    groups = batch * channels
+    flat = F.group_norm(
+        x.reshape(1, groups, height, width), groups, scale.reshape(-1), shift.reshape(-1), eps=NORM_EPS
+    )
+    return flat.reshape(batch, channels, height, width)
+
+
+def resample(x: Tensor, how: Resample) -> Tensor:
+    """Halve by the mean of 2x2, double bilinearly (pixel centres), or nothing."""
+    if how == "down":
+        return F.avg_pool2d(x, 2)
+    if how == "up":
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return x
+
+
+def conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
+    """3x3, stride 1, same size, with bias."""
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
+def side_conv(channels_in: int, channels_out: int, plain_skip: bool) -> nn.Module:
+    """The 1x1 convolution of a side path; nothing at all where the width stays and `plain_skip` is set."""
+    if plain_skip and channels_in == channels_out:
+        return nn.Identity()
+    return nn.Conv2d(channels_in, channels_out, 1)
+
+
+class AdaIN(nn.Module):
+    """Scale and shift of every channel from the identity vector (method, section 1.1 "Decoder").
+
+    Departure of the reference and of `paper_256` from StarGAN v2: no "1 +" on the scale. `scale_offset` = 1
+    brings it back for networks trained from scratch: at the start each block passes its features on.
+    """
+
+    def __init__(
+        self,
+        channels: int,  # of the features
+        vector_size: int,  # D
+        scale_offset: float,  # added to the scale
+    ) -> None:
+        super().__init__()
+        self.scale = nn.Linear(vector_size, channels)
+        self.shift = nn.Linear(vector_size, channels)
+        self.scale_offset = scale_offset
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        """X (B, C, H, W), vector (B, D) -> (B, C, H, W)."""
+        scale = self.scale(vector)
+        if self.scale_offset:
+            scale = scale + self.scale_offset
+        return adaptive_instance_norm(x, scale, self.shift(vector))
+
+
+class ResBlock(nn.Module):
+    """IN, LReLU, conv, resample, IN, LReLU, conv; plus a side path (StarGAN v2's pre-activation block).
+
+    The sum is plain, without StarGAN v2's 1/sqrt(2), as in both public re-implementations.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        resample: Resample = "none",  # between the two convolutions, and on the side path
+        normalise: bool = True,  # False in the discriminator
+        late_widening: bool = False,  # down only: the first convolution keeps the width
+        plain_skip: bool = False,  # no 1x1 convolution where the width stays
+    ) -> None:
+        super().__init__()
+        self.resample: Resample = resample
+        self.normalise = normalise
+        # Pooling and a 1x1 convolution commute. Where numbers need not equal the reference's, pooling goes
+        # first: a quarter of the work.
+        self.pool_first = late_widening and resample == "down"
+        width = channels_in if self.pool_first else channels_out
+        self.conv1 = conv3(channels_in, width)
+        self.conv2 = conv3(width, channels_out)
+        self.side = side_conv(channels_in, channels_out, plain_skip)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H', W')."""
+        # Main path.
+        if self.normalise:
+            y = leaky(instance_norm(x))
+        else:
+            # Reference quirk (three places, this is one): without a norm its in-place activation reaches
+            # the side path too.
+            y = x = leaky(x)
+        y = resample(self.conv1(y), self.resample)
+        y = self.conv2(leaky(instance_norm(y) if self.normalise else y))
+
+        # Side path.
+        if self.pool_first:
+            side = self.side(resample(x, self.resample))
+        else:
+            side = resample(self.side(x), self.resample)
+        out: Tensor = y + side
+        return out
+
+
+class AdaINResBlock(nn.Module):
+    """AdaIN, LReLU, conv, resample, AdaIN, LReLU, conv; plus a side path on the raw input."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        vector_size: int,  # D
+        resample: Resample = "none",  # between the two convolutions, and on the side path
+        scale_offset: float = 0.0,  # see AdaIN
+        plain_skip: bool = False,  # no 1x1 convolution where the width stays
+    ) -> None:
+        super().__init__()
+        self.resample: Resample = resample
+        self.norm1 = AdaIN(channels_in, vector_size, scale_offset)
+        self.conv1 = conv3(channels_in, channels_out)
+        self.norm2 = AdaIN(channels_out, vector_size, scale_offset)
+        self.conv2 = conv3(channels_out, channels_out)
+        self.side = side_conv(channels_in, channels_out, plain_skip)
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        """X (B, C_in, H, W), vector (B, D) -> (B, C_out, H', W')."""
+        y = resample(self.conv1(leaky(self.norm1(x, vector))), self.resample)
+        y = self.conv2(leaky(self.norm2(y, vector)))
+        out: Tensor = y + resample(self.side(x), self.resample)
+        return out
+
+
+def initialise(network: nn.Module, how: Literal["reference", "he"]) -> None:
+    """Set every convolution and linear layer of `network`.
+
+    Args:
+        how: "reference" is N(0, 0.02) with zero biases. "he" keeps the variance through 3x3 convolutions
+            after a leaky ReLU (He et al. 2015) and through 1x1 side paths (gain 1); AdaIN's linear layers
+            start at half the width of their offset, so that the identity already tells at the first step.
+    """
+    for module in network.modules():
+        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+            continue
+        if how == "reference":
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.5 / math.sqrt(module.in_features))
+        elif module.kernel_size == (1, 1):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+        else:
+            nn.init.kaiming_normal_(module.weight, a=SLOPE, nonlinearity="leaky_relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

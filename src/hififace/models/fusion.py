@@ -1,0 +1,158 @@
+"""Semantic facial fusion (SFF) and F_up: where encoder and decoder meet, and the picture comes out.
+
+Method, section 1.1 "Semantic facial fusion"; the paper's section 3.3 and figure 12 of its supplement.
+Letters: B pictures, C channels of z_dec, S side of z_dec, N side of the result, D length of the vector.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (its name everywhere)
+
+from hififace.models.blocks import AdaINResBlock, ResBlock, conv3, leaky
+from hififace.models.params import GeneratorParams
+
+_CALM = 0.1  # what He-initialised heads are multiplied by: an even picture and mask at the start
+_FIRST_MASK_LOGIT = 0.4  # sigmoid = 0.6: the result reaches the losses, and neither mask starts saturated
+_FIRST_GREY = 0.5
+
+
+class FusedFeatures(NamedTuple):
+    """What the fusion hands on."""
+
+    features: Tensor  # (B, C, S, S), activated
+    image_low: Tensor  # (B, 3, S, S), RGB 0..1 unclamped
+    mask_low: Tensor  # (B, 1, S, S), 0..1
+
+
+class SemanticFusion(nn.Module):
+    """Blend encoder and decoder features by a predicted mask, then let the identity work on the blend.
+
+    M_low   = sigmoid(conv(z_dec))
+    z_fuse  = M_low * z_dec + (1 - M_low) * sigma(z_enc)
+    I_low   = M_low * conv(LReLU(AdaIN blocks(z_fuse))) + (1 - M_low) * down(I_t)
+    """
+
+    def __init__(
+        self,
+        params: GeneratorParams,
+        encoder_channels: int,  # of z_enc
+        decoder_channels: int,  # of z_dec
+    ) -> None:
+        super().__init__()
+        self.reduction = params.resolution // params.low_resolution
+        self.low_target = params.low_target
+        self.sigma = ResBlock(encoder_channels, decoder_channels, plain_skip=params.plain_skip)
+        self.mask_head = conv3(decoder_channels, 1)
+        self.blocks = nn.ModuleList(
+            AdaINResBlock(
+                decoder_channels,
+                decoder_channels,
+                params.vector_size,
+                scale_offset=params.scale_offset,
+                plain_skip=params.plain_skip,
+            )
+            for _ in range(params.num_fusion_blocks)
+        )
+        self.image_head = conv3(decoder_channels, 3)
+
+    def forward(self, target: Tensor, z_enc: Tensor, z_dec: Tensor, vector: Tensor) -> FusedFeatures:
+        """Target (B, 3, R, R), z_enc (B, C', S, S), z_dec (B, C, S, S), vector (B, D)."""
+        # Feature level.
+        mask = torch.sigmoid(self.mask_head(z_dec))  # (B, 1, S, S)
+        z = torch.lerp(self.sigma(z_enc), z_dec, mask)  # (B, C, S, S)
+        for block in self.blocks:
+            z = block(z, vector)
+
+        # Low picture. Reference quirk: its in-place activation reaches F_up, which therefore starts from
+        # the activated features, on its main and its side path.
+        z = leaky(z)
+        image = mask * self.image_head(z) + (1.0 - mask) * self.reduce(target)  # (B, 3, S, S)
+        return FusedFeatures(z, image, mask)
+
+    def reduce(self, target: Tensor) -> Tensor:
+        """(B, 3, R, R) -> (B, 3, S, S).
+
+        The reference picks every fourth pixel here although its loss compares with the bilinear reduction;
+        networks of ours use the loss's, so that I_low = down(I_t) outside the mask exactly.
+        """
+        step = self.reduction
+        if self.low_target == "nearest":
+            return target[:, :, ::step, ::step]
+        return F.interpolate(target, scale_factor=1.0 / step, mode="bilinear", align_corners=False)
+
+    def calm_heads(self) -> None:
+        """Start with an even grey picture and an even mask of 0.6 (He initialisation only)."""
+        _calm(self.image_head, _FIRST_GREY)
+        _calm(self.mask_head, _FIRST_MASK_LOGIT)
+
+
+class Upsampler(nn.Module):
+    """F_up and its two heads: I_out = conv(LReLU(.)), M_r = sigmoid(conv(LReLU(.))).
+
+    With `unfold`, one convolution and a pixel shuffle take the place of the last, dearest block, and one
+    narrow convolution at full resolution smooths what they leave.
+    """
+
+    def __init__(self, params: GeneratorParams, channels_in: int) -> None:
+        super().__init__()
+        widths = (channels_in, *params.upsampler)
+        self.blocks = nn.ModuleList(
+            ResBlock(before, after, "up", plain_skip=params.plain_skip) for before, after in pairwise(widths)
+        )
+        channels = widths[-1]
+        self.unfold: nn.Conv2d | None = None
+        self.smooth: nn.Conv2d | None = None
+        if params.unfold > 1:
+            self.unfold = conv3(channels, params.unfold_channels * params.unfold**2)
+            channels = params.unfold_channels
+            self.smooth = conv3(channels, channels)
+        self.shuffle = params.unfold
+        self.image_head = conv3(channels, 3)
+        self.mask_head = conv3(channels, 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, S, S) -> the picture (B, 3, N, N), unbounded, and the mask (B, 1, N, N), 0..1."""
+        for block in self.blocks:
+            features = block(features)
+        features = leaky(features)
+        if self.unfold is not None and self.smooth is not None:
+            # (B, C, N/2, N/2) -> (B, c * 4, N/2, N/2) -> (B, c, N, N)
+            features = leaky(F.pixel_shuffle(self.unfold(features), self.shuffle))
+            features = leaky(self.smooth(features))
+
+        # Reference quirk: the mask head sees the activated features too (in-place activation of the image
+        # head). Both heads run as one convolution: thin ones waste a CPU.
+        weight = torch.cat([self.image_head.weight, self.mask_head.weight])
+        bias = _biases(self.image_head, self.mask_head)
+        out = F.conv2d(features, weight, bias, padding=1)  # (B, 4, N, N)
+        return out[:, :3], torch.sigmoid(out[:, 3:])
+
+    def calm_heads(self) -> None:
+        """Even heads, and a pixel shuffle that starts as nearest-neighbour doubling (He initialisation only).
+
+        Equal filters for the pixels that come out of one place (ICNR, Aitken et al. 2017) leave no
+        checkerboard for training to unlearn.
+        """
+        _calm(self.image_head, _FIRST_GREY)
+        _calm(self.mask_head, _FIRST_MASK_LOGIT)
+        if self.unfold is not None:
+            with torch.no_grad():
+                first = self.unfold.weight[:: self.shuffle**2]
+                self.unfold.weight.copy_(first.repeat_interleave(self.shuffle**2, dim=0))
+
+
+def _biases(*heads: nn.Conv2d) -> Tensor:
+    biases = [head.bias for head in heads if head.bias is not None]
+    return torch.cat(biases)
+
+
+def _calm(head: nn.Conv2d, bias: float) -> None:
+    with torch.no_grad():
+        head.weight.mul_(_CALM)
+        if head.bias is not None:
+            head.bias.fill_(bias)
