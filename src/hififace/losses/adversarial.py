@@ -108,8 +108,7 @@ def r1_penalty(
 ) -> Tensor:
     """Gradient penalty on photos (Mescheder et al. 2018); the paper has it, the reference does not.
 
-        R1 = 0.5 * gamma * (1/B) sum_b || d f_b / d x_b ||^2,    f_b = mean (or sum) of the P logits of sample
-        b.
+        R1 = 0.5 * gamma * (1/B) sum_b || d f_b / d x_b ||^2,    f_b = mean (sum) of b's P logits.
 
     The squared norm is **summed** over all pixels and channels of the picture and **meaned** over the batch.
     With one logit per picture the two reductions agree and gamma has its usual meaning (StarGAN-v2: 1). With
@@ -135,7 +134,7 @@ def r1_penalty(
         raise ValueError("R1 needs real_images.requires_grad_() before the discriminator sees them")
     if per_sample not in ("mean", "sum"):
         raise ValueError(f"per_sample must be 'mean' or 'sum', got {per_sample!r}")
-    logits = full_precision(real_logits).flatten(1)
+    logits = _per_sample(real_logits)
     scores = logits.mean(dim=1) if per_sample == "mean" else logits.sum(dim=1)
     # samples do not see each other, so the gradient of the sum over b holds every d f_b / d x_b
     (gradient,) = torch.autograd.grad(scores.sum(), real_images, create_graph=True)
@@ -153,8 +152,8 @@ def discriminator_accuracy(real_logits: Tensor, fake_logits: Tensor) -> Discrimi
     Returns:
         Two scalars in 0..1.
     """
-    real = full_precision(real_logits).flatten(1).mean(dim=1)
-    fake = full_precision(fake_logits).flatten(1).mean(dim=1)
+    real = _per_sample(real_logits).mean(dim=1)
+    fake = _per_sample(fake_logits).mean(dim=1)
     return DiscriminatorAccuracy((real > 0).to(real.dtype).mean(), (fake < 0).to(fake.dtype).mean())
 
 
@@ -213,6 +212,11 @@ class AdversarialLoss(nn.Module):
     ) -> DiscriminatorLoss:
         """See `discriminator_loss`."""
         return discriminator_loss(real_logits, fake_logits, self.kind, weight=weight)
+
+
+def _per_sample(logits: Tensor) -> Tensor:
+    """(B,) or (B, ...) to (B, P), in full precision."""
+    return full_precision(logits).reshape(logits.shape[0], -1)
 
 
 def _checked(kind: GameKind) -> GameKind:

@@ -45,7 +45,7 @@ def per_sample_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
         m_b = sum_chw valid_bhw * values_bchw / (C * sum_hw valid_bhw),   0 where nothing is valid.
 
     Args:
-        values: (B, ...), or (B, C, H, W) when `valid` is given.
+        values: (B,) or (B, ...), and (B, C, H, W) when `valid` is given.
         valid: (B, 1, H, W), weights >= 0, usually 1 where the crop shows the photo and 0 where it is padding.
 
     Returns:
@@ -56,7 +56,7 @@ def per_sample_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
     """
     values = full_precision(values)
     if valid is None:
-        return values.flatten(1).mean(dim=1)
+        return values.reshape(values.shape[0], -1).mean(dim=1)
     if values.ndim != 4 or valid.shape != (values.shape[0], 1, *values.shape[2:]):
         raise ValueError(
             f"valid must be (B, 1, H, W) for values of {tuple(values.shape)}, got {tuple(valid.shape)}"
