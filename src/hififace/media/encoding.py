@@ -1,0 +1,326 @@
+"""Which encoder a result gets, and with which settings: the film's own kind wherever that is possible."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import av
+
+from hififace.errors import FilmError, OptionError
+from hififace.media.film_colour import ColourFacts, result_colour
+from hififace.media.planes import bit_depth, upright_format
+from hififace.media.video import FilmReader
+
+CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+}
+"""Endings of results, and FFmpeg's muxer for each."""
+
+_ENCODERS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "vp9": "libvpx-vp9",
+    "vp8": "libvpx",
+    "av1": "libsvtav1",
+    "prores": "prores_ks",
+    "ffv1": "ffv1",
+    "mjpeg": "mjpeg",
+    "mpeg4": "mpeg4",
+}
+"""Codec of the film -> encoder of the result. Other codecs become H.264 (VP9 in WebM)."""
+
+_CRF = {"libx264": 17, "libx265": 19, "libvpx-vp9": 20, "libvpx": 10, "libsvtav1": 20}
+"""Constant quality that side by side cannot be told from the original; lower is better and larger."""
+
+_GLOBAL_HEADER = 0x0040
+"""FFmpeg's AVFMT_GLOBALHEADER: the container stores the codec's headers once, not in the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeSettings:
+    """Everything that decides the bytes of the result's video: equal settings give equal bytes."""
+
+    encoder: str
+    container: str
+    pixel_format: str
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction
+    colour: ColourFacts
+    pixel_aspect: Fraction = Fraction(1)
+    gop_size: int = 250
+    options: dict[str, str] = field(default_factory=dict)
+    threads: int = 0
+    global_header: bool = True
+    notes: tuple[str, ...] = ()
+    """Sentences about what could not stay as it was."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """The settings as plain strings: written into each segment, compared before going on."""
+        return {name: str(value) for name, value in asdict(self).items() if name != "notes"}
+
+
+@cache
+def encoder_formats(encoder: str) -> tuple[str, ...] | None:
+    """Pixel formats that an encoder of this FFmpeg takes; None if it is not built in."""
+    try:
+        codec = av.codec.Codec(encoder, "w")
+    except av.codec.codec.UnknownCodecError:
+        return None
+    formats = tuple(f.name for f in codec.video_formats or ())
+    return formats
+
+
+def container_of(path: str | os.PathLike[str]) -> str:
+    """The muxer for a result's name.
+
+    Raises:
+        OptionError: an ending that is not one of `CONTAINERS`.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in CONTAINERS:
+        raise OptionError(
+            f'"{Path(path).name}" does not end like a film; expected one of {", ".join(sorted(CONTAINERS))}.'
+        )
+    return CONTAINERS[ending]
+
+
+def choose_settings(
+    reader: FilmReader,
+    output: str | os.PathLike[str],
+    *,
+    codec: str | None = None,
+    crf: float | None = None,
+    preset: str | None = None,
+    threads: int = 0,
+) -> EncodeSettings:
+    """Settings that keep the film's codec, pixel format, range, tags, size and clock.
+
+    Where one of them cannot stay, a note says what became of it: a codec without encoder becomes H.264 (VP9
+    in WebM); a pixel format that the encoder lacks becomes the nearest that loses least.
+
+    Args:
+        reader: the film.
+        output: name of the result; its ending chooses the container.
+        codec: "h264", "hevc", "vp9", "av1", ... instead of the film's.
+        crf: constant quality instead of the visually lossless default.
+        preset: the encoder's own speed preset.
+        threads: of the encoder, 0 for as many as there are cores.
+
+    Raises:
+        OptionError: an unknown ending, or an encoder that is not there or does not fit the container.
+        FilmError: nothing that fits the container is built in.
+    """
+    info = reader.info
+    container = container_of(output)
+    wanted = upright_format(info.pixel_format, info.rotation_deg)
+    notes: list[str] = []
+    if info.hdr is not None:
+        wanted = wanted.split("10le")[0].split("12le")[0]
+        notes.append("High dynamic range was mapped to BT.709, as asked.")
+    if info.interlaced:
+        notes.append(
+            "The film is interlaced; its frames are treated as whole pictures and written progressive."
+        )
+    encoder, pixel_format = _choose_encoder(info.codec, codec, container, wanted, (info.width, info.height))
+    if codec is None and encoder != _ENCODERS.get(info.codec):
+        notes.append(
+            f"The video is {info.codec}, for which there is no encoder here; it becomes {_codec_of(encoder)}."
+        )
+    if pixel_format != wanted:
+        notes.append(f"{wanted} is not possible with {encoder}; the result is {pixel_format}.")
+    return EncodeSettings(
+        encoder=encoder,
+        container=container,
+        pixel_format=pixel_format,
+        width=info.width,
+        height=info.height,
+        time_base=reader.time_base,
+        rate=reader.rate,
+        colour=result_colour(info.colour, pixel_format),
+        pixel_aspect=1 / info.pixel_aspect if info.rotation_deg % 180 else info.pixel_aspect,
+        options=_options(encoder, crf, preset),
+        threads=threads,
+        global_header=bool(_flags(container) & _GLOBAL_HEADER),
+        notes=tuple(notes),
+    )
+
+
+def _codec_of(encoder: str) -> str:
+    return next((codec for codec, name in _ENCODERS.items() if name == encoder), encoder)
+
+
+def _flags(container: str) -> int:
+    return int(av.ContainerFormat(container, "w").flags)
+
+
+def holds(container: str, codec: str) -> bool:
+    """Whether a container can hold a codec (canonical name, or the name of a decoder)."""
+    if container == "mpegts":
+        # FFmpeg's table for transport streams is empty: it is a programme of known streams.
+        return codec in {
+            "h264",
+            "hevc",
+            "mpeg4",
+            "mpeg2video",
+            "aac",
+            "mp3",
+            "mp2",
+            "ac3",
+            "eac3",
+            "opus",
+            "dts",
+        }
+    return codec in _held(container)
+
+
+@cache
+def _held(container: str) -> frozenset[str]:
+    with av.open(os.devnull, "w", format=container) as probe_container:
+        names = set(probe_container.supported_codecs)
+    canonical = set()
+    for name in names:
+        for mode in ("r", "w"):
+            try:
+                canonical.add(av.codec.Codec(name, cast(Any, mode)).canonical_name)
+            except av.codec.codec.UnknownCodecError:
+                continue
+    return frozenset(names | canonical)
+
+
+def _choose_encoder(
+    own: str, asked: str | None, container: str, wanted: str, size: tuple[int, int]
+) -> tuple[str, str]:
+    """The asked codec, else the first that fits container and pixel format exactly."""
+    if asked is not None:
+        encoder = _ENCODERS.get(asked, asked)
+        formats = encoder_formats(encoder)
+        if formats is None:
+            known = ", ".join(sorted(c for c, e in _ENCODERS.items() if encoder_formats(e) is not None))
+            raise OptionError(f'There is no encoder for "{asked}" here; expected one of {known}.')
+        if not holds(container, _codec_of(encoder)):
+            raise OptionError(
+                f"A .{container} film cannot hold {asked}; choose another codec or another ending."
+            )
+        return encoder, _nearest(wanted, _sized(formats, size, encoder))
+    if own in _ENCODERS and not holds(container, own):
+        raise FilmError(
+            f"The film is {own}, which a {container} file cannot hold. Choose an ending that can "
+            "(.mkv takes all), or ask for another codec (--codec)."
+        )
+    fallbacks = ["vp9", "av1"] if container == "webm" else ["h264", "hevc", "av1"]
+    candidates = [own, *fallbacks] if own in _ENCODERS else fallbacks
+    usable = [
+        (_ENCODERS[c], _sized(formats, size, _ENCODERS[c]))
+        for c in candidates
+        if holds(container, c) and (formats := encoder_formats(_ENCODERS[c])) is not None
+    ]
+    usable = [(encoder, formats) for encoder, formats in usable if formats]
+    if not usable:
+        raise FilmError(
+            f"No encoder for a {container} film is built into this FFmpeg; install PyAV's own wheel."
+        )
+    for encoder, formats in usable:
+        if wanted in formats:
+            return encoder, wanted
+    encoder, formats = usable[0]
+    return encoder, _nearest(wanted, formats)
+
+
+def _sized(formats: Iterable[str], size: tuple[int, int], encoder: str) -> tuple[str, ...]:
+    """Formats in which a picture of this size can be coded: H.264 and HEVC know no odd 4:2:0 sizes.
+
+    The size never changes; an odd picture gets a format without halved chroma along the odd side instead.
+    """
+    kept = tuple(f for f in formats if not f.startswith(("yuvj", "nv", "yuva")))
+    if encoder not in ("libx264", "libx265", "libsvtav1"):
+        return kept
+    odd_x, odd_y = size[0] % 2, size[1] % 2
+
+    def fits(name: str) -> bool:
+        chroma_x = "420" in name or "422" in name
+        return not (odd_x and chroma_x) and not (odd_y and "420" in name)
+
+    return tuple(f for f in kept if fits(f))
+
+
+def _nearest(wanted: str, formats: tuple[str, ...]) -> str:
+    """The format that loses least: enough bits, then enough chroma, then not more of either than needed."""
+    if wanted in formats:
+        return wanted
+    if not formats:
+        raise OptionError("The encoder takes none of the usual pixel formats; choose another codec.")
+
+    def chroma(name: str) -> int:
+        return 0 if "gray" in name else 1 if "420" in name else 2 if ("422" in name or "440" in name) else 3
+
+    def loss(name: str) -> tuple[int, ...]:
+        bits, colour = bit_depth(name) - bit_depth(wanted), chroma(name) - chroma(wanted)
+        other_model = int(name.startswith("gbr") != wanted.startswith("gbr"))
+        return max(-colour, 0), max(-bits, 0), other_model, max(bits, 0), max(colour, 0)
+
+    return min(formats, key=loss)
+
+
+def _options(encoder: str, crf: float | None, preset: str | None) -> dict[str, str]:
+    """The encoder's private options; chosen for quality that is not seen to be lost at a bearable speed."""
+    options: dict[str, str] = {}
+    if encoder in _CRF:
+        options["crf"] = f"{crf if crf is not None else _CRF[encoder]:g}"
+    if encoder in ("libx264", "libx265"):
+        options["preset"] = preset or "veryfast"
+    elif encoder in ("libvpx-vp9", "libvpx"):
+        options.update(
+            {"b": "0" if encoder == "libvpx-vp9" else "40M", "deadline": "good", "cpu-used": preset or "5"}
+        )
+        if encoder == "libvpx-vp9":
+            options["row-mt"] = "1"
+    elif encoder == "libsvtav1":
+        options["preset"] = preset or "8"
+    elif encoder in ("mjpeg", "mpeg4"):
+        options.update({"qmin": "1", "qmax": "3"})
+    if encoder == "libx265":
+        options["x265-params"] = "log-level=error:open-gop=0"
+    return options
+
+
+def open_encoder(settings: EncodeSettings) -> av.VideoCodecContext:
+    """A fresh encoder: it starts with a key frame that nothing before it is needed for."""
+    context = cast(av.VideoCodecContext, av.CodecContext.create(cast(Any, settings.encoder), "w"))
+    apply_settings(context, settings)
+    context.open()
+    return context
+
+
+def apply_settings(context: Any, settings: EncodeSettings) -> None:
+    """Give an encoder (or the stream that only borrows its header) the settings."""
+    context.width, context.height = settings.width, settings.height
+    context.pix_fmt = settings.pixel_format
+    context.time_base = settings.time_base
+    context.framerate = settings.rate
+    context.sample_aspect_ratio = settings.pixel_aspect
+    context.gop_size = settings.gop_size
+    context.thread_count = settings.threads
+    colour = settings.colour
+    context.colorspace, context.color_primaries, context.color_trc = (
+        colour.matrix,
+        colour.primaries,
+        colour.transfer,
+    )
+    context.color_range = 0 if colour.full_range is None else 2 if colour.full_range else 1
+    context.options = dict(settings.options)
+    if settings.global_header:
+        context.flags |= int(av.codec.context.Flags.global_header)

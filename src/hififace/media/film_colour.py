@@ -1,0 +1,206 @@
+"""What the numbers of a film mean as colours, and the exact way from YUV to RGB and back.
+
+A film says (or forgets to say) three things about its numbers: the matrix between YUV and RGB, the range
+(limited 16..235 or full 0..255) and the curve and primaries of the light behind them. The first two are
+needed to make RGB; all of them are copied to the result, *as they were written*: a film without tags stays
+without tags, because what a player guesses for the original it must also guess for the result.
+
+Numbers are those of ITU-T H.273, which every container and codec shares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Literal
+
+import av
+import numpy as np
+
+from hififace.types import RGBImage
+
+UNSPECIFIED = 2
+"""H.273: "the film does not say", for matrix, primaries and transfer alike."""
+
+HdrKind = Literal["pq", "hlg"]
+
+
+class Matrix(IntEnum):
+    """H.273 matrix coefficients that occur in films."""
+
+    RGB = 0
+    BT709 = 1
+    FCC = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    BT2020 = 9
+
+
+class Primaries(IntEnum):
+    """H.273 colour primaries that we name."""
+
+    BT709 = 1
+    SMPTE170M = 6
+    BT2020 = 9
+
+
+class Transfer(IntEnum):
+    """H.273 transfer characteristics that we name."""
+
+    BT709 = 1
+    SMPTE170M = 6
+    PQ = 16
+    HLG = 18
+
+
+_SWSCALE_FULL = 2
+_SWSCALE_LIMITED = 1
+# H.273 matrix -> swscale's own numbers (SWS_CS_*). Only the matrix matters here, so 470BG and 170M are one.
+_SWSCALE_MATRIX = {
+    Matrix.BT709: 1,
+    Matrix.FCC: 4,
+    Matrix.BT470BG: 5,
+    Matrix.SMPTE170M: 5,
+    Matrix.SMPTE240M: 7,
+    Matrix.BT2020: 9,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ColourFacts:
+    """The colour tags of a film, as written (H.273 numbers), and what to assume where nothing is written."""
+
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    full_range: bool | None = None
+    """None: not written; limited is then assumed for YUV, as every player does."""
+    assumed_matrix: int = Matrix.BT709
+    """The matrix really used: `matrix` where it is written, else by the picture's size."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the numbers use the full range."""
+        return bool(self.full_range)
+
+    @property
+    def hdr(self) -> HdrKind | None:
+        """The kind of high dynamic range, if any: PQ (SMPTE ST 2084) or HLG (ARIB STD-B67)."""
+        if self.transfer == Transfer.PQ:
+            return "pq"
+        return "hlg" if self.transfer == Transfer.HLG else None
+
+    def describe(self) -> str:
+        """Short words for reports, e.g. "BT709, limited range"."""
+        names = {int(m): m.name for m in Matrix}
+        matrix = names.get(self.assumed_matrix, str(self.assumed_matrix))
+        guessed = " (assumed)" if self.matrix != self.assumed_matrix else ""
+        return f"{matrix}{guessed}, {'full' if self.is_full else 'limited'} range"
+
+
+SDR_BT709 = ColourFacts(Matrix.BT709, Primaries.BT709, Transfer.BT709, False, Matrix.BT709)
+"""What a tone-mapped film is tagged with."""
+
+
+def colour_facts(frame: av.VideoFrame, context: av.VideoCodecContext | None = None) -> ColourFacts:
+    """Read the tags of a decoded frame, or of its decoder where the frame is silent.
+
+    Without a matrix tag, pictures of at least 1280 x 577 pixels are taken for BT.709 and smaller ones for
+    BT.601: the rule that the common players follow.
+    """
+
+    def written(name: str) -> int:
+        value = int(getattr(frame, name, UNSPECIFIED))
+        if value == UNSPECIFIED and context is not None:
+            value = int(getattr(context, name))
+        return value
+
+    name = frame.format.name
+    range_tag = int(frame.color_range) or (int(context.color_range) if context is not None else 0)
+    full = True if name.startswith("yuvj") else {1: False, 2: True}.get(range_tag)
+    matrix = written("colorspace")
+    if name.startswith(("gbr", "rgb", "bgr", "0rgb", "0bgr", "argb", "abgr", "pal8")):
+        matrix = assumed = int(Matrix.RGB)
+        full = True
+    elif matrix in _SWSCALE_MATRIX:
+        assumed = matrix
+    else:
+        wide = frame.width >= 1280 or frame.height > 576
+        assumed = int(Matrix.BT709 if wide else Matrix.SMPTE170M)
+    return ColourFacts(matrix, written("color_primaries"), written("color_trc"), full, assumed)
+
+
+def _swscale(facts: ColourFacts) -> tuple[int, int]:
+    matrix = _SWSCALE_MATRIX.get(Matrix(facts.assumed_matrix), 1) if facts.assumed_matrix else 1
+    return matrix, _SWSCALE_FULL if facts.is_full else _SWSCALE_LIMITED
+
+
+def to_rgb(frame: av.VideoFrame, facts: ColourFacts) -> RGBImage:
+    """A decoded frame as (H, W, 3) uint8 RGB, full range, in the orientation in which it is stored.
+
+    The result keeps the film's own curve and primaries: it is "the film's RGB", which the way back undoes.
+    """
+    matrix, source_range = _swscale(facts)
+    array = frame.to_ndarray(
+        format="rgb24",
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=source_range,
+        dst_color_range=_SWSCALE_FULL,
+    )
+    return np.asarray(array, dtype=np.uint8)
+
+
+def to_rgb48(frame: av.VideoFrame, facts: ColourFacts) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
+    """A decoded frame as (H, W, 3) uint16 RGB, full range 0..65535: for tone mapping."""
+    matrix, source_range = _swscale(facts)
+    wide = frame.reformat(
+        format="rgb48le",
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=source_range,
+        dst_color_range=_SWSCALE_FULL,
+    )
+    return np.asarray(wide.to_ndarray(), dtype=np.uint16)
+
+
+def from_rgb(image: RGBImage, pixel_format: str, facts: ColourFacts) -> av.VideoFrame:
+    """(H, W, 3) uint8 RGB as a frame of `pixel_format` whose numbers mean what `facts` says."""
+    matrix, target_range = _swscale(facts)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    return frame.reformat(
+        format=pixel_format,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=_SWSCALE_FULL,
+        dst_color_range=target_range,
+    )
+
+
+def convert_format(frame: av.VideoFrame, pixel_format: str, facts: ColourFacts) -> av.VideoFrame:
+    """The same picture in another pixel format (subsampling, bit depth), colours unchanged.
+
+    The "yuvj" names of old mean "yuv, full range": they are renamed, their numbers stay.
+    """
+    if frame.format.name == pixel_format:
+        return frame
+    matrix, number_range = _swscale(facts)
+    return frame.reformat(
+        format=pixel_format,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=number_range,
+        dst_color_range=number_range,
+    )
+
+
+def result_colour(facts: ColourFacts, pixel_format: str) -> ColourFacts:
+    """What a result in `pixel_format` is tagged with: the film's own facts wherever they can stay.
+
+    They cannot after tone mapping, nor when an RGB film is encoded as YUV (or the other way round).
+    """
+    is_rgb = pixel_format.startswith(("gbr", "rgb", "bgr"))
+    if facts.hdr or is_rgb != (facts.assumed_matrix == Matrix.RGB):
+        return replace(SDR_BT709, matrix=0, assumed_matrix=0, full_range=True) if is_rgb else SDR_BT709
+    return facts

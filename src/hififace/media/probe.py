@@ -1,0 +1,278 @@
+"""What a film file holds, without decoding more than its first frame."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import av
+import numpy as np
+
+from hififace.errors import FilmError
+from hififace.media.film_colour import ColourFacts, HdrKind, colour_facts
+from hififace.media.planes import bit_depth
+
+StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
+
+_PACKETS_FOR_RATE = 300
+"""How many packets are looked at to tell constant from variable frame rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a film."""
+
+    index: int
+    kind: StreamKind
+    codec: str
+    """Canonical name, e.g. "h264", "aac", "mov_text"; "" for streams without a codec."""
+    language: str | None = None
+    title: str | None = None
+    is_cover: bool = False
+    """A still picture that is attached to the film: a poster, not the film."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One chapter of a film."""
+
+    start_s: Fraction
+    end_s: Fraction
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilmInfo:
+    """What a film is."""
+
+    path: Path
+    container: str
+    """FFmpeg's name of the container, e.g. "mov,mp4,m4a,3gp,3g2,mj2"."""
+    codec: str
+    """Canonical name of the video codec, e.g. "h264"."""
+    width: int
+    """Pixels across, upright."""
+    height: int
+    """Pixels down, upright."""
+    rotation_deg: int
+    """Counterclockwise turn that makes a stored frame upright: 0, 90, 180, 270."""
+    pixel_format: str
+    bit_depth: int
+    colour: ColourFacts
+    rate: Fraction
+    """Average frames per second, exact (30000/1001, never 29.97)."""
+    variable_rate: bool
+    """Whether the time stamps of the first frames are not evenly spaced."""
+    time_base: Fraction
+    """Seconds per unit of the video's time stamps."""
+    zero_s: Fraction
+    """What the container's clock shows at the film's beginning: 0 but for transport streams."""
+    start_s: Fraction
+    """Time stamp of the first frame on the same clock."""
+    duration_s: Fraction | None
+    """As the container says; None where it does not."""
+    num_frames: int | None
+    """As the container says, or duration times rate; None where neither is known."""
+    pixel_aspect: Fraction
+    """Width of a pixel by its height, 1 for nearly all films."""
+    interlaced: bool
+    video_index: int
+    streams: tuple[StreamInfo, ...]
+    chapters: tuple[Chapter, ...]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def hdr(self) -> HdrKind | None:
+        """The kind of high dynamic range, None for ordinary films."""
+        return self.colour.hdr
+
+    def of_kind(self, kind: StreamKind) -> tuple[StreamInfo, ...]:
+        """The streams of one kind, covers left out."""
+        return tuple(s for s in self.streams if s.kind == kind and not s.is_cover)
+
+
+@contextlib.contextmanager
+def open_film(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
+    """Open a film for reading; every reason why that fails becomes a sentence.
+
+    Raises:
+        FilmError: no such file, empty, no film, or cut short before its index.
+    """
+    source = Path(path)
+    if not source.is_file():
+        what = "is a folder" if source.is_dir() else "does not exist"
+        raise FilmError(f"{source} {what}; the name of a film file was expected.")
+    if source.stat().st_size == 0:
+        raise FilmError(f"{source} is empty (0 bytes); copy or download it again.")
+    try:
+        container = av.open(str(source), "r", metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise FilmError(_why_unreadable(source, error)) from error
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def _why_unreadable(source: Path, error: Exception) -> str:
+    with source.open("rb") as file:
+        head = file.read(64 * 1024)
+    if head[4:8] == b"ftyp":
+        return (
+            f"{source} is an MP4/MOV file without its index (the moov box at the end): it was cut while "
+            "it was recorded or copied. Copy it again, or repair it with a recovery tool."
+        )
+    return f"{source} is not a film that can be read ({type(error).__name__}). Is it a video file, and whole?"
+
+
+def main_video(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The first video stream that is not a cover picture.
+
+    Raises:
+        FilmError: there is none, or no decoder for it.
+    """
+    for stream in container.streams.video:
+        if not is_cover(stream):
+            if stream.codec_context is None:
+                raise FilmError(f"{path}: the video is in a codec that this build of FFmpeg cannot decode.")
+            return stream
+    others = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+    raise FilmError(f"{path} has no video stream, only {others}; a film was expected.")
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a stream is a still attached to the film (a poster)."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def probe(path: str | os.PathLike[str]) -> FilmInfo:
+    """Say what a film is.
+
+    Raises:
+        FilmError: it cannot be read, has no video stream, or its first frame cannot be decoded.
+    """
+    source = Path(path)
+    with open_film(source) as container:
+        streams = tuple(_stream_info(s) for s in container.streams)
+        chapters = tuple(_chapter(c) for c in container.chapters()) if hasattr(container, "chapters") else ()
+        video = main_video(container, source)
+        times = _first_time_stamps(container, video)
+        container.seek(0, stream=video, backward=True) if times is None else _rewind(container, video, times)
+        frame = _first_frame(container, video, source)
+        context = video.codec_context
+        rotation = _rotation(frame)
+        width, height = (frame.width, frame.height)
+        if rotation % 180:
+            width, height = height, width
+        time_base = video.time_base or Fraction(1, 1000)
+        rate = video.average_rate or video.guessed_rate or Fraction(25)
+        duration = _duration(container, video)
+        start = Fraction(times[0] if times is not None else (video.start_time or 0)) * time_base
+        return FilmInfo(
+            path=source,
+            container=container.format.name,
+            codec=context.codec.canonical_name,
+            width=width,
+            height=height,
+            rotation_deg=rotation,
+            pixel_format=frame.format.name,
+            bit_depth=bit_depth(frame.format.name),
+            colour=colour_facts(frame, context),
+            rate=Fraction(rate),
+            variable_rate=_is_variable(times),
+            time_base=time_base,
+            # Sound may begin a little before zero (the encoder's run-in); the film still begins at zero.
+            zero_s=max(Fraction(container.start_time or 0, av.time_base), Fraction(0)),
+            start_s=start,
+            duration_s=duration,
+            num_frames=video.frames or (round(duration * rate) if duration is not None else None),
+            pixel_aspect=Fraction(context.sample_aspect_ratio or 1),
+            interlaced=frame.interlaced_frame,
+            video_index=video.index,
+            streams=streams,
+            chapters=chapters,
+            metadata=dict(container.metadata),
+        )
+
+
+def _stream_info(stream: Any) -> StreamInfo:
+    context = stream.codec_context
+    kind = stream.type if stream.type in ("video", "audio", "subtitle", "data", "attachment") else "unknown"
+    return StreamInfo(
+        index=stream.index,
+        kind=cast(StreamKind, kind),
+        codec=context.codec.canonical_name if context is not None else "",
+        language=stream.metadata.get("language"),
+        title=stream.metadata.get("title"),
+        is_cover=is_cover(stream),
+    )
+
+
+def _chapter(chapter: Any) -> Chapter:
+    base = chapter["time_base"] or Fraction(1, 1000)
+    return Chapter(chapter["start"] * base, chapter["end"] * base, chapter["metadata"].get("title", ""))
+
+
+def _first_time_stamps(
+    container: av.container.InputContainer, video: av.VideoStream
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:
+    """Sorted time stamps of the first frames, in units of the stream's time base; None if there are none."""
+    stamps: list[int] = []
+    try:
+        for packet in container.demux(video):
+            if packet.size and packet.pts is not None:
+                stamps.append(packet.pts)
+            if len(stamps) >= _PACKETS_FOR_RATE:
+                break
+    except av.FFmpegError:
+        pass  # The reader will meet the same place and say so; what came before is enough here.
+    # The last few may still lack frames that are stored later and shown earlier.
+    ordered = np.sort(np.asarray(stamps, dtype=np.int64))
+    return (ordered[:-8] if len(ordered) >= _PACKETS_FOR_RATE else ordered) if len(ordered) else None
+
+
+def _rewind(container: av.container.InputContainer, video: av.VideoStream, times: Any) -> None:
+    container.seek(int(min(times[0], 0)), stream=video, backward=True)
+
+
+def _is_variable(times: Any) -> bool:
+    """Whether intervals differ by more than the rounding of a coarse clock (one unit of the time base)."""
+    if times is None or len(times) < 3:
+        return False
+    steps = np.diff(times)
+    return bool(steps.max() - steps.min() > 1)
+
+
+def _first_frame(container: av.container.InputContainer, video: av.VideoStream, path: Path) -> av.VideoFrame:
+    last: Exception | None = None
+    try:
+        for number, packet in enumerate(container.demux(video)):
+            try:
+                for frame in packet.decode():
+                    return frame
+            except av.FFmpegError as error:
+                last = error
+            if number > 2 * _PACKETS_FOR_RATE:
+                break
+    except av.FFmpegError as error:
+        last = error
+    reason = f" ({type(last).__name__})" if last else ""
+    raise FilmError(
+        f"{path}: not one frame of the video could be decoded{reason}; the file is damaged."
+    ) from last
+
+
+def _rotation(frame: av.VideoFrame) -> int:
+    """Quarter turns only; other angles do not occur in films and are taken for the nearest."""
+    return round(frame.rotation / 90) * 90 % 360
+
+
+def _duration(container: av.container.InputContainer, video: av.VideoStream) -> Fraction | None:
+    if video.duration and video.time_base:
+        return Fraction(video.duration * video.time_base)
+    return Fraction(container.duration, av.time_base) if container.duration else None

@@ -1,0 +1,205 @@
+r"""A stretch of encoded video on disk, exact to the last time stamp, whole or not there at all.
+
+A result is always written through segments, each made by a fresh encoder, whether the run is interrupted or
+not: so a run that was killed and went on gives the very bytes of one that was not. A segment is a log of
+packets, not a film: containers round time stamps and rewrite headers, a log does not. Layout, little-endian:
+
+    8 bytes   "HFSEG\x00\x00\x01"
+    records   pts i64, dts i64, duration i64, flags u32 (1: key frame), size u32, then `size` bytes
+    tail      JSON (UTF-8): what the segment holds, with the caller's own state
+    16 bytes  length of the tail u64, CRC-32 of everything before it u32, "HFS1"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+
+from hififace.errors import FilmError
+from hififace.media.atomic import atomic_path
+from hififace.media.encoding import EncodeSettings, open_encoder
+from hififace.media.frames import FilmFrame
+from hififace.media.timing import Place
+
+_MAGIC = b"HFSEG\x00\x00\x01"
+_RECORD = struct.Struct("<qqqII")
+_TAIL = struct.Struct("<QI4s")
+_END = b"HFS1"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPacket:
+    """One encoded frame."""
+
+    pts: int
+    dts: int
+    duration: int
+    is_keyframe: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A finished segment.
+
+    Attributes:
+        path: where it lies.
+        first_index: place of its first frame in the whole sequence.
+        num_frames: how many frames it holds.
+        last_pts: time stamp of its last frame, in `time_base`.
+        time_base: seconds per unit.
+        settings: fingerprint of what it was encoded with.
+        state: whatever the writer wants to find again when a run goes on behind this segment.
+    """
+
+    path: Path
+    first_index: int
+    num_frames: int
+    last_pts: int
+    time_base: Fraction
+    settings: dict[str, str]
+    state: dict[str, Any]
+    body_bytes: int
+
+    @property
+    def place(self) -> Place:
+        """The last frame it holds."""
+        return Place(self.first_index + self.num_frames - 1, self.last_pts)
+
+    def packets(self) -> Iterator[StoredPacket]:
+        """Its packets in coding order."""
+        with self.path.open("rb") as file:
+            file.seek(len(_MAGIC))
+            while file.tell() < self.body_bytes:
+                pts, dts, duration, flags, size = _RECORD.unpack(file.read(_RECORD.size))
+                yield StoredPacket(pts, dts, duration, bool(flags & 1), file.read(size))
+
+    def time_stamps(self) -> list[int]:
+        """Presentation time stamps in coding order, without reading the pictures."""
+        stamps = []
+        with self.path.open("rb") as file:
+            file.seek(len(_MAGIC))
+            while file.tell() < self.body_bytes:
+                pts, _, _, _, size = _RECORD.unpack(file.read(_RECORD.size))
+                stamps.append(pts)
+                file.seek(size, os.SEEK_CUR)
+        return stamps
+
+
+def open_segment(path: Path) -> Segment:
+    """Read what a segment says about itself and check that it is whole.
+
+    Raises:
+        FilmError: cut short, altered, or no segment.
+    """
+    broken = FilmError(f"{path} is not a whole segment of a film; remove it and run the same command again.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size < len(_MAGIC) + _TAIL.size or file.read(len(_MAGIC)) != _MAGIC:
+            raise broken
+        file.seek(size - _TAIL.size)
+        tail_bytes, checksum, end = _TAIL.unpack(file.read(_TAIL.size))
+        body = size - _TAIL.size - tail_bytes
+        if end != _END or body < len(_MAGIC) or checksum != _crc(file, size - _TAIL.size):
+            raise broken
+        file.seek(body)
+        said = json.loads(file.read(tail_bytes))
+    return Segment(
+        path=path,
+        first_index=said["first_index"],
+        num_frames=said["num_frames"],
+        last_pts=said["last_pts"],
+        time_base=Fraction(said["time_base"]),
+        settings=said["settings"],
+        state=said["state"],
+        body_bytes=body,
+    )
+
+
+def _crc(file: BinaryIO, num_bytes: int) -> int:
+    file.seek(0)
+    value = 0
+    while num_bytes > 0:
+        block = file.read(min(1 << 20, num_bytes))
+        if not block:
+            return -1
+        value = zlib.crc32(block, value)
+        num_bytes -= len(block)
+    return value
+
+
+def write_segment(
+    path: Path,
+    frames: Iterator[FilmFrame],
+    settings: EncodeSettings,
+    state: Callable[[Place], dict[str, Any]],
+) -> Segment | None:
+    """Encode frames into one segment; None (and no file) if there are none.
+
+    Args:
+        path: where it goes; it appears only when whole.
+        frames: in order of time.
+        settings: how to encode.
+        state: asked once, with the place of the last frame: what to find again, anything JSON can hold.
+    """
+    first = next(frames, None)
+    if first is None:
+        return None
+    with atomic_path(path) as temporary, temporary.open("w+b") as file:
+        writer = _PacketWriter(file)
+        context = open_encoder(settings)
+        count, last = 0, first
+        frame: FilmFrame | None = first
+        while frame is not None:
+            writer.durations[frame.pts] = frame.duration
+            writer.add(context.encode(frame.picture(settings.pixel_format, settings.colour)))
+            count, last = count + 1, frame
+            frame = next(frames, None)
+        writer.add(context.encode(None))
+        said = {
+            "first_index": first.index,
+            "num_frames": count,
+            "last_pts": last.pts,
+            "time_base": str(settings.time_base),
+            "settings": settings.fingerprint(),
+            "state": state(Place(last.index, last.pts)),
+        }
+        writer.finish(said)
+    return open_segment(path)
+
+
+class _PacketWriter:
+    """Appends records to an open segment and keeps its checksum."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.durations: dict[int, int] = {}
+        self._file, self._crc = file, 0
+        self._put(_MAGIC)
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self._crc = zlib.crc32(data, self._crc)
+
+    def add(self, packets: list[av.Packet[Any]]) -> None:
+        for packet in packets:
+            pts = packet.pts if packet.pts is not None else 0
+            dts = packet.dts if packet.dts is not None else pts
+            data = bytes(packet)
+            duration = self.durations.pop(pts, 0)
+            self._put(_RECORD.pack(pts, dts, duration, int(packet.is_keyframe), len(data)))
+            self._put(data)
+
+    def finish(self, said: dict[str, Any]) -> None:
+        tail = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+        self._put(tail)
+        self._file.write(_TAIL.pack(len(tail), self._crc, _END))
+        self._file.flush()

@@ -1,0 +1,266 @@
+"""From frames to a finished film: through segments, so that nothing done is ever lost."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from hififace.errors import FilmError
+from hififace.media.atomic import atomic_path
+from hififace.media.audio import add_copied_streams, copied_packets, kept_tags
+from hififace.media.encoding import EncodeSettings, apply_settings
+from hififace.media.frames import FilmFrame
+from hififace.media.probe import Chapter, open_film
+from hififace.media.segments import Segment, StoredPacket, open_segment, write_segment
+from hififace.media.timing import Place
+from hififace.media.video import FilmReader
+
+FRAMES_PER_SEGMENT = 240
+"""Most frames that a killed run has to do again."""
+
+_MICROSECOND = Fraction(1, 1_000_000)
+_STALE_FILM_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+
+StateAt = Callable[[Place], dict[str, Any]]
+"""What to store with a segment that ends at a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A packet of the result and when it is needed."""
+
+    time_s: Fraction
+    packet: av.Packet[Any]
+
+
+class FilmWriter:
+    """Writes frames into segments in a folder, and joins these into the film.
+
+    Given the same folder and settings it goes on: draw frames from `reader.frames(after=writer.place)`.
+
+    Attributes:
+        segments: what is finished, in order.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        settings: EncodeSettings,
+        *,
+        frames_per_segment: int = FRAMES_PER_SEGMENT,
+    ) -> None:
+        """Look what is there already; a damaged segment and all behind it are made again.
+
+        Raises:
+            FilmError: the folder holds segments made with other settings.
+        """
+        self._folder, self._settings, self._length = Path(folder), settings, frames_per_segment
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self._folder.glob(".*.part*"):
+            leftover.unlink(missing_ok=True)
+        self.segments: list[Segment] = []
+        for number in itertools.count():
+            path = self._path(number)
+            if not path.exists():
+                break
+            try:
+                segment = open_segment(path)
+            except FilmError:
+                break
+            self._check(segment)
+            self.segments.append(segment)
+        # Only whole segments can be gone on behind; a short one was the last of its film.
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"segment-{number:06d}.hfseg"
+
+    def _check(self, segment: Segment) -> None:
+        wanted = self._settings.fingerprint()
+        differs = sorted(k for k in wanted if segment.settings.get(k) != wanted[k])
+        if differs:
+            raise FilmError(
+                f"{self._folder} holds unfinished work with other settings ({', '.join(differs)}). Use the "
+                "settings of before, or remove the folder to begin again."
+            )
+
+    @property
+    def place(self) -> Place | None:
+        """The last frame that is safe, or None at the beginning."""
+        return self.segments[-1].place if self.segments else None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What was stored with the last safe frame; empty at the beginning."""
+        return self.segments[-1].state if self.segments else {}
+
+    def write(self, frames: Iterator[FilmFrame], state: StateAt | None = None) -> None:
+        """Encode all frames; each finished segment is safe at once.
+
+        Args:
+            frames: in order, beginning behind `place`.
+            state: what to store with each segment.
+        """
+        while True:
+            stretch = itertools.islice(frames, self._length)
+            path = self._path(len(self.segments))
+            segment = write_segment(path, stretch, self._settings, state or (lambda _place: {}))
+            if segment is None:
+                return
+            self.segments.append(segment)
+
+    def finish(self, output: str | os.PathLike[str], reader: FilmReader) -> list[str]:
+        """Join everything into the film; returns sentences about what could not be carried over.
+
+        Raises:
+            FilmError: nothing was written, or the container refuses.
+        """
+        return join_film(self.segments, output, self._settings, reader)
+
+    def discard(self) -> None:
+        """Remove the segments, and the folder if nothing else is in it."""
+        for segment in self.segments:
+            segment.path.unlink(missing_ok=True)
+        self.segments = []
+        if not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+
+def join_film(
+    segments: Sequence[Segment], output: str | os.PathLike[str], settings: EncodeSettings, reader: FilmReader
+) -> list[str]:
+    """Put segments, sound, subtitles, chapters and tags into one film, without re-encoding anything.
+
+    The film appears under its name only when it is whole.
+
+    Returns:
+        Sentences about what could not be carried over.
+
+    Raises:
+        FilmError: no frames, a sound stream that the container cannot hold, or a refusal by the container.
+    """
+    if not segments:
+        raise FilmError(f"{reader.info.path}: no frames in the part that was asked for; nothing was written.")
+    notes = list(settings.notes)
+    with atomic_path(output) as temporary:
+        try:
+            with (
+                open_film(reader.info.path) as source,
+                av.open(
+                    str(temporary), "w", format=settings.container, options=_mux_options(settings, reader)
+                ) as film,
+            ):
+                _join_into(film, source, segments, settings, reader, notes)
+        except av.FFmpegError as error:
+            raise FilmError(
+                f"{output}: the {settings.container} container refused the film ({error.strerror or error}). "
+                "Try another ending; .mkv takes nearly everything."
+            ) from error
+    return notes
+
+
+def _mux_options(settings: EncodeSettings, reader: FilmReader) -> dict[str, str]:
+    if settings.container not in ("mp4", "mov"):
+        return {}
+    # Phones write tags under their own names (place, camera); the muxer drops them unless told otherwise.
+    own_names = any(key.startswith("com.") for key in reader.info.metadata)
+    return {"movflags": "+faststart" + ("+use_metadata_tags" if own_names else "")}
+
+
+def _join_into(
+    film: av.container.OutputContainer,
+    source: av.container.InputContainer,
+    segments: Sequence[Segment],
+    settings: EncodeSettings,
+    reader: FilmReader,
+    notes: list[str],
+) -> None:
+    video: Any = film.add_stream(settings.encoder, rate=settings.rate)
+    apply_settings(video.codec_context, settings)
+    video.time_base = settings.time_base
+    if settings.encoder == "libx265" and settings.container in ("mp4", "mov"):
+        # Apple's players know HEVC only under this name.
+        video.codec_context.codec_tag = "hvc1"
+    original = source.streams[reader.info.video_index]
+    video.metadata.update(kept_tags(dict(original.metadata)))
+    video.disposition = original.disposition
+    copied = add_copied_streams(source, film, reader.info.video_index, notes)
+    film.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _STALE_FILM_TAGS})
+    _add_chapters(film, reader, notes)
+    pictures = _video_packets(segments, settings, video, reader.shift_s)
+    others = (_Timed(t, p) for t, p in copied_packets(source, copied, reader.span, reader.shift_s, notes))
+    for timed in heapq.merge(pictures, others, key=lambda t: t.time_s):
+        film.mux(timed.packet)
+
+
+def _video_packets(
+    segments: Sequence[Segment], settings: EncodeSettings, stream: Any, shift_s: Fraction
+) -> Iterator[_Timed]:
+    units = round(shift_s / settings.time_base)
+    for stored, dts in decoding_times(segments):
+        packet: av.Packet[Any] = av.Packet(stored.data)
+        packet.time_base = settings.time_base
+        packet.pts, packet.dts = stored.pts - units, dts - units
+        packet.duration = stored.duration
+        packet.is_keyframe = stored.is_keyframe
+        packet.stream = stream
+        yield _Timed((dts - units) * settings.time_base, packet)
+
+
+def decoding_times(segments: Sequence[Segment]) -> Iterator[tuple[StoredPacket, int]]:
+    """Packets in coding order with decoding time stamps that rise across all segments.
+
+    Each encoder starts its own decoding clock, and with variable frame rate the clocks of two neighbours may
+    overlap. So they are made anew: frame number i in coding order is decoded when frame number i - D in order
+    of display is shown, with D the deepest reordering of the whole film. That never lies after its own time.
+    """
+    delay = 0
+    for segment in segments:
+        stamps = segment.time_stamps()
+        rank = {pts: place for place, pts in enumerate(sorted(stamps))}
+        delay = max(delay, max((i - rank[pts] for i, pts in enumerate(stamps)), default=0))
+    shown = itertools.chain.from_iterable(sorted(s.time_stamps()) for s in segments)
+    first_two = list(itertools.islice(shown, 2))
+    step = first_two[1] - first_two[0] if len(first_two) == 2 else 1
+    before = (first_two[0] - step * k for k in range(delay, 0, -1))
+    clock = itertools.chain(before, first_two, shown)
+    for segment in segments:
+        for packet in segment.packets():
+            yield packet, next(clock)
+
+
+def _add_chapters(film: av.container.OutputContainer, reader: FilmReader, notes: list[str]) -> None:
+    chapters = [c for c in (_in_span(c, reader) for c in reader.info.chapters) if c is not None]
+    if not chapters:
+        return
+    if not hasattr(film, "set_chapters"):
+        notes.append("This version of PyAV cannot write chapters; they were left out. PyAV 15 or newer can.")
+        return
+    film.set_chapters(
+        [
+            {
+                "id": number,
+                "start": round(chapter.start_s / _MICROSECOND),
+                "end": round(chapter.end_s / _MICROSECOND),
+                "time_base": _MICROSECOND,
+                "metadata": {"title": chapter.title} if chapter.title else {},
+            }
+            for number, chapter in enumerate(chapters)
+        ]
+    )
+
+
+def _in_span(chapter: Chapter, reader: FilmReader) -> Chapter | None:
+    begin, end = reader.span.start_s, reader.span.end_s
+    start_s = chapter.start_s if begin is None else max(chapter.start_s, begin)
+    end_s = chapter.end_s if end is None else min(chapter.end_s, end)
+    if end_s <= start_s:
+        return None
+    return Chapter(start_s - reader.shift_s, end_s - reader.shift_s, chapter.title)
