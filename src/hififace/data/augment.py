@@ -8,7 +8,7 @@ pure function of (seed, n), like the pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -89,8 +89,7 @@ def recolour(image: RGBImage, matrix: NDArray[np.float32]) -> RGBImage:
     """Apply a `colour_matrix` to a picture; OpenCV does it outside Python's lock."""
     scaled = matrix.copy()
     scaled[:, 3] *= 255.0
-    result: RGBImage = cv2.transform(image, scaled)
-    return result
+    return cast("RGBImage", cv2.transform(image, scaled))
 
 
 def mirror_landmarks(points: FloatArray, mirror: NDArray[np.int64], width: int) -> FloatArray:
@@ -127,6 +126,6 @@ def valid_region(
     valid = np.ones((size, size), dtype=bool)
     for axis in range(2):
         place = (inverse[axis, 1] * steps + inverse[axis, 2])[:, None] + inverse[axis, 0] * columns
-        # A thousandth of a pixel of slack: an upright chip that fills its crop must not lose its border to rounding.
+        # A thousandth of a pixel of slack: a chip that fills its crop must not lose its border to rounding.
         valid &= (place >= -1e-3) & (place <= float(photo_size[axis]) - 1.0 + 1e-3)
     return valid.view(np.uint8)

@@ -41,7 +41,7 @@ class SetCard(BaseModel):
     identity_embedder: str
     identity_size: int
     landmark_mirror: tuple[int, ...]
-    """The index that each landmark becomes under a horizontal flip; kept here so that a set explains itself."""
+    """The index that each landmark becomes under a horizontal flip: a set explains itself."""
     num_photos: int
     num_identities: int
     """People with at least one photo; photos without an identity are not counted."""
@@ -217,14 +217,15 @@ def read_card(folder: Path) -> SetCard:
     if not path.is_file():
         raise DataError(
             f"{folder} holds no {CARD_NAME}, so it is no finished set. "
-            f"If a preparation was interrupted, run the same `hififace prepare` again: it goes on where it was."
+            f"If a preparation was interrupted, run the same command again: it goes on where it was."
         )
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         version = fields.get("schema_version")
         if version != SCHEMA_VERSION:
             raise DataError(
-                f"{path} is of layout {version}; this program reads layout {SCHEMA_VERSION}. Prepare the set again."
+                f"{path} is of layout {version}; this program reads layout {SCHEMA_VERSION}. "
+                f"Prepare the set again."
             )
         return SetCard.model_validate(fields)
     except (ValueError, AttributeError, ValidationError) as error:
@@ -283,9 +284,10 @@ def _column(ending: str) -> str:
 
 def _pyarrow() -> Any:
     try:
-        import pyarrow
+        import pyarrow as pa
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "Training sets are indexed with pyarrow, which is not installed. Run `pip install hififace[train]`."
+            "Training sets are indexed with pyarrow, which is not installed. "
+            "Run `pip install hififace[train]`."
         ) from error
-    return pyarrow
+    return pa

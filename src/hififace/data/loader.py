@@ -10,9 +10,9 @@ B batch, S side of the crop, D identity vector, C coefficients, P landmarks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
 import cv2
 import numpy as np
@@ -106,7 +106,7 @@ class CropReader:
         landmarks = arrays["landmarks"]
         coefficients = arrays["coefficients_mirrored" if change.mirror else "coefficients"]
         if change.mirror:
-            image, mask = cv2.flip(image, 1), cv2.flip(mask, 1)
+            image, mask = _flip(image), _flip(mask)
             landmarks = mirror_landmarks(landmarks, self.mirror, size)
         if change.colour is not None:
             image = recolour(image, change.colour)
@@ -142,7 +142,7 @@ class CropReader:
                 f"Photo {self.prepared.columns['key'][row]} of {self.prepared.folder} cannot be decoded to a "
                 f"{size} x {size} crop and its mask; the shard is damaged. Copy or prepare the set again."
             )
-        return image, mask
+        return cast("RGBImage", image), cast("NDArray[np.uint8]", mask)
 
 
 class BatchLoader:
@@ -186,8 +186,9 @@ class BatchLoader:
     ) -> None:
         if batch_size < 1 or start_image < 0 or workers < 0 or prefetch < 1 or not 0 <= rank < world_size:
             raise OptionError(
-                f"A loader needs batch_size >= 1, start_image >= 0, workers >= 0, prefetch >= 1 and 0 <= rank < "
-                f"world_size; it got {batch_size}, {start_image}, {workers}, {prefetch}, rank {rank} of {world_size}."
+                f"A loader needs batch_size >= 1, start_image >= 0, workers >= 0, prefetch >= 1 and "
+                f"0 <= rank < world_size; it got {batch_size}, {start_image}, {workers}, {prefetch}, "
+                f"rank {rank} of {world_size}."
             )
         self.sampler = PairSampler(prepared.identity_codes, seed, same_rate)
         self.reader = CropReader(prepared, cache)
@@ -232,7 +233,7 @@ class BatchLoader:
         result = PairBatch(stack(sources), stack(targets), torch.tensor(same, dtype=torch.float32))
         return _pin(result) if self.pin_memory else result
 
-    def __iter__(self) -> Iterator[PairBatch]:
+    def __iter__(self) -> Generator[PairBatch, None, None]:
         if self.workers == 0:
             number = 0
             while True:
@@ -251,6 +252,10 @@ class BatchLoader:
                 yield result
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _flip(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cast("NDArray[np.uint8]", cv2.flip(pixels, 1))
 
 
 _TO_UNIT: Final = 1.0 / 255.0

@@ -86,7 +86,7 @@ class TarWriter:
         """Append the files of one photo, in the order of `MEMBERS`.
 
         Raises:
-            ValueError: members other than `MEMBERS`, or a key that webdataset would cut (with a dot or slash).
+            ValueError: members other than `MEMBERS`, or a key with a dot or slash (webdataset would cut it).
         """
         if set(members) != set(MEMBERS):
             raise ValueError(f"a photo has the members {MEMBERS}, not {tuple(members)}")
@@ -191,7 +191,7 @@ class ShardReader:
                     self._handles[shard] = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
                 except OSError as error:
                     raise DataError(
-                        f"The shard {path} cannot be opened ({error.strerror}); the index of the set names it. "
+                        f"The shard {path} cannot be opened ({error.strerror}); the index names it. "
                         f"Copy the whole folder, or run `hififace prepare` again."
                     ) from error
             return self._handles[shard]
@@ -253,7 +253,8 @@ def unpack_arrays(data: bytes) -> dict[str, NDArray[Any]]:
             position = start + size
     except (struct.error, ValueError, KeyError, SyntaxError) as error:
         raise DataError(
-            f"The arrays of a photo cannot be read ({error}); the shard is damaged. Run `hififace prepare` again."
+            f"The arrays of a photo cannot be read ({error}); the shard is damaged. "
+            f"Run `hififace prepare` again."
         ) from error
     return arrays
 

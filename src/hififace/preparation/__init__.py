@@ -1,0 +1,1 @@
+"""From folders of photographs to prepared shards: find, align, describe, filter, write."""

@@ -1,0 +1,253 @@
+"""The unit of work: a block of photos in, one part file out, written whole or not at all.
+
+A part is a tar with the files of every photo that passed the checks on single photos, and a JSON file beside
+it with what the second pass needs. The JSON file is renamed into place last: where it is, the part is whole.
+Nothing in a part depends on who made it or when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.data.shards import Place, TarWriter, pack_arrays, unpack_arrays
+from hififace.errors import DataError, PictureError
+from hififace.media.atomic import atomic_write
+from hififace.media.image import read_image
+from hififace.preparation.crop import cut, encode_crop, encode_mask, find_face
+from hififace.preparation.describe import Describer, DescriberSettings, create_describer, valid_share
+from hififace.preparation.quality import (
+    QualityOptions,
+    Reason,
+    Rejection,
+    check_photo,
+    perceptual_hash,
+    sharpness,
+)
+from hififace.preparation.sources import Block, PhotoRef
+
+DescriberFactory = Callable[[DescriberSettings], Describer]
+
+
+@dataclass(frozen=True)
+class WorkSettings:
+    """What a worker must know besides the photos; picklable."""
+
+    describer: DescriberSettings = field(default_factory=DescriberSettings)
+    quality: QualityOptions = field(default_factory=QualityOptions)
+    min_age: int = 18
+    factory: DescriberFactory = create_describer
+
+
+class PreparedPhoto(NamedTuple):
+    """A photo that passed, as files and as a row for the index."""
+
+    members: dict[str, bytes]
+    row: dict[str, Any]
+    vector: NDArray[np.float32]
+
+
+class Part(NamedTuple):
+    """A finished block, read back."""
+
+    number: int
+    num_photos: int
+    rows: list[dict[str, Any]]
+    """Index columns of the photos that passed, with "places" in the part's tar."""
+    rejected: list[dict[str, Any]]
+    """key, source, identity, reason, detail."""
+    tar: Path
+    vectors_place: Place
+
+    def vectors(self) -> NDArray[np.float32]:
+        """(N, D) identity vectors of `rows`."""
+        with self.tar.open("rb") as file:
+            file.seek(self.vectors_place.offset)
+            return unpack_arrays(file.read(self.vectors_place.size))["identity"]
+
+
+_describers: dict[DescriberSettings, Describer] = {}
+"""One per process: sessions are costly to open and cannot be sent to another process."""
+
+
+def describer_for(settings: WorkSettings) -> Describer:
+    """The describer of this process, built on first use."""
+    if settings.describer not in _describers:
+        # Each worker is one process with one thread; OpenCV's own threads would fight over the cores.
+        cv2.setNumThreads(1)
+        _describers[settings.describer] = settings.factory(settings.describer)
+    return _describers[settings.describer]
+
+
+def process_block(block: Block, folder: Path, settings: WorkSettings) -> tuple[int, int]:
+    """Make the part of a block, unless it is there already.
+
+    Returns:
+        How many photos passed, and how many were rejected.
+
+    Raises:
+        DataError: an input cannot be read any more, or changed since the part was made.
+    """
+    part = read_part(folder, block.number, block.fingerprint())
+    if part is not None:
+        return len(part.rows), len(part.rejected)
+    describer = describer_for(settings)
+    rows, rejected, vectors = [], [], []
+    tar = folder / f"block-{block.number:06d}.tar"
+    with TarWriter(tar) as writer:
+        for place, photo in enumerate(block.photos):
+            key = block.key(place)
+            done = prepare_photo(describer, photo, key, settings)
+            if isinstance(done, Rejection):
+                rejected.append(rejection_row(key, photo.source, photo.identity, done))
+                continue
+            rows.append({**done.row, "places": writer.add_photo(key, done.members)})
+            vectors.append(done.vector)
+        stacked = np.stack(vectors) if vectors else np.zeros((0, describer.identity_size), np.float32)
+        vectors_place = writer.add("vectors.npz", pack_arrays({"identity": stacked}))
+    facts = {
+        "fingerprint": block.fingerprint(),
+        "num_photos": len(block.photos),
+        "rows": rows,
+        "rejected": rejected,
+        "vectors": vectors_place,
+    }
+    atomic_write(part_path(folder, block.number), json.dumps(facts, indent=0).encode())
+    return len(rows), len(rejected)
+
+
+def prepare_photo(
+    describer: Describer, photo: PhotoRef, key: str, settings: WorkSettings
+) -> PreparedPhoto | Rejection:
+    """Everything about one photo, or why it is left out."""
+    if photo.age is not None and photo.age < settings.min_age:
+        return Rejection(Reason.UNDER_AGE, f"age {photo.age}, below {settings.min_age}")
+    data = photo.read()
+    try:
+        image = read_image(data).pixels
+    except PictureError as error:
+        return Rejection(Reason.UNREADABLE, str(error))
+    face = find_face(describer, image, photo.points, settings.quality.max_rival)
+    if isinstance(face, Rejection):
+        return face
+    crop = cut(image, face.points, describer.template)
+    if crop.magnification > settings.quality.max_magnification:
+        return check_photo_size(crop.magnification, settings.quality)
+    description = describer.describe(image, face, crop)
+    size = (image.shape[1], image.shape[0])
+    share = valid_share(description.mask, crop, size)
+    rejection = check_photo(
+        settings.quality,
+        magnification=crop.magnification,
+        mesh_score=description.mesh_score,
+        valid_share=share,
+        pose_deg=description.pose_deg,
+    )
+    if rejection is not None:
+        return rejection
+    numbers = {
+        "face_px": face.size_px,
+        "magnification": crop.magnification,
+        "sharpness": sharpness(crop.image, description.mask),
+        "detection_score": face.score,
+        "mesh_score": description.mesh_score,
+        "valid_share": share,
+        "pitch_deg": float(description.pose_deg[0]),
+        "yaw_deg": float(description.pose_deg[1]),
+        "roll_deg": float(description.pose_deg[2]),
+    }
+    numbers = {name: round(float(value), 4) for name, value in numbers.items()}
+    points = face.points @ crop.matrix[:, :2].T + crop.matrix[:, 2]
+    facts = {"key": key, "identity": photo.identity, "source": photo.source, "age": photo.age}
+    members = {
+        "jpg": encode_crop(crop.image),
+        "mask.png": encode_mask(description.mask),
+        "npz": pack_arrays(
+            {
+                name: np.asarray(value, dtype=np.float32)
+                for name, value in {
+                    "identity": description.identity,
+                    "coefficients": description.coefficients,
+                    "coefficients_mirrored": description.coefficients_mirrored,
+                    "landmarks": description.landmarks,
+                    "points": points,
+                    "matrix": crop.matrix,
+                    "photo_size": size,
+                }.items()
+            }
+        ),
+        "json": json.dumps({**facts, "quality": numbers}, ensure_ascii=False).encode(),
+    }
+    row = {
+        **facts,
+        **numbers,
+        "perceptual_hash": f"{perceptual_hash(crop.image):016x}",
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    return PreparedPhoto(members, row, np.asarray(description.identity, dtype=np.float32))
+
+
+def check_photo_size(magnification: float, options: QualityOptions) -> Rejection:
+    """The rejection of a photo that is too small, before anything costly is computed on it."""
+    rejection = check_photo(
+        options,
+        magnification=magnification,
+        mesh_score=1.0,
+        valid_share=1.0,
+        pose_deg=np.zeros(3, np.float32),
+    )
+    assert rejection is not None
+    return rejection
+
+
+def rejection_row(key: str, source: str, identity: str | None, rejection: Rejection) -> dict[str, Any]:
+    """One line of `rejected.csv`."""
+    return {
+        "key": key,
+        "source": source,
+        "identity": identity,
+        "reason": rejection.reason.value,
+        "detail": rejection.detail,
+    }
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """The file whose presence says that a block is finished."""
+    return folder / f"block-{number:06d}.json"
+
+
+def read_part(folder: Path, number: int, fingerprint: str | None = None) -> Part | None:
+    """A finished block, or None if it is not finished.
+
+    Raises:
+        DataError: it is damaged, or was made from other photos.
+    """
+    path = part_path(folder, number)
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if fingerprint is not None and facts["fingerprint"] != fingerprint:
+            raise DataError(
+                f"The photos changed since this preparation began (block {number} of {folder}). "
+                f"Delete {folder} to begin anew, or put the photos back."
+            )
+        rows = [{**row, "places": [Place(*place) for place in row["places"]]} for row in facts["rows"]]
+        return Part(
+            number,
+            facts["num_photos"],
+            rows,
+            facts["rejected"],
+            path.with_suffix(".tar"),
+            Place(*facts["vectors"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error}). Delete it and run the same command again.") from error

@@ -1,0 +1,245 @@
+"""Build a prepared set: find the photos, work through them in blocks, choose, and write the shards.
+
+To continue an interrupted preparation, run the same command again. Finished blocks are kept below the output
+folder in `.preparing`; the result is the same, byte for byte, however often the work was interrupted and
+however many workers shared it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from hififace import __version__
+from hififace.data.index import CARD_NAME, SetCard, read_card
+from hififace.errors import DataError, OptionError
+from hififace.media.atomic import atomic_write
+from hififace.preparation.assemble import Chosen, choose, write_set
+from hififace.preparation.blocks import (
+    DescriberFactory,
+    Part,
+    WorkSettings,
+    describer_for,
+    process_block,
+    read_part,
+)
+from hififace.preparation.describe import Describer, DescriberSettings, create_describer
+from hififace.preparation.quality import QualityOptions
+from hififace.preparation.report import summarise, write_reports
+from hififace.preparation.sources import BLOCK_SIZE, Block, Layout, Source, iterate_blocks, open_inputs
+from hififace.preparation.spread import in_this_process, over_processes, over_ray
+
+WORK_FOLDER: Final = ".preparing"
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """What decides the content of a set."""
+
+    family: str = "mesh"
+    template: str = "mini_128"
+    resolution: int = 128
+    min_age: int = 18
+    """Photos whose given age is below are left out; photos without a given age are kept."""
+    layout: Layout = "auto"
+    photos_per_shard: int = 4096
+    quality: QualityOptions = field(default_factory=QualityOptions)
+
+    def __post_init__(self) -> None:
+        if self.min_age < 0 or self.photos_per_shard < 1:
+            raise OptionError(
+                f"min_age is {self.min_age} and photos_per_shard {self.photos_per_shard}; "
+                f"at least 0 and 1 were expected."
+            )
+
+
+class Progress(NamedTuple):
+    """How far the first pass is."""
+
+    done: int
+    """Photos worked through, kept parts of an earlier run included."""
+    total: int | None
+    """Photos in all; None where the input cannot tell."""
+    kept: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work: how many, and whether Ray spreads it over machines."""
+
+    number: int = 1
+    ray: bool = False
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise OptionError(f"{self.number} workers were asked for; at least 1 is needed.")
+
+
+def prepare_set(
+    inputs: Sequence[Path | str],
+    output: Path | str,
+    options: PrepareOptions | None = None,
+    *,
+    landmarks: Path | None = None,
+    workers: Workers | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    factory: DescriberFactory = create_describer,
+) -> SetCard:
+    """Prepare photographs for training.
+
+    Args:
+        inputs: folders, tar shards, compressed archives, and at most one landmark list.
+        output: folder of the set; made if missing.
+        options: what decides the content.
+        landmarks: landmark list of an archive.
+        workers: who does the work; decides nothing about the content.
+        progress: called after each block.
+        factory: builds the frozen parts in each worker; another one for tests.
+
+    Returns:
+        The card of the finished set; the report lies beside it.
+
+    Raises:
+        DataError: an input is missing or damaged, no photo can be used, or the folder holds another set.
+        OptionError: an option out of range, or an input whose layout cannot be told.
+        WeightsError: a frozen part is missing.
+    """
+    options, workers, output = options or PrepareOptions(), workers or Workers(), Path(output)
+    sources = open_inputs([Path(path) for path in inputs], options.layout, landmarks)
+    settings: dict[str, Any] = {
+        **asdict(options),
+        "block": BLOCK_SIZE,
+        "inputs": [[source.label, source.kind] for source in sources],
+    }
+    finished = _finished(output, settings)
+    if finished is not None:
+        shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
+        return finished
+    folder = _begin(output, settings)
+    describer = DescriberSettings(options.family, options.template, options.resolution)
+    work = WorkSettings(describer, options.quality, options.min_age, factory)
+    num_blocks = _run_blocks(sources, folder, work, workers, progress)
+    parts = [_finished_part(folder, number) for number in range(num_blocks)]
+    parts_describer = describer_for(work)
+    chosen = choose(parts, options.quality, parts_describer.person_cosine)
+    card = _write(output, options, settings, sources, chosen, parts, parts_describer)
+    shutil.rmtree(folder)
+    return card
+
+
+def _run_blocks(
+    sources: Sequence[Source],
+    folder: Path,
+    work: WorkSettings,
+    workers: Workers,
+    progress: Callable[[Progress], None] | None,
+) -> int:
+    """The first pass; returns the number of blocks."""
+    counts = [source.count() for source in sources]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    num_blocks = 0
+
+    def counted() -> Iterator[Block]:
+        nonlocal num_blocks
+        for block in iterate_blocks(sources):
+            num_blocks = block.number + 1
+            yield block
+
+    spread: Any = over_ray if workers.ray else over_processes if workers.number > 1 else in_this_process
+    kept = rejected = 0
+    for block_kept, block_rejected in spread(
+        partial(process_block, folder=folder, settings=work), counted(), workers.number
+    ):
+        kept, rejected = kept + block_kept, rejected + block_rejected
+        if progress is not None:
+            progress(Progress(kept + rejected, total, kept, rejected))
+    if num_blocks == 0:
+        raise DataError("The inputs hold no pictures. Check that these are the folders you meant.")
+    return num_blocks
+
+
+def _write(
+    output: Path,
+    options: PrepareOptions,
+    settings: dict[str, Any],
+    sources: Sequence[Source],
+    chosen: Chosen,
+    parts: Sequence[Part],
+    describer: Describer,
+) -> SetCard:
+    seen: dict[str, int] = {}
+    for part in parts:
+        for row in [*part.rows, *part.rejected]:
+            label = row["source"].split("/")[0]
+            seen[label] = seen.get(label, 0) + 1
+    inputs = [
+        {"name": source.label, "kind": source.kind, "photos": seen.get(source.label, 0)} for source in sources
+    ]
+    summary = summarise(chosen, inputs, settings)
+
+    def card(num_people: int, num_shards: int) -> SetCard:
+        return SetCard(
+            family=describer.family,
+            template=options.template,
+            resolution=options.resolution,
+            coefficients=describer.layout,
+            identity_embedder=describer.identity_name,
+            identity_size=describer.identity_size,
+            landmark_mirror=describer.landmark_mirror,
+            num_photos=len(chosen.rows),
+            num_identities=num_people,
+            num_shards=num_shards,
+            made_by=f"hififace {__version__}",
+            settings=settings,
+            inputs=tuple(inputs),
+        )
+
+    return write_set(
+        output, chosen, card, options.photos_per_shard, lambda: write_reports(output, chosen, summary)
+    )
+
+
+def _finished(output: Path, settings: dict[str, Any]) -> SetCard | None:
+    """The card of a set that these settings made already."""
+    if not (output / CARD_NAME).is_file():
+        return None
+    card = read_card(output)
+    if _plain(card.settings) != _plain(settings):
+        raise DataError(
+            f"{output} already holds a finished set of other photos or other settings. "
+            f"Choose another folder, or delete this one."
+        )
+    return card
+
+
+def _begin(output: Path, settings: dict[str, Any]) -> Path:
+    """The folder of the work under way, new or of an interrupted run with the same settings."""
+    folder = output / WORK_FOLDER
+    plan = folder / "plan.json"
+    if plan.is_file():
+        if json.loads(plan.read_text(encoding="utf-8")) != _plain(settings):
+            raise DataError(
+                f"{folder} holds a preparation that was interrupted and had other photos or settings. "
+                f"Run the earlier command again to finish it, or delete {folder} to begin anew."
+            )
+        return folder
+    atomic_write(plan, json.dumps(settings, indent=2).encode())
+    return folder
+
+
+def _finished_part(folder: Path, number: int) -> Part:
+    part = read_part(folder, number)
+    if part is None:
+        raise DataError(f"Block {number} of {folder} disappeared while the set was being written. Run again.")
+    return part
+
+
+def _plain(value: Any) -> Any:
+    """As JSON would give it back: tuples become lists."""
+    return json.loads(json.dumps(value))

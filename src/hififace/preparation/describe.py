@@ -1,0 +1,192 @@
+"""What the frozen parts say about a photo: computed once here, stored with it, never again in training.
+
+A `Describer` stands for one family of frozen parts. The mesh family is below; the Basel family, whose files
+the user brings, is `basel.py`. To add one, write a class with these members and name it in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.data.augment import mirror_landmarks, valid_region
+from hififace.errors import OptionError
+from hififace.faces.alignment import align, transform_points
+from hififace.faces.detection import YuNetDetector
+from hififace.faces.identity import SFaceEmbedder
+from hififace.faces.landmarks import MIRROR, FaceMeshLandmarker
+from hififace.faces.masks import region_mask
+from hififace.faces.shape import MeshShapePrior
+from hififace.faces.templates import TEMPLATES, Template
+from hififace.preparation.crop import Crop
+from hififace.types import Detection, FloatArray, RGBImage, ShapeCoefficients
+
+
+class Description(NamedTuple):
+    """What is stored with a crop."""
+
+    identity: FloatArray
+    """(D,) unit length."""
+    coefficients: FloatArray
+    """(C,) of the crop."""
+    coefficients_mirrored: FloatArray
+    """(C,) of its mirror image."""
+    landmarks: FloatArray
+    """(P, 3) in crop pixels."""
+    mask: NDArray[np.uint8]
+    """(S, S) 0 or 255: the face region."""
+    pose_deg: FloatArray
+    """(3,) pitch, yaw, roll of the face in the crop."""
+    mesh_score: float
+    """Confidence that this is a face, 0 to 1."""
+
+
+class Describer(Protocol):
+    """A family of frozen parts."""
+
+    family: str
+    template: Template
+    """Already scaled to the crop's size."""
+    layout: tuple[tuple[str, int], ...]
+    """Names and sizes of the parts of the coefficient vector, in order."""
+    identity_name: str
+    identity_size: int
+    landmark_mirror: tuple[int, ...]
+    person_cosine: float
+    """Below this cosine to the mean of a person's other photos, a photo shows someone else."""
+
+    def detect(self, image: RGBImage) -> list[Detection]:
+        """Faces of a photo."""
+
+    def describe(self, image: RGBImage, face: Detection, crop: Crop) -> Description:
+        """Everything about one face."""
+
+
+@dataclass(frozen=True)
+class DescriberSettings:
+    """What a worker needs to build its describer: small and picklable."""
+
+    family: str = "mesh"
+    template: str = "mini_128"
+    resolution: int = 128
+
+    def scaled_template(self) -> Template:
+        """The template at the wanted resolution.
+
+        Raises:
+            OptionError: an unknown template, or a resolution out of range.
+        """
+        if self.template not in TEMPLATES:
+            raise OptionError(
+                f"There is no template {self.template!r}; choose one of {', '.join(sorted(TEMPLATES))}."
+            )
+        if not 32 <= self.resolution <= 2048:
+            raise OptionError(f"The resolution is {self.resolution}; 32 to 2048 pixels were expected.")
+        return TEMPLATES[self.template].scaled(self.resolution)
+
+
+def create_describer(settings: DescriberSettings) -> Describer:
+    """Build the frozen parts of a family, with one thread each: work is spread over processes.
+
+    Raises:
+        OptionError: an unknown family, template or resolution.
+        WeightsError: a file of weights is missing.
+    """
+    if settings.family == "mesh":
+        return MeshDescriber(settings)
+    if settings.family == "basel":
+        from hififace.preparation.basel import BaselDescriber
+
+        return BaselDescriber(settings)
+    raise OptionError(f"There is no family {settings.family!r} of frozen parts; choose mesh or basel.")
+
+
+class MeshDescriber:
+    """The embedded parts: YuNet, FaceMesh, SFace and the linear shape basis. Nothing to bring."""
+
+    family = "mesh"
+    identity_name = "sface"
+    # The mean of several photos is nearer than any one of them, so this is stricter than it looks; two random
+    # people have a cosine of 0.17 on average here, and OpenCV's threshold for two single photos is 0.363.
+    person_cosine = 0.3
+
+    def __init__(self, settings: DescriberSettings) -> None:
+        self.template = settings.scaled_template()
+        self._detector = YuNetDetector(threads=1)
+        self._landmarker = FaceMeshLandmarker(threads=1)
+        self._embedder = SFaceEmbedder(threads=1)
+        self._prior = MeshShapePrior.load()
+        self.identity_size = 128
+        self.landmark_mirror = tuple(int(index) for index in MIRROR)
+        self.layout: tuple[tuple[str, int], ...] = (
+            ("identity", self._prior.identity_size),
+            ("expression", self._prior.expression_size),
+            ("pose", 3),
+            ("scale", 1),
+            ("translation", 3),
+        )
+
+    def detect(self, image: RGBImage) -> list[Detection]:
+        """Faces of a photo."""
+        return self._detector.detect(image)
+
+    def describe(self, image: RGBImage, face: Detection, crop: Crop) -> Description:
+        """Identity and landmarks from the photo itself, shape and mask from the landmarks in the crop."""
+        found = self._landmarker.locate(image, face)
+        landmarks = points_in_crop(found.points, crop)
+        size = self.template.size
+        coefficients = self._prior.coefficients(landmarks)
+        mirrored = self._prior.coefficients(
+            mirror_landmarks(landmarks, np.asarray(self.landmark_mirror), size)
+        )
+        mask = region_mask(landmarks, (size, size), dilate_px=0, feather_px=0)
+        return Description(
+            identity=self._embedder.embed(image, face.points).astype(np.float32),
+            coefficients=flatten(coefficients),
+            coefficients_mirrored=flatten(mirrored),
+            landmarks=landmarks,
+            mask=np.where(mask > 0.5, 255, 0).astype(np.uint8),
+            pose_deg=np.asarray(coefficients.pose_deg, dtype=np.float32),
+            mesh_score=float(found.score),
+        )
+
+
+def flatten(coefficients: ShapeCoefficients) -> FloatArray:
+    """Identity, expression, pose in radians, scale, translation, as one float32 vector."""
+    return np.concatenate(
+        [
+            coefficients.identity,
+            coefficients.expression,
+            np.deg2rad(coefficients.pose_deg),
+            [coefficients.scale],
+            coefficients.translation,
+        ]
+    ).astype(np.float32)
+
+
+def points_in_crop(points: FloatArray, crop: Crop) -> FloatArray:
+    """Mesh points from photo to crop pixels; depth scales along with the plane.
+
+    Args:
+        points: (P, 3) in pixels of the photo.
+        crop: where they go.
+    """
+    plane = transform_points(crop.matrix, points[:, :2])
+    return np.concatenate([plane, points[:, 2:] * crop.magnification], axis=1).astype(np.float32)
+
+
+def valid_share(mask: NDArray[np.uint8], crop: Crop, photo_size: tuple[int, int]) -> float:
+    """Share of the face region that the photo itself shows, 0 to 1; 0 for an empty region."""
+    inside = mask > 127
+    valid = valid_region(
+        crop.matrix.astype(np.float32), np.array(photo_size, dtype=np.float32), mask.shape[0]
+    )
+    return float(valid[inside].mean()) if inside.any() else 0.0
+
+
+def align_for(image: RGBImage, points: FloatArray, template: str) -> RGBImage:
+    """A crop for a network that has its own template."""
+    return align(image, points, TEMPLATES[template]).crop

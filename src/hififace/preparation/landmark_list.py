@@ -1,0 +1,107 @@
+"""The landmark list that comes with Asia-Celeb: "path label x y x y ..." per line, five points.
+
+The ten numbers are read as x, y pairs; a list that keeps all x before all y is recognised by its shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from hififace.errors import DataError
+from hififace.types import FloatArray
+
+
+@dataclass(frozen=True)
+class LandmarkList:
+    """Person and points by path. Leading folders that only the archive or only the list has do not matter."""
+
+    rows: dict[str, int] = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
+    points: FloatArray = field(repr=False)
+    """(N, 5, 2) in pixels of the photo."""
+
+    @classmethod
+    def read(cls, path: Path) -> LandmarkList:
+        """Read a list.
+
+        Raises:
+            DataError: missing, empty, or lines of another form; says which line.
+        """
+        rows: dict[str, int] = {}
+        labels: list[str] = []
+        values: list[list[float]] = []
+        try:
+            with path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    fields = line.split()
+                    if not fields:
+                        continue
+                    name, label, points = _parse(path, number, fields)
+                    rows[PurePosixPath(name).as_posix()] = len(labels)
+                    labels.append(label)
+                    values.append(points)
+        except OSError as error:
+            raise DataError(f"The landmark list {path} cannot be read: {error.strerror or error}.") from error
+        if not labels:
+            raise DataError(
+                f'The landmark list {path} is empty; lines of "path label x y ..." were expected.'
+            )
+        numbers = np.asarray(values, dtype=np.float32)
+        return cls(rows, tuple(labels), arrange(numbers))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __contains__(self, name: str) -> bool:
+        return self._row(name) is not None
+
+    def find(self, name: str) -> tuple[str, tuple[float, ...]]:
+        """Label and the ten numbers x, y, ... of a picture.
+
+        Raises:
+            KeyError: it is not in the list.
+        """
+        row = self._row(name)
+        if row is None:
+            raise KeyError(name)
+        return self.labels[row], tuple(float(value) for value in self.points[row].reshape(10))
+
+    def _row(self, name: str) -> int | None:
+        parts = PurePosixPath(name).parts
+        for start in range(len(parts)):
+            row = self.rows.get("/".join(parts[start:]))
+            if row is not None:
+                return row
+        return None
+
+
+def arrange(numbers: FloatArray) -> FloatArray:
+    """(N, 10) to (N, 5, 2), whichever of the two usual orders the list keeps.
+
+    Of the two readings the right one has its eyes above its mouth, and the image-left eye to the left of the
+    other; the reading for which that holds more often, over the whole list, is taken.
+    """
+    pairs = numbers.reshape(-1, 5, 2)
+    planes = numbers.reshape(-1, 2, 5).transpose(0, 2, 1)
+
+    def plausible(points: FloatArray) -> int:
+        eyes_above_mouth = points[:, :2, 1].max(axis=1) < points[:, 3:, 1].min(axis=1)
+        left_to_right = (points[:, 0, 0] < points[:, 1, 0]) & (points[:, 3, 0] < points[:, 4, 0])
+        return int((eyes_above_mouth & left_to_right).sum())
+
+    return np.ascontiguousarray(planes if plausible(planes) > plausible(pairs) else pairs)
+
+
+def _parse(path: Path, number: int, fields: list[str]) -> tuple[str, str, list[float]]:
+    try:
+        if len(fields) != 12:
+            raise ValueError(f"{len(fields)} fields")
+        return fields[0], fields[1], [float(value) for value in fields[2:]]
+    except ValueError as error:
+        raise DataError(
+            f'Line {number} of {path} is not "path label" and ten numbers ({error}). '
+            f"Is it the landmark list of this archive?"
+        ) from error

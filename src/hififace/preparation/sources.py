@@ -1,0 +1,349 @@
+"""Where photographs come from: folders, tar shards, archives; each as an ordered stream of references.
+
+The order is fixed (sorted names; the order in the archive for a compressed one), and with it each photo's
+number, its block and its key. A compressed archive cannot be read at random, so its references carry their
+bytes; all others are read by the worker that needs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from hififace.data.shards import iterate_members
+from hififace.errors import DataError, OptionError
+from hififace.preparation.landmark_list import LandmarkList
+
+Layout = Literal["auto", "people", "flat"]
+
+BLOCK_SIZE: Final = 128
+"""Photos per unit of work: about ten seconds of one core. Results do not depend on it, resuming does."""
+
+PICTURE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRef:
+    """One photograph, not yet read."""
+
+    source: str
+    """What reports call it: input, then path within, such as "portraits-000.tar/000017.jpg"."""
+    path: str = ""
+    """The file that holds it."""
+    offset: int = 0
+    size: int = -1
+    """Stretch of the file; -1 means all of it."""
+    identity: str | None = None
+    age: int | None = None
+    points: tuple[float, ...] | None = None
+    """Ten numbers x, y of the five points, where a landmark list gives them."""
+    data: bytes | None = field(default=None, repr=False)
+    """The file's bytes, where it cannot be read again at random."""
+
+    def read(self) -> bytes:
+        """The bytes of the picture file.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        if self.data is not None:
+            return self.data
+        try:
+            with Path(self.path).open("rb") as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+
+
+class Block(NamedTuple):
+    """A fixed stretch of the photos: the unit of work and of resuming."""
+
+    number: int
+    photos: tuple[PhotoRef, ...]
+
+    def key(self, place: int) -> str:
+        """The key of the photo at `place` of this block: its number over all inputs."""
+        return f"{self.number * BLOCK_SIZE + place:08d}"
+
+    def fingerprint(self) -> str:
+        """Changes when the block would hold other photos."""
+        parts = [
+            (p.source, p.size if p.data is None else len(p.data), p.identity, p.age, p.points)
+            for p in self.photos
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+class Source(Protocol):
+    """One input."""
+
+    @property
+    def kind(self) -> str:
+        """What reports call it."""
+
+    @property
+    def label(self) -> str:
+        """Its file's or folder's name."""
+
+    def photos(self) -> Iterator[PhotoRef]:
+        """References in their fixed order."""
+
+    def count(self) -> int | None:
+        """How many there are, where that is cheap to know."""
+
+
+@dataclass(frozen=True)
+class ShardSource:
+    """A plain tar of KEY.jpg with KEY.json, or of folders of pictures."""
+
+    path: Path
+    label: str
+    group: str
+    """Put before identities, so that numbers of two data sets do not meet."""
+    kind: str = "shard"
+
+    def photos(self) -> Iterator[PhotoRef]:
+        """One reference per picture; facts come from the .json of the same key, else from the folder."""
+        members = list(iterate_members(self.path))
+        with self.path.open("rb") as file:
+            facts: dict[str, dict[str, Any]] = {}
+            for name, place in members:
+                if name.endswith(".json"):
+                    file.seek(place.offset)
+                    facts[name.removesuffix(".json")] = self._parse(name, file.read(place.size))
+        for name, place in sorted(members):
+            stem, dot, suffix = name.rpartition(".")
+            if dot + suffix.lower() not in PICTURE_SUFFIXES or ".mask" in name:
+                continue
+            known = facts.get(stem, {})
+            identity = known.get("identity")
+            if identity is None and not facts:
+                identity = folder_identity(name)
+            age = known.get("age")
+            yield PhotoRef(
+                source=f"{self.label}/{name}",
+                path=str(self.path),
+                offset=place.offset,
+                size=place.size,
+                identity=None if identity is None else f"{self.group}/{identity}",
+                age=int(age) if isinstance(age, (int, float)) else None,
+            )
+
+    def count(self) -> int | None:
+        """Number of pictures in the archive, from its headers."""
+        names = (PurePosixPath(name) for name, _ in iterate_members(self.path))
+        return sum(name.suffix.lower() in PICTURE_SUFFIXES for name in names)
+
+    def _parse(self, name: str, text: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"{self.path}: {name} is not JSON ({error}).") from error
+        if not isinstance(value, dict):
+            raise DataError(f"{self.path}: {name} holds {type(value).__name__}; an object was expected.")
+        return value
+
+
+@dataclass(frozen=True)
+class ArchiveSource:
+    """A compressed tar, read once from front to back; a landmark list may name people and points."""
+
+    path: Path
+    label: str
+    group: str
+    landmarks: LandmarkList | None
+    kind: str = "archive"
+
+    def photos(self) -> Iterator[PhotoRef]:
+        """References with their bytes, in the order of the archive.
+
+        With a landmark list, pictures that it does not name are left out: it is the data set's own table.
+        """
+        try:
+            with tarfile.open(self.path, "r|*") as archive:
+                for info in archive:
+                    file = archive.extractfile(info) if info.isfile() else None
+                    if file is None or PurePosixPath(info.name).suffix.lower() not in PICTURE_SUFFIXES:
+                        continue
+                    reference = PhotoRef(
+                        source=f"{self.label}/{info.name}",
+                        identity=_grouped(self.group, folder_identity(info.name)),
+                    )
+                    named = self.landmarks is None or info.name in self.landmarks
+                    if named:
+                        reference = _with_landmarks(reference, info.name, self.group, self.landmarks)
+                        yield replace(reference, data=file.read())
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise DataError(
+                f"{self.path} is damaged or cut short ({error}). Compare its size with the publisher's."
+            ) from error
+
+    def count(self) -> int | None:
+        """Length of the landmark list; unknown without one."""
+        return None if self.landmarks is None else len(self.landmarks)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Pictures below a folder; with `people`, the folder that holds a picture names its person."""
+
+    path: Path
+    label: str
+    group: str
+    people: bool
+    landmarks: LandmarkList | None = None
+
+    @property
+    def kind(self) -> str:
+        """What reports call it."""
+        return "people" if self.people else "flat"
+
+    def photos(self) -> Iterator[PhotoRef]:
+        """References in the order of their paths."""
+        for path in _walk(self.path):
+            name = path.relative_to(self.path).as_posix()
+            identity = folder_identity(name) if self.people else None
+            reference = PhotoRef(
+                source=f"{self.label}/{name}", path=str(path), identity=_grouped(self.group, identity)
+            )
+            yield _with_landmarks(reference, name, self.group, self.landmarks)
+
+    def count(self) -> int | None:
+        """Number of pictures, by walking the folder."""
+        return sum(1 for _ in _walk(self.path))
+
+
+def iterate_blocks(sources: Sequence[Source]) -> Iterator[Block]:
+    """All photos of all inputs, in blocks of `BLOCK_SIZE`, numbered from 0."""
+    stream = (photo for source in sources for photo in source.photos())
+    number = 0
+    while photos := tuple(islice(stream, BLOCK_SIZE)):
+        yield Block(number, photos)
+        number += 1
+
+
+def open_inputs(
+    inputs: Sequence[Path], layout: Layout = "auto", landmarks: Path | None = None
+) -> list[Source]:
+    """Find out what each input is.
+
+    Args:
+        inputs: folders, tar shards, compressed archives; a .txt among them is taken for the landmark list.
+        layout: for folders: "people" (one folder per person), "flat", or "auto".
+        landmarks: list of "path label x y x y ..." for an archive or its unpacked folder.
+
+    Raises:
+        DataError: an input that does not exist, or holds no pictures.
+        OptionError: an input whose layout cannot be told, or nothing given at all.
+    """
+    lists = [path for path in inputs if path.suffix == ".txt"] + ([landmarks] if landmarks else [])
+    rest = [path for path in inputs if path.suffix != ".txt"]
+    if not rest:
+        raise OptionError("No photographs were given: name a folder, a tar shard or an archive.")
+    if len(lists) > 1:
+        raise OptionError(f"{len(lists)} landmark lists were given; prepare each archive with its own.")
+    table = LandmarkList.read(lists[0]) if lists else None
+    sources: list[Source] = []
+    groups: dict[str, Path] = {}
+    for path in rest:
+        sources.extend(_open_input(path, layout, table, groups))
+    return sources
+
+
+def folder_identity(name: str) -> str | None:
+    """The folders that a picture lies in, as one name; None at the top."""
+    parent = PurePosixPath(name).parent.as_posix()
+    return None if parent == "." else parent
+
+
+def _open_input(
+    path: Path, layout: Layout, table: LandmarkList | None, groups: dict[str, Path]
+) -> list[Source]:
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Check the spelling of the path.")
+    if path.is_dir():
+        shards = sorted(path.glob("*.tar"))
+        if shards:
+            return [_shard(shard, groups) for shard in shards]
+        return [_folder(path, layout, table, groups)]
+    if path.name.endswith((".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")):
+        return [ArchiveSource(path, path.name, _group(path.name.split(".")[0], path, groups), table)]
+    if path.suffix == ".tar":
+        return [_shard(path, groups)]
+    raise OptionError(
+        f"{path} is neither a folder nor an archive. Give a folder of pictures, tar shards (.tar) or a "
+        f"compressed archive (.tar.gz)."
+    )
+
+
+def _shard(path: Path, groups: dict[str, Path]) -> Source:
+    # portraits-000.tar and portraits-001.tar are one data set, whose people have one numbering.
+    return ShardSource(path, path.name, _group(re.sub(r"[-_.]?\d+$", "", path.stem), path, groups))
+
+
+def _folder(path: Path, layout: Layout, table: LandmarkList | None, groups: dict[str, Path]) -> Source:
+    at_top = any(p.suffix.lower() in PICTURE_SUFFIXES for p in path.iterdir() if p.is_file())
+    below: set[Path] = set()
+    for picture in islice((p for p in _walk(path) if p.parent != path), 10_000):
+        below.add(picture.parent)
+        if len(below) > 1:
+            break
+    if not at_top and not below:
+        raise DataError(
+            f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))}) and no tar shards."
+        )
+    if layout == "auto":
+        if at_top and below:
+            raise OptionError(
+                f"{path} holds pictures beside folders of pictures: it may be one folder per person or not. "
+                f"Say which with --layout people or --layout flat."
+            )
+        if len(below) == 1:
+            raise OptionError(
+                f"{path} holds one folder of pictures only ({next(iter(below)).name}): is that one person, "
+                f"or many? Say --layout people or --layout flat."
+            )
+        layout = "people" if below else "flat"
+    group = _group(path.resolve().name, path / "x", groups)
+    return FolderSource(path, path.resolve().name, group, layout == "people", table)
+
+
+def _group(name: str, path: Path, groups: dict[str, Path]) -> str:
+    """A name for the data set that is not taken by one from another folder."""
+    parent, candidate, number = path.resolve().parent, name, 2
+    while groups.setdefault(candidate, parent) != parent:
+        candidate, number = f"{name}#{number}", number + 1
+    return candidate
+
+
+def _grouped(group: str, identity: str | None) -> str | None:
+    return None if identity is None else f"{group}/{identity}"
+
+
+def _with_landmarks(reference: PhotoRef, name: str, group: str, table: LandmarkList | None) -> PhotoRef:
+    if table is None or name not in table:
+        return reference
+    label, points = table.find(name)
+    return replace(reference, identity=f"{group}/{label}", points=points)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Picture files below a folder in the order of their names, folder by folder; no hidden ones."""
+    entries = sorted(folder.iterdir(), key=lambda path: path.name)
+    for path in entries:
+        if path.name.startswith((".", "__MACOSX")):
+            continue
+        if path.is_dir():
+            yield from _walk(path)
+        elif path.suffix.lower() in PICTURE_SUFFIXES:
+            yield path

@@ -1,0 +1,101 @@
+"""Spreading blocks over workers: this process, several processes, or a Ray cluster.
+
+All three do the same work on the same blocks; only a bounded number of blocks is under way at a time, so
+that an archive streamed from disk never piles up in memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
+
+from hififace.errors import DataError, RuntimeUnavailableError
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+Spread: TypeAlias = "Callable[[Callable[[Item], Done], Iterable[Item], int], Iterator[Done]]"
+
+
+def in_this_process(work: Callable[[Item], Done], items: Iterable[Item], workers: int = 1) -> Iterator[Done]:
+    """One after the other."""
+    return map(work, items)
+
+
+def over_processes(work: Callable[[Item], Done], items: Iterable[Item], workers: int) -> Iterator[Done]:
+    """In fresh processes (spawned, not forked: sessions and threads do not survive a fork).
+
+    Results come in the order in which they are ready.
+
+    Raises:
+        DataError: a worker was killed, most likely for want of memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    stream = iter(items)
+    waiting: set[Future[Done]] = set()
+    try:
+        for item in islice(stream, 2 * workers):
+            waiting.add(pool.submit(work, item))
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+            for item in islice(stream, len(finished)):
+                waiting.add(pool.submit(work, item))
+    except BrokenProcessPool as error:
+        raise DataError(
+            "A worker process ended unexpectedly; most likely the machine ran out of memory. Run the same "
+            "command again with fewer --workers: what is finished is kept."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) -> Iterator[Done]:
+    """As Ray tasks, on this machine or on the cluster that RAY_ADDRESS names.
+
+    The output folder, and inputs other than compressed archives, must be reachable under the same paths on
+    every machine.
+
+    Raises:
+        RuntimeUnavailableError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "--ray was asked for and Ray is not installed. Run `pip install hififace[scale]`, or leave "
+            "--ray out: `--workers` uses the cores of this machine."
+        ) from error
+    started = not ray.is_initialized()
+    if started:
+        ray.init(num_cpus=None if "RAY_ADDRESS" in os.environ else workers, log_to_driver=False)
+    try:
+        task: Any = ray.remote(num_cpus=1, max_retries=2)(work_in_ray)
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        limit = 2 * max(workers, int(resources.get("CPU", workers)))
+        stream = iter(items)
+        waiting = [task.remote(work, item) for item in islice(stream, limit)]
+        while waiting:
+            finished, waiting = ray.wait(waiting)
+            yield from ray.get(finished)
+            waiting += [task.remote(work, item) for item in islice(stream, len(finished))]
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def work_in_ray(work: Callable[[Item], Done], item: Item) -> Done:
+    """What a Ray worker runs; workers keep their describers between tasks."""
+    _one_thread()
+    return work(item)
+
+
+def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
