@@ -1,0 +1,1 @@
+"""Training: a typed configuration, a loop on one page, exact resume."""

@@ -1,0 +1,255 @@
+"""The typed configuration of a run: validated, printed, saved; unknown keys are refused with a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hififace.data.augment import AugmentOptions
+from hififace.errors import OptionError
+from hififace.losses.total import TERMS
+from hififace.models.params import DiscriminatorParams, GeneratorParams
+from hififace.training.schedule import Knot, Schedule, check_knots, is_ever_positive
+
+
+def _checked(schedule: float | tuple[Knot, ...]) -> float | tuple[Knot, ...]:
+    if isinstance(schedule, tuple):
+        check_knots(schedule)
+    return schedule
+
+
+ScheduleField = Annotated[Schedule, AfterValidator(_checked)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses names it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class OptimiserConfig(Section):
+    """Adam for one of the two networks."""
+
+    kind: Literal["adam", "adamw"] = "adam"
+    learning_rate: ScheduleField = 1e-4
+    """Per step; may be a schedule over images."""
+    beta1: float = Field(0.0, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    """Only for adamw."""
+    gradient_clip: float | None = Field(None, gt=0)
+    """Largest norm of all gradients together; None clips nothing."""
+
+
+class DataConfig(Section):
+    """Which pairs are shown."""
+
+    same_rate: float = Field(0.5, ge=0, le=1)
+    """Share of pairs that show one person twice (section 4.1 of the paper: 50 %)."""
+    mirror: bool = True
+    """Mirror source and target at random, each on its own."""
+    source_jitter: float = Field(0.0, ge=0, le=5)
+    """Strength of random colour changes of the source picture; 1 is what `data/augment.py` calls slight."""
+    workers: int = Field(1, ge=0)
+    """Threads that read ahead in each process; 0 reads in the loop."""
+
+    def augment_options(self) -> AugmentOptions:
+        """These settings in the data loader's terms."""
+        slight = AugmentOptions()
+        return AugmentOptions(
+            mirror=slight.mirror if self.mirror else 0.0,
+            brightness=slight.brightness * self.source_jitter,
+            contrast=slight.contrast * self.source_jitter,
+            saturation=slight.saturation * self.source_jitter,
+        )
+
+
+class AdversarialConfig(Section):
+    """The game between the two networks."""
+
+    form: Literal["logistic", "hinge", "reference"] = "logistic"
+    """logistic: non-saturating (the paper's "log-D trick"); reference: two channels of binary cross entropy."""
+    r1_gamma: float = Field(0.0, ge=0)
+    """Weight of the gradient penalty on real pictures; 0 leaves it out."""
+    r1_every: int = Field(16, ge=1)
+    """Steps between two penalties; each then counts `r1_every` times (lazy regularisation)."""
+    discriminator_from_images: int = Field(0, ge=0)
+    """The discriminator trains from here on. Give it a head start on the generator's adversarial term, which its
+    schedule in `loss.weights.adversarial` starts: a generator that fools an untrained judge learns nothing."""
+
+
+class LossConfig(Section):
+    """What is minimised: the weight of each term, and on how much of a batch costly terms are computed."""
+
+    weights: dict[str, ScheduleField]
+    """Weight of each term by name (losses/total.py); a term that is missing or never above 0 is not computed."""
+    mask_dilation: int = Field(5, ge=1)
+    """Side of the square in which the target's face mask grows, in crop pixels; odd."""
+    identity_on_low: bool = True
+    """Also ask the low-resolution result for the identity (section 3.1 of the paper)."""
+    identity_on: Literal["all", "different"] = "all"
+    """Pairs on which the identity terms are computed; "different" saves the identity network on pairs of one person,
+    where the reconstruction says the same and more."""
+    landmark_share: float = Field(1.0, gt=0, le=1)
+    """Share of each batch on which terms from landmarks are computed."""
+    perceptual_share: float = Field(1.0, gt=0, le=1)
+    """Share of each batch on which the perceptual term is computed."""
+    shape_clamp: float | None = Field(None, gt=0)
+    """The reference cuts its shape term off here, in pixels, which also cuts its gradient; None does not."""
+    leak_margin: float = Field(0.2, ge=-1, le=1)
+    """Cosine to the target person below which the leak term is silent."""
+
+    @model_validator(mode="after")
+    def _known_terms(self) -> LossConfig:
+        for name in self.weights:
+            if name not in TERMS:
+                raise ValueError(unknown_name(f"loss.weights.{name}", name, TERMS))
+        return self
+
+    def needs(self, *names: str) -> bool:
+        """Whether any of these terms is ever minimised."""
+        return any(is_ever_positive(self.weights.get(name, 0.0)) for name in names)
+
+
+class TrainingConfig(Section):
+    """Everything that decides a run. Numbers of images count pairs over all processes."""
+
+    preset: str
+    family: Literal["mesh", "basel"]
+    """Which frozen networks teach: the open parts that ship, or the paper's that the user brings."""
+    generator: GeneratorParams
+    discriminator: DiscriminatorParams
+    seed: int = 0
+    total_images: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    """Pairs of one optimiser step, over all processes and accumulation rounds."""
+    accumulation: int = Field(1, ge=1)
+    """Rounds into which each process splits its share of a batch, to save memory."""
+    generator_optimiser: OptimiserConfig = OptimiserConfig()
+    discriminator_optimiser: OptimiserConfig = OptimiserConfig()
+    data: DataConfig = DataConfig()
+    adversarial: AdversarialConfig = AdversarialConfig()
+    loss: LossConfig
+    ema_half_life_images: float = Field(10_000, gt=0)
+    ema_rampup: float = Field(0.05, ge=0)
+    """Longest half-life as a share of the images seen; 0 switches the ramp off."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs the networks under autocast where the device has it; weights and losses stay float32."""
+    channels_last: bool = True
+    compile: bool = False
+    """torch.compile of the generator and the discriminator."""
+    log_every_images: int = Field(1_000, gt=0)
+    preview_every_images: int = Field(10_000, gt=0)
+    preview_pairs: int = Field(8, ge=1, le=64)
+    checkpoint_every_images: int = Field(10_000, gt=0)
+    keep_last_checkpoints: int = Field(3, ge=1)
+    keep_every_images: int | None = None
+    """Milestones that are never removed, one for each so many images; None keeps none."""
+    empty_mask_patience: int = Field(5, ge=1)
+    """Reports in a row with an empty mask after which the run stops and says so."""
+
+    @model_validator(mode="after")
+    def _arithmetic(self) -> TrainingConfig:
+        if self.loss.mask_dilation % 2 == 0:
+            raise ValueError(f"loss.mask_dilation must be odd, found {self.loss.mask_dilation}")
+        return self
+
+    def split_batch(self, world_size: int) -> int:
+        """Pairs of one round in one process.
+
+        Raises:
+            OptionError: if the batch does not divide evenly.
+        """
+        rounds = world_size * self.accumulation
+        if self.batch_size % rounds:
+            raise OptionError(
+                f"batch_size={self.batch_size} does not divide over {world_size} processes x {self.accumulation} "
+                f"accumulation rounds: choose a multiple of {rounds}."
+            )
+        return self.batch_size // rounds
+
+
+ARCHITECTURE_KEYS = ("family", "generator", "discriminator", "seed")
+"""What may not change when a run is resumed; every other change is allowed, said aloud and logged."""
+
+
+def unknown_name(where: str, name: str, known: Iterable[str]) -> str:
+    """A sentence for an unknown name, with the nearest known ones."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(names)}."
+    return f"There is no setting '{where}'; {hint}"
+
+
+def with_overrides(config: TrainingConfig, overrides: Iterable[str]) -> TrainingConfig:
+    """The configuration with `a.b=value` settings applied; values are JSON, bare words are strings.
+
+    Raises:
+        OptionError: for an unknown key (with a suggestion), a value of the wrong kind, or a missing '='.
+    """
+    values = config.model_dump(mode="python")
+    for override in overrides:
+        path, found, text = override.partition("=")
+        if not found:
+            raise OptionError(f"'--set {override}' has no '=': write it as --set section.name=value.")
+        _assign(values, path.strip(), _parse(text.strip()))
+    return parse_config(values)
+
+
+def parse_config(values: Mapping[str, Any]) -> TrainingConfig:
+    """Validates plain values, for example from a saved `config.json`.
+
+    Raises:
+        OptionError: naming the setting and what is wrong with it.
+    """
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise OptionError(
+            f"The configuration is not valid: {where + ': ' if where else ''}{first['msg']}, "
+            f"found {first['input']!r:.120}."
+        ) from error
+
+
+def config_differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ between two dumped configurations, as name -> (old, new)."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted(set(old) | set(new)):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found.update(config_differences(before, after, f"{prefix}{key}."))
+        elif before != after:
+            found[f"{prefix}{key}"] = (before, after)
+    return found
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _assign(values: dict[str, Any], path: str, value: Any) -> None:
+    """Sets a dotted path; every step but a new loss term must exist already."""
+    *parents, last = path.split(".")
+    place: Any = values
+    for depth, key in enumerate(parents):
+        if not isinstance(place, dict) or key not in place:
+            known = place if isinstance(place, dict) else ()
+            raise OptionError(unknown_name(".".join(parents[: depth + 1]), key, known))
+        place = place[key]
+    if not isinstance(place, dict):
+        raise OptionError(f"'{'.'.join(parents)}' holds a value, not settings: '{path}' cannot be set.")
+    known_names = TERMS if parents == ["loss", "weights"] else place
+    if last not in known_names:
+        raise OptionError(unknown_name(path, last, known_names))
+    place[last] = value

@@ -1,0 +1,124 @@
+"""One process or many: torch.distributed under `torchrun`, and nothing home-made.
+
+Outside `torchrun` every function works as for a world of one, so that the loop has no second path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+
+class World(NamedTuple):
+    """This process among all of them."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes logs, previews and checkpoints."""
+        return self.rank == 0
+
+
+@contextmanager
+def joined(device_name: str = "auto") -> Iterator[World]:
+    """Joins the process group that `torchrun` announces in the environment, and leaves it at the end.
+
+    Args:
+        device_name: "auto" (CUDA, else Apple's MPS, else CPU), or a torch device such as "cpu" or "cuda:1". Under
+            `torchrun` on GPUs each process takes the GPU of its *local* rank, so that several machines work.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    device = _choose_device(device_name)
+    if size == 1:
+        yield World(0, 1, device)
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(rank, size, device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _choose_device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def share(network: nn.Module, world: World) -> nn.Module:
+    """The network wrapped so that its gradients are averaged over all processes; itself in a world of one."""
+    if world.size == 1:
+        return network
+    ids = [world.device.index] if world.device.type == "cuda" else None
+    return DistributedDataParallel(
+        network, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+    )
+
+
+@contextmanager
+def without_gradient_sync(network: nn.Module, *, active: bool) -> Iterator[None]:
+    """Holds back the averaging for all but the last round of an accumulated step."""
+    if active and isinstance(network, DistributedDataParallel):
+        with network.no_sync():
+            yield
+    else:
+        yield
+
+
+def mean_over_world(values: dict[str, Tensor], world: World) -> dict[str, Tensor]:
+    """Averages named scalars over all processes; every process must pass the same names."""
+    if world.size == 1 or not values:
+        return values
+    names = sorted(values)
+    stacked = torch.stack([values[name].detach().to(torch.float32) for name in names])
+    dist.all_reduce(stacked)
+    stacked /= world.size
+    return dict(zip(names, stacked.unbind(), strict=True))
+
+
+def any_in_world(flag: bool, world: World) -> bool:
+    """Whether any process raised the flag: all must stop at the same step, or the others wait for ever."""
+    if world.size == 1:
+        return flag
+    raised = torch.tensor(float(flag), device=world.device)
+    dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+    return bool(raised.item() > 0)
+
+
+def wait_for_all(world: World) -> None:
+    """Returns once every process has come here."""
+    if world.size > 1:
+        dist.barrier()
+
+
+def assert_equal_everywhere(network: nn.Module, world: World, name: str) -> None:
+    """Checks that all processes hold the same weights: averaged steps that drift apart are a silent fault.
+
+    Raises:
+        RuntimeError: if any parameter of this process differs from the first process's.
+    """
+    if world.size == 1:
+        return
+    for key, value in network.state_dict().items():
+        theirs = value.clone()
+        dist.broadcast(theirs, src=0)
+        if not torch.equal(torch.nan_to_num(theirs), torch.nan_to_num(value)):
+            raise RuntimeError(f"{name}.{key} differs between process 0 and process {world.rank}")

@@ -1,0 +1,263 @@
+"""The training run, as a recipe on one page: set up, resume, {step, report, preview, save}, close.
+
+"To resume, run the same command again." Counters count images; the data and every random number are functions of
+(seed, rank, images seen), so six steps in one go and three steps, a stop and three steps end in the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hififace.data.index import PreparedSet
+from hififace.data.loader import BatchLoader
+from hififace.errors import InterruptedByUserError, TrainingError
+from hififace.models.create import create_discriminator, create_generator
+from hififace.training.checkpoint import CheckpointFolder, Progress, TrainedParts, read_state
+from hififace.training.config import ARCHITECTURE_KEYS, TrainingConfig, config_differences
+from hififace.training.distributed import (
+    World,
+    any_in_world,
+    assert_equal_everywhere,
+    joined,
+    wait_for_all,
+)
+from hififace.training.ema import MovingAverage
+from hififace.training.preview import Preview
+from hififace.training.stats import Listener, Reports
+from hififace.training.step import TrainingStep, create_optimiser
+from hififace.training.teachers import Teachers, check_set, load_teachers, to_device
+
+LOGGER = logging.getLogger(__name__)
+
+EMPTY_MASK = 0.05
+"""Mean of the predicted mask inside the face below which it counts as empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What does not change the result: where it is computed and when to pause."""
+
+    device: str = "auto"
+    stop_after_images: int | None = None
+    """Stop, saved, once this many images are seen in all; None runs to `total_images`."""
+    init_from: Path | None = None
+    """A safetensors file of generator weights to start a new run from; ignored by a run that has a checkpoint."""
+    exact_times: bool = False
+    report: Listener | None = None
+    teachers: Teachers | None = None
+    """Frozen networks ready made; None loads the ones of the configuration's family."""
+    teacher_files: Path | None = None
+    """Folder of the frozen networks that the user brings (family "basel")."""
+
+
+def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | None = None) -> Progress:
+    """Trains until `config.total_images`, from the newest checkpoint of `run` or from the start.
+
+    Args:
+        config: what to train and how.
+        data: a prepared set (`hififace prepare`).
+        run: the folder of the run: config.json, stats.jsonl, previews/, checkpoints/, tensorboard/.
+        options: device, pauses and the like.
+
+    Returns:
+        How far the run came.
+
+    Raises:
+        OptionError: if the batch does not divide over the processes.
+        DataError: if the set is missing, damaged or does not fit the configuration.
+        TrainingError: for a checkpoint of another architecture, a non-finite step, or a mask that stays empty.
+        InterruptedByUserError: after Ctrl-C or a termination signal; the run is saved first.
+    """
+    options = options or RunOptions()
+    with joined(options.device) as world, _stop_flag() as stop:
+        # ---- Set up: numbers first, then data, teachers and networks.
+        round_size = config.split_batch(world.size)
+        torch.manual_seed(config.seed)
+        photos = PreparedSet.open(data)
+        check_set(config, photos.card)
+        teachers = options.teachers or load_teachers(config, photos.card, world.device, options.teacher_files)
+        generator = create_generator(config.generator)
+        discriminator = create_discriminator(config.discriminator)
+        average = MovingAverage(
+            generator, half_life_images=config.ema_half_life_images, rampup=config.ema_rampup
+        )
+        memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+        for network in (generator, discriminator, average.module):
+            network.to(device=world.device, memory_format=memory_format)  # type: ignore[call-overload]
+        parts = TrainedParts(
+            networks={"generator": generator, "average": average.module, "discriminator": discriminator},
+            optimisers={
+                "generator": create_optimiser(config.generator_optimiser, generator),
+                "discriminator": create_optimiser(config.discriminator_optimiser, discriminator),
+            },
+        )
+
+        # ---- Resume: the same command again.
+        checkpoints = CheckpointFolder(
+            run, keep_last=config.keep_last_checkpoints, keep_every_images=config.keep_every_images
+        )
+        progress = _resume(config, run, checkpoints, parts, options, world)
+        loader = BatchLoader(
+            photos,
+            seed=config.seed,
+            batch_size=round_size * config.accumulation,
+            start_image=progress.images,
+            rank=world.rank,
+            world_size=world.size,
+            same_rate=config.data.same_rate,
+            augment=config.data.augment_options(),
+            workers=config.data.workers,
+            pin_memory=world.device.type == "cuda",
+        )
+        step = TrainingStep(config, parts, teachers, world)
+        preview = Preview(photos, teachers, config.preview_pairs, run / "previews", world.device)
+        reports = Reports(run, progress, world, exact_times=options.exact_times, listener=options.report)
+        goal = min(config.total_images, options.stop_after_images or config.total_images)
+
+        # ---- Loop.
+        batches = iter(loader)
+        try:
+            while progress.images < goal:
+                seen = progress.images
+                with reports.clock.stage("data"):
+                    batch = to_device(next(batches), world.device)
+                reports.add(step(batch, progress, reports.clock))
+                average.update(generator, batch_size=config.batch_size, images_seen=seen)
+                progress.images += config.batch_size
+                progress.steps += 1
+                stopping = any_in_world(stop.requested, world)
+                pausing = stopping or progress.images >= goal
+
+                if pausing or _crossed(seen, progress.images, config.log_every_images):
+                    _watch_mask(reports.write(progress), progress, config)
+                if world.is_first and (
+                    pausing or _crossed(seen, progress.images, config.preview_every_images)
+                ):
+                    reports.picture("preview", preview.draw(average.module, progress.images), progress)
+                if pausing or _crossed(seen, progress.images, config.checkpoint_every_images):
+                    assert_equal_everywhere(generator, world, "generator")
+                    if world.is_first:
+                        checkpoints.save(parts, progress, config.model_dump(mode="json"))
+                    wait_for_all(world)
+                if stopping:
+                    raise InterruptedByUserError(
+                        f"Stopped after {progress.images} images; the run is saved in {run}. "
+                        "The same command goes on from there."
+                    )
+        finally:
+            # ---- Close.
+            batches.close()
+            reports.close()
+        return progress
+
+
+def _resume(
+    config: TrainingConfig,
+    run: Path,
+    checkpoints: CheckpointFolder,
+    parts: TrainedParts,
+    options: RunOptions,
+    world: World,
+) -> Progress:
+    """Restores the newest checkpoint, or starts; says which settings differ from the saved run's."""
+    newest = checkpoints.newest()
+    dumped = config.model_dump(mode="json")
+    if newest is None:
+        if options.init_from is not None:
+            _load_generator(options.init_from, parts)
+        progress = Progress()
+    else:
+        changed = config_differences(read_state(newest)["config"], dumped)
+        fixed = [name for name in changed if name.split(".")[0] in ARCHITECTURE_KEYS]
+        if fixed:
+            raise TrainingError(
+                f"The run in {run} was started with {fixed[0]}={changed[fixed[0]][0]!r}, now it is "
+                f"{changed[fixed[0]][1]!r}. The architecture and the seed of a run cannot change: choose another run "
+                "folder, or give the old value."
+            )
+        progress = checkpoints.restore(newest, parts)
+        LOGGER.info("resuming %s at %d images", newest, progress.images)
+        for name, (old, new) in changed.items():
+            LOGGER.warning("changed since the checkpoint: %s was %r, is %r", name, old, new)
+    if world.is_first:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "config.json").write_text(json.dumps(dumped, indent=1), encoding="utf-8")
+        with (run / "config-history.jsonl").open("a", encoding="utf-8") as history:
+            history.write(json.dumps({"images": progress.images, "config": dumped}) + "\n")
+    wait_for_all(world)
+    return progress
+
+
+def _load_generator(path: Path, parts: TrainedParts) -> None:
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+        for name in ("generator", "average"):
+            parts.networks[name].load_state_dict(weights, strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise TrainingError(f"The weights in {path} do not fit the configured generator: {error}") from error
+
+
+def _watch_mask(values: Mapping[str, float], progress: Progress, config: TrainingConfig) -> None:
+    """Says so when the predicted mask is empty, the known way for this network to fail: result = target.
+
+    Raises:
+        TrainingError: once it stayed empty for `empty_mask_patience` reports in a row.
+    """
+    inside = values.get("mask/inside", 1.0)
+    if inside >= EMPTY_MASK:
+        progress.empty_mask_reports = 0
+        return
+    progress.empty_mask_reports += 1
+    LOGGER.warning(
+        "the predicted mask is empty (%.3f inside the face, report %d in a row): the result is the target",
+        inside,
+        progress.empty_mask_reports,
+    )
+    if progress.empty_mask_reports >= config.empty_mask_patience:
+        raise TrainingError(
+            f"The predicted mask stayed empty for {progress.empty_mask_reports} reports, until image "
+            f"{progress.images}: every result equals its target. Raise loss.weights.segmentation, start the adversarial term later, or add "
+            "adversarial.r1_gamma; then go on from an older checkpoint."
+        )
+
+
+def _crossed(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (before, after]."""
+    return before // every != after // every
+
+
+class _StopFlag:
+    """Raised by Ctrl-C or a termination signal; the loop looks at it between two steps."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def raise_it(self, *_: object) -> None:
+        self.requested = True
+
+
+@contextmanager
+def _stop_flag() -> Iterator[_StopFlag]:
+    """Turns signals into a flag while the loop runs; only the main thread may receive signals."""
+    flag = _StopFlag()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, flag.raise_it) for number in signals]
+    try:
+        yield flag
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,80 @@
+"""A fixed grid of pictures, so that a person can see whether a run goes well.
+
+Each row is one pair, always the same: source, target, result, mask, low-resolution result. The first rows show
+different people, the last ones a person put onto themselves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hififace.data.augment import NO_AUGMENTATION
+from hififace.data.index import PreparedSet
+from hififace.data.loader import BatchLoader, CropBatch, PairBatch
+from hififace.media.image import write_picture
+from hififace.models.generator import GeneratorOutput
+from hififace.training.teachers import Teachers, to_device
+
+PREVIEW_SEED = 20_210_609
+"""Of the pairs, whatever the run's seed: previews of two runs on one set show the same people."""
+SAME_SHARE = 0.25
+
+
+class Preview:
+    """Draws the averaged generator's answers to a few fixed pairs."""
+
+    def __init__(
+        self, photos: PreparedSet, teachers: Teachers, num_pairs: int, folder: Path, device: torch.device
+    ) -> None:
+        self.batch = to_device(_choose_pairs(photos, num_pairs), device)
+        self.teachers = teachers
+        self.folder = folder
+
+    @torch.no_grad()
+    def draw(self, generator: nn.Module, images: int) -> NDArray[np.uint8]:
+        """Writes `previews/000120000.png` and returns it, (rows·S, 5·S, 3) uint8."""
+        target = self.batch.target.image
+        output = GeneratorOutput(*generator(target, self.teachers.identity_vector(self.batch)))
+        size = output.image.shape[-1]
+        columns = (
+            _resized(self.batch.source.image, size),
+            _resized(target, size),
+            output.image,
+            output.mask.expand(-1, 3, -1, -1),
+            _resized(output.image_low, size),
+        )
+        grid = torch.cat(columns, dim=3)  # (rows, 3, S, 5·S)
+        pixels = grid.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_picture(self.folder / f"{images:09d}.png", pixels)
+        return pixels
+
+
+def _choose_pairs(photos: PreparedSet, num_pairs: int) -> PairBatch:
+    """Pairs of different people, then pairs of one person, unchanged by augmentation."""
+    num_same = min(round(num_pairs * SAME_SHARE), num_pairs - 1) if num_pairs > 1 else 0
+    kinds = ((num_pairs - num_same, 0.0), (num_same, 1.0))
+    batches = [
+        BatchLoader(
+            photos, seed=PREVIEW_SEED, batch_size=count, same_rate=rate, augment=NO_AUGMENTATION, workers=0
+        ).batch(0)
+        for count, rate in kinds
+        if count
+    ]
+    return PairBatch(
+        CropBatch(*(torch.cat(parts) for parts in zip(*(b.source for b in batches), strict=True))),
+        CropBatch(*(torch.cat(parts) for parts in zip(*(b.target for b in batches), strict=True))),
+        torch.cat([b.same for b in batches]),
+    )
+
+
+def _resized(images: Tensor, size: int) -> Tensor:
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)

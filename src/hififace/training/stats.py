@@ -1,0 +1,175 @@
+"""What a run says while it trains: JSON lines, TensorBoard, and where the time goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hififace.training.checkpoint import Progress
+from hififace.training.distributed import World, mean_over_world
+
+Listener = Callable[[Progress, Mapping[str, float]], None]
+"""Called on the first process with every report, for example by a progress bar."""
+
+
+class StageClock:
+    """Seconds spent in named stages since the last report.
+
+    Stages are timed with the host's clock. On a GPU work is queued, so the clock waits for the device at the
+    borders of a stage only when `exact` is set: an honest split costs a little speed, and the total never lies.
+    """
+
+    def __init__(self, device: torch.device, *, exact: bool = False) -> None:
+        self._device = device
+        self._exact = exact and device.type == "cuda"
+        self._seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to the stage."""
+        begin = time.perf_counter()
+        yield
+        if self._exact:
+            torch.cuda.synchronize(self._device)
+        self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - begin
+
+    def take(self) -> tuple[float, dict[str, float]]:
+        """Seconds since the last report, and of each stage; starts anew."""
+        now = time.perf_counter()
+        total, split = now - self._since, self._seconds
+        self._since, self._seconds = now, {}
+        return total, split
+
+
+class RunningMeans:
+    """Means of named scalars between two reports, kept on the device so that no step waits for a number."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Adds one value for each name; a name may be missing from some steps."""
+        for name, value in values.items():
+            value = value.detach().to(torch.float32)
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, Tensor]:
+        """The means since the last report; starts anew."""
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return means
+
+
+class Reports:
+    """Gathers the numbers of many steps and writes them down together."""
+
+    def __init__(
+        self, run: Path, progress: Progress, world: World, *, exact_times: bool, listener: Listener | None
+    ) -> None:
+        self.clock = StageClock(world.device, exact=exact_times)
+        self._means = RunningMeans()
+        self._world = world
+        self._listener = listener if world.is_first else None
+        self._log = RunLog(run, progress) if world.is_first else None
+        self._images_reported = progress.images
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Adds the scalars of one step."""
+        self._means.add(values)
+
+    def write(self, progress: Progress) -> dict[str, float]:
+        """Writes the means since the last report, over all processes, with the speed of every stage."""
+        values = {
+            name: float(mean) for name, mean in mean_over_world(self._means.take(), self._world).items()
+        }
+        seconds, split = self.clock.take()
+        images = max(progress.images - self._images_reported, 1)
+        self._images_reported = progress.images
+        values["speed/images_per_s"] = images / max(seconds, 1e-9)
+        values.update({f"speed/{name}_s_per_image": spent / images for name, spent in split.items()})
+        if self._log:
+            self._log.write(progress.images, values)
+        if self._listener:
+            self._listener(progress, values)
+        return values
+
+    def picture(self, name: str, pixels: Any, progress: Progress) -> None:
+        """Adds a picture (H, W, 3 uint8) to TensorBoard."""
+        if self._log:
+            self._log.picture(name, pixels, progress.images)
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self._log:
+            self._log.close()
+
+
+class RunLog:
+    """`stats.jsonl` and, where TensorBoard is installed, `tensorboard/` of a run folder.
+
+    A resumed run first drops the lines that lie after its checkpoint, so that each image count appears once.
+    """
+
+    def __init__(self, run: Path, progress: Progress) -> None:
+        self.path = run / "stats.jsonl"
+        self._drop_after(progress.images)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._board = _open_board(run / "tensorboard", progress.images)
+
+    def write(self, images: int, values: Mapping[str, float], extra: Mapping[str, Any] | None = None) -> None:
+        """Writes one line: image count, time of day, scalars, and what else is worth keeping."""
+        line: dict[str, Any] = {"images": images, "time": round(time.time(), 3)}
+        line.update({name: float(f"{value:.6g}") for name, value in values.items()})
+        line.update(extra or {})
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, images)
+
+    def picture(self, name: str, pixels: Any, images: int) -> None:
+        """Adds a picture (H, W, 3 uint8) to TensorBoard."""
+        if self._board is not None:
+            self._board.add_image(name, pixels, images, dataformats="HWC")
+
+    def close(self) -> None:
+        """Closes both files."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _drop_after(self, images: int) -> None:
+        if not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _images_of(line) is not None and (_images_of(line) or 0) <= images]
+        if len(kept) != len(lines):
+            partial = self.path.with_suffix(".partial")
+            partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            partial.replace(self.path)
+
+
+def _images_of(line: str) -> int | None:
+    """The image count of a line; None for the torn last line that a kill can leave."""
+    try:
+        return int(json.loads(line)["images"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _open_board(folder: Path, images: int) -> Any | None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:  # an optional extra: the JSON lines hold the same numbers
+        return None
+    return SummaryWriter(str(folder), purge_step=images + 1)

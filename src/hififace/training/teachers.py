@@ -1,0 +1,117 @@
+"""What the loop asks of the frozen networks, whichever family they belong to.
+
+Everything that frozen networks say about *real* photos was computed in preparation and comes with the batch; here
+they only look at what the generator makes. Letters: B pairs, S side of the crop, D length of the identity vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from hififace.data.index import SetCard
+from hififace.data.loader import CropBatch, PairBatch
+from hififace.errors import DataError
+from hififace.models.generator import GeneratorOutput
+
+if TYPE_CHECKING:
+    from hififace.training.config import TrainingConfig
+
+Embedder = Callable[[Tensor], Tensor]
+"""(B, 3, n, n) RGB 0..1 crops of any size to (B, D); carries gradients to the picture."""
+
+
+class Teachers(Protocol):
+    """The frozen half of a training step."""
+
+    @property
+    def embedders(self) -> Sequence[Embedder]:
+        """Face recognisers; the first one's vectors of real photos come with the batch."""
+
+    def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
+        """What each embedder says of real crops: from the batch, or computed without gradient."""
+
+    def identity_vector(self, batch: PairBatch) -> Tensor:
+        """(B, D) for the generator: source's shape and identity, target's expression and pose."""
+
+    def cycle_vector(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
+        """(B, D) for the cycle: the target's own identity upon the result."""
+
+    def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """(B,) distance of features; gradient to the result."""
+
+    def attribute_terms(
+        self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]
+    ) -> dict[str, Tensor]:
+        """The wanted ones among shape, eyelids, lips, gaze, eye_heatmap and mouth_heatmap."""
+
+
+def load_teachers(
+    config: TrainingConfig, card: SetCard, device: torch.device, files: Path | None = None
+) -> Teachers:
+    """The frozen networks of the configuration's family, after checking that the set fits.
+
+    Args:
+        config: whose family and loss weights decide what is loaded: what no term needs is not.
+        card: of the prepared set.
+        device: where they will run.
+        files: folder of the files that the user brings (family "basel").
+
+    Raises:
+        DataError: if the set was prepared by another family, for another size, or with other vectors.
+        WeightsError: if a needed file is missing or altered.
+    """
+    check_set(config, card)
+    if config.family == "mesh":
+        from hififace.training.mesh_teachers import MeshTeachers
+
+        return MeshTeachers.load(config, card, device)
+    from hififace.training.basel_teachers import BaselTeachers
+
+    return BaselTeachers.load(config, card, device, files)
+
+
+def check_set(config: TrainingConfig, card: SetCard) -> None:
+    """Checks that a prepared set fits a configuration.
+
+    Raises:
+        DataError: saying what was found and what was expected.
+    """
+    if card.family != config.family:
+        raise DataError(
+            f"The set was described by the '{card.family}' family of frozen networks, this run needs "
+            f"'{config.family}': prepare the photos again with --family {config.family}."
+        )
+    if card.resolution != config.generator.resolution:
+        raise DataError(
+            f"The crops of the set are {card.resolution} px, the generator '{config.generator.name}' takes "
+            f"{config.generator.resolution} px: prepare the photos again with "
+            f"--resolution {config.generator.resolution}."
+        )
+    sizes = dict(card.coefficients)
+    for part in config.generator.vector:
+        quantity = part.name.removeprefix(f"{part.owner}_")
+        if quantity == "identity":
+            found = card.identity_size
+        else:
+            found = sizes.get("identity" if quantity == "shape" else quantity, 0)
+        if found != part.size:
+            raise DataError(
+                f"The generator '{config.generator.name}' expects {part.size} numbers for '{part.name}', the set holds "
+                f"{found}: use the preset that belongs to this version of the frozen parts, or prepare again."
+            )
+
+
+def to_device(batch: PairBatch, device: torch.device) -> PairBatch:
+    """The batch on the device; copies overlap with work where the memory is pinned."""
+    if device.type == "cpu":
+        return batch
+    return PairBatch(
+        CropBatch(*(part.to(device, non_blocking=True) for part in batch.source)),
+        CropBatch(*(part.to(device, non_blocking=True) for part in batch.target)),
+        batch.same.to(device, non_blocking=True),
+    )
