@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (its name everywhere)
+from torch.nn import functional as F
 
 from hififace.models.blocks import AdaINResBlock, ResBlock, conv3, leaky
 from hififace.models.params import GeneratorParams
 
-_CALM = 0.1  # what He-initialised heads are multiplied by: an even picture and mask at the start
+_CALM = 0.03  # what He-initialised heads are multiplied by: an even picture and mask at the start
 _FIRST_MASK_LOGIT = 0.4  # sigmoid = 0.6: the result reaches the losses, and neither mask starts saturated
 _FIRST_GREY = 0.5
 

@@ -220,7 +220,7 @@ def mini_128(identity_size: int = 40, expression_size: int = 24) -> GeneratorPar
         vector=mesh_vector(identity_size, expression_size),
         stem_channels=40,  # 64 px, after the fold
         encoder=(
-            BlockParams(80, "down"),  # 32 px: z_enc
+            BlockParams(72, "down"),  # 32 px: z_enc
             BlockParams(144, "down"),
             BlockParams(224, "down"),  # 8 px
             BlockParams(224),
@@ -229,12 +229,12 @@ def mini_128(identity_size: int = 40, expression_size: int = 24) -> GeneratorPar
             BlockParams(224),
             BlockParams(224),
             BlockParams(144, "up"),
-            BlockParams(80, "up"),  # 32 px: z_dec
+            BlockParams(72, "up"),  # 32 px: z_dec
         ),
         upsampler=(40,),  # 64 px
         fold=2,
         unfold=2,  # 128 px
-        unfold_channels=12,
+        unfold_channels=8,
         scale_offset=1.0,
         late_widening=True,
         plain_skip=True,
