@@ -22,7 +22,8 @@ def prepared(tmp_path_factory):
 def numbers(batch):
     """Which photos a batch shows, by the number in their coefficients (negative for mirrored ones)."""
     return [
-        (int(s), int(t)) for s, t in zip(batch.source.coefficients[:, 0], batch.target.coefficients[:, 0])
+        (int(s), int(t))
+        for s, t in zip(batch.source.coefficients[:, 0], batch.target.coefficients[:, 0], strict=False)
     ]
 
 
@@ -116,7 +117,7 @@ def test_a_damaged_photo_is_a_sentence_even_from_a_thread(tmp_path):
     data = bytearray((folder / "shard-00000.tar").read_bytes())
     data[place : place + 200] = b"\0" * 200
     (folder / "shard-00000.tar").write_bytes(bytes(data))
-    with pytest.raises(DataError, match="00000000 of .* cannot be decoded"):
+    with pytest.raises(DataError, match=r"00000000 of .* cannot be decoded"):
         list(islice(BatchLoader(prepared, seed=0, batch_size=4, workers=2), 2))
 
 

@@ -36,7 +36,7 @@ def test_same_pairs_are_other_photos_of_the_person_and_others_never_the_same_per
     pairs = [sampler.pair(n) for n in range(4000)]
     for pair in pairs:
         code = CODES[pair.target]
-        alone = code < 0 or (CODES == code).sum() == 1
+        alone = code < 0 or (code == CODES).sum() == 1
         if not pair.same:
             assert pair.source != pair.target
             assert code < 0 or CODES[pair.source] != code
@@ -56,7 +56,7 @@ def test_sources_are_spread_evenly():
     weights = np.array(
         [
             sum(
-                1.0 / (10 - max(1, (CODES == CODES[t]).sum() if CODES[t] >= 0 else 1))
+                1.0 / (10 - max(1, (CODES[t] == CODES).sum() if CODES[t] >= 0 else 1))
                 for t in range(10)
                 if t != s and (CODES[t] < 0 or CODES[t] != CODES[s])
             )

@@ -63,7 +63,7 @@ class QualityOptions:
     """Smallest sharpness, as a share of the set's median."""
     min_person_cosine: float | None = None
     """Smallest cosine to the mean of the person's other photos; None asks the embedder's own threshold."""
-    duplicate_bits: int = 3
+    duplicate_bits: int = 4
     """Largest Hamming distance of perceptual hashes (64 bits) of near-duplicates."""
     duplicate_cosine: float = 0.9
     """Smallest cosine of identity vectors of near-duplicates."""

@@ -1,0 +1,191 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+from preparation_doubles import double_factory, make_picture, png, save
+
+from hififace.data.index import PreparedSet
+from hififace.data.shards import TarWriter
+from hififace.errors import DataError, OptionError
+from hififace.preparation.build import PrepareOptions, Workers, prepare_set
+from hififace.preparation.quality import QualityOptions
+
+OPTIONS = PrepareOptions(resolution=64, photos_per_shard=20)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Eight people with twenty photos each, and one of every fault."""
+    folder = tmp_path_factory.mktemp("photos") / "people"
+    for person in range(8):
+        for variant in range(20):
+            save(
+                folder / f"p{person}" / f"{variant:02d}.png",
+                make_picture(person, variant, texture=20 * person + variant),
+            )
+    save(folder / "p0" / "f1.png", make_picture(0, 30, faces=0))
+    save(folder / "p0" / "f2.png", make_picture(0, 30, faces=2))
+    save(folder / "p0" / "f3.png", make_picture(0, 31, yaw=80))
+    save(folder / "p0" / "f4.png", make_picture(0, 32, score=20))
+    save(folder / "p0" / "f5.png", make_picture(0, 33, size=24))
+    save(folder / "p0" / "f6.png", make_picture(5, 34, texture=900))
+    save(folder / "p0" / "f7.png", make_picture(0, 35, texture=901, blur=6.0))
+    smaller = cv2.resize(make_picture(0, 3, texture=3), (80, 80), interpolation=cv2.INTER_AREA)
+    smaller[0, :2] = make_picture(0, 3, texture=3)[0, :2]
+    save(folder / "p0" / "f8.png", smaller)
+    (folder / "p0" / "f9.png").write_bytes(png(make_picture())[:200])
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(people, tmp_path_factory):
+    output = tmp_path_factory.mktemp("sets") / "set"
+    prepare_set([people], output, OPTIONS, factory=double_factory)
+    return output
+
+
+def test_the_set_holds_every_good_photo(finished):
+    prepared = PreparedSet.open(finished)
+    assert len(prepared) == 160
+    assert prepared.card.num_identities == 8
+    assert prepared.card.num_shards == 8
+    assert set(prepared.columns["identity"]) == {f"people/p{n}" for n in range(8)}
+    assert prepared.card.settings["quality"]["max_yaw_deg"] == 65.0
+    assert not (finished / ".preparing").exists()
+
+
+def test_every_rejected_photo_is_listed_with_its_reason(finished):
+    with (finished / "rejected.csv").open() as file:
+        rejected = {row["source"]: row["reason"] for row in csv.DictReader(file)}
+    # f8 repeats photo 03 with fewer pixels.
+    assert rejected == {
+        "people/p0/f1.png": "no face",
+        "people/p0/f2.png": "several faces",
+        "people/p0/f3.png": "extreme pose",
+        "people/p0/f4.png": "mesh disagrees",
+        "people/p0/f5.png": "too small",
+        "people/p0/f6.png": "not the same person",
+        "people/p0/f7.png": "blurred",
+        "people/p0/f8.png": "near-duplicate",
+        "people/p0/f9.png": "unreadable",
+    }
+    summary = json.loads((finished / "report.json").read_text())
+    assert summary["photos"] == {"seen": 169, "kept": 160, "rejected": 9, "without_identity": 0}
+    assert summary["rejected"]["blurred"] == 1
+    assert "| blurred | 1 |" in (finished / "report.md").read_text()
+    assert (finished / "contact-sheet.png").stat().st_size > 10_000
+
+
+def test_two_workers_write_the_same_bytes(people, finished, tmp_path):
+    prepare_set([people], tmp_path / "set", OPTIONS, workers=Workers(2), factory=double_factory)
+    assert files_of(tmp_path / "set") == files_of(finished)
+
+
+def test_killed_and_run_again_gives_the_same_bytes(people, finished, tmp_path):
+    program = (
+        "import sys; from pathlib import Path\n"
+        f"sys.path[:0] = {sys.path!r}\n"
+        "from preparation_doubles import slow_factory\n"
+        "from hififace.preparation.build import *\n"
+        f"prepare_set([Path({str(people)!r})], Path({str(tmp_path / 'set')!r}),\n"
+        "    PrepareOptions(resolution=64, photos_per_shard=20), factory=slow_factory)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = tmp_path / "set" / ".preparing" / "block-000000.json"
+    until = time.monotonic() + 60
+    while not done.exists() and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert done.exists()
+    assert not (tmp_path / "set" / "set.json").exists()
+    with pytest.raises(DataError, match="run the same command again"):
+        PreparedSet.open(tmp_path / "set")
+    first = done.stat().st_mtime_ns
+    seen = []
+    prepare_set(
+        [people],
+        tmp_path / "set",
+        OPTIONS,
+        factory=double_factory,
+        progress=lambda p: seen.append((p, done.stat().st_mtime_ns)),
+    )
+    assert seen[0][1] == first, "a finished block must not be made again"
+    assert (seen[-1][0].done, seen[-1][0].total) == (169, 169)
+    assert files_of(tmp_path / "set") == files_of(finished)
+
+
+def test_running_again_on_a_finished_set_does_nothing(people, finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.iterdir()}
+    card = prepare_set([people], finished, OPTIONS, factory=double_factory)
+    assert card.num_photos == 160
+    assert {path: path.stat().st_mtime_ns for path in finished.iterdir()} == before
+    with pytest.raises(DataError, match="already holds a finished set"):
+        prepare_set([people], finished, PrepareOptions(resolution=32), factory=double_factory)
+
+
+def test_an_interrupted_preparation_refuses_other_settings(people, tmp_path):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_set([people], tmp_path / "set", OPTIONS, factory=double_factory, progress=stop)
+    with pytest.raises(DataError, match="interrupted and had other photos or settings"):
+        prepare_set([people], tmp_path / "set", PrepareOptions(resolution=32), factory=double_factory)
+
+
+def test_photos_that_change_between_two_runs_are_noticed(tmp_path):
+    folder = tmp_path / "flat"
+    for number in range(3):
+        save(folder / f"{number}.png", make_picture(number))
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory, progress=stop)
+    save(folder / "00.png", make_picture(9))
+    with pytest.raises(DataError, match="photos changed since"):
+        prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory)
+
+
+def test_tar_shards_with_ages_and_identities(tmp_path):
+    with TarWriter(tmp_path / "faces-000.tar") as writer:
+        for number, facts in enumerate(
+            [{"age": 17}, {"age": 18}, {"identity": 7}, {"identity": 7, "age": 40}, {}]
+        ):
+            writer.add(f"{number:04d}.png", png(make_picture(4 if "identity" in facts else 0, number)))
+            writer.add(f"{number:04d}.json", json.dumps(facts).encode())
+    prepare_set([tmp_path / "faces-000.tar"], tmp_path / "set", OPTIONS, factory=double_factory)
+    prepared = PreparedSet.open(tmp_path / "set")
+    assert list(prepared.columns["identity"]) == [None, "faces/7", "faces/7", None]
+    assert list(prepared.columns["key"]) == ["00000001", "00000002", "00000003", "00000004"]
+    assert json.loads(prepared.member(2, "json"))["age"] == 40
+    assert "age 17, below 18" in (tmp_path / "set" / "rejected.csv").read_text()
+
+
+def test_no_usable_photo_is_a_sentence_and_still_a_report(tmp_path):
+    save(tmp_path / "flat" / "a.png", make_picture(faces=0))
+    with pytest.raises(DataError, match=r"None of the 1 photos can be used.*rejected\.csv"):
+        prepare_set([tmp_path / "flat"], tmp_path / "set", OPTIONS, factory=double_factory)
+    assert "no face" in (tmp_path / "set" / "rejected.csv").read_text()
+
+
+def test_options_out_of_range_are_sentences():
+    with pytest.raises(OptionError, match="min_age is -1"):
+        PrepareOptions(min_age=-1)
+    with pytest.raises(OptionError, match="0 workers"):
+        Workers(0)
+    with pytest.raises(OptionError, match=r"quality\.max_rival is 3"):
+        QualityOptions(max_rival=3)
