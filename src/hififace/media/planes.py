@@ -150,7 +150,8 @@ def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, fac
             y0 // step_y : y0 // step_y + where.shape[0], x0 // step_x : x0 // step_x + where.shape[1]
         ]
         new = converted[index]
-        if deep:
+        if deep and step_x == step_y == 1:
+            # Halved chroma stays out: there the rest would be the neighbours' colour, not a fine step.
             rest = np.clip(view.astype(np.int32) - reference[index], -level, level)
             top = (1 << bit_depth(name)) - 1
             new = np.clip(new.astype(np.int32) + rest, 0, top).astype(view.dtype)
