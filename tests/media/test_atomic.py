@@ -62,3 +62,9 @@ def test_a_link_is_followed_not_replaced(tmp_path: Path):
     atomic_write(link, b"new")
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
+
+
+def test_a_file_in_the_place_of_a_folder_is_a_sentence(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(HififaceError, match="cannot be written"):
+        atomic_write(tmp_path / "file" / "out.bin", b"x")

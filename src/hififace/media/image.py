@@ -270,7 +270,7 @@ def encode_image(
         picture: pixels and the settings to keep, usually `loaded.with_pixels(result)`.
         format: Pillow's name of another format.
         quality: 1 to 100 for lossy formats; 95 with full colour resolution if not given.
-        xmp: an XMP packet to store; ignored by formats that have no place for one (GIF, BMP).
+        xmp: an XMP packet to store; in a GIF it becomes the comment, a BMP has no place for it.
         keep_exif: carry the camera's notes over.
 
     Raises:
@@ -290,7 +290,7 @@ def encode_image(
     canvas = _canvas(picture, format)
     settings = _settings(format, quality or _DEFAULT_QUALITY)
     exif = picture.exif if keep_exif and format in _WITH_XMP else None
-    settings |= _notes(format, exif, xmp if format in _WITH_XMP else None)
+    settings |= _notes(format, exif, xmp if format in _WITH_XMP or format == "GIF" else None)
     if picture.icc_profile and format not in {"GIF", "BMP"}:
         settings["icc_profile"] = picture.icc_profile
     buffer = io.BytesIO()
@@ -338,6 +338,8 @@ def _notes(format: str, exif: bytes | None, xmp: bytes | None) -> dict[str, Any]
         if xmp is not None:
             tags[700] = xmp
         return {"exif": tags} if len(tags) else {}
+    if format == "GIF":
+        return {} if xmp is None else {"comment": xmp}
     notes: dict[str, Any] = {} if exif is None else {"exif": exif}
     if xmp is not None and format == "PNG":
         info = PngInfo()

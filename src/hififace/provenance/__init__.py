@@ -1,0 +1,1 @@
+"""What a result says about itself, and how anyone can check it."""

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+from datetime import datetime, timezone
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from hififace import __version__
+from hififace.provenance.claim import DIGITAL_SOURCE_TYPE, Claim, claim_in_text, claim_in_xmp
+
+CLAIM = Claim(
+    model="mini <\"&'> ünï", model_version="1", made_at=datetime(2026, 11, 1, 12, 0, tzinfo=timezone.utc)
+)
+
+
+def test_what_is_said_by_default():
+    claim = Claim(model="mini")
+    assert claim.statement == "face swap"
+    assert claim.tool_version == __version__
+    assert claim.digital_source_type.endswith("/compositeWithTrainedAlgorithmicMedia")
+    assert claim.made_at.tzinfo is not None
+    assert abs((datetime.now(timezone.utc) - claim.made_at).total_seconds()) < 60
+
+
+def test_a_claim_without_a_model_is_refused():
+    with pytest.raises(ValidationError):
+        Claim(model="")
+
+
+def test_the_sentence_names_model_time_and_consent():
+    assert CLAIM.sentence().endswith("model mini <\"&'> ünï 1, 2026-11-01 12:00 UTC.")
+    assert CLAIM.model_copy(update={"consent_confirmed": True}).sentence().endswith("consent confirmed.")
+
+
+def test_xmp_is_well_formed_and_uses_the_iptc_term():
+    root = ET.fromstring(CLAIM.to_xmp().decode().partition("?>")[2].rpartition("<?xpacket")[0])
+    description = root.find(".//{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert description is not None
+    key = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
+    assert description.attrib[key] == DIGITAL_SOURCE_TYPE
+    assert Claim.model_validate_json(description.attrib["{tag:hififace,2026:claim#}claim"]) == CLAIM
+
+
+def test_the_claim_comes_back_from_xmp_and_text():
+    assert claim_in_xmp(b"\xff\xd8 noise " + CLAIM.to_xmp() + b" noise") == CLAIM
+    assert claim_in_text(CLAIM.to_text()) == CLAIM
+
+
+@pytest.mark.parametrize("quote", ['"', "'", "element"])
+def test_xmp_rewritten_by_another_tool_is_still_read(quote: str):
+    """Editors are free to use other quotes, or elements for attributes."""
+    text = CLAIM.model_dump_json().replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if quote == "element":
+        packet = f"<hififace:claim>{text}</hififace:claim>"
+    else:
+        text = text.replace('"', "&quot;").replace("'", "&apos;")
+        packet = f"hififace:claim = {quote}{text}{quote}"
+    assert claim_in_xmp(packet.encode()) == CLAIM
+
+
+@pytest.mark.parametrize("data", [b"", b'hififace:claim="{}"', b'hififace:claim="not json"', b"<x:xmpmeta/>"])
+def test_no_claim_and_broken_claims_are_none(data: bytes):
+    assert claim_in_xmp(data) is None
+    assert claim_in_text(data.decode()) is None
+    assert claim_in_text("hififace-claim:{") is None
+
+
+def test_a_later_versions_claim_can_be_read():
+    assert claim_in_text('hififace-claim:{"model": "x", "new_key": 1}') is not None
+
+
+def test_pillow_finds_the_packet_too():
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(buffer, "JPEG", xmp=CLAIM.to_xmp())
+    assert claim_in_xmp(Image.open(io.BytesIO(buffer.getvalue())).info["xmp"]) == CLAIM
