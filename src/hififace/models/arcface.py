@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (its name everywhere)
+from torch.nn import functional as F
 
 from hififace.models.strict_loading import load_strictly
 
@@ -109,7 +109,8 @@ class ArcFace(nn.Module):
     def identity(self, faces: Tensor) -> Tensor:
         """(B, 3, S, S) RGB 0..1 to (B, 512) of unit length."""
         vectors: Tensor = self(faces)
-        return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min(1e-12)
+        lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        return vectors / lengths.clamp_min(1e-12)
 
 
 def load_arcface(path: Path, *, num_layers: int = 100) -> ArcFace:

@@ -91,6 +91,19 @@ def fill(network: Network, state: Mapping[str, Tensor], *, source: str, what: st
         WeightsError: the first few keys that are missing, unknown or of another shape, and how many they are.
     """
     expected = network.state_dict()
+    require_same(expected, state, source=source, what=what)
+    network.load_state_dict({**expected, **state})
+    return network
+
+
+def require_same(
+    expected: Mapping[str, Tensor], state: Mapping[str, Tensor], *, source: str, what: str
+) -> None:
+    """Refuse tensors unless names and shapes are those expected and all numbers are finite.
+
+    Raises:
+        WeightsError: see `fill`, which calls this.
+    """
     missing = [key for key in expected if key not in state and not key.endswith(_COUNTER)]
     unknown = [key for key in state if key not in expected]
     reshaped = [
@@ -114,8 +127,6 @@ def fill(network: Network, state: Mapping[str, Tensor], *, source: str, what: st
             f"{source} holds numbers that are not finite in {len(broken)} weights of {what} "
             f"({_few(broken)}). The file is damaged; fetch it again."
         )
-    network.load_state_dict({**expected, **state})
-    return network
 
 
 def _read_pickle(path: Path) -> Any:
@@ -123,9 +134,8 @@ def _read_pickle(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path.name} was refused: it is damaged, or wants to run code when it is opened, which "
-            f"no weights "
-            f"need ({_first_line(error)}). Fetch it again from where it was published."
+            f"{path.name} was refused: it is damaged, or wants to run code when it is opened, "
+            f"which no weights need ({_first_line(error)}). Fetch it again from where it was published."
         ) from error
     except (
         RuntimeError,
