@@ -1,0 +1,126 @@
+"""Landmarks: FaceMesh's 468 points in two passes, their named groups, and the irises.
+
+The first pass looks where the detection says, the second where the first pass's own points say, as the network's
+original does from one frame of a film to the next (`mesh_roi.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.faces.alignment import invert, transform_points
+from hififace.faces.mesh_roi import INPUT_SIZE_PX, mesh_to_picture, roi_from_landmarks, roi_from_points
+from hififace.pixels import to_nchw
+from hififace.runtime.sessions import open_session
+from hififace.types import Detection, FloatArray, Landmarks, Matrix23, RGBImage
+from hififace.weights.store import embedded_path
+
+NUM_POINTS: Final = 468
+EYE_SIZE_PX: Final = 64
+EYE_ENLARGEMENT: Final = 2.3
+"""Side of an eye's crop over the distance of its corners."""
+EYE_CORNERS: Final = ((33, 133), (362, 263))
+"""Corners of the image-left and the image-right eye, each from image-left to image-right."""
+
+
+@lru_cache(maxsize=1)
+def _topology() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(embedded_path("face_mesh.json").read_text(encoding="utf-8"))
+    return content
+
+
+def point_groups() -> dict[str, tuple[int, ...]]:
+    """Named groups of points: face_oval, lips_outer, lips_inner, image_left_eye, image_left_brow, nose_ridge ..."""
+    return {name: tuple(indices) for name, indices in _topology()["groups"].items()}
+
+
+def mirror_indices() -> NDArray[np.int64]:
+    """(468,) the point that each point becomes when the picture is mirrored."""
+    return np.array(_topology()["mirror"], dtype=np.int64)
+
+
+def triangles() -> NDArray[np.int64]:
+    """(T, 3) the mesh's surface; the eyes and the mouth are holes in it."""
+    return np.array(_topology()["triangles"], dtype=np.int64)
+
+
+class FaceMeshLandmarker:
+    """Finds the 468 points of faces that a detector found.
+
+    Args:
+        providers: of ONNX Runtime, see `runtime.sessions.open_session`.
+        threads: of one pass.
+        passes: 2 unless the points of the first, about 2 % of the eye distance off, are good enough.
+    """
+
+    def __init__(
+        self, *, providers: Sequence[str] | None = None, threads: int | None = None, passes: int = 2
+    ) -> None:
+        self._session = open_session(embedded_path("face_mesh.onnx"), providers=providers, threads=threads)
+        self._passes = passes
+
+    def locate(self, image: RGBImage, detection: Detection) -> Landmarks:
+        """The points of one face."""
+        return self.locate_many(image, [detection])[0]
+
+    def locate_many(self, image: RGBImage, detections: Sequence[Detection]) -> list[Landmarks]:
+        """The points of several faces of one picture, all of them in one run of the network for each pass."""
+        if not detections:
+            return []
+        regions = [roi_from_points(found.points, found.box) for found in detections]
+        landmarks = self._look(image, regions)
+        for _ in range(self._passes - 1):
+            landmarks = self._look(image, [roi_from_landmarks(found.points) for found in landmarks])
+        return landmarks
+
+    def follow(self, image: RGBImage, previous: Sequence[FloatArray]) -> list[Landmarks]:
+        """The points of faces whose points (468, 3) in the frame before are known: one pass, no detection."""
+        return self._look(image, [roi_from_landmarks(points) for points in previous]) if previous else []
+
+    def _look(self, image: RGBImage, regions: Sequence[Matrix23]) -> list[Landmarks]:
+        crops = [
+            cv2.warpAffine(image, region, (INPUT_SIZE_PX, INPUT_SIZE_PX), flags=cv2.INTER_LINEAR)
+            for region in regions
+        ]
+        found = self._session.run({"image": to_nchw(np.stack(crops))})
+        return [
+            Landmarks(mesh_to_picture(points, region), float(score[0]))
+            for points, score, region in zip(found["points"], found["score"], regions, strict=True)
+        ]
+
+
+class IrisLocator:
+    """Finds both irises of a face whose mesh is known."""
+
+    def __init__(self, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
+        self._session = open_session(embedded_path("iris.onnx"), providers=providers, threads=threads)
+
+    def locate(self, image: RGBImage, landmarks: Landmarks) -> FloatArray:
+        """(2, 5, 3) image-left and image-right iris: centre, then four points of its rim, in picture pixels."""
+        regions = [_eye_region(landmarks.points, corners) for corners in EYE_CORNERS]
+        crops = [cv2.warpAffine(image, region, (EYE_SIZE_PX, EYE_SIZE_PX)) for region in regions]
+        crops[1] = cv2.flip(crops[1], 1)  # the network knows image-left eyes only
+        irises = self._session.run({"image": to_nchw(np.stack(crops))})["iris"].astype(np.float64)
+        # The network counts from the outer edge of the first pixel, pictures from its centre.
+        irises[..., :2] -= 0.5
+        irises[1, :, 0] = EYE_SIZE_PX - 1 - irises[1, :, 0]
+        back = [transform_points(invert(region), iris) for region, iris in zip(regions, irises, strict=True)]
+        return np.stack(back)
+
+
+def _eye_region(points: FloatArray, corners: tuple[int, int]) -> Matrix23:
+    """Matrix from picture pixels to an upright 64 px eye crop of 2.3 eye widths, turned along the eye's corners."""
+    first, second = points[corners[0], :2].astype(np.float64), points[corners[1], :2].astype(np.float64)
+    across = second - first
+    width = max(float(np.linalg.norm(across)), 1e-3)
+    scale = EYE_SIZE_PX / (EYE_ENLARGEMENT * width)
+    cosine, sine = across / width
+    turn = scale * np.array([[cosine, sine], [-sine, cosine]])
+    return np.column_stack([turn, np.full(2, (EYE_SIZE_PX - 1) / 2) - turn @ ((first + second) / 2)])
