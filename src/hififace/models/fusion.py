@@ -64,7 +64,7 @@ class SemanticFusion(nn.Module):
         """Target (B, 3, R, R), z_enc (B, C', S, S), z_dec (B, C, S, S), vector (B, D)."""
         # Feature level.
         mask = torch.sigmoid(self.mask_head(z_dec))  # (B, 1, S, S)
-        z = torch.lerp(self.sigma(z_enc), z_dec, mask)  # (B, C, S, S)
+        z = mask * z_dec + (1.0 - mask) * self.sigma(z_enc)  # (B, C, S, S)
         for block in self.blocks:
             z = block(z, vector)
 
