@@ -8,7 +8,13 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from hififace.losses.perceptual import PerceptualLoss, feature_l1_loss, lpips_distance, perceptual_loss
+from hififace.losses.perceptual import (
+    PerceptualLoss,
+    feature_l1_distance,
+    feature_l1_loss,
+    lpips_distance,
+    perceptual_loss,
+)
 
 B = 3
 SIZES = ((4, 6), (7, 3))
@@ -66,6 +72,13 @@ def test_lpips_value():
     )
 
 
+def test_lpips_keeps_full_precision_under_autocast():
+    ours, theirs, heads = ([x.float() for x in layers] for layers in (_layers(0), _layers(1), _heads()))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        distance = lpips_distance(ours, theirs, heads)
+    assert torch.equal(distance, lpips_distance(ours, theirs, heads))
+
+
 def test_lpips_ignores_the_length_of_a_feature_vector():
     ours, theirs, heads = _layers(0), _layers(1), _heads()
     expected = lpips_distance(ours, theirs, heads)
@@ -117,6 +130,23 @@ def test_feature_l1_counts_layers_alike_whatever_their_scale():
     ours, theirs = _layers(5), _layers(6)
     scaled = feature_l1_loss([ours[0], 1000 * ours[1]], [theirs[0], 1000 * theirs[1]])
     assert scaled.item() == pytest.approx(feature_l1_loss(ours, theirs).item(), rel=1e-10)
+
+
+def test_feature_l1_of_a_sample_does_not_depend_on_its_neighbours():
+    ours, theirs = _layers(5), _layers(6)
+    whole = feature_l1_distance(ours, theirs)
+    alone = [
+        feature_l1_distance([f[b : b + 1] for f in ours], [g[b : b + 1] for g in theirs]) for b in range(B)
+    ]
+    torch.testing.assert_close(whole, torch.cat(alone), rtol=1e-12, atol=0)
+
+
+def test_gradient_never_reaches_the_targets_features():
+    ours = [layer.requires_grad_() for layer in _layers(11)]
+    theirs = [layer.requires_grad_() for layer in _layers(12)]
+    (perceptual_loss(ours, theirs, _heads()) + feature_l1_loss(ours, theirs)).backward()
+    assert all(layer.grad is not None for layer in ours)
+    assert all(layer.grad is None for layer in theirs)
 
 
 def test_exception():

@@ -51,7 +51,9 @@ def lpips_distance(
                 f"a layer of {f.shape[1]} channels needs a head of that size, got {tuple(head.shape)}"
             )
         squared = (_unit_channels(f) - _unit_channels(g)).square()
-        layers.append(torch.einsum("bchw,c->bhw", squared, head.to(squared)).mean(dim=(1, 2)))
+        # a product and a sum, not einsum: autocast would take a matrix product back to half precision
+        weighted = squared * head.to(squared)[:, None, None]
+        layers.append(weighted.sum(dim=1).mean(dim=(1, 2)))
     return torch.stack(layers).sum(dim=0)
 
 
@@ -89,6 +91,38 @@ def perceptual_loss(
     return batch_mean(lpips_distance(result_features, fixed, heads), same, normalise=normalise)
 
 
+def feature_l1_distance(
+    features: Sequence[Tensor],
+    other_features: Sequence[Tensor],
+    layer_weights: Sequence[float] | None = None,
+) -> Tensor:
+    """L1 of features of each sample, each layer in units of its own size: for networks without LPIPS heads. Ours.
+
+        d = (1/L) sum_l w_l mean |f_l - g_l| / mean |g_l|
+
+    The unit is the sample's own, not the batch's, so that a sample counts alike in whatever batch it stands.
+
+    Args:
+        features: L tensors (B, C_l, H_l, W_l) of one side; receives the gradient.
+        other_features: the same of the other side; detached here, also as the unit.
+        layer_weights: L numbers >= 0, or None for ones.
+
+    Returns:
+        (B,) >= 0; 1 means that the features differ by as much as they are large.
+
+    Raises:
+        ValueError: the lists differ in length or the layers in shape.
+    """
+    shares = [1.0] * len(features) if layer_weights is None else list(layer_weights)
+    _expect_same_layers(features, other_features, len(shares))
+    layers = []
+    for f, g, share in zip(features, other_features, shares, strict=True):
+        fixed = full_precision(g.detach())
+        unit = per_sample_mean(fixed.abs()).clamp_min(1e-6)
+        layers.append(share * per_sample_mean(absolute_difference(f, fixed)) / unit)
+    return torch.stack(layers).mean(dim=0)
+
+
 def feature_l1_loss(
     result_features: Sequence[Tensor],
     target_features: Sequence[Tensor],
@@ -97,31 +131,25 @@ def feature_l1_loss(
     same: Tensor | None = None,
     normalise: bool = False,
 ) -> Tensor:
-    """Plain L1 of features, each layer in units of its own size: for networks without LPIPS heads. Ours.
+    """`perceptual_loss` with `feature_l1_distance` in place of LPIPS.
 
-        L = mean_b same_b * (1/L) sum_l w_l mean |f_l(I_r) - f_l(I_t)| / mean |f_l(I_t)|
+        L = mean_b same_b * d(I_r, I_t)
 
     Args:
         result_features: L tensors (B, C_l, H_l, W_l) of I_r; receives the gradient.
-        target_features: the same of I_t; detached here, also as the unit.
+        target_features: the same of I_t; detached.
         layer_weights: L numbers >= 0, or None for ones.
         same: (B,) 1 where source and target are one person, or None for all pairs.
         normalise: divide by the number of same-identity pairs instead of by B.
 
     Returns:
-        Scalar >= 0; 1 means that the features differ by as much as they are large.
+        Scalar >= 0.
 
     Raises:
         ValueError: the lists differ in length or the layers in shape.
     """
-    shares = [1.0] * len(result_features) if layer_weights is None else list(layer_weights)
-    _expect_same_layers(result_features, target_features, len(shares))
-    layers = []
-    for result, target, share in zip(result_features, target_features, shares, strict=True):
-        fixed = full_precision(target.detach())
-        unit = per_sample_mean(fixed.abs()).clamp_min(1e-6)
-        layers.append(share * per_sample_mean(absolute_difference(result, fixed)) / unit)
-    return batch_mean(torch.stack(layers).mean(dim=0), same, normalise=normalise)
+    distances = feature_l1_distance(result_features, target_features, layer_weights)
+    return batch_mean(distances, same, normalise=normalise)
 
 
 class PerceptualLoss(nn.Module):

@@ -48,6 +48,7 @@ def landmark_loss(
         result_low: (B, N, D) landmarks of the enlarged I_low, or None to leave its term out.
         coordinates: mean or sum over the D coordinates of a point.
         clamp: upper bound of the batch's value in pixels, with a zero gradient above; None for no bound.
+            It acts on the mean of the batch at hand, so it alone depends on how a batch is split over processes.
         beta: knee of the smooth L1 in pixels: d^2 / (2 beta) below, |d| - beta / 2 above; 0 is plain L1.
         weight: (B,) of each pair, or None for ones.
 
