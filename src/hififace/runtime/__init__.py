@@ -1,0 +1,1 @@
+"""Where the work runs: ONNX Runtime sessions, devices, seeds."""

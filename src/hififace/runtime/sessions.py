@@ -1,0 +1,208 @@
+"""ONNX Runtime sessions that say which provider really runs them, and why.
+
+The runtime itself falls back to the CPU without a word when an accelerator's libraries are missing, which turns a
+film of minutes into one of hours. Here a provider that was asked for and not obtained is a logged warning, and
+`Session.reason` keeps the sentence for `hififace doctor` and for results.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.errors import OptionError, RuntimeUnavailableError, WeightsError
+
+logger = logging.getLogger(__name__)
+
+CPU = "CPUExecutionProvider"
+
+PROVIDER_NAMES: dict[str, str] = {
+    "cpu": CPU,
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+}
+"""Short names people type, and ONNX Runtime's own."""
+
+AUTOMATIC_ORDER: tuple[str, ...] = ("CUDAExecutionProvider", "DmlExecutionProvider", CPU)
+"""What is tried when nobody asked. TensorRT, CoreML and OpenVINO compile every new shape for seconds to minutes,
+so they are taken only when asked for."""
+
+PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
+    # The default EXHAUSTIVE search times every convolution again for every new picture size.
+    "CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One input or output of a graph."""
+
+    name: str
+    shape: tuple[int | str | None, ...]
+    """Names or None stand for dimensions that are free."""
+    dtype: str
+    """ONNX Runtime's word for it, such as ``tensor(float)``."""
+
+
+class Session:
+    """A graph ready to run, with named inputs and outputs.
+
+    Attributes:
+        provider: the provider that really runs it, by ONNX Runtime's name.
+        reason: one sentence saying why that provider.
+        threads: threads inside one operator; 0 where ONNX Runtime chose.
+        inputs: what `run` expects, in the graph's order.
+        outputs: what `run` returns, in the graph's order.
+    """
+
+    def __init__(self, inner: Any, *, reason: str, threads: int) -> None:
+        self._inner = inner
+        self.provider: str = inner.get_providers()[0]
+        self.reason = reason
+        self.threads = threads
+        self.inputs = tuple(TensorInfo(t.name, tuple(t.shape), t.type) for t in inner.get_inputs())
+        self.outputs = tuple(TensorInfo(t.name, tuple(t.shape), t.type) for t in inner.get_outputs())
+        self._output_names = [t.name for t in self.outputs]
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the graph once.
+
+        Args:
+            feeds: an array for each input name.
+
+        Returns:
+            An array for each output name.
+
+        Raises:
+            ValueError: a name is missing or unknown (a programmer's mistake, so no sentence for users).
+        """
+        expected = {t.name for t in self.inputs}
+        if expected != set(feeds):
+            raise ValueError(f"the graph takes {sorted(expected)}, but was given {sorted(feeds)}")
+        arrays = self._inner.run(self._output_names, {k: np.ascontiguousarray(v) for k, v in feeds.items()})
+        return dict(zip(self._output_names, arrays, strict=True))
+
+
+def open_session(
+    path: Path | bytes, *, providers: Sequence[str] | None = None, threads: int | None = None
+) -> Session:
+    """Open an ONNX graph.
+
+    Args:
+        path: the file, or its bytes.
+        providers: what to run on, best first, by short name (``cuda``) or ONNX Runtime's own; None chooses.
+            The CPU always stands behind them.
+        threads: threads inside one operator; None leaves it to ONNX Runtime (one a physical core).
+
+    Raises:
+        WeightsError: the file is missing, or no graph that ONNX Runtime can read.
+        OptionError: a provider or a number of threads that does not exist.
+        RuntimeUnavailableError: ONNX Runtime is not installed.
+    """
+    if threads is not None and threads < 1:
+        raise OptionError(f"{threads} threads were asked for; ask for 1 or more, or leave it out.")
+    ort = _import_runtime()
+    wanted = None if providers is None else [full_provider_name(name) for name in providers]
+    chosen, reason = choose_providers(wanted, ort.get_available_providers())
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # its warnings about shapes and initialisers are not for our users
+    options.intra_op_num_threads = threads or 0
+    # Several small sessions live side by side; threads that spin while they wait would take the core of the next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = path if isinstance(path, bytes) else os.fspath(path)
+    if not isinstance(path, bytes) and not path.is_file():
+        raise WeightsError(
+            f"No network file at {path}; it should be an ONNX graph. `hififace weights verify` says more."
+        )
+    try:
+        inner = ort.InferenceSession(
+            source, options, providers=[(name, PROVIDER_OPTIONS.get(name, {})) for name in chosen]
+        )
+    except Exception as error:  # the runtime's own classes share no public base
+        name = "The given bytes" if isinstance(path, bytes) else str(path)
+        raise WeightsError(
+            f"{name} cannot be opened as an ONNX graph ({_first_line(error)}). "
+            "The file is damaged or of another kind; fetch or export it again."
+        ) from error
+    session = Session(inner, reason=reason, threads=threads or 0)
+    if session.provider != chosen[0]:
+        session.reason = (
+            f"{chosen[0]} was chosen but did not start (its driver or libraries are missing); "
+            f"running on {session.provider}."
+        )
+        logger.warning("%s", session.reason)
+    elif wanted and session.provider != wanted[0]:
+        logger.warning("%s", reason)
+    return session
+
+
+def full_provider_name(name: str) -> str:
+    """ONNX Runtime's name of a provider given by a short name, its full name, or in any case.
+
+    Raises:
+        OptionError: there is no such provider.
+    """
+    known = {full.lower(): full for full in PROVIDER_NAMES.values()}
+    full = PROVIDER_NAMES.get(name.lower()) or known.get(name.lower())
+    if full is None:
+        raise OptionError(f"There is no provider {name!r}; choose among {', '.join(PROVIDER_NAMES)}.")
+    return full
+
+
+def choose_providers(wanted: Sequence[str] | None, available: Sequence[str]) -> tuple[list[str], str]:
+    """Decide what to try, best first, always ending with the CPU, and say why.
+
+    Args:
+        wanted: full names in the order of preference; None means nobody asked.
+        available: what the installed ONNX Runtime was built with.
+    """
+    order = AUTOMATIC_ORDER if wanted is None else tuple(wanted)
+    chosen = [name for name in order if name in available]
+    missing = [name for name in order if name not in available]
+    if CPU not in chosen:
+        chosen.append(CPU)
+    if wanted is None:
+        reason = f"{chosen[0]}: the first offered by this ONNX Runtime of {', '.join(AUTOMATIC_ORDER)}."
+    elif missing and missing[0] == order[0]:
+        reason = (
+            f"{missing[0]} was asked for, but this ONNX Runtime offers only {', '.join(available)}; "
+            f"running on {chosen[0]}. Install the onnxruntime package made for that device."
+        )
+    else:
+        reason = f"{chosen[0]}: asked for, and offered."
+    return chosen, reason
+
+
+def available_providers() -> tuple[str, ...]:
+    """Full names of the providers that the installed ONNX Runtime offers."""
+    return tuple(_import_runtime().get_available_providers())
+
+
+def _import_runtime() -> Any:
+    """The onnxruntime module, imported only when a session is opened."""
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "ONNX Runtime is not installed, and every network here runs on it; "
+            "`pip install onnxruntime` (or onnxruntime-gpu) mends that."
+        ) from error
+    return ort
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
