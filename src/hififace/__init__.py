@@ -1,3 +1,66 @@
-"""Swap faces in photographs and film, and train the network that does it."""
+"""Swap faces in photographs and film, and train the network that does it.
+
+    from hififace import FaceSwapper
+
+    swapper = FaceSwapper.load("mini")
+    swapper.set_source("me.jpg")
+    swapper.swap("holiday.jpg").save("out.jpg")
+
+Importing this package does nothing: names are looked up when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hififace.errors import (
+        BundleError,
+        DataError,
+        FaceError,
+        FilmError,
+        HififaceError,
+        InterruptedByUserError,
+        NoFaceFoundError,
+        OptionError,
+        PictureError,
+        ProvenanceError,
+        RuntimeUnavailableError,
+        TrainingError,
+        WeightsError,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BundleError",
+    "DataError",
+    "FaceError",
+    "FilmError",
+    "HififaceError",
+    "InterruptedByUserError",
+    "NoFaceFoundError",
+    "OptionError",
+    "PictureError",
+    "ProvenanceError",
+    "RuntimeUnavailableError",
+    "TrainingError",
+    "WeightsError",
+    "__version__",
+]
+
+_HOMES = {name: "hififace.errors" for name in __all__ if name.endswith("Error")}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hififace' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

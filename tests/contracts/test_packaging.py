@@ -1,0 +1,87 @@
+"""What is promised to those who install."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[<>=!\[; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_swapping_needs_no_torch():
+    assert "torch" not in {name_of(line) for line in PROJECT["dependencies"]}
+    assert "torch" in {name_of(line) for line in PROJECT["optional-dependencies"]["train"]}
+
+
+def test_everything_we_depend_on_is_pinned():
+    pinned = {
+        name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1] != "#"
+    }
+    extras = PROJECT["optional-dependencies"]
+    wanted = [
+        *PROJECT["dependencies"],
+        *(line for name in extras if name != "openvino" for line in extras[name]),
+    ]
+    assert {name_of(line) for line in wanted} - {"hififace"} <= pinned
+
+
+def test_pins_name_releases_not_builds():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1] != "#"]
+    assert all(
+        re.fullmatch(r'[a-z0-9.-]+==[^+; ]+(; python_version >= "3\.1[0-3]")?', line) for line in lines
+    )
+
+
+def test_the_package_is_typed_and_carries_its_notices():
+    package = ROOT / "src" / "hififace"
+    assert (package / "py.typed").exists()
+    assert (package / "weights" / "embedded" / "NOTICE.md").stat().st_size > 0
+    assert "MIT" in (ROOT / "LICENSE").read_text()
+
+
+def test_make_says_what_its_targets_do():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "make demo" in shown
+    assert "make test" in shown
+
+
+def test_ci_goes_through_the_makefile():
+    script = (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"for step in lint types contracts test;", script)
+
+
+def test_every_package_stands_under_the_contracts_it_should():
+    """import-linter refuses names that do not exist, so a new package must be written into its lists."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    existing = {path.parent.name for path in (ROOT / "src" / "hififace").glob("*/__init__.py")}
+    swapping = {"faces", "swap", "media", "weights", "runtime", "provenance", "app", "server"}
+    training = {"models", "training", "preparation", "data", "losses", "evaluation", "export"}
+    below_the_top = (swapping | training) - {"app", "server"}
+    for title, members in (("installs no torch", swapping), ("only at the top", below_the_top)):
+        (contract,) = (contract for contract in contracts if title in contract["name"])
+        listed = {name.removeprefix("hififace.") for name in contract["source_modules"]}
+        assert existing & members <= listed, title
+    assert existing <= swapping | training | {"cli"}, "a package without a layer"
+
+
+def test_layers_hold():
+    """`lint-imports` on the contracts in pyproject.toml."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
