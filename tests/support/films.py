@@ -51,6 +51,7 @@ class Recipe:
     metadata: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=lambda: {"crf": "12", "preset": "ultrafast"})
     gop_size: int = 12
+    container_options: dict[str, str] = field(default_factory=dict)
     draw: Callable[[int, float, tuple[int, int]], np.ndarray] | None = None
     """(frame number, seconds, (width, height)) -> RGB."""
 
@@ -79,7 +80,7 @@ def flashing(*times_s: float) -> Callable[[int, float, tuple[int, int]], np.ndar
 def make_film(path: Path, recipe: Recipe | None = None) -> Path:
     """Write the film and return its path."""
     recipe = recipe or Recipe()
-    with av.open(str(path), "w") as film:
+    with av.open(str(path), "w", options=dict(recipe.container_options)) as film:
         film.metadata.update(recipe.metadata)
         video = _add_video(film, recipe)
         sounds = [(_add_sound(film, sound), sound) for sound in recipe.sounds]

@@ -86,7 +86,7 @@ class OneEuroFilter:
         new = np.asarray(values, dtype=np.float64)
         if self.value is None or self.speed is None:
             self.value, self.speed, self._time_s = new.copy(), np.zeros_like(new), time_s
-            return np.array(self.value)
+            return self.value + 0.0
         step_s = time_s - self._time_s
         if step_s <= 0 or new.shape != self.value.shape:
             raise ValueError(
@@ -99,14 +99,14 @@ class OneEuroFilter:
         ratio = 2.0 * math.pi * cutoff * step_s
         self.value += ratio / (1.0 + ratio) * (new - self.value)
         self._time_s = time_s
-        return np.array(self.value)
+        return self.value + 0.0
 
     def _relative_speed(self, scale: float) -> NDArray[np.float64]:
         """Speed above rest in sizes per second: one number, or (N, 1) for points (N, 2 or 3)."""
         assert self.speed is not None
         options = self.options
         if self.speed.ndim < 2:
-            return np.maximum(np.linalg.norm(self.speed) / scale - options.dead_speed, 0.0)
+            return np.asarray(np.maximum(np.linalg.norm(self.speed) / scale - options.dead_speed, 0.0))
         common = self.speed.mean(axis=0)
         own = np.linalg.norm(self.speed - common, axis=-1, keepdims=True) / scale
         whole = max(float(np.linalg.norm(common)) / scale - options.dead_speed, 0.0)

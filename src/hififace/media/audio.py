@@ -120,32 +120,41 @@ def copied_packets(
         # A second early: sound and subtitles that reach over the start are stored before it.
         source.seek(max(int((span.start_s - 1) * av.time_base), 0), backward=True)
     exact_start = streams[0].target.container.format.name.split(",")[0] not in _MATROSKA_LIKE
-    packets = source.demux([c.source for c in streams if c.source.index in wanted])
     ended: set[int] = set()
-    while len(ended) < len(wanted):
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            notes.append("The sound breaks off where the file is damaged.")
-            return
-        if packet is None:
-            return
-        if packet.size == 0 or packet.pts is None:
+    for packet in _whole_packets(source, [c.source for c in streams if c.source.index in wanted], notes):
+        if packet.pts is None:
             continue
-        index = packet.stream_index
         begin = packet.pts * packet.time_base
         if span.end_s is not None and begin >= span.end_s:
-            if packet.stream.type == "audio":
-                ended.add(index)
+            ended.add(packet.stream_index)
+            if len(ended) == len(wanted):
+                return
             continue
         if not _fit_start(packet, span, exact_start):
             continue
+        target = wanted[packet.stream_index]
         _shift(packet, shift_s)
-        packet.stream = wanted[index]
+        packet.stream = target
         yield (
             max((packet.dts if packet.dts is not None else packet.pts) * packet.time_base, Fraction(0)),
             packet,
         )
+
+
+def _whole_packets(
+    source: av.container.InputContainer, streams: list[Any], notes: list[str]
+) -> Iterator[av.Packet[Any]]:
+    """Everything that can be read of some streams; where the file breaks, the end with a note."""
+    try:
+        for packet in source.demux(streams):
+            if packet.size == 0:
+                continue
+            if packet.stream.type == "video":
+                # A cover has no time.
+                packet.pts = packet.dts = 0
+            yield packet
+    except av.FFmpegError:
+        notes.append("The sound breaks off where the file is damaged.")
 
 
 def _fit_start(packet: av.Packet[Any], span: Span, exact_start: bool) -> bool:
@@ -168,10 +177,9 @@ def _fit_start(packet: av.Packet[Any], span: Span, exact_start: bool) -> bool:
 
 
 def _shift(packet: av.Packet[Any], shift_s: Fraction) -> None:
-    units = round(shift_s / packet.time_base)
     if packet.stream.type == "video":
-        # A cover has no time.
         return
+    units = round(shift_s / packet.time_base)
     if packet.pts is not None:
         packet.pts -= units
     if packet.dts is not None:

@@ -58,8 +58,8 @@ def retime(
     """Frames at an even rate: at each tick the one that the film shows then, repeated or left out as needed.
 
     Sound needs no change, because no moment moves: tick k lies at origin_s + k / rate on the film's clock.
-    A frame counts as shown one unit of its time base early, so that the rounding of coarse clocks (Matroska's
-    milliseconds) does not make frames repeat.
+    A frame counts as shown one unit of its time base early (at most a quarter of a tick), so that the rounding of
+    coarse clocks (Matroska's milliseconds) does not make frames repeat.
 
     Args:
         frames: in order of time, with durations, starting at or before the first tick wanted.
@@ -72,17 +72,20 @@ def retime(
     index = first_index
     current: FilmFrame | None = None
 
+    def early(frame: FilmFrame) -> Fraction:
+        return min(frame.time_base, 1 / (4 * rate))
+
     def tick(frame: FilmFrame) -> FilmFrame:
         return frame.moved(index=index, pts=zero + index * step, time_base=base, duration=step)
 
     for frame in frames:
-        while current is not None and (zero + index * step) * base < frame.time_s - frame.time_base:
+        while current is not None and (zero + index * step) * base < frame.time_s - early(frame):
             yield tick(current)
             index += 1
         current = frame
     if current is None:
         return
     end = current.time_s + max(current.duration, 1) * current.time_base
-    while (zero + index * step) * base < end - current.time_base:
+    while (zero + index * step) * base < end - early(current):
         yield tick(current)
         index += 1

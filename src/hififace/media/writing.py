@@ -204,14 +204,29 @@ def _video_packets(
     segments: Sequence[Segment], settings: EncodeSettings, stream: Any, shift_s: Fraction
 ) -> Iterator[_Timed]:
     units = round(shift_s / settings.time_base)
+    by_decoding = settings.container in ("mp4", "mov")
+    num_left = sum(s.num_frames for s in segments)
+    end = max((p.pts + p.duration for p in segments[-1].packets()), default=0)
+    first_dts: int | None = None
     for stored, dts in decoding_times(segments):
+        first_dts = dts if first_dts is None else first_dts
+        num_left -= 1
+        duration = stored.duration
+        if by_decoding and num_left == 0:
+            # MP4 adds up decoding times; the last step makes the sum the time for which pictures are shown.
+            duration = max(end - _start(segments) - (dts - first_dts), 1)
         packet: av.Packet[Any] = av.Packet(stored.data)
         packet.time_base = settings.time_base
         packet.pts, packet.dts = stored.pts - units, dts - units
-        packet.duration = stored.duration
+        packet.duration = duration
         packet.is_keyframe = stored.is_keyframe
         packet.stream = stream
         yield _Timed((dts - units) * settings.time_base, packet)
+
+
+def _start(segments: Sequence[Segment]) -> int:
+    """Time stamp of the first frame shown."""
+    return min(segments[0].time_stamps())
 
 
 def decoding_times(segments: Sequence[Segment]) -> Iterator[tuple[StoredPacket, int]]:
@@ -227,10 +242,14 @@ def decoding_times(segments: Sequence[Segment]) -> Iterator[tuple[StoredPacket, 
         rank = {pts: place for place, pts in enumerate(sorted(stamps))}
         delay = max(delay, max((i - rank[pts] for i, pts in enumerate(stamps)), default=0))
     shown = itertools.chain.from_iterable(sorted(s.time_stamps()) for s in segments)
-    first_two = list(itertools.islice(shown, 2))
-    step = first_two[1] - first_two[0] if len(first_two) == 2 else 1
-    before = (first_two[0] - step * k for k in range(delay, 0, -1))
-    clock = itertools.chain(before, first_two, shown)
+    head = list(itertools.islice(shown, 2))
+    step = head[1] - head[0] if len(head) == 2 else 1
+    # The clock may run in no longer than the last frames run out, or the film would seem longer than it is.
+    final = sorted(stamp for s in segments[-(delay + 1) :] for stamp in s.time_stamps())
+    if len(final) > delay > 0:
+        step = max(min(step, (final[-1] - final[-1 - delay]) // delay), 1)
+    before = (head[0] - step * k for k in range(delay, 0, -1))
+    clock = itertools.chain(before, head, shown)
     for segment in segments:
         for packet in segment.packets():
             yield packet, next(clock)
