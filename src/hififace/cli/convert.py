@@ -1,0 +1,41 @@
+"""`hififace convert CHECKPOINT -o FOLDER`: a published checkpoint into a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hififace.errors import RuntimeUnavailableError
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="generator_320000.pth, as it was published.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the bundle, e.g. bundles/standard.")
+    ],
+    half: Annotated[
+        bool, typer.Option("--half", help="Store weights as float16: half the size, the same speed on a CPU.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's by default.")] = None,
+    detector: Annotated[
+        str, typer.Option(help="yunet, which ships, or scrfd, whose file you bring.")
+    ] = "yunet",
+) -> None:
+    """Turn the published checkpoints into a bundle.
+
+    Every graph is run once in ONNX Runtime beside PyTorch; the bundle is written only if they agree.
+    """
+    try:
+        from hififace.export.checkpoint import convert_checkpoint
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "Converting needs PyTorch, which is not installed: pip install 'hififace[train]'."
+        ) from error
+
+    report = convert_checkpoint(checkpoint, output, half=half, name=name, detector=detector)
+    for line in report.lines():
+        typer.echo(line)
+    size_mb = sum(path.stat().st_size for path in output.iterdir()) / 1e6
+    typer.echo(f"{output}: bundle '{report.bundle.name}' version {report.bundle.version}, {size_mb:.0f} MB.")
