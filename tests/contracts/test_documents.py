@@ -1,0 +1,101 @@
+"""The documents tell the truth: their commands run, their links lead somewhere, their tables are current."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hififace.weights.registry import CARDS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").glob("*.md")),
+]
+# A block is run unless the line before it says why not: <!-- not run: reason -->
+FENCE = re.compile(r"(<!-- not run: [^>]+ -->\n)?```bash\n(.*?)```", re.S)
+RUN_HERE = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+
+
+def commands(document: Path) -> list[str]:
+    blocks = [body for excuse, body in FENCE.findall(document.read_text(encoding="utf-8")) if not excuse]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+ALL_COMMANDS = [(document, line) for document in RUN_HERE for line in commands(document)]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a reader has: the clone's examples, and a home of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return folder
+
+
+@pytest.mark.parametrize(("document", "line"), ALL_COMMANDS, ids=[line for _, line in ALL_COMMANDS])
+def test_commands_of_the_documents_run(workplace: Path, monkeypatch, document: Path, line: str):
+    monkeypatch.setenv("HIFIFACE_HOME", str(workplace / "home"))
+    monkeypatch.setenv("HIFIFACE_OFFLINE", "1")
+    words = shlex.split(line, comments=True)
+    assert words[0] == "hififace", f"{document.name} runs {words[0]}: say <!-- not run: why -->"
+    done = subprocess.run(
+        [sys.executable, "-m", "hififace", *words[1:]], cwd=workplace, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{document.name}: {line}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_that_exist(document: Path):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_program_files_that_are_named_exist(document: Path):
+    for name in re.findall(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|sh))`", document.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists() or (ROOT / "src" / "hififace" / name).exists(), (
+            f"{document.name} names {name}"
+        )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_make_targets_that_are_named_exist(document: Path):
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(
+        re.findall(r"\bmake ([a-z][\w-]*)", " ".join(re.findall(r"`(make [^`]+)`", document.read_text())))
+    )
+    assert named <= targets
+
+
+def test_the_licence_page_is_what_the_cards_say():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "write_licences.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_notices_of_what_ships_name_the_same_files():
+    notice = (ROOT / "src" / "hififace" / "weights" / "embedded" / "NOTICE.md").read_text(encoding="utf-8")
+    for card in CARDS:
+        if card.kind == "embedded":
+            assert f"`{card.filename}`" in notice
+            assert card.sha256 in notice or card.filename.endswith(".npz"), (
+                f"NOTICE.md has another {card.filename}"
+            )
+
+
+def test_every_example_has_a_licence():
+    named = (ROOT / "examples" / "README.md").read_text()
+    for path in (ROOT / "examples").iterdir():
+        assert path.name == "README.md" or f"`{path.name}`" in named

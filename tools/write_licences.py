@@ -1,0 +1,80 @@
+"""Write docs/licences.md from the cards of `weights/registry.py` and the bundles that ship.
+
+python tools/write_licences.py            # write
+python tools/write_licences.py --check    # fail if the page is not what the cards say
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hififace.weights.bundle import bundle_names, load_bundle
+from hififace.weights.registry import CARDS, Card
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "licences.md"
+
+HEAD = """# Licences: every part, where it is from, and what it may be used for
+
+<!-- Made by `python tools/write_licences.py`; change the cards, not this page. -->
+
+The code is under the MIT licence (`LICENSE`). Files of weights have licences of their own. *Commercial* repeats what
+their publishers say of the file and of what it was learned from, as far as we know it; it is no legal advice.
+Full notices of what ships are in `src/hififace/weights/embedded/NOTICE.md`.
+"""
+
+
+def table(cards: list[Card]) -> str:
+    lines = ["| name | file | licence | commercial | origin | SHA-256 |", "|---|---|---|---|---|---|"]
+    for card in cards:
+        sha256 = f"`{card.sha256}`" if card.sha256 else "not known"
+        commercial = "yes" if card.commercial else "no"
+        lines.append(
+            f"| {card.name} | `{card.filename}` | {card.licence} | {commercial} | {card.origin} | {sha256} |"
+        )
+    return "\n".join(lines)
+
+
+def bundles() -> str:
+    lines = ["| model | file | licence | learned from | SHA-256 |", "|---|---|---|---|---|"]
+    for name in bundle_names():
+        bundle = load_bundle(name)
+        for file, sha256 in sorted(bundle.files.items()):
+            lines.append(
+                f"| {name} {bundle.version} | `{file}` | {bundle.licence} | {bundle.training_data} | `{sha256}` |"
+            )
+    return "\n".join(lines)
+
+
+def page() -> str:
+    kinds = {
+        kind: [card for card in CARDS if card.kind == kind] for kind in ("embedded", "fetchable", "bring")
+    }
+    reasons = "\n".join(
+        f"- **{card.name}**, for {card.used_by}. {card.instructions}" for card in kinds["bring"]
+    )
+    sections = [HEAD, "## Ships inside the package\n", table(kinds["embedded"])]
+    if bundle_names():
+        sections += ["\n## Models that ship\n", bundles()]
+    sections += [
+        "\n## Fetched when you ask for it\n",
+        table(kinds["fetchable"]),
+        "\n## To be brought by you\n",
+        table(kinds["bring"]),
+        "\nWhere each is found, and why it is not redistributed:\n",
+        reasons,
+    ]
+    return "\n".join(sections) + "\n"
+
+
+def main() -> None:
+    if "--check" in sys.argv[1:]:
+        if PAGE.read_text(encoding="utf-8") != page():
+            raise SystemExit(f"{PAGE} is not what the cards say. Run: python tools/write_licences.py")
+    else:
+        PAGE.write_text(page(), encoding="utf-8")
+        print(f"{PAGE}: {len(CARDS)} cards, {len(bundle_names())} models")
+
+
+if __name__ == "__main__":
+    main()
