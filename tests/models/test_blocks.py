@@ -73,6 +73,15 @@ def test_resample_means_and_pixel_centres() -> None:
     assert resample(x, "none") is x
 
 
+def test_training_and_answering_normalise_alike(features) -> None:
+    """Two kernels, one function: a network must not answer differently from how it was trained."""
+    scale, shift = torch.randn(2, 3, 5)
+    trained = adaptive_instance_norm(features, scale, shift), instance_norm(features)
+    with torch.no_grad():
+        answered = adaptive_instance_norm(features, scale, shift), instance_norm(features)
+    torch.testing.assert_close(trained, answered)
+
+
 def test_leaky_leaves_its_input_alone() -> None:
     x = torch.tensor([-1.0, 2.0])
     torch.testing.assert_close(leaky(x), torch.tensor([-0.2, 2.0]))
