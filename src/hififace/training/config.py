@@ -98,6 +98,8 @@ class LossConfig(Section):
     """Share of each batch on which terms from landmarks are computed."""
     perceptual_share: float = Field(1.0, gt=0, le=1)
     """Share of each batch on which the perceptual term is computed."""
+    like_reference: bool = False
+    """Repeat the reference's preprocessing inside the losses, quirks included (training/basel_teachers.py)."""
     shape_clamp: float | None = Field(None, gt=0)
     """The reference cuts its shape term off here, in pixels, which also cuts its gradient; None does not."""
     leak_margin: float = Field(0.2, ge=-1, le=1)

@@ -85,7 +85,9 @@ def reference_256() -> TrainingConfig:
         discriminator_optimiser=adamw,
         data=DataConfig(same_rate=0.5, mirror=False, workers=4),
         adversarial=AdversarialConfig(form="reference", r1_gamma=0.0),
-        loss=LossConfig(weights=_schedules(reference_weights()), mask_dilation=5, shape_clamp=10.0),
+        loss=LossConfig(
+            weights=_schedules(reference_weights()), mask_dilation=5, like_reference=True, shape_clamp=10.0
+        ),
         checkpoint_every_images=40_000 * 16,
         preview_every_images=20_000,
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hififace.data.loader import CropBatch, PairBatch
 from hififace.errors import TrainingError
 from hififace.losses.adversarial import discriminator_accuracy, discriminator_loss, r1_penalty
+from hififace.losses.resampling import fill_invalid
 from hififace.losses.total import combine
 from hififace.models.generator import GeneratorOutput
 from hififace.training.checkpoint import Progress, TrainedParts
@@ -89,7 +90,8 @@ class TrainingStep:
                     total = combine(self.terms(pairs, output, weights), weights)
                 with clock.stage("backward"):
                     torch.autograd.backward(total.total / len(rounds))
-            results.append(output.image.detach())
+            # What lies beyond the photo was never asked for: the judge must not learn to know results by it.
+            results.append(fill_invalid(output.image.detach(), pairs.target.image, pairs.target.valid))
             _add(stats, {f"loss/{name}": term for name, term in total.terms.items()}, len(rounds))
             _add(stats, _mask_stats(output, pairs), len(rounds))
         self.discriminator.requires_grad_(True)

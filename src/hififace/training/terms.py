@@ -27,6 +27,7 @@ from hififace.losses.attributes import colour_loss
 from hififace.losses.averaging import batch_mean
 from hififace.losses.identity import identity_leak_loss, several_identity_loss
 from hififace.losses.reconstruction import cycle_loss, reconstruction_loss
+from hififace.losses.resampling import fill_invalid
 from hififace.losses.segmentation import segmentation_loss
 from hififace.models.generator import GeneratorOutput
 from hififace.training.config import TrainingConfig
@@ -132,7 +133,7 @@ class TermComputer:
         if not wanted & {"adversarial", "feature_matching"}:
             return {}
         terms: Terms = {}
-        judged = self.discriminator(output.image)
+        judged = self.discriminator(fill_invalid(output.image, batch.target.image, batch.target.valid))
         if "adversarial" in wanted:
             terms["adversarial"] = generator_loss(judged.logits, self.config.adversarial.form)
         if "feature_matching" in wanted:

@@ -1,0 +1,173 @@
+"""The paper's frozen networks as teachers: ArcFace, Deep3DFaceRecon with the Basel face model, LPIPS, HRNet.
+
+The files are the user's to bring (`hififace weights list`). Letters: B pairs, S side of the crop, P = 68 landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hififace.data.index import SetCard
+from hififace.data.loader import CropBatch, PairBatch
+from hififace.losses.attributes import EYE_CHANNELS, MOUTH_CHANNELS, heatmap_loss
+from hififace.losses.perceptual import lpips_distance
+from hififace.losses.resampling import fill_invalid
+from hififace.losses.shape import landmark_loss
+from hififace.models.arcface import ArcFace, load_arcface
+from hififace.models.bfm import BaselFaceModel, load_bfm
+from hififace.models.deep3d import SIZE_PX, Deep3D, FaceCoefficients, load_deep3d
+from hififace.models.generator import GeneratorOutput
+from hififace.models.hrnet import HRNet, load_hrnet
+from hififace.models.identity import basel_quantities, identity_vector
+from hififace.models.params import VectorPart
+from hififace.models.vgg_lpips import VggFeatures, load_vgg_lpips
+from hififace.training.teachers import Embedder
+from hififace.weights.registry import find_card
+from hififace.weights.store import locate
+
+if TYPE_CHECKING:
+    from hififace.training.config import TrainingConfig
+
+
+@dataclass
+class BaselTeachers:
+    """Teachers of the family "basel"; see `training.teachers.Teachers`.
+
+    With `loss.like_reference` they repeat the reference's quirks: q_fuse from 224 px pictures (the generator is given
+    coefficients of the 256 px crop), LPIPS and HRNet without their usual normalisation, a clamp on the shape term.
+    """
+
+    arcface: ArcFace
+    deep3d: Deep3D
+    bfm: BaselFaceModel | None = None
+    lpips: VggFeatures | None = None
+    hrnet: HRNet | None = None
+    layout: tuple[VectorPart, ...] = ()
+    like_reference: bool = False
+    shape_clamp: float | None = None
+
+    @classmethod
+    def load(
+        cls, config: TrainingConfig, card: SetCard, device: torch.device, files: Path | None
+    ) -> BaselTeachers:
+        """The networks that the configuration's terms need, frozen, on the device."""
+
+        def find(name: str) -> Path:
+            found = find_card(name)
+            brought = files / found.filename if files is not None else None
+            return brought if brought is not None and brought.exists() else locate(found)
+
+        needs, like_reference = config.loss.needs, config.loss.like_reference
+        teachers = cls(
+            load_arcface(find("arcface_r100")),
+            load_deep3d(find("deep3d_recon")),
+            load_bfm(find("bfm")) if needs("shape") else None,
+            load_vgg_lpips(find("vgg16"), find("lpips_vgg_heads"), like_reference=like_reference)
+            if needs("perceptual")
+            else None,
+            load_hrnet(find("hrnet_wflw"), normalise=not like_reference)
+            if needs("eye_heatmap", "mouth_heatmap")
+            else None,
+            config.generator.vector,
+            like_reference,
+            config.loss.shape_clamp,
+        )
+        for network in (teachers.arcface, teachers.deep3d, teachers.bfm, teachers.lpips, teachers.hrnet):
+            if network is not None:
+                network.to(device).eval().requires_grad_(False)
+        return teachers
+
+    # ---- Identity.
+
+    @property
+    def embedders(self) -> Sequence[Embedder]:
+        """ArcFace alone; it resizes what it is given as the reference does."""
+        return (self.arcface,)
+
+    def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
+        """From the batch: computed in preparation."""
+        return [crops.identity]
+
+    def identity_vector(self, batch: PairBatch) -> Tensor:
+        """v_sid (B, 769) from what preparation stored."""
+        return self._vector(batch.source, batch.target.coefficients)
+
+    def cycle_vector(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
+        """The target's shape and identity upon the result's own expression, pose and light.
+
+        As in the reference the gradient reaches the result through the 3D network too, but not through the identity,
+        which is the real target's.
+        """
+        return self._vector(batch.target, self.deep3d(output.image).flat())
+
+    def _vector(self, source: CropBatch, target_coefficients: Tensor) -> Tensor:
+        giver = basel_quantities(FaceCoefficients.from_flat(source.coefficients), source.identity)
+        taker = basel_quantities(FaceCoefficients.from_flat(target_coefficients))
+        return identity_vector(self.layout, giver, taker)
+
+    # ---- Features and landmarks.
+
+    def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """(B,) LPIPS; padding is left out by painting the target there, except when repeating the reference."""
+        if self.lpips is None:
+            raise ValueError("the perceptual term was not configured when the teachers were loaded")
+        if not self.like_reference:
+            result = fill_invalid(result, target, valid)
+        with torch.no_grad():
+            theirs = self.lpips(target)
+        return lpips_distance(self.lpips(result), theirs, self.lpips.heads)
+
+    def attribute_terms(
+        self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]
+    ) -> dict[str, Tensor]:
+        """Shape (68 Basel landmarks) and the reference's eye and mouth heat-maps."""
+        terms: dict[str, Tensor] = {}
+        if "shape" in wanted:
+            terms["shape"] = landmark_loss(
+                self._fused_landmarks(batch),
+                self._landmarks(output.image),
+                self._landmarks(output.image_low),
+                clamp=self.shape_clamp,
+            )
+        if wanted & {"eye_heatmap", "mouth_heatmap"}:
+            if self.hrnet is None:
+                raise ValueError("no heat-map term was configured when the teachers were loaded")
+            ours = self.hrnet(output.image)
+            with torch.no_grad():
+                theirs = self.hrnet(batch.target.image)
+            for name, channels in (("eye_heatmap", EYE_CHANNELS), ("mouth_heatmap", MOUTH_CHANNELS)):
+                if name in wanted:
+                    terms[name] = heatmap_loss(ours, theirs, channels)
+        return terms
+
+    @torch.no_grad()
+    def _fused_landmarks(self, batch: PairBatch) -> Tensor:
+        """q_fuse (B, 68, 2): the source's shape with everything else of the target."""
+        if self.like_reference:
+            source, target = (self.deep3d(_resized(crops.image)) for crops in (batch.source, batch.target))
+        else:
+            source, target = (
+                FaceCoefficients.from_flat(crops.coefficients) for crops in (batch.source, batch.target)
+            )
+        return self._project(target.with_identity_of(source))
+
+    def _landmarks(self, images: Tensor) -> Tensor:
+        return self._project(self.deep3d(_resized(images)))
+
+    def _project(self, coefficients: FaceCoefficients) -> Tensor:
+        if self.bfm is None:
+            raise ValueError("the shape term was not configured when the teachers were loaded")
+        points: Tensor = self.bfm(coefficients)
+        return points
+
+
+def _resized(images: Tensor) -> Tensor:
+    """To the 224 px that the 3D network was trained on, bilinearly without antialias, as the reference's losses do."""
+    return F.interpolate(images, size=(SIZE_PX, SIZE_PX), mode="bilinear", align_corners=False)
