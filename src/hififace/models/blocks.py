@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (its name everywhere)
+from torch.nn import functional as F
 
 from hififace.models.params import Resample
 
@@ -153,10 +153,8 @@ class ResBlock(nn.Module):
         y = self.conv2(leaky(instance_norm(y) if self.normalise else y))
 
         # Side path.
-        if self.pool_first:
-            side = self.side(resample(x, self.resample))
-        else:
-            side = resample(self.side(x), self.resample)
+        how = self.resample
+        side = self.side(resample(x, how)) if self.pool_first else resample(self.side(x), how)
         out: Tensor = y + side
         return out
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (its name everywhere)
+from torch.nn import functional as F
 
 from hififace.models.blocks import AdaINResBlock, ResBlock, conv3, initialise, is_exporting
 from hififace.models.fusion import SemanticFusion, Upsampler
