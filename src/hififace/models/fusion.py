@@ -1,6 +1,7 @@
 """Semantic facial fusion (SFF) and F_up: where encoder and decoder meet, and the picture comes out.
 
-Method, section 1.1 "Semantic facial fusion"; the paper's section 3.3 and figure 12 of its supplement.
+Method, section 1.1 "Semantic facial fusion"; in the paper its part of the same name, and
+figure 12 of the supplement.
 Letters: B pictures, C channels of z_dec, S side of z_dec, N side of the result, D length of the vector.
 """
 
