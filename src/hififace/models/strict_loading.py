@@ -8,6 +8,7 @@ numbers only. A network is filled when every key and shape is right, and otherwi
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,7 +132,9 @@ def require_same(
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of pickle versions before it refuses or reads them
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path.name} was refused: it is damaged, or wants to run code when it is opened, "
