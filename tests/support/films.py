@@ -16,6 +16,8 @@ from typing import Any
 import av
 import numpy as np
 
+from hififace.media.film_colour import ColourFacts, from_rgb
+
 NTSC = Fraction(30000, 1001)
 
 
@@ -128,17 +130,12 @@ def _encode_pictures(film: Any, video: Any, recipe: Recipe) -> None:
     count = round(recipe.seconds * recipe.rate)
     step = 1 / recipe.rate / base
     stamps = recipe.stamps or [int(i * step) for i in range(count)]
-    matrix = {1: 1, 6: 5, 5: 5, 9: 9}.get(recipe.matrix, 5)
+    assumed = 6 if recipe.matrix == 2 else recipe.matrix
+    facts = ColourFacts(recipe.matrix, recipe.primaries, recipe.transfer, bool(recipe.full_range), assumed)
     draw = recipe.draw or drifting
     for number, pts in enumerate(stamps):
         picture = draw(number, float(pts * base), recipe.size)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
-            format=recipe.pixel_format,
-            src_colorspace=matrix,
-            dst_colorspace=matrix,
-            src_color_range=2,
-            dst_color_range=2 if recipe.full_range else 1,
-        )
+        frame = from_rgb(picture, recipe.pixel_format, facts)
         frame.pts, frame.time_base = pts, base
         film.mux(video.encode(frame))
     film.mux(video.encode(None))

@@ -106,7 +106,8 @@ class OneEuroFilter:
         assert self.speed is not None
         options = self.options
         if self.speed.ndim < 2:
-            return np.asarray(np.maximum(np.linalg.norm(self.speed) / scale - options.dead_speed, 0.0))
+            # Nothing is averaged here: as noisy as a single point.
+            return np.asarray(np.maximum(np.linalg.norm(self.speed) / scale - options.own_dead_speed, 0.0))
         common = self.speed.mean(axis=0)
         own = np.linalg.norm(self.speed - common, axis=-1, keepdims=True) / scale
         whole = max(float(np.linalg.norm(common)) / scale - options.dead_speed, 0.0)

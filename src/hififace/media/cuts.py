@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hififace.types import FloatArray
 
-_FLAT = 1.5
+_FLAT = 0.5
 """Mean gradient (levels per pixel) below which a picture has no structure to compare."""
 
 _MEMORY = 0.85

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.media.film_colour import ColourFacts, convert_format, from_rgb
+from hififace.media.film_colour import ColourFacts, convert_format, from_rgb, reformat
 from hififace.media.planes import (
     Box,
     changed_box,
@@ -198,7 +198,7 @@ def luma_thumbnail(frame: av.VideoFrame, width: int, height: int) -> NDArray[np.
         shift = max(frame.format.components[0].bits - 8, 0)
         small = cv2.resize(np.ascontiguousarray(plane), (width, height), interpolation=cv2.INTER_AREA)
         return (cast(Any, small) >> shift).astype(np.uint8) if shift else np.asarray(small, dtype=np.uint8)
-    gray = frame.reformat(width=width, height=height, format="gray")
+    gray = reformat(frame, width=width, height=height, format="gray")
     return np.ascontiguousarray(planes_of(gray)[0])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from hififace.errors import FilmError, OptionError
+from hififace.media.film_colour import reformat
 from hififace.media.frames import FilmFrame, FrameFacts
 from hififace.media.probe import FilmInfo, main_video, open_film, probe
 from hififace.media.timing import Place, Span, retime, tick_base
@@ -270,7 +271,7 @@ class FilmReader:
         if (frame.width, frame.height, frame.format.name) == (width, height, name):
             return frame
         self.problems.resized_frames += 1
-        fitted = frame.reformat(width=width, height=height, format=name)
+        fitted = reformat(frame, width=width, height=height, format=name)
         fitted.pts, fitted.time_base, fitted.duration = frame.pts, frame.time_base, frame.duration
         return fitted
 
