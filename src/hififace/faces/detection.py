@@ -7,6 +7,7 @@ How `YuNetDetector` searches, and why (figures and commands in `docs/model-card.
 3. What does not is looked at again, cut out and resized so that a face would be 48 and then 80 px. Real faces
    then score above 0.85 even if they were 16 px small; textures that resembled a face at one size do not at another.
    This buys a low rate of false faces and a high recall at once, for a few milliseconds a doubtful candidate.
+4. The points of a face that leans are found anew on the face turned upright (`turning.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from hififace.errors import OptionError
 from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge
 from hififace.faces.scrfd import ScrfdDetector
-from hififace.faces.turning import search_turned
+from hififace.faces.turning import search_turned, straighten
 from hififace.faces.views import Tile, View, check_picture, tiles, views, worth_searching
 from hififace.faces.yunet import YuNet
 from hififace.types import Detection, FloatArray, RGBImage
@@ -107,7 +108,7 @@ class YuNetDetector:
         return as_detections(merge(found, self.overlap_threshold))
 
     def _search(self, image: RGBImage) -> Candidates:
-        """All upright faces, in picture pixels, merged."""
+        """All faces that do not lean far, in picture pixels, merged and with straightened points."""
         found = Candidates.none()
         for view in views(image, self.smallest_face_px):
             scale = np.array([view.scale_x, view.scale_y], np.float32)
@@ -116,7 +117,7 @@ class YuNetDetector:
             found = merge(
                 Candidates.joined([found, seen.moved(view.scale_x, view.scale_y)]), self.overlap_threshold
             )
-        return found
+        return straighten(lambda part: self.network.propose(part, PROPOSE), image, found)
 
     def _search_view(self, view: View, known_boxes: FloatArray) -> Candidates:
         """Faces of one view, in its pixels; `known_boxes` (N, 4) come from coarser views."""

@@ -1,4 +1,10 @@
-"""Faces that lie on their side or stand on their head: turn the picture, search it, map back."""
+"""Faces that lean, lie on their side or stand on their head.
+
+YuNet finds a face at almost any angle, but reads it as if it stood upright: at a lean of 20 degrees its points are a
+tenth of the face off, at 45 degrees eyes and mouth are simply invented. So eighths of a turn are searched apart (the
+upright one scores best), and a face that leans is looked at again, turned upright by its own points, until it leans
+no more. Without this, the identity vector of a face leaning by 30 degrees has a cosine of 0.4 with its own.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +13,73 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
+from hififace.faces.alignment import invert, warp
 from hififace.faces.candidates import Candidates
 from hififace.types import FloatArray, Matrix23, RGBImage
+
+LEANING_DEG = 4.0
+"""A face whose own points say it leans by less counts as upright."""
+
+HASTE = 1.6
+"""The points understate the lean by about half, as they are drawn towards upright; so each step goes further."""
+
+MOST_LOOKS = 8
+
+LOOK_FACE_PX = 64.0
+LOOK_PX = 160
+
+
+def straighten(look: Callable[[RGBImage], Candidates], image: RGBImage, found: Candidates) -> Candidates:
+    """Find the points of leaning faces anew, on the face turned upright.
+
+    Args:
+        look: the network on one small picture.
+        image: (H, W, 3) that `found` lies in.
+        found: one candidate a face.
+
+    Returns:
+        The same faces, boxes and scores with better points.
+    """
+    points, ranks = found.points.copy(), found.ranks.copy()
+    for i in np.flatnonzero(np.abs(leaning_deg(found.points)) > LEANING_DEG):
+        points[i], ranks[i] = _straight_points(look, image, found.take(np.array([i])))
+    return Candidates(found.boxes, found.scores, points, ranks)
+
+
+def _straight_points(
+    look: Callable[[RGBImage], Candidates], image: RGBImage, one: Candidates
+) -> tuple[FloatArray, float]:
+    """Points (5, 2) of one face, and its rank by the score it has upright: nought where it is lost on the way."""
+    box = one.boxes[0]
+    centre = (box[:2] + box[2:]) * 0.5 - 0.5
+    scale = LOOK_FACE_PX / max(float(np.sqrt(np.prod(box[2:] - box[:2]))), 1.0)
+    angle, now, back = 0.0, one, None
+    for _ in range(MOST_LOOKS):
+        lean = float(leaning_deg(now.points)[0])
+        if abs(lean) < LEANING_DEG:
+            break
+        angle += HASTE * lean
+        radians = np.deg2rad(-angle)
+        turn = scale * np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
+        matrix = np.concatenate([turn, ((LOOK_PX - 1) / 2 - turn @ centre)[:, None]], axis=1)
+        seen = look(np.asarray(warp(image, matrix, LOOK_PX), np.uint8))
+        middles = (seen.boxes[:, :2] + seen.boxes[:, 2:]) * 0.5
+        seen = seen.take(np.linalg.norm(middles - LOOK_PX / 2, axis=1) < LOOK_FACE_PX * 0.4)
+        if not len(seen):
+            return one.points[0], 0.0
+        now, back = seen.take(np.array([np.argmax(seen.scores)])), invert(matrix)
+    if back is None:
+        return one.points[0], float(one.ranks[0])
+    return now.turned(back).points[0], float(now.scores[0])
 
 
 def search_turned(
     search: Callable[[RGBImage], Candidates],
     image: RGBImage,
     *,
-    angles_deg: Sequence[int] = (0, 90, 180, 270),
+    angles_deg: Sequence[int] = tuple(range(0, 360, 45)),
 ) -> Candidates:
     """Search a picture turned by several angles and map what was found back.
-
-    Of two finds of one face the one that stands more upright in its turned picture wins: an upside-down face may
-    be found as a face, but with its mouth for eyes.
 
     Args:
         search: finds upright faces and those leaning by up to half a step.
@@ -31,10 +90,6 @@ def search_turned(
     for angle in angles_deg:
         turned, back = turn_picture(image, angle)
         found = search(turned)
-        lean = leaning_deg(found.points)
-        found = Candidates(
-            found.boxes, found.scores, found.points, (found.ranks - np.abs(lean) / 180.0).astype(np.float32)
-        )
         several.append(found.turned(back))
     return Candidates.joined(several)
 

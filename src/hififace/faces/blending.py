@@ -1,0 +1,148 @@
+"""Putting a swapped crop back into its picture.
+
+What is pasted, and why. Let base be the target's own crop (the picture, resampled to crop pixels), Δ = crop − base,
+up(·) the way back to picture pixels, and R = picture − up(base) the detail of the picture that is finer than the crop.
+
+- Pasting up(crop) alone resamples everything under the mask, also what the network left as it was; an unchanged crop
+  would come back blurred.
+- Adding up(Δ) alone leaves unchanged pixels exactly as they were, but keeps R everywhere: in a large photograph the
+  target's pores, wrinkles and moles would lie on the new face, with ghosts of the target's eyelids and lips.
+
+So R is kept where the crop is unchanged and dropped where it is changed: a gate g, 0 where |Δ| is nought within a few
+pixels and 1 from about three levels on,
+
+    new = picture + up(Δ) − (1 − detail) · up(g) · R,
+
+which is up(crop) where the face was changed and the picture itself, bit for bit, where it was not. `detail` above 0
+gives back a share of R: sharper on large faces, but it is the target's skin.
+
+Where 0 < mask < 1 the two are mixed in linear light, as a lens mixes light at an edge: between a bright cheek and dark
+hair a mix of the encoded values would be too dark, a grey rim.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.faces.alignment import Border, compose, invert, transform_points, warp
+from hififace.pixels import linear_to_srgb, srgb_to_linear
+from hififace.types import FloatArray, Matrix23, RGBImage
+
+CHANGED_LEVELS = 3.0
+"""A change of so many levels of 255, averaged over `GATE_PX`, counts as a full change."""
+
+GATE_PX = 5
+
+EDGE_SHARE = 1 / 24
+"""The mask is faded to 0 over this share of the crop at its border, where the crop simply ends: a mask that
+reaches it would cut a straight line across the forehead."""
+
+
+def paste_back(
+    image: RGBImage,
+    crop: NDArray[np.uint8] | FloatArray,
+    mask: NDArray[np.floating],
+    matrix: Matrix23,
+    *,
+    detail: float = 0.0,
+    border: Border = "black",
+) -> RGBImage:
+    """Put a swapped crop back into the picture that it was cut from.
+
+    Args:
+        image: (H, W, 3) the target's picture.
+        crop: (S, S, 3) the swapped crop, uint8 or float 0..1.
+        mask: (S, S), 0 to 1: how much of the crop is taken.
+        matrix: picture pixels to crop pixels, as `align` gave it (times S over the aligned size, where the network
+            enlarges).
+        detail: share of the target's detail finer than the crop that is kept on the new face, 0 to 1.
+        border: as the crop was aligned with.
+
+    Returns:
+        A new picture. Outside the rectangle that the mask reaches, and wherever the crop equals the target's own, every
+        pixel is the picture's.
+    """
+    size = crop.shape[0]
+    if crop.shape != (size, size, 3) or mask.shape != (size, size):
+        raise ValueError(f"expected a square crop and a mask of its size, got {crop.shape} and {mask.shape}")
+    result = image.copy()
+    weight = faded_at_edge(mask)
+    rectangle = affected_rectangle(weight, matrix, image.shape[:2])
+    if rectangle is None:
+        return result
+    x0, y0, x1, y1 = rectangle
+    part = image[y0:y1, x0:x1].astype(np.float32)
+
+    base = warp(image, matrix, size, border=border).astype(np.float32)
+    changed = np.asarray(crop, np.float32) * (1.0 if crop.dtype == np.uint8 else 255.0) - base
+    gate = cv2.blur(np.abs(changed).max(axis=2), (GATE_PX, GATE_PX)) / CHANGED_LEVELS
+    gate = np.clip(gate, 0.0, 1.0)
+
+    # One resampling for everything that goes back: change (3), the target's crop (3), gate, mask.
+    layers = np.dstack([changed, base, gate])
+    back = compose(invert(matrix), np.array([[1.0, 0.0, -x0], [0.0, 1.0, -y0]]))
+    there = (x1 - x0, y1 - y0)
+    layers = _back(layers, back, there)
+    alpha = np.clip(warp(weight, back, there, border="black"), 0.0, 1.0)
+
+    residue = part - layers[..., 3:6]
+    kept = np.clip(layers[..., 6:7], 0.0, 1.0) * (1.0 - detail)
+    new = np.clip(part + layers[..., :3] - kept * residue, 0.0, 255.0)
+    result[y0:y1, x0:x1] = _mix(part, new, alpha)
+    return result
+
+
+def faded_at_edge(mask: NDArray[np.floating]) -> FloatArray:
+    """The mask (S, S), brought smoothly to 0 at the border of the crop."""
+    size = mask.shape[0]
+    width = max(size * EDGE_SHARE, 1.0)
+    ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / width, 0.0, 1.0)
+    ramp = ramp * ramp * (3.0 - 2.0 * ramp)
+    faded: FloatArray = (np.clip(mask, 0.0, 1.0) * np.minimum.outer(ramp, ramp)).astype(np.float32)
+    return faded
+
+
+def affected_rectangle(
+    mask: NDArray[np.floating], matrix: Matrix23, size_hw: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """x0, y0, x1, y1 of the picture's pixels that the mask can reach; None where it reaches none.
+
+    Args:
+        mask: (S, S) in crop pixels.
+        matrix: picture pixels to crop pixels.
+        size_hw: height and width of the picture.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    # Interpolation reaches two crop pixels further, and at least two picture pixels.
+    low_x, high_x = columns[0] - 2.0, columns[-1] + 2.0
+    low_y, high_y = rows[0] - 2.0, rows[-1] + 2.0
+    corners = transform_points(
+        invert(matrix), [(low_x, low_y), (high_x, low_y), (high_x, high_y), (low_x, high_y)]
+    )
+    height, width = size_hw
+    x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 2, 0)
+    x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 3, (width, height))
+    return None if x0 >= x1 or y0 >= y1 else (int(x0), int(y0), int(x1), int(y1))
+
+
+def _back(layers: FloatArray, matrix: Matrix23, size: tuple[int, int]) -> FloatArray:
+    """Resample (S, S, C) layers; OpenCV takes four channels at a time."""
+    parts = [
+        warp(np.ascontiguousarray(layers[..., i : i + 4]), matrix, size, border="edge")
+        for i in range(0, layers.shape[2], 4)
+    ]
+    return np.dstack(parts).astype(np.float32)
+
+
+def _mix(part: FloatArray, new: FloatArray, alpha: FloatArray) -> NDArray[np.uint8]:
+    """(h, w, 3) of `part` where alpha is 0, `new` where it is 1, and both in linear light in between."""
+    mixed = np.where(alpha[..., None] >= 1.0, new, part)
+    between = (alpha > 0.0) & (alpha < 1.0)
+    a = alpha[between][:, None]
+    light = (1.0 - a) * srgb_to_linear(part[between] / 255.0) + a * srgb_to_linear(new[between] / 255.0)
+    mixed[between] = linear_to_srgb(light) * 255.0
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
