@@ -19,7 +19,7 @@ from hififace.export.parity import Difference, largest_differences, require_equa
 from hififace.models.arcface import NUM_FEATURES, ArcFace
 from hififace.models.deep3d import NUM_COEFFICIENTS, Deep3D
 from hififace.models.generator import Generator
-from hififace.weights.bundle import Bundle, write_bundle
+from hififace.weights.bundle import Bundle, check_writable, write_bundle
 
 GENERATOR_OUTPUTS = ("image", "mask")
 IDENTITY_OUTPUTS = ("identity",)
@@ -131,20 +131,15 @@ def export_bundle(
         jobs["shape"] = (ShapeGraph(shape), {"image": image}, SHAPE_OUTPUTS)
         parts["shape"] = {"part": "shape.onnx", "size": NUM_COEFFICIENTS}
 
+    names = {graph: f"{graph}.onnx" for graph in jobs}
+    whole = {**parts, **description, **_layout(generator), "graphs": names, "half_weights": half}
+    check_writable(folder, whole, names.values())
     with tempfile.TemporaryDirectory() as scratch:
-        files = {name: Path(scratch) / f"{name}.onnx" for name in jobs}
-        differences = {name: export_checked(*jobs[name], files[name], half=half) for name in jobs}
-        bundle = write_bundle(
-            folder,
-            {
-                **parts,
-                **description,
-                **_layout(generator),
-                "graphs": {name: path.name for name, path in files.items()},
-                "half_weights": half,
-            },
-            {path.name: path for path in files.values()},
-        )
+        files = {name: Path(scratch) / name for name in names.values()}
+        differences = {
+            graph: export_checked(*jobs[graph], files[name], half=half) for graph, name in names.items()
+        }
+        bundle = write_bundle(folder, whole, files)
     return ExportReport(bundle, differences)
 
 

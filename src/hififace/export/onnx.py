@@ -47,11 +47,11 @@ def export_graph(
         RuntimeUnavailableError: `onnx` or `onnxscript` is not installed.
         WeightsError: the network cannot be written as a graph, or the file cannot be written.
     """
-    model = _trace(module.eval(), inputs, outputs, path)
-    _strip_notes(model)
-    if half:
-        _store_half(model)
     try:
+        model = _trace(module.eval(), inputs, outputs, path)
+        _strip_notes(model)
+        if half:
+            _store_half(model)
         path.write_bytes(model.SerializeToString(deterministic=True))
     except OSError as error:
         raise WeightsError(

@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -197,12 +197,7 @@ def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[st
         BundleError: the description is wrong, the folder holds something else, or writing fails.
     """
     folder = Path(folder).absolute()
-    _refuse_foreign(folder)
-    for name in files:
-        try:
-            _plain_file_name(name)
-        except ValueError as error:
-            raise BundleError(f"Cannot write the bundle: {error}.") from error
+    check_writable(folder, description, files)
     try:
         with _staging(folder) as staging:
             hashes = {name: _place(content, staging / name) for name, content in files.items()}
@@ -214,6 +209,16 @@ def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[st
             f"Cannot write the bundle {folder}: {error.strerror or error}. Nothing was left behind."
         ) from error
     return load_bundle(folder)
+
+
+def check_writable(folder: Path, description: Mapping[str, Any], files: Iterable[str]) -> None:
+    """Refuse now what `write_bundle` would refuse after the graphs have been made, which takes minutes.
+
+    Raises:
+        BundleError: the description is wrong, a file's name is no plain name, or the folder holds something else.
+    """
+    _refuse_foreign(folder)
+    _validate({**description, "files": dict.fromkeys(files, "0" * 64)}, f"the new bundle {folder.name}")
 
 
 def file_sha256(path: Path) -> str:
