@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
+    from hififace.swap.options import SwapOptions
+    from hififace.swap.result import SwapResult
+    from hififace.swap.swapper import FaceSwapper
 
 __version__ = "0.1.0"
 
@@ -37,6 +40,7 @@ __all__ = [
     "BundleError",
     "DataError",
     "FaceError",
+    "FaceSwapper",
     "FilmError",
     "HififaceError",
     "InterruptedByUserError",
@@ -45,12 +49,18 @@ __all__ = [
     "PictureError",
     "ProvenanceError",
     "RuntimeUnavailableError",
+    "SwapOptions",
+    "SwapResult",
     "TrainingError",
     "WeightsError",
     "__version__",
 ]
 
-_HOMES = {name: "hififace.errors" for name in __all__ if name.endswith("Error")}
+_HOMES = {name: "hififace.errors" for name in __all__ if name.endswith("Error")} | {
+    "FaceSwapper": "hififace.swap.swapper",
+    "SwapOptions": "hififace.swap.options",
+    "SwapResult": "hififace.swap.result",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,125 @@
+"""Who becomes whom: which faces of a target are meant, and which source each of them gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeAlias
+
+from hififace.faces.identity import cosine
+from hififace.faces.selection import by_index, select_faces
+from hififace.swap.identity_vector import Quantities
+from hififace.swap.options import SwapOptions
+from hififace.types import Face, FloatArray
+
+Embed: TypeAlias = Callable[[Face], FloatArray]
+"""Says the identity (D,) of a face of the picture at hand."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A person to be put into targets: everything that is worked out once."""
+
+    name: str
+    """For people: the photo's file name."""
+    quantities: Quantities = field(repr=False)
+    """What the bundle's identity vector takes from the source."""
+    identity: FloatArray = field(repr=False)
+    """(D,) by the recogniser that ships, in every family: for similarities."""
+    num_photos: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Role:
+    """One person of the target, known by a reference photo, and who plays them."""
+
+    name: str
+    reference: FloatArray = field(repr=False)
+    """(D,) identity of the person in the target."""
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """All sources of a swap. Immutable: several people can share one `FaceSwapper`, each with their own cast."""
+
+    default: Source | None = None
+    """For every selected face that nothing else claims; None leaves those as they are."""
+    roles: tuple[Role, ...] = ()
+    """People known by reference photos."""
+    by_index: Mapping[int, Source] = field(default_factory=lambda: MappingProxyType({}))
+    """Faces of a picture by their number from the left: they come before everything else."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Nobody was given."""
+        return self.default is None and not self.roles and not self.by_index
+
+    def source_for(self, identity: FloatArray, same_person: float) -> Source | None:
+        """The source of the role that a face plays, the best one above the threshold; else the default."""
+        found = [(cosine(identity, role.reference), role.source) for role in self.roles]
+        best = max(found, key=lambda pair: pair[0], default=None)
+        return best[1] if best is not None and best[0] >= same_person else self.default
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What happens to one face of a target."""
+
+    face: Face
+    source: Source | None
+    """None: it stays as it is."""
+    reason: str = ""
+    """Why it stays as it is: a sentence without its end."""
+
+
+def assign(
+    cast: Cast,
+    faces: Sequence[Face],
+    options: SwapOptions,
+    embed: Embed,
+    reference: FloatArray | None = None,
+) -> list[Assignment]:
+    """Decide for every face of one picture.
+
+    Args:
+        cast: who may be put in.
+        faces: of the picture, left to right.
+        options: which faces, and the thresholds.
+        embed: asked only where people are told apart.
+        reference: identity of the person of `options.select`, where that is a photo.
+
+    Raises:
+        FaceError: a face was asked for by a number that the picture does not have, or nobody in it is the person of
+            the reference.
+    """
+    by_index(faces, list(cast.by_index))  # says which number there is not
+    if reference is not None or cast.roles:
+        faces = [replace(face, identity=embed(face)) for face in faces]
+    selected = _selected(faces, options, reference) | set(cast.by_index)
+
+    def decide(face: Face) -> tuple[Source | None, str]:
+        size = face.detection.size_px
+        if face.index not in selected:
+            return None, "it was not selected"
+        if size < options.smallest_face_px:
+            return None, f"it is {size:.0f} px large, below the limit of {options.smallest_face_px:g} px"
+        if face.index in cast.by_index:
+            return cast.by_index[face.index], ""
+        known = face.identity
+        source = cast.default if known is None else cast.source_for(known, options.same_person)
+        return source, "" if source is not None else "no source was given for this person"
+
+    return [Assignment(face, *decide(face)) for face in faces]
+
+
+def _selected(faces: Sequence[Face], options: SwapOptions, reference: FloatArray | None) -> set[int]:
+    """Indices of the faces that the options mean."""
+    if reference is not None:
+        chosen = select_faces(faces, "reference", reference=reference, threshold=options.same_person)
+    elif options.indices is not None:
+        chosen = by_index(faces, options.indices)
+    else:
+        chosen = select_faces(faces, str(options.select))
+    return {face.index for face in chosen}

@@ -1,0 +1,129 @@
+"""The identity vector in numpy: put together from named parts by the layout that the bundle holds.
+
+The arithmetic is that of `models/identity.py`, which says it for training in PyTorch; a test holds the two
+together. A part is called after its owner and a quantity, so `source_shape` is the `shape` of the source:
+
+    mesh family    shape (K_id,)  expression (K_exp,)  pose (3,)  identity (128,)
+    Basel family   shape (80,)    expression (64,)     texture (80,)  pose (3,)  light (27,)
+                   translation (3,)  identity (512,)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from hififace.types import FloatArray
+from hififace.weights.bundle import VectorEntry
+
+Quantities: TypeAlias = Mapping[str, FloatArray]
+"""What is known of one face: quantity -> (size,)."""
+
+IDENTITY: Final = "identity"
+"""The quantity that `id_rate` governs; `shape_rate` governs everything else that the source owns."""
+
+
+def source_needs(layout: Sequence[VectorEntry]) -> frozenset[str]:
+    """Quantities that a source must be measured for, whatever the rates."""
+    return frozenset(part.quantity for part in layout if part.owner == "source")
+
+
+def target_needs(
+    layout: Sequence[VectorEntry], shape_rate: float = 1.0, id_rate: float = 1.0
+) -> frozenset[str]:
+    """Quantities that a target must be measured for: at a rate of 1 nothing of what the source owns."""
+    return frozenset(
+        part.quantity for part in layout if part.owner == "target" or _rate(part, shape_rate, id_rate) != 1.0
+    )
+
+
+def identity_vectors(
+    layout: Sequence[VectorEntry],
+    sources: Sequence[Quantities],
+    targets: Sequence[Quantities],
+    *,
+    shape_rate: float = 1.0,
+    id_rate: float = 1.0,
+    unit_identity: bool = False,
+) -> FloatArray:
+    """v_sid = [shape of the source, the rest of the target, identity of the source], one row for each face.
+
+    Method, section 1.1 "3D shape-aware identity extractor"; the paper's section 3.2.
+
+    Args:
+        layout: the parts in order. Gains are not applied: the network does.
+        sources: one for each face.
+        targets: likewise.
+        shape_rate: 1 gives the source's face shape, 0 keeps the target's.
+        id_rate: the same for the identity embedding.
+        unit_identity: bring a mixed embedding back to unit length, for networks that were trained on such alone.
+
+    Returns:
+        (B, D) float32.
+
+    Raises:
+        ValueError: a part is missing or has another size than the layout says.
+    """
+    rows = [
+        np.concatenate(
+            [_part(part, source, target, _rate(part, shape_rate, id_rate), unit_identity) for part in layout]
+        )
+        for source, target in zip(sources, targets, strict=True)
+    ]
+    return np.stack(rows) if rows else np.zeros((0, sum(part.size for part in layout)), np.float32)
+
+
+def average_sources(faces: Sequence[Quantities]) -> dict[str, FloatArray]:
+    """Several photos of one person as one source: the mean of each quantity.
+
+    The mean identity is brought back to unit length: photos that disagree would otherwise weaken it.
+
+    Raises:
+        ValueError: there is no photo.
+    """
+    if not faces:
+        raise ValueError("there is no source to average")
+    if len(faces) == 1:
+        return dict(faces[0])
+    means: dict[str, FloatArray] = {
+        name: np.stack([face[name] for face in faces]).mean(axis=0, dtype=np.float32) for name in faces[0]
+    }
+    if IDENTITY in means:
+        means[IDENTITY] = unit(means[IDENTITY])
+    return means
+
+
+def unit(vector: FloatArray) -> FloatArray:
+    """The vector (D,) at length one; a zero vector stays."""
+    return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-12))
+
+
+def _rate(part: VectorEntry, shape_rate: float, id_rate: float) -> float:
+    if part.owner == "target":
+        return 1.0
+    return id_rate if part.quantity == IDENTITY else shape_rate
+
+
+def _part(
+    part: VectorEntry, source: Quantities, target: Quantities, rate: float, unit_identity: bool
+) -> FloatArray:
+    if part.owner == "target":
+        return _look_up(target, part)
+    values = _look_up(source, part)
+    if rate == 1.0:
+        return values
+    mixed = np.float32(rate) * values + np.float32(1.0 - rate) * _look_up(target, part)
+    return unit(mixed) if unit_identity and part.quantity == IDENTITY else mixed
+
+
+def _look_up(face: Quantities, part: VectorEntry) -> FloatArray:
+    values = face.get(part.quantity)
+    if values is None or values.shape != (part.size,):
+        found = "nothing" if values is None else f"{values.shape}"
+        raise ValueError(
+            f"the part '{part.name}' needs '{part.quantity}' ({part.size},); the face says {found} there, and knows "
+            f"{', '.join(sorted(face)) or 'nothing'}"
+        )
+    return np.asarray(values, np.float32)

@@ -1,0 +1,130 @@
+"""What can be asked of a swap: one frozen object, checked when it is made, the same for pictures and films."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from hififace.errors import OptionError
+from hififace.faces.identity import SAME_PERSON_COSINE
+from hififace.types import RGBImage
+
+Selection: TypeAlias = "str | os.PathLike[str] | Sequence[int] | RGBImage"
+"""``"all"``, ``"largest"``, numbers of faces from the left (0 first), or a photo of the person meant: its path, or its
+pixels. A photo selects the one face that is most alike."""
+
+NAMED_SELECTIONS = ("all", "largest")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwapOptions:
+    """How to swap. Made once, checked at once; `dataclasses.replace` makes a changed copy.
+
+    Raises:
+        OptionError: a value out of its range; the sentence names it.
+    """
+
+    select: Selection = "all"
+    """Which faces of the target."""
+    same_person: float = SAME_PERSON_COSINE
+    """Cosine above which a face of the target is the person of a reference photo (`select`, `map_source`)."""
+    shape_rate: float = 1.0
+    """Face shape: 1 the source's, 0 the target's, between them a mixture."""
+    id_rate: float = 1.0
+    """The same for the identity embedding."""
+    passes: int = 1
+    """How often the network paints; each pass starts from the result of the one before."""
+    mask_erosion: int = 7
+    """Rounds of soft erosion of the network's mask, for a crop of 256 px (others in proportion): more keeps further
+    inside the face and blends wider; 0 none."""
+    mask_feather_px: float = 0.0
+    """Gaussian blur of the mask after that, in pixels of the crop."""
+    match_colour: bool = False
+    """Bring the painted face to the colour statistics of the target's face."""
+    detail: float = 0.0
+    """Share of the target's detail finer than the crop (pores, hairs) that is kept on the new face."""
+    detection_threshold: float | None = None
+    """Least score of a face, 0 to 1; None is the detector's own."""
+    rotated: bool = False
+    """Also find faces that stand on their heads or lie, at several times the cost."""
+    smallest_face_px: float = 20.0
+    """Smaller faces of the target stay as they are (square root of the box's area)."""
+    largest_turn_deg: float = 75.0
+    """Faces turned further aside, up or down stay as they are: the network has seen none such."""
+    similarity: bool = False
+    """Measure how alike the result is to source and target; costs two runs of the recogniser for each face."""
+    compare: bool = False
+    """`SwapResult.save` writes target and result side by side."""
+    consent_confirmed: bool | None = None
+    """What the file's mark says about it: whether the user confirmed that the people shown agreed; None: not asked."""
+    batch_size: int = 8
+    """Faces painted in one run of the network, at most: bounds memory in a crowd."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "select", _checked_selection(self.select))
+        for name, low, high in (
+            ("shape_rate", 0.0, 1.0),
+            ("id_rate", 0.0, 1.0),
+            ("same_person", -1.0, 1.0),
+            ("mask_feather_px", 0.0, 64.0),
+            ("detail", 0.0, 1.0),
+            ("smallest_face_px", 0.0, 1e5),
+            ("largest_turn_deg", 0.0, 180.0),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:  # written so that NaN is refused
+                raise OptionError(f"{name} is {value}; a number from {low:g} to {high:g} was expected.")
+        for name, least, most in (("passes", 1, 10), ("mask_erosion", 0, 64), ("batch_size", 1, 256)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not least <= value <= most:
+                raise OptionError(f"{name} is {value}; a whole number from {least} to {most} was expected.")
+        if self.detection_threshold is not None and not 0.0 < self.detection_threshold < 1.0:
+            raise OptionError(
+                f"detection_threshold is {self.detection_threshold}; a number between 0 and 1 was expected."
+            )
+
+    @property
+    def indices(self) -> tuple[int, ...] | None:
+        """Numbers of the faces selected, or None where they are not selected by number."""
+        return self.select if isinstance(self.select, tuple) else None
+
+    @property
+    def reference(self) -> Path | RGBImage | None:
+        """The photo of the person selected, or None where faces are not selected by a photo."""
+        return self.select if isinstance(self.select, (Path, np.ndarray)) else None
+
+
+def parse_selection(text: str) -> Selection:
+    """What people type: `all`, `largest`, `0,2`, or the path of a reference photo."""
+    numbers = [word.strip() for word in text.split(",")]
+    if all(word.isdigit() for word in numbers):
+        return tuple(int(word) for word in numbers)
+    return text if text in NAMED_SELECTIONS else Path(text)
+
+
+def _checked_selection(select: Any) -> str | Path | tuple[int, ...] | RGBImage:
+    if isinstance(select, str):
+        if not select.strip():
+            raise OptionError(
+                "select is empty; all, largest, numbers of faces or a reference photo was expected."
+            )
+        return select if select in NAMED_SELECTIONS else Path(select)
+    if isinstance(select, os.PathLike):
+        return Path(select)
+    if isinstance(select, np.ndarray):
+        if select.ndim == 3 and select.dtype == np.uint8:
+            return select
+        raise OptionError(
+            f"select is an array of {select.shape} {select.dtype}; a reference photo (H, W, 3) uint8 was expected."
+        )
+    numbers = tuple(select) if isinstance(select, Sequence) else (select,)
+    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+        raise OptionError(
+            f"select is {select!r}; all, largest, numbers of faces from 0 or a reference photo was expected."
+        )
+    return numbers

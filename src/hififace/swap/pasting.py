@@ -1,0 +1,65 @@
+"""Painted faces back into their picture, through the network's own mask."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from hififace.faces.alignment import Border
+from hififace.faces.blending import paste_back
+from hififace.faces.masks import match_colour, soft_erosion
+from hififace.swap.options import SwapOptions
+from hififace.swap.painting import PaintedFace
+from hififace.types import FloatArray, RGBImage
+
+EROSION_SIDE_PX = 256
+"""Side of the crops for which the reference implementation chose its seven rounds of erosion."""
+
+
+class Pasted(NamedTuple):
+    """A picture with one face put back."""
+
+    picture: RGBImage
+    """(H, W, 3)."""
+    crop: RGBImage
+    """(N, N, 3) what was put back, its colour matched where that was asked for."""
+    mask: FloatArray
+    """(N, N) 0..1 through which it was."""
+
+
+def paste(image: RGBImage, painted: PaintedFace, options: SwapOptions, *, border: Border) -> Pasted:
+    """Put one painted face back.
+
+    Args:
+        image: (H, W, 3) the picture; it is not changed.
+        painted: what the network made of one of its faces.
+        options: how to blend.
+        border: as the crop was aligned with.
+    """
+    mask = blending_mask(painted.mask, options)
+    crop = painted.image
+    if options.match_colour:
+        crop = match_colour(crop, _at_side(painted.target.crop, crop.shape[0]), mask)
+    picture = paste_back(image, crop, mask, painted.matrix, detail=options.detail, border=border)
+    return Pasted(picture, crop, mask)
+
+
+def blending_mask(mask: FloatArray, options: SwapOptions) -> FloatArray:
+    """The network's mask (N, N), shrunk and softened as the options say.
+
+    It tells where the network painted, which is a little more than it should be taken for: at the rim, paint and
+    target are already mixed, and a hard edge there would show.
+    """
+    rounds = round(options.mask_erosion * mask.shape[0] / EROSION_SIDE_PX)
+    soft = soft_erosion(mask, iterations=max(rounds, 1)) if options.mask_erosion else mask
+    if options.mask_feather_px > 0:
+        soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), options.mask_feather_px), np.float32)
+    return soft
+
+
+def _at_side(crop: RGBImage, side: int) -> RGBImage:
+    if crop.shape[0] == side:
+        return crop
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)

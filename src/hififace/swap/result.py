@@ -1,0 +1,126 @@
+"""What a swap gives back: the picture, what became of each face, how long it took; and the way to the door out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hififace.faces.alignment import invert, warp
+from hififace.media.image import LoadedImage
+from hififace.provenance.claim import Claim
+from hififace.swap.output import marked_picture, save_picture
+from hififace.types import Face, FloatArray, Matrix23, RGBImage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceOutcome:
+    """What became of one face of the target."""
+
+    face: Face
+    swapped: bool
+    reason: str = ""
+    """Why it was left as it is, where it was."""
+    source: str = ""
+    """Name of the source it got."""
+    target_crop: RGBImage | None = field(default=None, repr=False)
+    """(S, S, 3) the face as the network saw it."""
+    crop: RGBImage | None = field(default=None, repr=False)
+    """(N, N, 3) what the network painted."""
+    mask: FloatArray | None = field(default=None, repr=False)
+    """(N, N) 0..1, what was pasted of it."""
+    matrix: Matrix23 | None = field(default=None, repr=False)
+    """Picture pixels to pixels of `crop`."""
+    similarity_source: float | None = None
+    """Cosine between result and source, where it was asked for."""
+    similarity_target: float | None = None
+    """Cosine between result and target, likewise."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: numbers and words, no pixels."""
+        found = self.face.detection
+        return {
+            "index": self.face.index,
+            "box": [round(float(v), 1) for v in found.box],
+            "score": round(found.score, 4),
+            "swapped": self.swapped,
+            "reason": self.reason or None,
+            "source": self.source or None,
+            "similarity_source": _rounded(self.similarity_source),
+            "similarity_target": _rounded(self.similarity_target),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwapResult:
+    """A finished swap. Nothing is on disk yet: `save` writes it through the one door."""
+
+    picture: RGBImage = field(repr=False)
+    """(H, W, 3) the result."""
+    target: LoadedImage = field(repr=False)
+    """What it was made from; files keep its format, profile and transparency."""
+    faces: tuple[FaceOutcome, ...]
+    """Every face found, left to right."""
+    timings_ms: Mapping[str, float]
+    """Stage -> milliseconds; `total` is all of them and what lies between."""
+    claim: Claim
+    """What the file will say about itself."""
+    compare: bool = False
+    """Whether files show target and result side by side."""
+
+    @property
+    def num_swapped(self) -> int:
+        """How many faces were swapped."""
+        return sum(outcome.swapped for outcome in self.faces)
+
+    def mask(self) -> FloatArray:
+        """(H, W) 0..1: how much of each pixel of the picture was painted."""
+        height, width = self.picture.shape[:2]
+        whole = np.zeros((height, width), np.float32)
+        for outcome in self.faces:
+            if outcome.mask is not None and outcome.matrix is not None:
+                whole = np.maximum(whole, warp(outcome.mask, invert(outcome.matrix), (width, height)))
+        return np.clip(whole, 0.0, 1.0)
+
+    def side_by_side(self) -> RGBImage:
+        """(H, 2 W, 3) target and result."""
+        return np.concatenate([self.target.pixels, self.picture], axis=1)
+
+    def save(self, path: str | os.PathLike[str], *, quality: int | None = None) -> Path:
+        """Write the result, whole or not at all, marked as a face swap.
+
+        Args:
+            path: where; its ending names the format, none keeps the target's.
+            quality: 1 to 100 for lossy formats.
+
+        Raises:
+            PictureError: a format that cannot be written or marked.
+            HififaceError: a place that cannot be written to.
+        """
+        return save_picture(self._shown(), self.target, path, self.claim, quality=quality)
+
+    def to_bytes(self, format: str | None = None, *, quality: int | None = None) -> bytes:
+        """The same file as bytes; `format` is Pillow's name, None keeps the target's."""
+        return marked_picture(self._shown(), self.target, self.claim, format=format, quality=quality)
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: numbers and words, no pixels."""
+        return {
+            "model": self.claim.model,
+            "model_version": self.claim.model_version,
+            "size": [self.picture.shape[1], self.picture.shape[0]],
+            "num_swapped": self.num_swapped,
+            "faces": [outcome.to_json() for outcome in self.faces],
+            "timings_ms": {stage: round(spent, 2) for stage, spent in self.timings_ms.items()},
+        }
+
+    def _shown(self) -> RGBImage:
+        return self.side_by_side() if self.compare else self.picture
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,174 @@
+"""From photos of a person to a `Source`: the one face each shows, or a sentence that says why there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Final, Literal, TypeAlias
+
+import numpy as np
+
+from hififace.errors import FaceError, NoFaceFoundError, OptionError
+from hififace.faces.identity import average
+from hififace.media.image import LoadedImage, read_image
+from hififace.swap.casting import Source
+from hififace.swap.identity_vector import Quantities, average_sources, source_needs
+from hififace.swap.measurement import POSE
+from hififace.swap.parts import FrozenParts
+from hififace.types import Face, FloatArray, RGBImage
+
+PictureLike: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | RGBImage | LoadedImage"
+"""A path, the bytes of a file, an open file, an (H, W, 3) uint8 RGB array, or a picture already read."""
+
+Photos: TypeAlias = "PictureLike | Sequence[PictureLike]"
+"""One photo of a person, or several."""
+
+FaceChoice: TypeAlias = "Literal['main', 'largest'] | int"
+"""Which face of a source photo: the one that is clearly the largest, the largest in any case, or by number."""
+
+CLEARLY_LARGER: Final = 1.5
+"""A face so many times as large as the next is the one that the photo is about."""
+
+SMALLEST_SOURCE_PX: Final = 40.0
+"""Below, a face tells the recogniser and the mesh too little about who it is."""
+
+LARGEST_SOURCE_TURN_DEG: Final = 60.0
+"""Beyond, half of the face is hidden, and its shape would be guessed."""
+
+
+def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice = "main") -> Source:
+    """Work out everything about a person that swapping needs.
+
+    Args:
+        parts: of the bundle that will swap.
+        photos: one of the person, or several, which are averaged into one identity.
+        face: which face of each photo.
+
+    Raises:
+        FaceError: no face, several and none the main one, too small, or turned away.
+        PictureError: a photo that cannot be read.
+    """
+    measured, identities, names = [], [], []
+    for place, photo in enumerate(photo_list(photos)):
+        picture = load_picture(photo)
+        name = photo_name(picture, place)
+        chosen = choose_face(parts.find_faces(picture.pixels), face, name)
+        chosen = replace(chosen, identity=parts.identity(picture.pixels, chosen))
+        (found,) = parts.cut_out(picture.pixels, [chosen], source_needs(parts.bundle.vector) | {POSE})
+        require_frontal(found.quantities, name)
+        measured.append(found.quantities)
+        identities.append(parts.identity(picture.pixels, chosen))
+        names.append(name)
+    quantities = average_sources(measured)
+    for values in quantities.values():
+        values.setflags(write=False)
+    return Source(", ".join(names), quantities, average(identities), len(names))
+
+
+def read_person(parts: FrozenParts, photo: PictureLike, face: FaceChoice = "main") -> tuple[str, FloatArray]:
+    """A person of the targets by a reference photo: its name, and their identity (D,).
+
+    Raises:
+        FaceError: as `read_source`, except that a face may be turned away.
+        PictureError: the photo cannot be read.
+    """
+    picture = load_picture(photo)
+    name = photo_name(picture, 0)
+    chosen = choose_face(parts.find_faces(picture.pixels), face, name)
+    return name, parts.identity(picture.pixels, chosen)
+
+
+def load_picture(picture: PictureLike) -> LoadedImage:
+    """Read a picture of any kind people hand in.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    if isinstance(picture, LoadedImage):
+        return picture
+    if isinstance(picture, np.ndarray):
+        return LoadedImage.from_pixels(picture)
+    return read_image(picture)
+
+
+def photo_list(photos: Photos) -> list[PictureLike]:
+    """One photo or several, as a list.
+
+    Raises:
+        OptionError: the list is empty.
+    """
+    if isinstance(photos, Sequence) and not isinstance(photos, (str, bytes)):
+        if not photos:
+            raise OptionError("No source photo was given; at least one was expected.")
+        return list(photos)
+    return [photos]
+
+
+def photo_name(photo: LoadedImage, place: int) -> str:
+    """How messages call a source photo: its file name, or its place in the list."""
+    return Path(photo.path).name if photo.path is not None else f"source photo {place + 1}"
+
+
+def choose_face(faces: Sequence[Face], choice: FaceChoice, name: str) -> Face:
+    """The one face of a photo that is meant.
+
+    Raises:
+        NoFaceFoundError: there is none.
+        FaceError: there are several and none is clearly the main one, or not as many as the number asks for, or the
+            one chosen is too small.
+        OptionError: a choice that does not exist.
+    """
+    if not faces:
+        raise NoFaceFoundError(
+            f"No face was found in {name}. Choose a photo that shows one face from the front, sharp and well lit."
+        )
+    by_size = sorted(faces, key=lambda face: face.detection.size_px, reverse=True)
+    if choice == "main":
+        sizes = [face.detection.size_px for face in by_size]
+        if len(sizes) > 1 and sizes[0] < CLEARLY_LARGER * sizes[1]:
+            raise FaceError(
+                f"{name} shows {len(faces)} faces and none is clearly the main one. Cut out the person meant, or "
+                "choose: the largest face, or its number from the left, counted from 0."
+            )
+        chosen = by_size[0]
+    elif choice == "largest":
+        chosen = by_size[0]
+    elif isinstance(choice, int) and not isinstance(choice, bool) and choice >= 0:
+        if choice >= len(faces):
+            raise FaceError(
+                f"Face {choice} of {name} was asked for, but it shows {len(faces)}, counted from 0 at the left."
+            )
+        chosen = faces[choice]
+    else:
+        raise OptionError(
+            f"The face {choice!r} was asked for; main, largest or a number from 0 was expected."
+        )
+    if chosen.detection.size_px < SMALLEST_SOURCE_PX:
+        raise FaceError(
+            f"The face in {name} is {chosen.detection.size_px:.0f} px large; at least {SMALLEST_SOURCE_PX:g} px are "
+            "needed to tell who it is. Choose a larger photo."
+        )
+    return chosen
+
+
+def require_frontal(quantities: Quantities, name: str) -> None:
+    """Refuse a source that looks too far aside, up or down.
+
+    Raises:
+        FaceError: it does.
+    """
+    turn = turn_deg(quantities)
+    if turn > LARGEST_SOURCE_TURN_DEG:
+        raise FaceError(
+            f"The face in {name} is turned away by {turn:.0f} degrees; at most {LARGEST_SOURCE_TURN_DEG:g} were "
+            "expected, since a hidden half cannot be known. Choose a photo from nearer the front."
+        )
+
+
+def turn_deg(quantities: Quantities) -> float:
+    """The larger of pitch and yaw, in degrees, without sign; 0 where the pose was not measured."""
+    if POSE not in quantities:
+        return 0.0
+    return float(np.rad2deg(np.abs(quantities[POSE][:2]).max()))
