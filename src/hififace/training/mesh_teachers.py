@@ -1,0 +1,275 @@
+"""The open frozen networks as teachers: SFace, FaceMesh, the mesh shape prior, the iris, EfficientNet-lite features.
+
+Letters: B pairs, S side of the crop, P = 468 mesh points, D length of the identity vector.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hififace.data.index import SetCard
+from hififace.data.loader import CropBatch, PairBatch
+from hififace.faces.alignment import estimate_similarity
+from hififace.faces.templates import TEMPLATES
+from hififace.losses.attributes import (
+    Opening,
+    gaze_loss,
+    group_shape_loss,
+    iris_direction,
+    opening,
+    opening_loss,
+)
+from hififace.losses.perceptual import feature_l1_distance
+from hififace.losses.resampling import fill_invalid
+from hififace.losses.shape import mesh_shape_loss, region_weights
+from hififace.models.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
+from hififace.models.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
+from hififace.models.face_mesh import SIZE_PX as MESH_SIZE_PX
+from hififace.models.generator import GeneratorOutput
+from hififace.models.identity import identity_vector
+from hififace.models.iris import SIZE_PX as EYE_SIZE_PX
+from hififace.models.iris import Iris, load_iris
+from hififace.models.mesh_shape import MeshShape, load_mesh_shape
+from hififace.models.params import VectorPart
+from hififace.models.resampling import apply_affine, invert_affine, resample_affine
+from hififace.models.sface import SIZE_PX as SFACE_SIZE_PX
+from hififace.models.sface import SFace, load_sface
+from hififace.training.teachers import Embedder
+from hififace.weights.registry import find_card
+from hififace.weights.store import embedded_path, locate
+
+if TYPE_CHECKING:
+    from hififace.training.config import TrainingConfig
+
+OUTER_EYE_CORNERS = (33, 263)
+MESH_ENLARGEMENT = 1.5
+"""As `faces.mesh_roi` has them; a test holds the two together."""
+
+EYE_CORNERS = ((33, 133), (362, 263))
+"""Corners of the two eyes among the mesh points, each from image-left to image-right."""
+
+EYE_CROP_WIDTHS = 2.3
+"""Side of the iris network's crop over the distance of the eye's corners, as its original takes it."""
+
+OPENINGS = {
+    "eyelids": (
+        Opening(upper=(160, 159, 158), lower=(144, 145, 153), corners=(33, 133)),
+        Opening(upper=(385, 386, 387), lower=(380, 374, 373), corners=(362, 263)),
+    ),
+    "lips": (Opening(upper=(82, 13, 312), lower=(87, 14, 317), corners=(78, 308)),),
+}
+"""Points above each other on lids and inner lips (topology of the mesh, checked against `face_mesh.json` in tests)."""
+
+OPEN_EYE = 0.12
+"""Lid opening, in eye widths, from which an eye's iris is fully believed."""
+
+FEATURE_STAGES = (0, 1, 2)
+"""EfficientNet-lite stages of the perceptual term: strides 2, 2 and 4, fine enough for eyes and skin at 128 px."""
+
+
+@dataclass
+class MeshTeachers:
+    """Teachers of the family "mesh"; see `training.teachers.Teachers`."""
+
+    card: SetCard
+    layout: tuple[VectorPart, ...]
+    sface: SFace
+    shape: MeshShape
+    face_mesh: FaceMesh | None = None
+    iris: Iris | None = None
+    features: EfficientNetLite0 | None = None
+
+    def __post_init__(self) -> None:
+        groups: dict[str, list[int]] = json.loads(
+            embedded_path("face_mesh.json").read_text(encoding="utf-8")
+        )["groups"]
+        self.lips = sorted({*groups["lips_outer"], *groups["lips_inner"]})
+        # The jaw tells the source's shape; the points inside the face tell the target's expression, which has terms
+        # of its own.
+        self.region_weights = region_weights(NUM_POINTS, groups, {"face_oval": 3.0})
+        template = TEMPLATES[self.card.template].scaled(self.card.resolution)
+        to_arcface = estimate_similarity(template.points, TEMPLATES["arcface_112"].points)
+        self.crop_to_arcface = torch.from_numpy(to_arcface.astype(np.float32))
+
+    @classmethod
+    def load(cls, config: TrainingConfig, card: SetCard, device: torch.device) -> MeshTeachers:
+        """The networks that the configuration's terms need, frozen, on the device."""
+        needs = config.loss.needs
+        teachers = cls(
+            card,
+            config.generator.vector,
+            load_sface(),
+            load_mesh_shape(),
+            load_face_mesh() if needs("shape", "eyelids", "lips", "gaze") else None,
+            load_iris() if needs("gaze") else None,
+            _load_features() if needs("perceptual") else None,
+        )
+        for network in (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features):
+            if network is not None:
+                network.to(device).eval().requires_grad_(False)
+                if config.channels_last:
+                    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        teachers.region_weights = teachers.region_weights.to(device)
+        teachers.crop_to_arcface = teachers.crop_to_arcface.to(device)
+        return teachers
+
+    # ---- Identity.
+
+    @property
+    def embedders(self) -> Sequence[Embedder]:
+        """SFace alone."""
+        return (self._embed,)
+
+    def _embed(self, crops: Tensor) -> Tensor:
+        """Faces as SFace knows them: from the crop's template to ArcFace's, the same map for all, since crops are aligned.
+
+        A low-resolution result is enlarged to the crop's size first.
+        """
+        if crops.shape[-1] != self.card.resolution:
+            size = (self.card.resolution, self.card.resolution)
+            crops = F.interpolate(crops, size=size, mode="bilinear", align_corners=False)
+        vectors: Tensor = self.sface(resample_affine(crops, self.crop_to_arcface, SFACE_SIZE_PX))
+        return vectors
+
+    def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
+        """From the batch: computed in preparation on the whole photos."""
+        return [crops.identity]
+
+    def identity_vector(self, batch: PairBatch) -> Tensor:
+        """[source shape | target expression, pose | source identity], (B, D)."""
+        giver = {"shape": self._part(batch.source, "identity"), "identity": batch.source.identity}
+        taker = {name: self._part(batch.target, name) for name in ("expression", "pose")}
+        return identity_vector(self.layout, giver, taker)
+
+    def _part(self, crops: CropBatch, name: str) -> Tensor:
+        return crops.coefficients[:, self.card.coefficient_slice(name)]
+
+    def cycle_vector(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
+        """The target's own vector: the result has its expression and pose, or the terms for those see to it."""
+        return self.identity_vector(batch._replace(source=batch.target))
+
+    # ---- Features.
+
+    def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """(B,) L1 of features, each layer in units of its own size; padding is left out by painting the target there."""
+        if self.features is None:
+            raise ValueError("the perceptual term was not configured when the teachers were loaded")
+        ours = self.features(fill_invalid(result, target, valid))
+        with torch.no_grad():
+            theirs = self.features(target)
+        return feature_l1_distance(ours, theirs)
+
+    # ---- Landmarks.
+
+    def attribute_terms(
+        self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]
+    ) -> dict[str, Tensor]:
+        """shape, eyelids, lips and gaze: one pass of the mesh network, and two eyes of the iris network."""
+        terms: dict[str, Tensor] = {}
+        if wanted & {"shape", "eyelids", "lips"}:
+            target = batch.target.landmarks
+            points = self._mesh_points(output.image, target)
+            if "shape" in wanted:
+                fused = self._fused_points(batch)
+                terms["shape"] = mesh_shape_loss(
+                    fused[..., :2], points[..., :2], region_weights=self.region_weights
+                )
+            if "eyelids" in wanted:
+                terms["eyelids"] = opening_loss(points, target, OPENINGS["eyelids"])
+            if "lips" in wanted:
+                terms["lips"] = opening_loss(points, target, OPENINGS["lips"]) + group_shape_loss(
+                    points, target, self.lips
+                )
+        if "gaze" in wanted:
+            terms["gaze"] = self._gaze(batch.target, output.image)
+        return terms
+
+    def _mesh_points(self, crops: Tensor, target_points: Tensor) -> Tensor:
+        """(B, P, 3) points of the results, in crop pixels, looked for where the target's face is."""
+        if self.face_mesh is None:
+            raise ValueError("no term of landmarks was configured when the teachers were loaded")
+        region = mesh_region(target_points[..., :2])
+        found = self.face_mesh(resample_affine(crops, region, MESH_SIZE_PX, padding="border")).points
+        # The network counts from the outer edge of the first pixel (faces/mesh_roi.py).
+        half = found.new_tensor((0.5, 0.5, 0.0))
+        return apply_affine(invert_affine(region), found - half)
+
+    def _fused_points(self, batch: PairBatch) -> Tensor:
+        """q_fuse: the source's shape with the target's expression and pose, (B, P, 3) crop pixels."""
+        fused = self.shape.fuse(
+            self.shape.from_flat(batch.source.coefficients), self.shape.from_flat(batch.target.coefficients)
+        )
+        return self.shape.landmarks(fused)
+
+    def _gaze(self, target: CropBatch, result: Tensor) -> Tensor:
+        """Irises of the result against the target's, in eye crops that the target's own landmarks place."""
+        if self.iris is None:
+            raise ValueError("the gaze term was not configured when the teachers were loaded")
+        points = target.landmarks[..., :2]
+        openness = torch.stack([opening(points, where) for where in OPENINGS["eyelids"]], dim=1)
+        directions = [self._iris_directions(self.iris, result, points)]
+        with torch.no_grad():
+            directions.append(self._iris_directions(self.iris, target.image, points))
+        return gaze_loss(*directions, openness=(openness / OPEN_EYE).clamp(0.0, 1.0))
+
+    @staticmethod
+    def _iris_directions(network: Iris, images: Tensor, points: Tensor) -> Tensor:
+        """(B, 2, 2) where each iris stands within its eye."""
+        directions = []
+        for mirrored, (first, second) in enumerate(EYE_CORNERS):
+            a, b = points[:, first], points[:, second]
+            matrix = eye_crop(a, b)  # (B, 2, 3) crop pixels -> 64 px eye crop
+            eyes = resample_affine(images, matrix, EYE_SIZE_PX)
+            # The network knows image-left eyes; the other one is shown mirrored and its answer mirrored back.
+            seen = network(eyes.flip(3) if mirrored else eyes).iris[:, :1, :2] - 0.5  # (B, 1, 2), the centre
+            if mirrored:
+                seen = torch.stack((EYE_SIZE_PX - 1 - seen[..., 0], seen[..., 1]), dim=-1)
+            centre = apply_affine(invert_affine(matrix), seen)[:, 0]  # (B, 2) crop pixels
+            directions.append(iris_direction(centre, a, b))
+        return torch.stack(directions, dim=1)
+
+
+def mesh_region(points: Tensor) -> Tensor:
+    """Where the mesh network looks, from mesh points: the torch twin of `faces.mesh_roi.roi_from_landmarks`.
+
+    Args:
+        points: (B, P, 2) in crop pixels.
+
+    Returns:
+        (B, 2, 3) from crop pixels to the 192 px input: the face's bounding box along the eye line, 1.5 times as wide.
+    """
+    across = points[:, OUTER_EYE_CORNERS[1]] - points[:, OUTER_EYE_CORNERS[0]]
+    cosine, sine = F.normalize(across, dim=1).unbind(dim=1)
+    turn = torch.stack((torch.stack((cosine, sine), 1), torch.stack((-sine, cosine), 1)), dim=1)  # (B, 2, 2)
+    upright = points @ turn.transpose(1, 2)
+    low, high = upright.amin(dim=1), upright.amax(dim=1)
+    scale = MESH_SIZE_PX / (MESH_ENLARGEMENT * (high - low).amax(dim=1).clamp_min(1e-3))
+    linear = scale[:, None, None] * turn
+    centre = 0.5 * (low + high) * scale[:, None]  # of the face, turned and scaled
+    shift = (MESH_SIZE_PX - 1) / 2 - centre
+    return torch.cat((linear, shift[:, :, None]), dim=2)
+
+
+def eye_crop(first_corner: Tensor, second_corner: Tensor) -> Tensor:
+    """Maps from crop pixels to the iris network's input, (B, 2, 3): upright squares of 2.3 eye widths."""
+    centre = 0.5 * (first_corner + second_corner)
+    width = torch.linalg.vector_norm(second_corner - first_corner, dim=1).clamp_min(1e-3)
+    scale = EYE_SIZE_PX / (EYE_CROP_WIDTHS * width)
+    shift = (EYE_SIZE_PX - 1) / 2 - scale[:, None] * centre
+    zero = torch.zeros_like(scale)
+    return torch.stack(
+        (torch.stack((scale, zero, shift[:, 0]), dim=1), torch.stack((zero, scale, shift[:, 1]), dim=1)),
+        dim=1,
+    )
+
+
+def _load_features() -> EfficientNetLite0:
+    return load_efficientnet_lite0(locate(find_card("efficientnet_lite0")), stages=FEATURE_STAGES)
