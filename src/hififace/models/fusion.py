@@ -1,7 +1,8 @@
 """Semantic facial fusion (SFF) and F_up: where encoder and decoder meet, and the picture comes out.
 
-Method, section 1.1 "Semantic facial fusion"; in the paper its part of the same name, and
-figure 12 of the supplement.
+Method, section 1.1 "Semantic facial fusion"; in the paper its part of the same name, and figure 12
+of the supplement.
+
 Letters: B pictures, C channels of z_dec, S side of z_dec, N side of the result, D length of the vector.
 """
 

@@ -1,8 +1,7 @@
 """The 3D shape-aware identity vector, v_sid: put together from named parts.
 
-Method, section 1.1 "3D shape-aware identity extractor"; in the paper its part of the
-same name. The idea of the paper: face
-*shape* and identity from the source, expression and pose from the target.
+Method, section 1.1 "3D shape-aware identity extractor"; in the paper its part of the same
+name. Its idea: face *shape* and identity from the source, expression and pose from the target.
 
 A layout (`GeneratorParams.vector`) lists the parts in order; each is called after its owner and a quantity,
 so `source_shape` is the `shape` of the source. What is known of a face is a mapping from quantity to tensor:
