@@ -121,6 +121,17 @@ _EMBEDDED: Final = (
         origin="index lists and triangles of the face mesh, from PyPI mediapipe 0.10.21",
         used_by="masks, shape and drawings",
     ),
+    Card(
+        name="mesh_shape",
+        kind="embedded",
+        filename="mesh_shape.npz",
+        size_bytes=391_798,
+        sha256="28a0d22d22ff1faf52abe8ef9423d2d716a4a1d2fe56bc708c1144b104912dff",
+        licence="MIT (learned from photos released for research)",
+        commercial=False,
+        origin="learned by this project: mean, identity and expression bases (tools/learn_shape_basis.py)",
+        used_by="face shape; fusion of source shape and target expression",
+    ),
 )
 
 _FETCHABLE: Final = (
