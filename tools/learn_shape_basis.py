@@ -42,7 +42,7 @@ NUM_EXPRESSION = 24
 NUM_COMPONENTS = 100
 KEPT_OUT = 6
 """So many of the best identity directions never enter the expression."""
-MOVES_MUCH = 0.0085
+MOVES_MUCH = 0.0092
 """An identity direction further down does, if it moves the mesh within a person by this RMS distance per
 point."""
 
