@@ -212,7 +212,7 @@ def paper_512() -> GeneratorParams:
     return GeneratorParams(**{**params, "name": "paper_512", "upsampler": (256, 256, 64)})
 
 
-def mini_128(identity_size: int = 40, expression_size: int = 24) -> GeneratorParams:
+def mini_128(identity_size: int = 24, expression_size: int = 24) -> GeneratorParams:
     """The embedded 128 px network: every idea of the paper under 1.2 GMAC and 6 M parameters."""
     return GeneratorParams(
         name="mini_128",

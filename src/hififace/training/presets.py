@@ -144,7 +144,7 @@ def smoke() -> TrainingConfig:
         update={
             "preset": "smoke",
             "generator": params.tiny(
-                resolution=128, identity_size=40, expression_size=24, embedding_size=128
+                resolution=128, identity_size=24, expression_size=24, embedding_size=128
             ),
             "discriminator": params.patch_discriminator(stem_channels=8, channels=(16, 24, 32)),
             "total_images": 2_400,
