@@ -1,0 +1,68 @@
+"""`hififace export RUN -o FOLDER`: a trained network into a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hififace.errors import OptionError, RuntimeUnavailableError
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder (its newest checkpoint), or one checkpoint.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")],
+    licence: Annotated[str, typer.Option(help="Under which terms the bundle may be used.")],
+    training_data: Annotated[str, typer.Option(help="What it was trained on.")] = "",
+    half: Annotated[bool, typer.Option("--half", help="Store weights as float16: half the size.")] = False,
+    not_averaged: Annotated[
+        bool, typer.Option("--not-averaged", help="The network as trained, not its moving average.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's by default.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version; the images seen by default.")] = None,
+    template: Annotated[str | None, typer.Option(help="Alignment; the family's by default.")] = None,
+    metrics: Annotated[Path | None, typer.Option(help="JSON file of measured metrics.")] = None,
+    arcface: Annotated[Path | None, typer.Option(help="Basel family: ArcFace's backbone.pth.")] = None,
+    deep3d: Annotated[Path | None, typer.Option(help="Basel family: Deep3DFaceRecon's file.")] = None,
+) -> None:
+    """Turn a trained network into a bundle for swapping.
+
+    Every graph is run once in ONNX Runtime beside PyTorch; the bundle is written only if they agree.
+    """
+    try:
+        from hififace.export.trained import export_trained
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "Exporting needs PyTorch, which is not installed: pip install 'hififace[train]'."
+        ) from error
+
+    given: dict[str, Any] = {"name": name, "version": version, "template": template}
+    description = {key: value for key, value in given.items() if value is not None}
+    description |= {"licence": licence, "training_data": training_data, "metrics": _read_metrics(metrics)}
+    report = export_trained(
+        run,
+        output,
+        description,
+        half=half,
+        weights="generator" if not_averaged else "average",
+        arcface=arcface,
+        deep3d=deep3d,
+    )
+    for line in report.lines():
+        typer.echo(line)
+    size_mb = sum(path.stat().st_size for path in output.iterdir()) / 1e6
+    typer.echo(f"{output}: bundle '{report.bundle.name}' version {report.bundle.version}, {size_mb:.1f} MB.")
+
+
+def _read_metrics(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--metrics {path} cannot be read as JSON ({error}).") from error
+    if not isinstance(metrics, dict):
+        raise OptionError(f"--metrics {path} holds a {type(metrics).__name__}; expected an object by name.")
+    return metrics

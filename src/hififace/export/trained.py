@@ -1,0 +1,125 @@
+"""A checkpoint of this project's own training into a bundle: the averaged generator, ready for swapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from hififace import __version__
+from hififace.errors import OptionError, TrainingError
+from hififace.export.graph import ExportReport, export_bundle
+from hififace.models.create import create_generator
+from hififace.models.generator import Generator
+from hififace.models.params import generator_params
+from hififace.models.strict_loading import load_strictly
+from hififace.training.checkpoint import read_state
+
+TEMPLATES = {"mesh": "mini_128", "basel": "frontal_256"}
+"""What each family's sets are aligned to unless somebody says otherwise."""
+
+Weights = Literal["average", "generator"]
+
+
+def find_checkpoint(run: Path) -> Path:
+    """A checkpoint itself, or the newest one of a run's folder.
+
+    Raises:
+        TrainingError: neither.
+    """
+    if (run / "state.json").is_file():
+        return run
+    found = sorted(
+        state.parent for state in run.glob("checkpoints/*/state.json") if state.parent.name.isdigit()
+    )
+    if not found:
+        raise TrainingError(
+            f"{run} is neither a run with checkpoints nor a checkpoint. Give RUN or "
+            f"RUN/checkpoints/000120000."
+        )
+    return found[-1]
+
+
+def load_trained_generator(checkpoint: Path, weights: Weights = "average") -> Generator:
+    """Build the generator that a checkpoint's configuration describes, and fill it, frozen.
+
+    Args:
+        checkpoint: a folder `RUN/checkpoints/000120000`.
+        weights: `average`, the moving average that swaps best, or `generator`, the network as trained.
+
+    Raises:
+        TrainingError: the folder is no checkpoint, or its configuration describes no generator.
+        WeightsError: the weights are missing, damaged, or of another architecture.
+    """
+    config = read_state(checkpoint).get("config", {})
+    try:
+        params = generator_params(config["generator"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"{checkpoint}/state.json describes no generator ({error}). "
+            "Use the version of hififace that wrote it."
+        ) from error
+    return load_strictly(
+        create_generator(params), checkpoint / f"{weights}.safetensors", what=f"the generator '{params.name}'"
+    )
+
+
+def export_trained(
+    run: Path,
+    folder: Path,
+    description: Mapping[str, Any],
+    *,
+    half: bool = False,
+    weights: Weights = "average",
+    arcface: Path | None = None,
+    deep3d: Path | None = None,
+) -> ExportReport:
+    """Turn a trained network into a bundle, checked graph by graph.
+
+    Args:
+        run: a run's folder (its newest checkpoint), or one checkpoint.
+        folder: where the bundle shall be.
+        description: fields of `weights.bundle.Bundle` that the checkpoint cannot know: licence,
+            training_data, metrics; name, version and template replace what is derived here.
+        half: store weights as float16.
+        weights: see `load_trained_generator`.
+        arcface: the identity network's file, for the basel family only.
+        deep3d: the shape network's file, likewise.
+
+    Raises:
+        TrainingError: no checkpoint there.
+        OptionError: the basel family without its two files.
+        WeightsError: weights that do not fit, or a graph that does not agree with PyTorch.
+        BundleError: the description is wrong, or the folder holds something else.
+    """
+    from hififace.models.arcface import load_arcface
+    from hififace.models.deep3d import load_deep3d
+
+    checkpoint = find_checkpoint(run)
+    state = read_state(checkpoint)
+    family = state.get("config", {}).get("family", "mesh")
+    derived: dict[str, Any] = {
+        "name": folder.absolute().name,
+        "version": str(state.get("progress", {}).get("images", checkpoint.name)),
+        "family": family,
+        "template": TEMPLATES.get(family, TEMPLATES["mesh"]),
+        "made_by": f"hififace export {__version__}, {weights} of checkpoint {checkpoint.name}",
+    }
+    generator = load_trained_generator(checkpoint, weights)
+    if family == "mesh":
+        size = next(part.size for part in generator.params.vector if part.name == "source_identity")
+        parts = {"identity": {"part": "sface", "size": size}, "shape": {"part": "mesh"}}
+        return export_bundle(generator, {**derived, **parts, **description}, folder, half=half)
+    if arcface is None or deep3d is None:
+        raise OptionError(
+            "A model of the basel family carries its identity and shape networks: "
+            "give --arcface and --deep3d, the files that it was trained with."
+        )
+    return export_bundle(
+        generator,
+        {**derived, **description},
+        folder,
+        identity=load_arcface(arcface),
+        shape=load_deep3d(deep3d),
+        half=half,
+    )
