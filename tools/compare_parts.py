@@ -1,6 +1,7 @@
 """Compare what ships with the originals, each run by its own runtime.
 
     python tools/compare_parts.py
+    python tools/compare_parts.py --golden tests/golden/mesh_originals.npz    # what the tests compare with
 
 Prints, for FaceMesh and the iris network, the largest distance in pixels between the original under LiteRT
 and both our ONNX file and our PyTorch twin; for YuNet and SFace, the difference to OpenCV's own classes with
@@ -120,14 +121,34 @@ def compare_yunet() -> None:
     )
 
 
+def write_golden(path: Path, wheel: Path) -> None:
+    """Outputs of the originals for two slices of the portrait, so that tests need no other runtime."""
+    portrait = data.astronaut()
+    arrays = {}
+    for name, member, box in (
+        ("face_mesh", mesh_parts.FACE_MESH_MEMBER, (120, 10, 192)),
+        ("iris", mesh_parts.IRIS_MEMBER, (168, 70, 64)),
+    ):
+        left, top, size = box
+        picture = portrait[top : top + size, left : left + size].astype(np.float32) / 255.0
+        first, second = run_original(read_member(wheel, member), picture[None])
+        arrays |= {f"{name}_box": np.asarray(box), f"{name}_0": first.ravel(), f"{name}_1": second.ravel()}
+    np.savez_compressed(path, **arrays)
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--wheels", type=Path, default=Path("build/wheels"), help="where packages are kept")
+    parser.add_argument("--golden", type=Path, help="write what the tests compare with, and do nothing else")
     options = parser.parse_args()
     wheel = fetch(MEDIAPIPE, options.wheels)
+    if options.golden:
+        write_golden(options.golden, wheel)
+        return
     compare_mesh(
         "face_mesh", read_member(wheel, mesh_parts.FACE_MESH_MEMBER), load_face_mesh(), FACE_BOX, 192
     )
