@@ -18,5 +18,5 @@ hififace prepare "$PHOTOS"/identities-train-*.tar "$PHOTOS"/photos-train-*.tar -
 hififace prepare "$PHOTOS"/identities-val-*.tar "$PHOTOS"/photos-val-*.tar -o "$WORK/sets/val"
 
 # Two processes of one thread each are faster than one of two: nothing waits inside an operator.
-OMP_NUM_THREADS=1 nice -n 10 torchrun --standalone --nproc-per-node 2 -m hififace \
+OMP_NUM_THREADS=1 nice -n 10 torchrun --standalone --nproc-per-node 2 -m -- hififace \
     train --preset mini_128 --data "$WORK/sets/train" --run "$WORK/runs/mini" "$@"

@@ -46,7 +46,7 @@ def train(
 ) -> None:
     """Train a network. To resume, run the same command again.
 
-    On several GPUs: torchrun --nproc-per-node 8 -m hififace train --preset paper_256 --data SET --run RUN
+    On several GPUs: torchrun --nproc-per-node 8 -m -- hififace train --preset paper_256 --data SET --run RUN
     """
     try:
         import torch  # noqa: F401 - the whole command needs it; say so before anything else is done

@@ -68,9 +68,7 @@ def share(network: nn.Module, world: World) -> nn.Module:
     if world.size == 1:
         return network
     ids = [world.device.index] if world.device.type == "cuda" else None
-    return DistributedDataParallel(
-        network, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
-    )
+    return DistributedDataParallel(network, device_ids=ids, gradient_as_bucket_view=True)
 
 
 @contextmanager

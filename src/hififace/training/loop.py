@@ -227,8 +227,8 @@ def _watch_mask(values: Mapping[str, float], progress: Progress, config: Trainin
     if progress.empty_mask_reports >= config.empty_mask_patience:
         raise TrainingError(
             f"The predicted mask stayed empty for {progress.empty_mask_reports} reports, until image "
-            f"{progress.images}: every result equals its target. Raise loss.weights.segmentation, start the adversarial term later, or add "
-            "adversarial.r1_gamma; then go on from an older checkpoint."
+            f"{progress.images}: every result equals its target. Raise loss.weights.segmentation, start the "
+            "adversarial term later, or add adversarial.r1_gamma; then go on from an older checkpoint."
         )
 
 

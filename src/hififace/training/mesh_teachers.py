@@ -129,7 +129,7 @@ class MeshTeachers:
         return (self._embed,)
 
     def _embed(self, crops: Tensor) -> Tensor:
-        """Faces as SFace knows them: from the crop's template to ArcFace's, the same map for all, since crops are aligned.
+        """Faces as SFace knows them: from the crop's template to ArcFace's, one map for all aligned crops.
 
         A low-resolution result is enlarged to the crop's size first.
         """
