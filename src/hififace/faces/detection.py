@@ -4,7 +4,8 @@ How `YuNetDetector` searches, and why (figures and commands in `docs/model-card.
 
 1. Views from coarse to fine (`views.py`), so that a face that fills the frame and one of 24 px in 4K are both found.
 2. The network proposes with a low threshold; what scores high is a face.
-3. What does not is looked at again, cut out and resized so that a face would be 48 and then 80 px. Real faces
+3. What does not is looked at again, cut out and resized so that a face would be 48 and then 80 px (80 and
+   112 if it was large). Real faces
    then score above 0.85 even if they were 16 px small; textures that resembled a face at one size do not at another.
    This buys a low rate of false faces and a high recall at once, for a few milliseconds a doubtful candidate.
 4. The points of a face that leans are found anew on the face turned upright (`turning.py`).
@@ -32,10 +33,12 @@ __all__ = ["FaceDetector", "ScrfdDetector", "YuNetDetector"]
 PROPOSE = 0.3
 """Least score of a candidate that deserves a second look."""
 
-SURE = 0.8
+SURE = 0.85
 """Above it none is needed."""
 
 SECOND_LOOKS_PX = (48.0, 80.0)
+SECOND_LOOKS_LARGE_PX = (80.0, 112.0)
+"""For faces seen at 96 px or more: half in shadow or cut by the frame, they say too little at 48."""
 SECOND_LOOK_WIDTH = 2.6
 """Side of the square cut out for a second look, in face sizes."""
 
@@ -157,7 +160,7 @@ class YuNetDetector:
         left, top = (int(v) for v in np.floor(middle - side * 0.5))
         square = cut_out(image, left, top, side)
         scores, last = [], Candidates.none()
-        for face_px in SECOND_LOOKS_PX:
+        for face_px in SECOND_LOOKS_PX if size < 96 else SECOND_LOOKS_LARGE_PX:
             target = round(side * face_px / size)
             smaller = target < side
             resized = cv2.resize(

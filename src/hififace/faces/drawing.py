@@ -89,7 +89,9 @@ def _draw_mesh(canvas: RGBImage, face: Face, colour: tuple[int, int, int]) -> No
     points = face.landmarks.points
     veil = canvas.copy()
     cv2.polylines(veil, list(_fixed(points)[triangles()]), True, colour, 1, cv2.LINE_AA, SHIFT)
-    cv2.addWeighted(veil, MESH_OPACITY, canvas, 1.0 - MESH_OPACITY, 0.0, dst=canvas)
+    # On a small face the lines lie so close that the veil would hide it.
+    opacity = MESH_OPACITY * min(face.detection.size_px / 400, 1.0)
+    cv2.addWeighted(veil, opacity, canvas, 1.0 - opacity, 0.0, dst=canvas)
     groups = point_groups()
     for name in CLOSED + OPEN:
         line = _fixed(points[list(groups[name])])
@@ -153,7 +155,10 @@ def _draw_label(
     pen.rounded_rectangle(
         (x, y, x + width, y + tall), radius=pad * 0.8, fill=(18, 20, 26, round(255 * LABEL_OPACITY))
     )
-    pen.rectangle((x, y + pad, x + max(height * 0.14, 2), y + tall - pad), fill=(*_colour(face), 255))
+    pen.rectangle(
+        (x + pad * 0.25, y + pad, x + pad * 0.25 + max(height * 0.12, 1), y + tall - pad),
+        fill=(*_colour(face), 255),
+    )
     pen.multiline_text(
         (x + pad - left, y + pad - top), text, font=font, fill=(245, 245, 245, 255), spacing=height * 0.3
     )

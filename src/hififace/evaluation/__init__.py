@@ -1,0 +1,1 @@
+"""How good it is: fixed protocols over parts and bundles."""
