@@ -1,0 +1,272 @@
+"""`hififace swap SOURCE TARGET... -o OUT`: put the face of one photo into pictures or a film."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hififace.errors import FilmError, HififaceError, InterruptedByUserError, OptionError
+from hififace.swap.jobs import Job, plan_jobs
+from hififace.swap.options import SwapOptions, parse_selection
+from hififace.swap.sources import FaceChoice
+
+if TYPE_CHECKING:
+    from hififace.swap.swapper import FaceSwapper
+
+_FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
+
+
+def swap(
+    photos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE TARGET...",
+            help="A photo of the person to put in, then what to put them into: pictures, films, folders, patterns. "
+            "With --map alone, SOURCE may be left out.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write; for several targets a folder.")
+    ],
+    source: Annotated[
+        list[str] | None, typer.Option("--source", "-s", help="Another photo of the same person; repeatable.")
+    ] = None,
+    source_face: Annotated[
+        str,
+        typer.Option(help="Face of a source photo: main, largest, or its number.", rich_help_panel=_FACES),
+    ] = "main",
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="REFERENCE=SOURCE",
+            help="Who is put in for one person of the targets: a photo of that person (or the number of a face) = a "
+            "photo of who is put in; repeatable.",
+            rich_help_panel=_FACES,
+        ),
+    ] = None,
+    select: Annotated[
+        str,
+        typer.Option(
+            help="all, largest, numbers from the left such as 0,2, or a photo of the person meant.",
+            rich_help_panel=_FACES,
+        ),
+    ] = "all",
+    same_person: Annotated[
+        float,
+        typer.Option(help="Similarity that counts as the same person.", rich_help_panel=_FACES),
+    ] = SwapOptions().same_person,
+    detection_threshold: Annotated[
+        float | None, typer.Option(help="Least score of a face, 0 to 1.", rich_help_panel=_FACES)
+    ] = None,
+    rotated: Annotated[
+        bool,
+        typer.Option(
+            "--rotated", help="Also find faces that lie or stand upside down.", rich_help_panel=_FACES
+        ),
+    ] = False,
+    shape_rate: Annotated[
+        float, typer.Option(help="Face shape: 1 the source's, 0 the target's.", rich_help_panel=_BLENDING)
+    ] = 1.0,
+    id_rate: Annotated[
+        float, typer.Option(help="Identity: 1 the source's, 0 the target's.", rich_help_panel=_BLENDING)
+    ] = 1.0,
+    passes: Annotated[int, typer.Option(help="How often the network paints.", rich_help_panel=_BLENDING)] = 1,
+    mask_erosion: Annotated[
+        int,
+        typer.Option(help="Shrink and soften the network's mask; 0 leaves it.", rich_help_panel=_BLENDING),
+    ] = SwapOptions().mask_erosion,
+    mask_feather: Annotated[
+        float, typer.Option(help="Blur the mask further, in pixels of the crop.", rich_help_panel=_BLENDING)
+    ] = 0.0,
+    match_colour: Annotated[
+        bool,
+        typer.Option("--match-colour", help="Match the target's skin colour.", rich_help_panel=_BLENDING),
+    ] = False,
+    detail: Annotated[
+        float, typer.Option(help="Share of the target's finest detail kept.", rich_help_panel=_BLENDING)
+    ] = 0.0,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Write target and result side by side.", rich_help_panel=_BLENDING),
+    ] = False,
+    quality: Annotated[
+        int | None, typer.Option(help="1 to 100, for lossy formats.", rich_help_panel=_BLENDING)
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name or folder of a bundle.", rich_help_panel=_RUNNING)
+    ] = "mini",
+    providers: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HIFIFACE_PROVIDERS",
+            help="What to run on, best first, such as cuda,cpu.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_RUNNING)
+    ] = None,
+    consent: Annotated[
+        bool,
+        typer.Option(
+            "--consent",
+            help="Say in the file's mark that the people shown agreed.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = False,
+    similarity: Annotated[
+        bool,
+        typer.Option("--similarity", help="Measure likeness to source and target.", rich_help_panel=_RUNNING),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="One JSON object per target: faces, timings by stage.", rich_help_panel=_RUNNING
+        ),
+    ] = False,
+) -> None:
+    """Put the face of one photo into pictures or a film.
+
+    hififace swap me.jpg holiday.jpg -o out.jpg
+
+    A file that cannot be swapped is told about and the others go on; the exit code is then 1.
+    """
+    options = SwapOptions(
+        select=parse_selection(select),
+        same_person=same_person,
+        shape_rate=shape_rate,
+        id_rate=id_rate,
+        passes=passes,
+        mask_erosion=mask_erosion,
+        mask_feather_px=mask_feather,
+        match_colour=match_colour,
+        detail=detail,
+        detection_threshold=detection_threshold,
+        rotated=rotated,
+        similarity=similarity,
+        compare=compare,
+        consent_confirmed=True if consent else None,
+    )
+    sources, targets = _split(photos, source or [], mapped=bool(mapping))
+    face, pairs = _parse_face(source_face), [_parse_pair(text) for text in mapping or []]
+    jobs = plan_jobs(targets, output)
+
+    from hififace.swap.swapper import FaceSwapper
+
+    swapper = FaceSwapper.load(
+        model,
+        providers=[name.strip() for name in providers.split(",")] if providers else None,
+        threads=threads,
+    )
+    if sources:
+        swapper.set_source(sources, face=face)
+    for reference, photo in pairs:
+        swapper.map_source(reference, photo, face=face)
+    failed = _run(swapper, jobs, options, quality=quality, as_json=as_json)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _run(
+    swapper: FaceSwapper, jobs: list[Job], options: SwapOptions, *, quality: int | None, as_json: bool
+) -> int:
+    """Do all jobs; returns how many failed. A single job that fails speaks for itself."""
+    done = failed = 0
+    try:
+        for job in _with_progress(jobs):
+            try:
+                report = _do(swapper, job, options, quality)
+            except HififaceError as error:
+                if len(jobs) == 1 and not as_json:
+                    raise
+                failed += 1
+                if as_json:
+                    typer.echo(json.dumps({"target": str(job.target), "error": str(error)}))
+                else:
+                    typer.echo(f"hififace: {job.target}: {error}", err=True)
+                continue
+            done += 1
+            typer.echo(json.dumps(report) if as_json else _sentence(report))
+    except KeyboardInterrupt:
+        raise InterruptedByUserError(
+            f"stopped after {done} of {len(jobs)}; what was finished is kept."
+        ) from None
+    if failed and not as_json and len(jobs) > 1:
+        typer.echo(f"hififace: {failed} of {len(jobs)} could not be swapped.", err=True)
+    return failed
+
+
+def _do(swapper: FaceSwapper, job: Job, options: SwapOptions, quality: int | None) -> dict[str, Any]:
+    """One target into one file; what `--json` prints."""
+    where = {"target": str(job.target), "output": str(job.output)}
+    if job.kind == "film":
+        # The one place where films join: `swap.video` swaps one, and its report is returned here.
+        raise FilmError(f"{job.target} is a film, and this version swaps pictures only. Give pictures.")
+    result = swapper.swap(job.target, options)
+    result.save(job.output, quality=quality)
+    return {**where, **result.to_json(), "provider": swapper.provider}
+
+
+def _sentence(report: dict[str, Any]) -> str:
+    faces = report["faces"]
+    left = "; ".join(f"face {face['index']}: {face['reason']}" for face in faces if not face["swapped"])
+    told = f"{report['output']}: {report['num_swapped']} of {len(faces)} faces swapped"
+    for face in faces:
+        if face["similarity_source"] is not None:
+            told += (
+                f", similarity to the source {face['similarity_source']:.2f}"
+                f" and to the target {face['similarity_target']:.2f}"
+            )
+    return f"{told} in {report['timings_ms']['total'] / 1e3:.2f} s" + (f" ({left})" if left else "")
+
+
+def _with_progress(jobs: list[Job]) -> Iterator[Job]:
+    """The jobs one after the other, with a bar on a terminal where there are several."""
+    if len(jobs) < 2 or not sys.stderr.isatty():
+        yield from jobs
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("swapping", total=len(jobs))
+        for job in jobs:
+            bar.update(task, description=job.target.name)
+            yield job
+            bar.advance(task)
+
+
+def _split(photos: list[str], more: Iterable[str], *, mapped: bool) -> tuple[list[str], list[str]]:
+    """Photos of the source, and targets."""
+    if len(photos) == 1:
+        if not mapped:
+            raise OptionError(
+                f"Only {photos[0]} was given; a source and at least one target were expected: "
+                "hififace swap me.jpg holiday.jpg -o out.jpg"
+            )
+        return list(more), photos
+    return [photos[0], *more], photos[1:]
+
+
+def _parse_face(text: str) -> FaceChoice:
+    words: dict[str, FaceChoice] = {"main": "main", "largest": "largest"}
+    if text in words:
+        return words[text]
+    if text.isdigit():
+        return int(text)
+    raise OptionError(f"--source-face is {text!r}; main, largest or a number from 0 was expected.")
+
+
+def _parse_pair(text: str) -> tuple[str | int, str]:
+    reference, equals, photo = text.partition("=")
+    if not (reference and equals and photo):
+        raise OptionError(
+            f"--map is {text!r}; REFERENCE=SOURCE was expected, such as anna.jpg=me.jpg or 0=me.jpg."
+        )
+    return (int(reference) if reference.isdigit() else reference), photo

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hififace.models import identity as torch_identity
+from hififace.models.params import BASEL_VECTOR, VectorPart, mesh_vector
+from hififace.swap.identity_vector import (
+    Quantities,
+    average_sources,
+    identity_vectors,
+    source_needs,
+    target_needs,
+)
+from hififace.weights.bundle import VectorEntry
+
+MESH = mesh_vector(5, 4, 6)
+
+
+def entries(layout: tuple[VectorPart, ...]) -> tuple[VectorEntry, ...]:
+    return tuple(VectorEntry(name=p.name, size=p.size, gain=p.gain, owner=p.owner) for p in layout)
+
+
+def face(layout: tuple[VectorPart, ...], seed: int) -> dict[str, np.ndarray]:
+    """All quantities of the layout; the identity of unit length."""
+    generator = np.random.default_rng(seed)
+    found = {
+        part.name.partition("_")[2]: generator.normal(size=part.size).astype(np.float32) for part in layout
+    }
+    found["identity"] /= np.linalg.norm(found["identity"])
+    return found
+
+
+def as_torch(quantities: Quantities) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.asarray(values))[None] for name, values in quantities.items()}
+
+
+@pytest.mark.parametrize("layout", [MESH, BASEL_VECTOR], ids=["mesh", "basel"])
+@pytest.mark.parametrize(("shape_rate", "id_rate"), [(1.0, 1.0), (0.0, 1.0), (0.3, 0.8), (1.0, 0.0)])
+@pytest.mark.parametrize("unit_identity", [False, True])
+def test_numpy_and_torch_put_the_same_vector_together(layout, shape_rate, id_rate, unit_identity):
+    source, target = face(layout, 1), face(layout, 2)
+    rates = {"shape_rate": shape_rate, "id_rate": id_rate, "unit_identity": unit_identity}
+    expected = torch_identity.identity_vector(layout, as_torch(source), as_torch(target), **rates)
+    found = identity_vectors(entries(layout), [source], [target], **rates)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_numpy_and_torch_average_the_same_sources():
+    faces = [face(MESH, seed) for seed in range(3)]
+    expected = torch_identity.average_sources([as_torch(one) for one in faces])
+    for name, values in average_sources(faces).items():
+        np.testing.assert_allclose(values, expected[name][0].numpy(), rtol=1e-5, atol=1e-6)
+    assert np.linalg.norm(average_sources(faces)["identity"]) == pytest.approx(1.0)
+
+
+def test_each_face_gets_its_own_row():
+    sources, targets = [face(MESH, 1), face(MESH, 2)], [face(MESH, 3), face(MESH, 4)]
+    both = identity_vectors(entries(MESH), sources, targets)
+    for row in range(2):
+        np.testing.assert_array_equal(
+            both[row], identity_vectors(entries(MESH), [sources[row]], [targets[row]])[0]
+        )
+    assert identity_vectors(entries(MESH), [], []).shape == (0, 18)
+
+
+def test_only_what_the_rates_ask_for_is_needed_of_a_target():
+    layout = entries(MESH)
+    assert source_needs(layout) == {"shape", "identity"}
+    assert target_needs(layout) == {"expression", "pose"}
+    assert target_needs(layout, shape_rate=0.5) == {"expression", "pose", "shape"}
+    assert target_needs(layout, id_rate=0.5) == {"expression", "pose", "identity"}
+
+
+def test_a_missing_or_misshapen_quantity_is_named():
+    source, target = face(MESH, 1), face(MESH, 2)
+    del target["pose"]
+    with pytest.raises(ValueError, match="'target_pose' needs 'pose'"):
+        identity_vectors(entries(MESH), [source], [target])
+    with pytest.raises(ValueError, match="'source_shape'"):
+        identity_vectors(entries(MESH), [{**source, "shape": np.zeros(9, np.float32)}], [face(MESH, 2)])

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hififace.errors import OptionError, PictureError
+from hififace.swap.jobs import Job, plan_jobs
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    folder = tmp_path / "album"
+    for name in ("b.jpg", "a.PNG", "c.bmp", "film.MP4", "notes.txt", ".hidden.jpg", "deep/d.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_one_file_becomes_the_file_named(album: Path, tmp_path: Path):
+    assert plan_jobs([album / "b.jpg"], tmp_path / "x.png") == [Job(album / "b.jpg", tmp_path / "x.png")]
+
+
+def test_one_file_goes_into_a_folder_that_is_there_or_is_meant(album: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    assert plan_jobs([album / "b.jpg"], tmp_path / "out")[0].output == tmp_path / "out" / "b.jpg"
+    assert plan_jobs([album / "b.jpg"], f"{tmp_path}/new/")[0].output == tmp_path / "new" / "b.jpg"
+
+
+def test_a_folder_is_its_own_pictures_and_films_in_order(album: Path, tmp_path: Path):
+    jobs = plan_jobs([album], tmp_path / "out")
+    assert [(job.target.name, job.output.name, job.kind) for job in jobs] == [
+        ("a.PNG", "a.PNG", "picture"),
+        ("b.jpg", "b.jpg", "picture"),
+        ("c.bmp", "c.png", "picture"),
+        ("film.MP4", "film.MP4", "film"),
+    ]
+
+
+def test_a_pattern_keeps_sub_folders(album: Path, tmp_path: Path):
+    jobs = plan_jobs([f"{album}/**/*.jpg"], tmp_path / "out")
+    assert [job.output.relative_to(tmp_path).as_posix() for job in jobs] == ["out/b.jpg", "out/deep/d.jpg"]
+
+
+def test_results_of_an_earlier_run_are_no_targets(album: Path):
+    (album / "out").mkdir()
+    (album / "out" / "b.jpg").write_bytes(b"x")
+    jobs = plan_jobs([f"{album}/**/*.jpg"], album / "out")
+    assert [job.target.relative_to(album).as_posix() for job in jobs] == ["b.jpg", "deep/d.jpg"]
+
+
+def test_a_missing_file_among_several_is_left_to_its_reading(album: Path, tmp_path: Path):
+    jobs = plan_jobs([album / "b.jpg", album / "missing.jpg"], tmp_path / "out")
+    assert [job.target.name for job in jobs] == ["b.jpg", "missing.jpg"]
+
+
+def test_targets_are_never_overwritten(album: Path):
+    with pytest.raises(OptionError, match="one of the targets"):
+        plan_jobs([album / "b.jpg"], album / "b.jpg")
+    with pytest.raises(OptionError, match="one of the targets"):
+        plan_jobs([album], album)
+
+
+def test_two_results_of_one_name_are_refused(album: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "b.jpg").write_bytes(b"x")
+    with pytest.raises(OptionError, match="both become"):
+        plan_jobs([album / "b.jpg", other / "b.jpg"], tmp_path / "out")
+
+
+def test_several_targets_need_a_folder(album: Path, tmp_path: Path):
+    (tmp_path / "out.jpg").write_bytes(b"x")
+    with pytest.raises(OptionError, match="a folder was expected"):
+        plan_jobs([album / "b.jpg", album / "a.PNG"], tmp_path / "out.jpg")
+
+
+def test_an_empty_folder_or_pattern_is_told(tmp_path: Path):
+    for target in (tmp_path, f"{tmp_path}/*.jpg"):
+        with pytest.raises(PictureError, match="no picture or film"):
+            plan_jobs([target], tmp_path / "out")

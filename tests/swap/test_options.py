@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hififace.errors import OptionError
+from hififace.swap.options import SwapOptions, parse_selection
+
+PHOTO = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("shape_rate", 1.01),
+        ("shape_rate", float("nan")),
+        ("id_rate", -0.1),
+        ("passes", 0),
+        ("passes", 1.5),
+        ("mask_erosion", -1),
+        ("mask_feather_px", -1.0),
+        ("detail", 2.0),
+        ("detection_threshold", 1.0),
+        ("same_person", 1.5),
+        ("largest_turn_deg", 181.0),
+        ("batch_size", 0),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(name: str, value: float):
+    with pytest.raises(OptionError, match=name):
+        SwapOptions(**{name: value})
+
+
+@pytest.mark.parametrize("value", ["", [], [-1], [True], ["x"], 1.5, np.zeros((4, 4, 3)), None])
+def test_a_selection_that_means_nothing_is_refused(value: object):
+    with pytest.raises(OptionError, match="select is"):
+        SwapOptions(select=value)  # type: ignore[arg-type]
+
+
+def test_selections_become_one_of_four_kinds():
+    assert SwapOptions(select="largest").select == "largest"
+    assert SwapOptions(select=[2, 0]).indices == (2, 0)
+    assert SwapOptions(select=1).indices == (1,)  # type: ignore[arg-type]
+    assert SwapOptions(select="anna.jpg").reference == Path("anna.jpg")
+    assert SwapOptions(select=PHOTO).reference is PHOTO
+    assert SwapOptions().indices is None
+    assert SwapOptions().reference is None
+
+
+def test_typed_selections():
+    assert parse_selection("all") == "all"
+    assert parse_selection("0, 2") == (0, 2)
+    assert parse_selection("anna.jpg") == Path("anna.jpg")
+
+
+def test_options_do_not_change_and_copies_are_checked():
+    options = SwapOptions()
+    with pytest.raises(FrozenInstanceError):
+        options.passes = 3  # type: ignore[misc]
+    assert replace(options, passes=3).passes == 3
+    with pytest.raises(OptionError, match="passes"):
+        replace(options, passes=0)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hififace.swap.options import SwapOptions
+from hififace.swap.painting import PaintedFace, TargetFace
+from hififace.swap.pasting import blending_mask, paste
+from hififace.types import Detection, Face, RGBImage
+from tests.support.bundle_doubles import disc
+
+SIDE = 64
+MASK = disc(SIDE)[0, 0]
+FACE = Face(0, Detection(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float32)))
+MATRIX = np.array([[1.0, 0.0, -20.0], [0.0, 1.0, -10.0]])
+PICTURE = np.random.default_rng(3).integers(60, 190, (100, 120, 3), dtype=np.uint8)
+CROP: RGBImage = PICTURE[10:74, 20:84]
+
+
+def painted(image: RGBImage, mask: np.ndarray = MASK) -> PaintedFace:
+    return PaintedFace(image, mask, MATRIX, TargetFace(FACE, CROP, MATRIX, {}))
+
+
+def test_a_face_left_as_it_is_changes_no_pixel():
+    result = paste(PICTURE, painted(CROP), SwapOptions(), border="mirror")
+    np.testing.assert_array_equal(result.picture, PICTURE)
+    assert result.picture is not PICTURE
+
+
+def test_paint_shows_within_the_mask_and_nowhere_else():
+    weight = MASK[:, :, None]  # as a generator does: the target itself where it paints nothing
+    red = np.rint(weight * np.array([200, 20, 20]) + (1 - weight) * CROP).astype(np.uint8)
+    picture = paste(PICTURE, painted(red), SwapOptions(), border="mirror").picture
+    np.testing.assert_allclose(picture[42, 52].astype(int), [200, 20, 20], atol=1)
+    outside = np.ones(PICTURE.shape[:2], bool)
+    outside[10:74, 20:84] = MASK <= 0
+    np.testing.assert_array_equal(picture[outside], PICTURE[outside])
+
+
+@pytest.mark.parametrize("passed", [0.0, 3.0])
+def test_more_erosion_keeps_further_inside(passed: float):
+    areas = [
+        blending_mask(MASK, SwapOptions(mask_erosion=rounds, mask_feather_px=passed)).sum()
+        for rounds in (8, 28, 60)
+    ]
+    assert areas[0] > areas[1] > areas[2] > 0
+    plain = blending_mask(MASK, SwapOptions(mask_erosion=0))
+    np.testing.assert_array_equal(plain, MASK)
+
+
+def test_feathering_widens_the_rim():
+    def rim(options: SwapOptions) -> int:
+        mask = blending_mask(MASK, options)
+        return int(((mask > 0.02) & (mask < 0.98)).sum())
+
+    assert rim(SwapOptions(mask_feather_px=3.0)) > rim(SwapOptions()) > 0
+
+
+def test_colour_is_matched_to_the_target_only_if_asked():
+    dark = (CROP * 0.5).astype(np.uint8)
+    plain = paste(PICTURE, painted(dark), SwapOptions(), border="mirror")
+    matched = paste(PICTURE, painted(dark), SwapOptions(match_colour=True), border="mirror")
+    inside = MASK > 0.9
+    means = [float(crop[inside].mean()) for crop in (plain.crop, matched.crop, CROP)]
+    assert means[0] == pytest.approx(means[2] / 2, rel=0.05)
+    assert means[1] == pytest.approx(means[2], rel=0.03)

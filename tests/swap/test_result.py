@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hififace.media.image import LoadedImage, read_image
+from hififace.provenance.verify import check_file
+from hififace.swap.options import SwapOptions
+from hififace.swap.output import identity_folder
+from hififace.swap.swapper import FaceSwapper
+from hififace.types import RGBImage
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def test_a_saved_result_is_marked_with_the_model(swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path):
+    result = swapper.swap(astronaut, SwapOptions(consent_confirmed=True))
+    path = result.save(tmp_path / "out.png")
+    np.testing.assert_array_equal(read_image(path).pixels, result.picture)
+    verdict = check_file(path, identity_folder())
+    assert verdict.marked
+    assert verdict.claim is not None
+    assert (verdict.claim.model, verdict.claim.model_version) == ("double", "1")
+    assert verdict.claim.consent_confirmed is True
+
+
+def test_files_keep_what_the_target_had(swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path):
+    alpha = np.full(astronaut.shape[:2], 200, np.uint8)
+    target = LoadedImage(astronaut, alpha=alpha, format="PNG")
+    again = read_image(swapper.swap(target).save(tmp_path / "out.png"))
+    assert again.alpha is not None
+    np.testing.assert_array_equal(again.alpha, alpha)
+
+
+def test_side_by_side_shows_the_target_first(swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path):
+    result = swapper.swap(astronaut, SwapOptions(compare=True))
+    pixels = read_image(result.save(tmp_path / "out.png")).pixels
+    width = astronaut.shape[1]
+    np.testing.assert_array_equal(pixels[:, :width], astronaut)
+    np.testing.assert_array_equal(pixels[:, width:], result.picture)
+
+
+def test_bytes_are_the_file(swapper: FaceSwapper, astronaut: RGBImage):
+    result = swapper.swap(astronaut)
+    picture = Image.open(io.BytesIO(result.to_bytes("PNG")))
+    np.testing.assert_array_equal(np.asarray(picture), result.picture)
+    assert Image.open(io.BytesIO(result.to_bytes("JPEG", quality=80))).format == "JPEG"
+
+
+def test_numbers_for_programs_survive_json(swapper: FaceSwapper, astronaut: RGBImage):
+    report = json.loads(json.dumps(swapper.swap(astronaut, SwapOptions(similarity=True)).to_json()))
+    assert report["num_swapped"] == 1
+    assert report["size"] == [230, 230]
+    (face,) = report["faces"]
+    assert face["swapped"] is True
+    assert len(face["box"]) == 4
+    assert isinstance(face["similarity_source"], float)
+    assert report["timings_ms"]["total"] > 0

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from hififace.swap.stages import StageClock
+
+
+def test_stages_add_up_in_order_even_when_they_fail():
+    clock = StageClock()
+    with clock("paint"):
+        pass
+    first = clock.timings_ms["paint"]
+    with pytest.raises(KeyError), clock("paste"):
+        raise KeyError
+    with clock("paint"):
+        sum(range(1000))
+    assert list(clock.timings_ms) == ["paint", "paste"]
+    assert clock.timings_ms["paint"] > first >= 0.0
