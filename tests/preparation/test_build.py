@@ -34,7 +34,7 @@ def people(tmp_path_factory):
     save(folder / "p0" / "f2.png", make_picture(0, 30, faces=2))
     save(folder / "p0" / "f3.png", make_picture(0, 31, yaw=80))
     save(folder / "p0" / "f4.png", make_picture(0, 32, score=20))
-    save(folder / "p0" / "f5.png", make_picture(0, 33, size=24))
+    save(folder / "p0" / "f5.png", make_picture(0, 33, size=20))
     save(folder / "p0" / "f6.png", make_picture(5, 34, texture=900))
     save(folder / "p0" / "f7.png", make_picture(0, 35, texture=901, blur=6.0))
     smaller = cv2.resize(make_picture(0, 3, texture=3), (80, 80), interpolation=cv2.INTER_AREA)

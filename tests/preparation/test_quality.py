@@ -46,7 +46,7 @@ def test_a_good_photo_passes():
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ({"magnification": 2.5}, Reason.TOO_SMALL),
+        ({"magnification": 3.5}, Reason.TOO_SMALL),
         ({"mesh_score": 0.3}, Reason.NOT_A_FACE),
         ({"valid_share": 0.5}, Reason.CUT_OFF),
         ({"pose_deg": np.array([0, -70, 0])}, Reason.EXTREME_POSE),

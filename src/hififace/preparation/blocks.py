@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.data.shards import Place, TarWriter, pack_arrays, unpack_arrays
-from hififace.errors import DataError, PictureError
+from hififace.errors import DataError, FaceError, PictureError
 from hififace.media.atomic import atomic_write
 from hififace.media.image import read_image
 from hififace.preparation.crop import cut, encode_crop, encode_mask, find_face
@@ -31,6 +31,7 @@ from hififace.preparation.quality import (
     check_photo,
     perceptual_hash,
     sharpness,
+    too_small,
 )
 from hififace.preparation.sources import Block, PhotoRef
 
@@ -138,10 +139,13 @@ def prepare_photo(
     face = find_face(describer, image, photo.points, settings.quality.max_rival)
     if isinstance(face, Rejection):
         return face
-    crop = cut(image, face.points, describer.template)
-    if crop.magnification > settings.quality.max_magnification:
-        return check_photo_size(crop.magnification, settings.quality)
-    description = describer.describe(image, face, crop)
+    try:
+        crop = cut(image, face.points, describer.template)
+        if crop.magnification > settings.quality.max_magnification:
+            return too_small(crop.magnification, settings.quality)
+        description = describer.describe(image, face, crop)
+    except FaceError as error:
+        return Rejection(Reason.NO_FACE, str(error))
     size = (image.shape[1], image.shape[0])
     share = valid_share(description.mask, crop, size)
     rejection = check_photo(
@@ -193,19 +197,6 @@ def prepare_photo(
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     return PreparedPhoto(members, row, np.asarray(description.identity, dtype=np.float32))
-
-
-def check_photo_size(magnification: float, options: QualityOptions) -> Rejection:
-    """The rejection of a photo that is too small, before anything costly is computed on it."""
-    rejection = check_photo(
-        options,
-        magnification=magnification,
-        mesh_score=1.0,
-        valid_share=1.0,
-        pose_deg=np.zeros(3, np.float32),
-    )
-    assert rejection is not None
-    return rejection
 
 
 def rejection_row(key: str, source: str, identity: str | None, rejection: Rejection) -> dict[str, Any]:

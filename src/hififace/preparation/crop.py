@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hififace.faces.alignment import estimate_similarity
+from hififace.faces.alignment import align, matrix_scale
 from hififace.faces.templates import Template
 from hififace.preparation.quality import Reason, Rejection
 from hififace.types import Detection, FloatArray, Matrix23, RGBImage
@@ -75,27 +75,18 @@ def cut(image: RGBImage, points: FloatArray, template: Template) -> Crop:
     """Align a face to a template that is scaled to the wanted size.
 
     Where the crop reaches beyond the photo it shows the photo mirrored; `data.augment.valid_region` tells
-    where that is, and no loss looks there. A photo that is shrunk to less than half is averaged over areas
-    first: bilinear sampling alone would skip pixels and leave jagged hair and teeth.
+    where that is, and no loss looks there.
 
     Args:
         image: (H, W, 3) photo.
         points: (5, 2) in pixels of the photo.
         template: five points and size of the crop.
+
+    Raises:
+        FaceError: points by which no face can be aligned.
     """
-    matrix = estimate_similarity(points, template.points)
-    magnification = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    sampled, photo = matrix, image
-    if magnification < 0.5:
-        photo, sampled = _shrink(image, 2.0 * magnification, matrix)
-    crop = cv2.warpAffine(
-        photo,
-        sampled,
-        (template.size, template.size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
-    return Crop(cast("RGBImage", crop), matrix, magnification)
+    aligned = align(image, points, template, border="mirror")
+    return Crop(aligned.crop, aligned.matrix, matrix_scale(aligned.matrix))
 
 
 def encode_crop(image: RGBImage) -> bytes:
@@ -111,17 +102,6 @@ def encode_mask(mask: RGBImage) -> bytes:
     if not done:
         raise ValueError(f"a mask of shape {mask.shape} {mask.dtype} cannot be encoded")
     return bytes(data.tobytes())
-
-
-def _shrink(image: RGBImage, factor: float, matrix: Matrix23) -> tuple[RGBImage, Matrix23]:
-    """The photo made smaller by area averaging, and the matrix for the smaller photo."""
-    height, width = image.shape[:2]
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = cast("RGBImage", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    # Pixel centres at integers: x = (x' + 1/2) / fx - 1/2.
-    fx, fy = size[0] / width, size[1] / height
-    enlarge = np.array([[1 / fx, 0, 0.5 / fx - 0.5], [0, 1 / fy, 0.5 / fy - 0.5], [0, 0, 1]])
-    return small, matrix @ enlarge
 
 
 def _detect_padded(detector: Detector, image: RGBImage) -> list[Detection]:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from hififace.data.augment import mirror_landmarks, valid_region
 from hififace.errors import OptionError
-from hififace.faces.alignment import align, transform_points
+from hififace.faces.alignment import transform_points
 from hififace.faces.detection import YuNetDetector
 from hififace.faces.identity import SFaceEmbedder
-from hififace.faces.landmarks import MIRROR, FaceMeshLandmarker
+from hififace.faces.landmarks import FaceMeshLandmarker, mirror_indices
 from hififace.faces.masks import region_mask
 from hififace.faces.shape import MeshShapePrior
-from hififace.faces.templates import TEMPLATES, Template
+from hififace.faces.templates import Template, find_template
 from hififace.preparation.crop import Crop
 from hififace.types import Detection, FloatArray, RGBImage, ShapeCoefficients
 
@@ -79,13 +79,9 @@ class DescriberSettings:
         Raises:
             OptionError: an unknown template, or a resolution out of range.
         """
-        if self.template not in TEMPLATES:
-            raise OptionError(
-                f"There is no template {self.template!r}; choose one of {', '.join(sorted(TEMPLATES))}."
-            )
         if not 32 <= self.resolution <= 2048:
             raise OptionError(f"The resolution is {self.resolution}; 32 to 2048 pixels were expected.")
-        return TEMPLATES[self.template].scaled(self.resolution)
+        return find_template(self.template).scaled(self.resolution)
 
 
 def create_describer(settings: DescriberSettings) -> Describer:
@@ -113,14 +109,15 @@ class MeshDescriber:
     # people have a cosine of 0.17 on average here, and OpenCV's threshold for two single photos is 0.363.
     person_cosine = 0.3
 
-    def __init__(self, settings: DescriberSettings) -> None:
+    def __init__(self, settings: DescriberSettings, *, with_identity: bool = True) -> None:
         self.template = settings.scaled_template()
         self._detector = YuNetDetector(threads=1)
         self._landmarker = FaceMeshLandmarker(threads=1)
-        self._embedder = SFaceEmbedder(threads=1)
+        # A family with another embedder saves the costliest step.
+        self._embedder = SFaceEmbedder(threads=1) if with_identity else None
         self._prior = MeshShapePrior.load()
-        self.identity_size = 128
-        self.landmark_mirror = tuple(int(index) for index in MIRROR)
+        self.identity_size = self._embedder.size if self._embedder else 0
+        self.landmark_mirror = tuple(int(index) for index in mirror_indices())
         self.layout: tuple[tuple[str, int], ...] = (
             ("identity", self._prior.identity_size),
             ("expression", self._prior.expression_size),
@@ -138,13 +135,14 @@ class MeshDescriber:
         found = self._landmarker.locate(image, face)
         landmarks = points_in_crop(found.points, crop)
         size = self.template.size
+        embed = self._embedder.embed if self._embedder else None
         coefficients = self._prior.coefficients(landmarks)
         mirrored = self._prior.coefficients(
             mirror_landmarks(landmarks, np.asarray(self.landmark_mirror), size)
         )
         mask = region_mask(landmarks, (size, size), dilate_px=0, feather_px=0)
         return Description(
-            identity=self._embedder.embed(image, face.points).astype(np.float32),
+            identity=embed(image, face.points) if embed else np.zeros(0, np.float32),
             coefficients=flatten(coefficients),
             coefficients_mirrored=flatten(mirrored),
             landmarks=landmarks,
@@ -174,8 +172,7 @@ def points_in_crop(points: FloatArray, crop: Crop) -> FloatArray:
         points: (P, 3) in pixels of the photo.
         crop: where they go.
     """
-    plane = transform_points(crop.matrix, points[:, :2])
-    return np.concatenate([plane, points[:, 2:] * crop.magnification], axis=1).astype(np.float32)
+    return transform_points(crop.matrix, points).astype(np.float32)
 
 
 def valid_share(mask: NDArray[np.uint8], crop: Crop, photo_size: tuple[int, int]) -> float:
@@ -185,8 +182,3 @@ def valid_share(mask: NDArray[np.uint8], crop: Crop, photo_size: tuple[int, int]
         crop.matrix.astype(np.float32), np.array(photo_size, dtype=np.float32), mask.shape[0]
     )
     return float(valid[inside].mean()) if inside.any() else 0.0
-
-
-def align_for(image: RGBImage, points: FloatArray, template: str) -> RGBImage:
-    """A crop for a network that has its own template."""
-    return align(image, points, TEMPLATES[template]).crop

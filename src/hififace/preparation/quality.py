@@ -49,7 +49,7 @@ class Rejection(NamedTuple):
 class QualityOptions:
     """Thresholds. The defaults suit portraits and snapshots alike."""
 
-    max_magnification: float = 2.2
+    max_magnification: float = 3.0
     """Largest factor by which a photo may be enlarged to fill its crop; beyond it all detail is invented."""
     min_valid_share: float = 0.75
     """Smallest share of the face region that must lie inside the photo."""
@@ -139,10 +139,7 @@ def check_photo(
         pose_deg: (3,) pitch, yaw, roll.
     """
     if magnification > options.max_magnification:
-        return Rejection(
-            Reason.TOO_SMALL,
-            f"the face would be enlarged {magnification:.1f} times, more than {options.max_magnification:g}",
-        )
+        return too_small(magnification, options)
     if mesh_score < options.min_mesh_score:
         return Rejection(
             Reason.NOT_A_FACE, f"the mesh network gives it {mesh_score:.2f}, below {options.min_mesh_score:g}"
@@ -156,6 +153,14 @@ def check_photo(
     if yaw > options.max_yaw_deg or pitch > options.max_pitch_deg:
         return Rejection(Reason.EXTREME_POSE, f"yaw {pose_deg[1]:.0f}, pitch {pose_deg[0]:.0f} degrees")
     return None
+
+
+def too_small(magnification: float, options: QualityOptions) -> Rejection:
+    """The rejection of a photo that would be enlarged too much; known before anything costly is computed."""
+    return Rejection(
+        Reason.TOO_SMALL,
+        f"the face would be enlarged {magnification:.1f} times, more than {options.max_magnification:g}",
+    )
 
 
 def check_set(measured: Measured, options: QualityOptions, person_cosine: float) -> dict[int, Rejection]:

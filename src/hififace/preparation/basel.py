@@ -1,0 +1,106 @@
+"""The Basel family of frozen parts: ArcFace R100, Deep3DFaceRecon and BiSeNet, whose files the user brings.
+
+Everything is computed on the crop, as the reference implementation does in every training step (its
+`ShapeAwareIdentityExtractor` and `generate_mask.py`): the identity from the crop shrunk to 112 px, the
+coefficients from the crop at 224 px, the mask by parsing the crop. Detection, and the landmarks and pose that
+the filters need, come from the embedded parts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from hififace.models.arcface import ArcFace, load_arcface
+from hififace.models.bisenet import BiSeNet, load_bisenet
+from hififace.models.deep3d import Deep3D, load_deep3d
+from hififace.pixels import to_nchw
+from hififace.preparation.crop import Crop
+from hififace.preparation.describe import DescriberSettings, Description, MeshDescriber
+from hififace.types import Detection, FloatArray, RGBImage
+from hififace.weights.registry import find_card
+from hififace.weights.store import locate
+
+LAYOUT = (
+    ("identity", 80),
+    ("expression", 64),
+    ("texture", 80),
+    ("pose", 3),
+    ("light", 27),
+    ("translation", 3),
+)
+"""Deep3DFaceRecon's 257 coefficients, in its own order; pose in radians."""
+
+_DEEP3D_PX = 224
+
+
+class BaselParts:
+    """The three networks.
+
+    Args:
+        arcface: identity.
+        deep3d: shape, expression, texture, pose, light.
+        bisenet: face region.
+    """
+
+    def __init__(self, arcface: ArcFace, deep3d: Deep3D, bisenet: BiSeNet) -> None:
+        self._arcface, self._deep3d, self._bisenet = arcface, deep3d, bisenet
+
+    @classmethod
+    def load(cls) -> BaselParts:
+        """From the files that the user put in place.
+
+        Raises:
+            WeightsError: one is missing or not what it should be; says where it is found.
+        """
+        torch.set_num_threads(1)  # work is spread over processes
+        return cls(
+            load_arcface(locate(find_card("arcface_r100"))),
+            load_deep3d(locate(find_card("deep3d_recon"))),
+            load_bisenet(locate(find_card("bisenet"))),
+        )
+
+    @torch.inference_mode()
+    def describe(self, crop: RGBImage) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]]:
+        """Identity (512,), coefficients (257,) of the crop and of its mirror image, face region (S, S).
+
+        Args:
+            crop: (S, S, 3) uint8.
+        """
+        face = torch.from_numpy(to_nchw(crop[None]))  # (1, 3, S, S)
+        both = torch.cat([face, face.flip(3)])  # the crop and its mirror image
+        small = F.interpolate(both, size=(_DEEP3D_PX, _DEEP3D_PX), mode="bilinear", align_corners=False)
+        coefficients = self._deep3d(small).flat()  # (2, 257)
+        region = self._bisenet.face_region(face)
+        mask = region.mask[0, 0].numpy() * float(region.found[0])
+        return (
+            self._arcface.identity(face)[0].numpy(),
+            coefficients[0].numpy(),
+            coefficients[1].numpy(),
+            np.rint(mask * 255).astype(np.uint8),
+        )
+
+
+class BaselDescriber(MeshDescriber):
+    """The embedded parts for finding faces, the brought ones for describing them."""
+
+    family = "basel"
+    identity_name = "arcface_r100"
+    # Unrelated people lie near 0 with ArcFace; its usual threshold for one photo against another is 0.28.
+    person_cosine = 0.25
+
+    def __init__(self, settings: DescriberSettings, parts: BaselParts | None = None) -> None:
+        super().__init__(settings, with_identity=False)
+        self._parts = parts or BaselParts.load()
+        self.identity_size = 512
+        self.layout = LAYOUT
+
+    def describe(self, image: RGBImage, face: Detection, crop: Crop) -> Description:
+        """Landmarks and pose by the mesh, all else by the brought parts."""
+        mesh = super().describe(image, face, crop)
+        identity, coefficients, mirrored, mask = self._parts.describe(crop.image)
+        return mesh._replace(
+            identity=identity, coefficients=coefficients, coefficients_mirrored=mirrored, mask=mask
+        )
