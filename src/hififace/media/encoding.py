@@ -153,7 +153,9 @@ def choose_settings(
         colour=result_colour(info.colour, pixel_format),
         pixel_aspect=1 / info.pixel_aspect if info.rotation_deg % 180 else info.pixel_aspect,
         options=_options(encoder, crf, preset),
-        threads=threads,
+        # x264 with more than 8 bits and several threads gives other bytes at each run (it does not with one, nor
+        # with 8 bits; measured with libx264 of FFmpeg 8): then a resumed run would not equal a whole one.
+        threads=1 if encoder == "libx264" and bit_depth(pixel_format) > 8 else threads,
         global_header=bool(_flags(container) & _GLOBAL_HEADER),
         notes=tuple(notes),
     )
@@ -288,6 +290,9 @@ def _options(encoder: str, crf: float | None, preset: str | None) -> dict[str, s
         )
         if encoder == "libvpx-vp9":
             options["row-mt"] = "1"
+        else:
+            # VP8's invisible frames would be packets without a picture.
+            options["auto-alt-ref"] = "0"
     elif encoder == "libsvtav1":
         options["preset"] = preset or "8"
     elif encoder in ("mjpeg", "mpeg4"):

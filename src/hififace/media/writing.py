@@ -167,6 +167,9 @@ def join_film(
 
 
 def _mux_options(settings: EncodeSettings, reader: FilmReader) -> dict[str, str]:
+    if settings.container in ("matroska", "webm"):
+        # Without it every file gets random numbers for its parts, and no two runs would be equal.
+        return {"fflags": "+bitexact"}
     if settings.container not in ("mp4", "mov"):
         return {}
     # Phones write tags under their own names (place, camera); the muxer drops them unless told otherwise.
