@@ -1,0 +1,72 @@
+"""Selection: which faces a rule means, and a sentence where it means none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hififace.errors import FaceError, NoFaceFoundError, OptionError
+from hififace.faces.selection import select_faces
+from hififace.types import Detection, Face
+
+
+def face(index, size, identity=None, score=0.9):
+    box = np.array([index * 100, 0, index * 100 + size, size], np.float32)
+    vector = None if identity is None else np.array(identity, np.float32)
+    return Face(index, Detection(box, score, np.zeros((5, 2), np.float32)), identity=vector)
+
+
+FACES = [face(0, 40, [1, 0]), face(1, 80, [0, 1]), face(2, 60, [0.6, 0.8])]
+
+
+def indices(faces):
+    return [f.index for f in faces]
+
+
+def test_rules():
+    assert indices(select_faces(FACES, "largest")) == [1]
+    assert indices(select_faces(FACES, "all")) == [0, 1, 2]
+    assert indices(select_faces(FACES, 2)) == [2]
+    assert indices(select_faces(FACES, "2, 0,2")) == [0, 2]
+
+
+def test_of_equals_the_surer_is_the_largest():
+    assert indices(select_faces([face(0, 40, score=0.8), face(1, 40, score=0.9)])) == [1]
+
+
+def test_reference_takes_the_most_alike():
+    reference = np.array([0.0, 2.0])  # any length
+    assert indices(select_faces(FACES, "reference", reference=reference)) == [1]
+
+
+def test_reference_refuses_a_stranger_with_numbers():
+    with pytest.raises(FaceError, match=r"None of the 1 faces .* similarity of 0\.00, and 0\.36 is needed"):
+        select_faces(FACES[:1], "reference", reference=np.array([0.0, 1.0]))
+    assert indices(select_faces(FACES[:1], "reference", reference=np.array([0.0, 1.0]), threshold=-1)) == [0]
+
+
+def test_faces_without_identity_are_a_programmer_s_mistake():
+    with pytest.raises(ValueError, match="without their identity"):
+        select_faces([face(0, 40)], "reference", reference=np.array([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("rule", ["largest", "all", "0"])
+def test_a_picture_without_faces_is_a_sentence(rule):
+    with pytest.raises(NoFaceFoundError, match="No face was found"):
+        select_faces([], rule)
+
+
+def test_an_index_too_far_names_those_there_are():
+    with pytest.raises(FaceError, match=r"no face 3: the picture shows 3, numbered from the left 0, 1, 2"):
+        select_faces(FACES, "3")
+
+
+@pytest.mark.parametrize("rule", ["biggest", "", "1;2", "-1"])
+def test_unknown_rules_name_the_known_ones(rule):
+    with pytest.raises(OptionError, match="largest"):
+        select_faces(FACES, rule)
+
+
+def test_a_missing_reference_is_a_sentence():
+    with pytest.raises(OptionError, match="needs a photo"):
+        select_faces(FACES, "reference")
