@@ -15,7 +15,8 @@ def to_float(image: RGBImage) -> FloatArray:
 
 def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Float 0..1 to uint8 0..255, rounded to nearest and clamped, same shape."""
-    return np.clip(np.rint(image * 255.0), 0.0, 255.0).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(np.rint(image * 255.0), 0.0, 255.0).astype(np.uint8)
+    return levels
 
 
 def to_nchw(images: NDArray[np.uint8]) -> FloatArray:
@@ -37,6 +38,6 @@ def srgb_to_linear(image: NDArray[np.floating]) -> FloatArray:
 def linear_to_srgb(image: NDArray[np.floating]) -> FloatArray:
     """Linear light 0..1 to encoded sRGB 0..1 (IEC 61966-2-1)."""
     x = np.asarray(image, dtype=np.float32)
-    return np.where(
-        x <= 0.0031308, x * 12.92, 1.055 * np.maximum(x, 0.0) ** (1.0 / 2.4) - 0.055
-    ).astype(np.float32)
+    return np.where(x <= 0.0031308, x * 12.92, 1.055 * np.maximum(x, 0.0) ** (1.0 / 2.4) - 0.055).astype(
+        np.float32
+    )

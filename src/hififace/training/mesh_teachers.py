@@ -159,7 +159,7 @@ class MeshTeachers:
     # ---- Features.
 
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """(B,) L1 of features, each layer in units of its own size; padding is left out by painting the target there."""
+        """(B,) L1 of features, each layer in units of its own size; padding is painted with the target first."""
         if self.features is None:
             raise ValueError("the perceptual term was not configured when the teachers were loaded")
         ours = self.features(fill_invalid(result, target, valid))
