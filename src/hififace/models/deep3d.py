@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  (its name everywhere)
+from torch.nn import functional as F
 
 from hififace.models.strict_loading import load_strictly
 

@@ -130,6 +130,7 @@ def mini_128() -> TrainingConfig:
             perceptual_share=0.5,
         ),
         ema_half_life_images=5_000,
+        channels_last=False,
         log_every_images=600,
         preview_every_images=3_000,
         checkpoint_every_images=3_000,
