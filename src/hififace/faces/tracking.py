@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,24 @@ class FaceTracker:
         self._forget()
         return sorted(tracked, key=lambda face: face.index)
 
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as JSON can hold it."""
+        return {"next": self._next, "tracks": [_packed(track) for track in self._tracks]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state()` gave."""
+        self._next = int(state["next"])
+        self._tracks = [
+            _Track(
+                index=one["index"],
+                box=np.array(one["box"] or [np.nan] * 4, np.float64),
+                velocity=np.array(one["velocity"], np.float64),
+                identity=None if one["identity"] is None else np.array(one["identity"], np.float32),
+                missing=one["missing"],
+            )
+            for one in state["tracks"]
+        ]
+
     def _costs(self, faces: Sequence[Face]) -> NDArray[np.float64]:
         """(tracks, faces): less overlap and less likeness cost more; what cannot be one face is forbidden."""
         options = self.options
@@ -149,3 +168,14 @@ class FaceTracker:
         rate = self.options.identity_rate
         mixed = (1 - rate) * track.identity + rate * face.identity
         track.identity = (mixed / np.linalg.norm(mixed)).astype(np.float32)
+
+
+def _packed(track: _Track) -> dict[str, Any]:
+    return {
+        "index": track.index,
+        # After a cut there is no place; JSON knows no NaN.
+        "box": track.box.tolist() if np.isfinite(track.box).all() else None,
+        "velocity": track.velocity.tolist(),
+        "identity": None if track.identity is None else track.identity.tolist(),
+        "missing": track.missing,
+    }

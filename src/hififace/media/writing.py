@@ -116,13 +116,20 @@ class FilmWriter:
                 return
             self.segments.append(segment)
 
-    def finish(self, output: str | os.PathLike[str], reader: FilmReader) -> list[str]:
+    def finish(
+        self, output: str | os.PathLike[str], reader: FilmReader, tags: dict[str, str] | None = None
+    ) -> list[str]:
         """Join everything into the film; returns sentences about what could not be carried over.
+
+        Args:
+            output: the film.
+            reader: what the frames were read from: sound and everything else comes from there too.
+            tags: metadata of the film to set, over the source's own.
 
         Raises:
             FilmError: nothing was written, or the container refuses.
         """
-        return join_film(self.segments, output, self._settings, reader)
+        return join_film(self.segments, output, self._settings, reader, tags)
 
     def discard(self) -> None:
         """Remove the segments, and the folder if nothing else is in it."""
@@ -134,11 +141,22 @@ class FilmWriter:
 
 
 def join_film(
-    segments: Sequence[Segment], output: str | os.PathLike[str], settings: EncodeSettings, reader: FilmReader
+    segments: Sequence[Segment],
+    output: str | os.PathLike[str],
+    settings: EncodeSettings,
+    reader: FilmReader,
+    tags: dict[str, str] | None = None,
 ) -> list[str]:
     """Put segments, sound, subtitles, chapters and tags into one film, without re-encoding anything.
 
     The film appears under its name only when it is whole.
+
+    Args:
+        segments: in order.
+        output: the film.
+        settings: what the segments were made with.
+        reader: what the frames were read from.
+        tags: metadata of the film to set, over the source's own.
 
     Returns:
         Sentences about what could not be carried over.
@@ -157,6 +175,7 @@ def join_film(
                     str(temporary), "w", format=settings.container, options=_mux_options(settings, reader)
                 ) as film,
             ):
+                film.metadata.update(_kept_film_tags(source) | (tags or {}))
                 _join_into(film, source, segments, settings, reader, notes)
         except av.FFmpegError as error:
             raise FilmError(
@@ -164,6 +183,10 @@ def join_film(
                 "Try another ending; .mkv takes nearly everything."
             ) from error
     return notes
+
+
+def _kept_film_tags(source: av.container.InputContainer) -> dict[str, str]:
+    return {k: v for k, v in source.metadata.items() if k.lower() not in _STALE_FILM_TAGS}
 
 
 def _mux_options(settings: EncodeSettings, reader: FilmReader) -> dict[str, str]:
@@ -195,7 +218,6 @@ def _join_into(
     video.metadata.update(kept_tags(dict(original.metadata)))
     video.disposition = original.disposition
     copied = add_copied_streams(source, film, reader.info.video_index, notes)
-    film.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _STALE_FILM_TAGS})
     _add_chapters(film, reader, notes)
     pictures = _video_packets(segments, settings, video, reader.shift_s)
     others = (_Timed(t, p) for t, p in copied_packets(source, copied, reader.span, reader.shift_s, notes))
