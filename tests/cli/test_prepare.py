@@ -1,0 +1,61 @@
+import pytest
+from typer.testing import CliRunner
+
+import hififace.preparation.build as build
+from hififace.cli.main import build_app
+from hififace.errors import OptionError
+from hififace.preparation.build import Progress, Workers
+
+
+class Card:
+    num_photos, num_identities, num_shards = 7, 3, 1
+
+
+def run(*arguments):
+    words = ["prepare", *map(str, arguments)]
+    return CliRunner().invoke(build_app(words), words)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    calls = []
+
+    def prepare_set(inputs, output, options, **rest):
+        calls.append((inputs, output, options, rest))
+        rest["progress"](Progress(0, 100, 0, 0))
+        rest["progress"](Progress(100, 100, 95, 5))
+        return Card
+
+    monkeypatch.setattr(build, "prepare_set", prepare_set)
+    return calls
+
+
+def test_options_reach_the_preparation(asked, tmp_path):
+    result = run(
+        "a", "b.tar", "-o", tmp_path / "set", "--workers", 3, "--min-age", 21, "--resolution", 256,
+        "--template", "frontal_256", "--max-yaw", 40, "--layout", "flat",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    inputs, output, options, rest = asked[0]
+    assert [path.name for path in inputs] == ["a", "b.tar"]
+    assert output == tmp_path / "set"
+    assert (options.min_age, options.resolution, options.template) == (21, 256, "frontal_256")
+    assert (options.layout, options.quality.max_yaw_deg) == ("flat", 40.0)
+    assert rest["workers"] == Workers(3, ray=False)
+
+
+def test_a_log_gets_lines_with_rate_and_the_end_a_summary(asked, tmp_path):
+    result = run("a", "-o", tmp_path / "set")
+    assert "100 of 100 photos, 95 kept" in result.output
+    assert "7 photos (3 people with a name) in 1 shards" in result.output
+
+
+def test_ray_is_asked_for_by_its_flag(asked, tmp_path):
+    run("a", "-o", tmp_path / "set", "--ray")
+    assert asked[0][3]["workers"] == Workers(1, ray=True)
+
+
+def test_a_wrong_layout_is_a_sentence(asked, tmp_path):
+    result = run("a", "-o", tmp_path / "set", "--layout", "heap")
+    assert isinstance(result.exception, OptionError)
+    assert "auto, people or flat" in str(result.exception)
