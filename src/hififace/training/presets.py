@@ -113,7 +113,7 @@ def mini_128() -> TrainingConfig:
                 "segmentation": 20.0,
                 "reconstruction": 15.0,
                 "perceptual": 2.0,
-                "identity": ((0, 1.0), (20_000, 4.0)),
+                "identity": ((0, 4.0), (20_000, 6.0)),
                 "identity_leak": ((0, 0.0), (20_000, 2.0)),
                 "shape": 2.0,
                 "eyelids": 2.0,
