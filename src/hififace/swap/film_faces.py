@@ -70,6 +70,8 @@ class FilmFaces:
         self._find_faces, self._embed, self._landmarker = find_faces, embed, landmarker
         self._template, self._options, self._film_options = template, options, film_options
         self._cast, self._reference = cast, reference
+        # A selection may also be numbers or the pixels of a photo.
+        self._named = options.select if isinstance(options.select, str) else None
         self._smoothing = film_options.smoothing if film_options.smooth else None
         self._cuts, self._tracker = CutDetector(), FaceTracker()
         self._followed: dict[int, FollowedFace] = {}
@@ -85,6 +87,7 @@ class FilmFaces:
             self._leader = None
         time_s = float(frame.time_s)
         detect = is_cut or self._look_now or frame.index % self._film_options.detect_every == 0
+        self._look_now = False
         faces: list[tuple[Face, bool]] = []
         if detect or self._followed:
             faces = self._seen(frame.rgb(), time_s, detect)
@@ -149,7 +152,6 @@ class FilmFaces:
                 self._followed[tracked.index] = followed
             steady.append(followed.see(face, time_s, detected=detected))
         seen = {one.face.index for one in steady}
-        self._look_now = False
         for index in [i for i in self._followed if i not in seen]:
             guess = self._followed[index].miss(time_s)
             self._look_now = True
@@ -173,7 +175,7 @@ class FilmFaces:
     # Who becomes whom
 
     def _sources(self, steady: Sequence[SteadyFace], time_s: float) -> tuple[Source | None, ...]:
-        if self._options.select == "largest":
+        if self._named == "largest":
             self._choose_leader(steady, time_s)
         return tuple(self._source(one) for one in steady)
 
@@ -197,7 +199,7 @@ class FilmFaces:
         elif options.indices is not None:
             selected = index in options.indices
         else:
-            selected = options.select == "all" or index == self._leader
+            selected = self._named == "all" or index == self._leader
         if not selected:
             return None
         if identity is None or not self._cast.roles:
