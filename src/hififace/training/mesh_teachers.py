@@ -136,7 +136,10 @@ class MeshTeachers:
         if crops.shape[-1] != self.card.resolution:
             size = (self.card.resolution, self.card.resolution)
             crops = F.interpolate(crops, size=size, mode="bilinear", align_corners=False)
-        vectors: Tensor = self.sface(resample_affine(crops, self.crop_to_arcface, SFACE_SIZE_PX))
+        # ArcFace's template reaches beyond the crop: middle grey there is nearer to a photo than black.
+        grey = 0.5
+        aligned = resample_affine(crops - grey, self.crop_to_arcface, SFACE_SIZE_PX) + grey
+        vectors: Tensor = self.sface(aligned)
         return vectors
 
     def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
