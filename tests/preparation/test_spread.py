@@ -1,6 +1,7 @@
 import builtins
 import operator
 import os
+import sys
 from functools import partial
 
 import pytest
@@ -55,6 +56,22 @@ def test_ray_missing_is_a_sentence(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_ray)
     with pytest.raises(RuntimeUnavailableError, match=r"pip install hififace\[scale\]"):
+        list(over_ray(abs, [1], 1))
+
+
+def test_ray_that_does_not_start_is_a_sentence(monkeypatch):
+    class Broken:
+        @staticmethod
+        def is_initialized():
+            return False
+
+        @staticmethod
+        def init(**settings):
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", Broken)
+    with pytest.raises(RuntimeUnavailableError, match=r"did not start on this machine.*timed out"):
         list(over_ray(abs, [1], 1))
 
 

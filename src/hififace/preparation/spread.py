@@ -64,7 +64,7 @@ def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) 
     every machine.
 
     Raises:
-        RuntimeUnavailableError: Ray is not installed.
+        RuntimeUnavailableError: Ray is not installed, or does not start.
     """
     try:
         import ray
@@ -75,7 +75,7 @@ def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) 
         ) from error
     started = not ray.is_initialized()
     if started:
-        ray.init(num_cpus=None if "RAY_ADDRESS" in os.environ else workers, log_to_driver=False)
+        _start(ray, workers)
     try:
         task: Any = ray.remote(num_cpus=1, max_retries=2)(work_in_ray)
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -89,6 +89,20 @@ def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) 
     finally:
         if started:
             ray.shutdown()
+
+
+def _start(ray: Any, workers: int) -> None:
+    cluster = "RAY_ADDRESS" in os.environ
+    # The dashboard serves pages that nobody asked for; a cluster brings its own.
+    settings = {} if cluster else {"num_cpus": workers, "include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, **settings)
+    except Exception as error:
+        place = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if cluster else "on this machine"
+        raise RuntimeUnavailableError(
+            f"Ray did not start {place} ({error}). Look at its logs below /tmp/ray, or leave --ray out: "
+            f"`--workers` uses the cores of this machine."
+        ) from error
 
 
 def work_in_ray(work: Callable[[Item], Done], item: Item) -> Done:
