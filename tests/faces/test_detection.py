@@ -10,8 +10,9 @@ import skimage.data
 from hififace.errors import OptionError, PictureError
 from hififace.faces.alignment import transform_points
 from hififace.faces.candidates import iou_matrix
-from hififace.faces.detection import YuNetDetector, cut_out
+from hififace.faces.detection import YuNetDetector
 from hififace.faces.turning import turn_picture
+from hififace.faces.views import cut_out
 
 # Read off the picture by eye: eyes, tip of the nose, corners of the mouth.
 ASTRONAUT_POINTS = [(202, 103), (247, 103), (223, 125), (205, 145), (243, 145)]
@@ -34,7 +35,7 @@ def middles(found):
 
 
 def test_points_lie_where_one_sees_them(astronaut_face):
-    np.testing.assert_allclose(astronaut_face.points, ASTRONAUT_POINTS, atol=6)
+    np.testing.assert_allclose(astronaut_face.points, ASTRONAUT_POINTS, atol=8)
     assert astronaut_face.score > 0.9
     x0, y0, x1, y1 = astronaut_face.box
     assert (astronaut_face.points > [x0, y0]).all()
@@ -72,10 +73,12 @@ def test_a_face_of_24_px_and_one_that_fills_the_frame_of_a_4k_picture(
     assert found[1].size_px == pytest.approx(24, rel=0.25)
 
 
-def test_a_face_larger_than_the_frame(astronaut, detector):
-    close = cv2.resize(astronaut[60:180, 165:285], (1500, 1500), interpolation=cv2.INTER_CUBIC)
+@pytest.mark.parametrize("side", [300, 512, 640, 1500])
+def test_a_face_that_fills_the_frame(astronaut, detector, side):
+    close = cv2.resize(astronaut[60:180, 165:285], (side, side), interpolation=cv2.INTER_CUBIC)
     (found,) = detector.detect(close)
-    np.testing.assert_allclose(found.points, (np.array(ASTRONAUT_POINTS) - [165, 60]) * 12.5, atol=100)
+    scale = side / 120
+    np.testing.assert_allclose(found.points, (np.array(ASTRONAUT_POINTS) - [165, 60]) * scale, atol=9 * scale)
 
 
 def test_a_face_on_the_seam_of_tiles_is_found_once(astronaut, detector, astronaut_face, wall):

@@ -24,7 +24,7 @@ from hififace.errors import OptionError
 from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge
 from hififace.faces.scrfd import ScrfdDetector
 from hififace.faces.turning import search_turned, straighten
-from hififace.faces.views import Tile, View, check_picture, tiles, views, worth_searching
+from hififace.faces.views import Tile, View, check_picture, cut_out, tiles, views, worth_searching
 from hififace.faces.yunet import YuNet
 from hififace.types import Detection, FloatArray, RGBImage
 
@@ -176,13 +176,3 @@ class YuNetDetector:
             scores.append(float(last.scores[0]))
         score = np.array([np.mean(scores)], np.float32)
         return Candidates(last.boxes, score, last.points, score)
-
-
-def cut_out(image: RGBImage, left: int, top: int, side: int) -> RGBImage:
-    """A square of a picture, black where it reaches beyond: (side, side, 3)."""
-    height, width = image.shape[:2]
-    square = np.zeros((side, side, 3), np.uint8)
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    if x1 > x0 and y1 > y0:
-        square[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
-    return square

@@ -24,8 +24,9 @@ VIEW_FACE_PX = 24.0
 STEP = 4
 """Each view is this many times smaller than the one before."""
 
-LARGEST_SHORT_SIDE_PX = 320
-"""A view whose short side is at most this shows even a face that fills it at a size the detector is sure of."""
+LARGEST_SHORT_SIDE_PX = 512
+"""A view whose short side is at most this shows even a face that fills it at a size at which the detector proposes it;
+where it is not sure, the second look decides."""
 
 MOST_VIEW_PIXELS = 10_000_000
 """Slightly more than 4K: larger pictures are first made smaller, so that time has a bound."""
@@ -127,6 +128,16 @@ def views(image: RGBImage, smallest_face_px: float) -> Iterator[View]:
     height, width = image.shape[:2]
     for size in view_sizes(width, height, smallest_face_px):
         yield make_view(image, size)
+
+
+def cut_out(image: RGBImage, left: int, top: int, side: int) -> RGBImage:
+    """A square of a picture, black where it reaches beyond: (side, side, 3)."""
+    height, width = image.shape[:2]
+    square = np.zeros((side, side, 3), np.uint8)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    if x1 > x0 and y1 > y0:
+        square[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
+    return square
 
 
 def check_picture(image: RGBImage) -> None:
