@@ -1,0 +1,75 @@
+"""`hififace evaluate BUNDLE...`: measure bundles on a fixed protocol, side by side and beside the baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hififace.errors import OptionError, RuntimeUnavailableError
+
+
+def evaluate(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of identities-val-*.tar and photos-val-*.tar.")
+    ],
+    bundles: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BUNDLE]...", help="Names or folders; none measures the baselines alone."),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="Which pairs are measured.")] = "open",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the report; else it is only printed.")
+    ] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option(min=1, help="First pairs of each part only: a quick look, said so in the report."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes; they change the time and nothing else.")
+    ] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where what is known of the photos is kept; the user's data folder by default."),
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Measure copy and paste too.")
+    ] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Measure bundles on a fixed protocol, in one table with the baselines.
+
+    A training run is exported first: hififace export RUN -o BUNDLE --licence ...
+    """
+    try:
+        import torch  # noqa: F401 - the recogniser that training never sees runs on it
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "Evaluating needs PyTorch, which is not installed: pip install 'hififace[train]'."
+        ) from error
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
+
+    from hififace.evaluation.report import to_markdown, write_report
+    from hififace.evaluation.run import Settings
+    from hififace.evaluation.run import evaluate as measure
+
+    if output is not None and output.is_file():
+        raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
+    settings = Settings(data, protocol, pairs, workers, cache, baselines)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, num_done: int, num: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=num)
+            bars.update(tasks[what], completed=num_done)
+
+        found = measure(bundles or [], settings, tell)
+    if output is None:
+        typer.echo(to_markdown(found), nl=False)
+        return
+    for path in write_report(found, output):
+        typer.echo(path)

@@ -1,0 +1,107 @@
+"""Bounds to read the numbers by: doing nothing, and swapping without a network.
+
+- `copy` leaves the target as it is: the best that any swap can do for pose, expression, gaze and realism, and the worst
+  for identity.
+- `paste` warps the source's face onto the target's by the triangles of the mesh, matches its colours, and blends it in:
+  about what FaceSwap of FaceForensics++ (Rössler et al. 2019) does with a 3D model. The warp takes over the target's
+  pose and the position of its lids and lips, but not what shows between them.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.faces.landmarks import point_groups, triangles
+from hififace.faces.masks import match_colour, region_mask
+from hififace.types import FloatArray, RGBImage
+
+FEATHER_SHARE: Final = 0.08
+"""Width of the soft edge, and how far it lies inside the outline, in widths of the face."""
+
+
+def copy_target(target: RGBImage) -> tuple[RGBImage, FloatArray]:
+    """The target itself, and an empty mask (H, W)."""
+    return target, np.zeros(target.shape[:2], np.float32)
+
+
+def paste_source(
+    source: RGBImage, source_mesh: NDArray[np.floating], target: RGBImage, target_mesh: NDArray[np.floating]
+) -> tuple[RGBImage, FloatArray]:
+    """The source's face on the target's, and the mask (H, W) through which it was blended.
+
+    Args:
+        source: (h, w, 3).
+        source_mesh: (468, 3) in its pixels.
+        target: (H, W, 3).
+        target_mesh: (468, 3) in its pixels.
+    """
+    warped, covered = warp_by_triangles(source, source_mesh, target_mesh, target.shape[:2])
+    width = float(np.ptp(np.asarray(target_mesh)[:, 0]))
+    edge = FEATHER_SHARE * width
+    size = (target.shape[0], target.shape[1])
+    inside = region_mask(target_mesh, size, dilate_px=-edge, feather_px=2 * edge)
+    # The raised forehead of the region lies beyond the mesh: nothing was warped there.
+    reached = cv2.distanceTransform(np.pad(covered.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    mask = np.minimum(inside, np.clip(reached / max(2 * edge, 1.0), 0.0, 1.0)).astype(np.float32)
+    matched = match_colour(warped, target, mask)
+    mixed = target + mask[..., None] * (matched.astype(np.float32) - target)
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), mask
+
+
+def warp_by_triangles(
+    image: RGBImage,
+    mesh: NDArray[np.floating],
+    onto: NDArray[np.floating],
+    size_hw: tuple[int, ...],
+) -> tuple[RGBImage, NDArray[np.bool_]]:
+    """A face drawn with other points: each triangle of the mesh by its own affine map, far ones first.
+
+    Args:
+        image: (h, w, 3).
+        mesh: (468, 3) in its pixels.
+        onto: (468, 3) where the points go; its z decides what hides what.
+        size_hw: of the picture that comes out.
+
+    Returns:
+        (H, W, 3), black where nothing was drawn, and (H, W) where something was.
+    """
+    height, width = int(size_hw[0]), int(size_hw[1])
+    corners = np.concatenate([triangles(), *_filled_holes()])
+    goal = np.asarray(onto, np.float64)
+    order = np.argsort(-goal[corners, 2].mean(axis=1), kind="stable")
+    owner = np.full((height, width), -1, np.int32)
+    for number in order:
+        outline = np.rint(goal[corners[number], :2] * 16).astype(np.int32)
+        cv2.fillConvexPoly(owner, outline, int(number), shift=4)
+    drawn = owner >= 0
+    rows, columns = np.nonzero(drawn)
+    chosen = corners[owner[drawn]]
+    # Barycentric coordinates of every drawn pixel in its triangle, then the same mixture of the source's corners.
+    a, b, c = (goal[chosen[:, i], :2] for i in range(3))
+    pixel = np.column_stack([columns, rows]) - a
+    ab, ac = b - a, c - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
+    v = (pixel[:, 0] * ac[:, 1] - pixel[:, 1] * ac[:, 0]) / area
+    w = (ab[:, 0] * pixel[:, 1] - ab[:, 1] * pixel[:, 0]) / area
+    v, w = np.clip(v, -0.5, 1.5)[:, None], np.clip(w, -0.5, 1.5)[:, None]
+    start = np.asarray(mesh, np.float64)[:, :2]
+    places = (1 - v - w) * start[chosen[:, 0]] + v * start[chosen[:, 1]] + w * start[chosen[:, 2]]
+    maps = np.full((2, height, width), -1.0, np.float32)
+    maps[0][drawn], maps[1][drawn] = places[:, 0], places[:, 1]
+    border = cv2.BORDER_REPLICATE
+    warped = cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=border).astype(np.uint8)
+    warped[~drawn] = 0
+    return warped, drawn
+
+
+def _filled_holes() -> list[NDArray[np.int64]]:
+    """The eyes and the mouth as fans of triangles: the mesh leaves them open."""
+    groups = point_groups()
+    holes = [groups["image_left_eye"], groups["image_right_eye"], groups["lips_inner"]]
+    return [np.array([(hole[0], a, b) for a, b in pairwise(hole[1:])]) for hole in holes]

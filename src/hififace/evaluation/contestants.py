@@ -1,0 +1,155 @@
+"""What is measured: bundles, and anything else that makes a result of a source and a target."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from hififace.errors import FaceError
+from hififace.evaluation.baselines import copy_target, paste_source
+from hififace.evaluation.description import Description
+from hififace.faces.alignment import invert, warp
+from hififace.swap.casting import Source
+from hififace.swap.options import SwapOptions
+from hififace.swap.pasting import blending_mask
+from hififace.swap.swapper import FaceSwapper
+from hififace.types import FloatArray, RGBImage
+from hififace.weights.bundle import MANIFEST_NAME, load_bundle
+
+BASELINES: Final = ("copy", "paste")
+
+
+class Subject(NamedTuple):
+    """A photo and what is known of its face."""
+
+    sha256: str
+    pixels: RGBImage
+    face: Description
+
+
+class Swapped(NamedTuple):
+    """A result."""
+
+    picture: RGBImage
+    """(H, W, 3); the target's own array where nothing was changed."""
+    mask: FloatArray
+    """(H, W) 0..1: what was painted."""
+
+
+class Contestant(Protocol):
+    """Swaps a face."""
+
+    def swap(self, source: Subject, target: Subject) -> Swapped:
+        """Put the source's face into the target."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A contestant by name: small and picklable, opened where it works."""
+
+    name: str
+    """Unique among those of one report."""
+    folder: Path | None = None
+    """Of a bundle; None for a baseline."""
+    version: str = ""
+    sha256: str = ""
+    """Of the bundle's `model.json`, which names the hash of every other file."""
+    details: dict[str, str] = field(default_factory=dict)
+
+    def open(self) -> Contestant:
+        """Ready to swap.
+
+        Raises:
+            BundleError: the bundle has changed or is damaged.
+        """
+        if self.folder is None:
+            return _Baseline(self.name)
+        return BundleContestant(self.folder)
+
+
+def baseline_entries() -> list[Entry]:
+    """Bounds to read bundles by."""
+    return [Entry(name) for name in BASELINES]
+
+
+def bundle_entries(names: list[str]) -> list[Entry]:
+    """Bundles, verified; two of one name are told apart by their version, or else by their place.
+
+    Raises:
+        BundleError: one is missing, incomplete or altered.
+    """
+    bundles = [load_bundle(name) for name in names]
+    entries: list[Entry] = []
+    for place, bundle in enumerate(bundles):
+        taken = [entry.name for entry in entries] + list(BASELINES)
+        name = bundle.name
+        if [b.name for b in bundles].count(name) > 1 or name in taken:
+            name = f"{bundle.name}-{bundle.version}"
+        if name in taken:
+            name = f"{name}-{place + 1}"
+        digest = hashlib.sha256((bundle.folder / MANIFEST_NAME).read_bytes()).hexdigest()
+        details = {
+            "licence": bundle.licence,
+            "training_data": bundle.training_data,
+            "made_by": bundle.made_by,
+        }
+        entries.append(Entry(name, bundle.folder, bundle.version, digest, details))
+    return entries
+
+
+class BundleContestant:
+    """A bundle with the default options, as `hififace swap` would use it.
+
+    Args:
+        folder: of the bundle.
+        num_sources: kept, since a source comes several times.
+    """
+
+    def __init__(self, folder: Path, *, num_sources: int = 256) -> None:
+        self._swapper = FaceSwapper.load(folder, providers=["cpu"], threads=1)
+        self._options = SwapOptions(largest_turn_deg=180.0)
+        self._sources: OrderedDict[str, Source] = OrderedDict()
+        self._num_sources = num_sources
+
+    def swap(self, source: Subject, target: Subject) -> Swapped:
+        """Put the source's face into the target.
+
+        Raises:
+            FaceError: the swapper refuses the source.
+        """
+        (prepared,) = self._swapper.prepare(target.pixels, [target.face.face()], self._options)
+        (painted,) = self._swapper.paint([prepared], [self._source(source)], self._options)
+        picture = self._swapper.paste(target.pixels, [painted], self._options)
+        height, width = target.pixels.shape[:2]
+        soft = blending_mask(painted.mask, self._options)
+        mask = np.asarray(warp(soft, invert(painted.matrix), (width, height)), np.float32)
+        return Swapped(picture, np.clip(mask, 0.0, 1.0))
+
+    def _source(self, source: Subject) -> Source:
+        if source.sha256 not in self._sources:
+            try:
+                found = self._swapper.read_source(source.pixels, face=source.face.place)
+            except FaceError:
+                found = self._swapper.read_source(source.pixels, face="largest")
+            self._sources[source.sha256] = found
+            if len(self._sources) > self._num_sources:
+                self._sources.popitem(last=False)
+        return self._sources[source.sha256]
+
+
+class _Baseline:
+    """`copy` or `paste`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def swap(self, source: Subject, target: Subject) -> Swapped:
+        """As the name says."""
+        if self._name == "copy":
+            return Swapped(*copy_target(target.pixels))
+        return Swapped(*paste_source(source.pixels, source.face.mesh, target.pixels, target.face.mesh))

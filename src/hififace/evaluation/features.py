@@ -1,0 +1,86 @@
+"""Networks whose features the Fréchet distance compares: one number of features for each face, and a name."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.errors import WeightsError
+from hififace.faces.alignment import align
+from hififace.faces.identity import SFaceEmbedder
+from hififace.faces.templates import TEMPLATES, Template
+from hififace.types import FloatArray, RGBImage
+from hififace.weights.registry import find_card
+from hififace.weights.store import locate
+
+CROP: Final[Template] = TEMPLATES["mini_128"].scaled(192)
+"""The eyes are 75 px apart in it: about as in the portraits, so that what a swap blurs is seen."""
+
+
+class FeatureNetwork(Protocol):
+    """Contract: (H, W, 3) uint8 RGB and five points in; (F,) float32 out."""
+
+    name: str
+
+    def describe(self, image: RGBImage, points5: NDArray[np.floating]) -> FloatArray:
+        """Features of one face."""
+
+
+class EfficientNetLite0Features:
+    """The last feature map of EfficientNet-lite0 (ImageNet, Apache-2.0), averaged over the picture: 320 numbers.
+
+    Raises:
+        WeightsError: its file is not on this machine.
+    """
+
+    name = "efficientnet_lite0"
+
+    def __init__(self) -> None:
+        from hififace.models.efficientnet_lite import load_efficientnet_lite0
+
+        self._network = load_efficientnet_lite0(locate(find_card("efficientnet_lite0")), stages=(5,))
+
+    def describe(self, image: RGBImage, points5: NDArray[np.floating]) -> FloatArray:
+        """(320,) of one face."""
+        import torch
+
+        crop = align(image, points5, CROP, border="edge").crop
+        with torch.inference_mode():
+            batch = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255.0
+            pooled: FloatArray = self._network(batch)[0].mean(dim=(2, 3))[0].numpy()
+        return pooled
+
+
+class SFaceFeatures:
+    """SFace's identity vector, for where nothing was fetched: it sees who somebody is better than how real they look.
+
+    Args:
+        embedder: the recogniser.
+    """
+
+    name = "sface"
+
+    def __init__(self, embedder: SFaceEmbedder) -> None:
+        self._embedder = embedder
+
+    def describe(self, image: RGBImage, points5: NDArray[np.floating]) -> FloatArray:
+        """(128,) of one face."""
+        return self._embedder.embed(image, points5)
+
+
+def feature_network_name() -> str:
+    """Which one `create_feature_network` opens here."""
+    try:
+        locate(find_card("efficientnet_lite0"))
+    except WeightsError:
+        return SFaceFeatures.name
+    return EfficientNetLite0Features.name
+
+
+def create_feature_network(embedder: SFaceEmbedder) -> FeatureNetwork:
+    """EfficientNet-lite0 where it was fetched, else SFace."""
+    if feature_network_name() == EfficientNetLite0Features.name:
+        return EfficientNetLite0Features()
+    return SFaceFeatures(embedder)
