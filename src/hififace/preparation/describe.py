@@ -22,7 +22,7 @@ from hififace.faces.masks import region_mask
 from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import Template, find_template
 from hififace.preparation.crop import Crop
-from hififace.types import Detection, FloatArray, RGBImage, ShapeCoefficients
+from hififace.types import Detection, FloatArray, RGBImage
 
 
 class Description(NamedTuple):
@@ -118,13 +118,7 @@ class MeshDescriber:
         self._prior = MeshShapePrior.load()
         self.identity_size = self._embedder.size if self._embedder else 0
         self.landmark_mirror = tuple(int(index) for index in mirror_indices())
-        self.layout: tuple[tuple[str, int], ...] = (
-            ("identity", self._prior.identity_size),
-            ("expression", self._prior.expression_size),
-            ("pose", 3),
-            ("scale", 1),
-            ("translation", 3),
-        )
+        self.layout: tuple[tuple[str, int], ...] = tuple(self._prior.layout)
 
     def detect(self, image: RGBImage) -> list[Detection]:
         """Faces of a photo."""
@@ -143,26 +137,13 @@ class MeshDescriber:
         mask = region_mask(landmarks, (size, size), dilate_px=0, feather_px=0)
         return Description(
             identity=embed(image, face.points) if embed else np.zeros(0, np.float32),
-            coefficients=flatten(coefficients),
-            coefficients_mirrored=flatten(mirrored),
+            coefficients=self._prior.to_vector(coefficients),
+            coefficients_mirrored=self._prior.to_vector(mirrored),
             landmarks=landmarks,
             mask=np.where(mask > 0.5, 255, 0).astype(np.uint8),
             pose_deg=np.asarray(coefficients.pose_deg, dtype=np.float32),
             mesh_score=float(found.score),
         )
-
-
-def flatten(coefficients: ShapeCoefficients) -> FloatArray:
-    """Identity, expression, pose in radians, scale, translation, as one float32 vector."""
-    return np.concatenate(
-        [
-            coefficients.identity,
-            coefficients.expression,
-            np.deg2rad(coefficients.pose_deg),
-            [coefficients.scale],
-            coefficients.translation,
-        ]
-    ).astype(np.float32)
 
 
 def points_in_crop(points: FloatArray, crop: Crop) -> FloatArray:
