@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hififace.errors import FilmError, HififaceError, InterruptedByUserError, OptionError
+from hififace.cli.film import film_sentence, parse_rate, parse_seconds, swap_film_job
+from hififace.errors import HififaceError, InterruptedByUserError, OptionError
+from hififace.swap.film_options import FilmOptions
 from hififace.swap.jobs import Job, plan_jobs
 from hififace.swap.options import SwapOptions, parse_selection
 from hififace.swap.sources import FaceChoice
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from hififace.swap.swapper import FaceSwapper
 
 _FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
+_FILMS = "Films"
 
 
 def swap(
@@ -98,6 +101,32 @@ def swap(
     quality: Annotated[
         int | None, typer.Option(help="1 to 100, for lossy formats.", rich_help_panel=_BLENDING)
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Begin here: 90, 10s or 1:30.", rich_help_panel=_FILMS)
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="End here.", rich_help_panel=_FILMS)] = None,
+    preview: Annotated[
+        str | None, typer.Option(help="Only so much of it, such as 10s.", rich_help_panel=_FILMS)
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            help="An even frame rate: 24, 29.97, 30000/1001; sound is untouched.", rich_help_panel=_FILMS
+        ),
+    ] = None,
+    tone_map: Annotated[
+        bool, typer.Option("--tone-map", help="Turn HDR into BT.709.", rich_help_panel=_FILMS)
+    ] = False,
+    codec: Annotated[
+        str | None, typer.Option(help="h264, hevc, vp9, av1 instead of the film's.", rich_help_panel=_FILMS)
+    ] = None,
+    crf: Annotated[
+        float | None, typer.Option(help="The encoder's quality: lower is better.", rich_help_panel=_FILMS)
+    ] = None,
+    smooth: Annotated[bool, typer.Option(help="Steady faces over time.", rich_help_panel=_FILMS)] = True,
+    detect_every: Annotated[
+        int, typer.Option(help="Look for new faces in every so manieth frame.", rich_help_panel=_FILMS)
+    ] = FilmOptions().detect_every,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name or folder of a bundle.", rich_help_panel=_RUNNING)
     ] = "mini",
@@ -153,6 +182,17 @@ def swap(
         compare=compare,
         consent_confirmed=True if consent else None,
     )
+    film_options = FilmOptions(
+        start_s=parse_seconds(start, "--start"),
+        end_s=parse_seconds(end, "--end"),
+        preview_s=parse_seconds(preview, "--preview"),
+        fps=parse_rate(fps),
+        tone_map=tone_map,
+        codec=codec,
+        crf=crf,
+        smooth=smooth,
+        detect_every=detect_every,
+    )
     sources, targets = _split(photos, source or [], mapped=bool(mapping))
     face, pairs = _parse_face(source_face), [_parse_pair(text) for text in mapping or []]
     jobs = plan_jobs(targets, output)
@@ -168,19 +208,27 @@ def swap(
         swapper.set_source(sources, face=face)
     for reference, photo in pairs:
         swapper.map_source(reference, photo, face=face)
-    failed = _run(swapper, jobs, options, quality=quality, as_json=as_json)
+    failed = _run(swapper, jobs, options, film_options, quality=quality, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 
 
 def _run(
-    swapper: FaceSwapper, jobs: list[Job], options: SwapOptions, *, quality: int | None, as_json: bool
+    swapper: FaceSwapper,
+    jobs: list[Job],
+    options: SwapOptions,
+    film_options: FilmOptions,
+    *,
+    quality: int | None,
+    as_json: bool,
 ) -> int:
     """Do all jobs; returns how many failed. A single job that fails speaks for itself."""
     done = failed = 0
     try:
         for job in _with_progress(jobs):
             try:
-                report = _do(swapper, job, options, quality)
+                report = _do(swapper, job, options, film_options, quality)
+            except InterruptedByUserError:
+                raise
             except HififaceError as error:
                 if len(jobs) == 1 and not as_json:
                     raise
@@ -191,7 +239,8 @@ def _run(
                     typer.echo(f"hififace: {job.target}: {error}", err=True)
                 continue
             done += 1
-            typer.echo(json.dumps(report) if as_json else _sentence(report))
+            told = film_sentence if job.kind == "film" else _sentence
+            typer.echo(json.dumps(report) if as_json else told(report))
     except KeyboardInterrupt:
         raise InterruptedByUserError(
             f"stopped after {done} of {len(jobs)}; what was finished is kept."
@@ -201,12 +250,13 @@ def _run(
     return failed
 
 
-def _do(swapper: FaceSwapper, job: Job, options: SwapOptions, quality: int | None) -> dict[str, Any]:
+def _do(
+    swapper: FaceSwapper, job: Job, options: SwapOptions, film_options: FilmOptions, quality: int | None
+) -> dict[str, Any]:
     """One target into one file; what `--json` prints."""
-    where = {"target": str(job.target), "output": str(job.output)}
     if job.kind == "film":
-        # The one place where films join: `swap.video` swaps one, and its report is returned here.
-        raise FilmError(f"{job.target} is a film, and this version swaps pictures only. Give pictures.")
+        return swap_film_job(swapper, job, options, film_options)
+    where = {"target": str(job.target), "output": str(job.output)}
     result = swapper.swap(job.target, options)
     result.save(job.output, quality=quality)
     return {**where, **result.to_json(), "provider": swapper.provider}

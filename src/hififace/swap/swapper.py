@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hififace.errors import FaceError, NoFaceFoundError, OptionError
 from hififace.faces.identity import cosine
@@ -37,6 +38,10 @@ from hififace.swap.sources import (
 from hififace.swap.stages import StageClock
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle, load_bundle
+
+if TYPE_CHECKING:  # films are built on this file
+    from hififace.swap.film_options import FilmOptions
+    from hififace.swap.film_report import FilmReport
 
 
 class FaceSwapper:
@@ -182,6 +187,18 @@ class FaceSwapper:
             claim=self.claim(options),
             compare=options.compare,
         )
+
+    def swap_video(
+        self,
+        film: str | Path,
+        output: str | Path,
+        options: SwapOptions | None = None,
+        film_options: FilmOptions | None = None,
+    ) -> FilmReport:
+        """Swap the faces of a film; `swap.video.swap_film` has more to ask and says what can go wrong."""
+        from hififace.swap.video import swap_film
+
+        return swap_film(self, film, output, options, film_options)
 
     def claim(self, options: SwapOptions) -> Claim:
         """What results say about themselves."""
