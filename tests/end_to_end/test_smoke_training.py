@@ -45,11 +45,11 @@ def test_smoke_over_fits_two_pairs(photos, tmp_path):
 
     lines = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
     first, last = lines[0], lines[-1]
-    assert last["images"] == 2400
+    assert last["images"] == 3000
     # The mask covers the face and leaves the rest alone; the picture is learnt, not just its average colour.
     assert last["mask/inside"] > 0.9
     assert last["mask/outside"] < 0.2
-    assert last["loss/reconstruction"] < 0.35 * first["loss/reconstruction"]
-    assert last["loss/reconstruction"] < 0.08  # the sum of two L1 errors: 4 % of the range each
-    preview = cv2.imread(str(tmp_path / "run" / "previews" / "000002400.png"))
+    assert last["loss/reconstruction"] < 0.5 * first["loss/reconstruction"]
+    assert last["loss/reconstruction"] < 0.06  # the sum of two L1 errors: 3 % of the range each
+    preview = cv2.imread(str(tmp_path / "run" / "previews" / "000003000.png"))
     assert preview.shape == (4 * 128, 5 * 128, 3)
