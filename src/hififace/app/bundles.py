@@ -1,0 +1,128 @@
+"""The models that the page offers: those that ship and those in folders given to it, each with its card."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hififace.errors import HififaceError, OptionError
+from hififace.swap.swapper import FaceSwapper
+from hififace.weights.bundle import MANIFEST_NAME, Bundle, bundle_names, load_bundle
+
+_NO_MODEL = (
+    "No model was found. Give a folder with a bundle (--bundles FOLDER), make one with `hififace convert`, or train "
+    "one with `hififace train` and `hififace export`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One model of the list, usable or not."""
+
+    name: str
+    where: str | Path
+    """What `FaceSwapper.load` takes."""
+    bundle: Bundle | None
+    problem: str = ""
+    """The sentence that says why it cannot be used."""
+
+    def card(self) -> str:
+        """Markdown for people: what it is, what it was trained on, its licence and its figures."""
+        if self.bundle is None:
+            return f"**{self.name}** cannot be used. {self.problem}"
+        bundle = self.bundle
+        lines = [
+            f"**{bundle.name}** {bundle.version}, {bundle.resolution} px",
+            f"Licence: {bundle.licence}",
+            f"Trained on: {bundle.training_data or 'not said'}",
+        ]
+        lines += [f"{name}: {value}" for name, value in bundle.metrics.items()]
+        return "  \n".join(lines)
+
+
+class Bundles:
+    """All models found, opened when they are first used and then kept. Threads may share one."""
+
+    def __init__(
+        self,
+        folders: Sequence[Path] = (),
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Look at every bundle once.
+
+        Args:
+            folders: bundles, or folders of bundles.
+            providers: as in `FaceSwapper.load`.
+            threads: likewise.
+
+        Raises:
+            OptionError: a folder that does not exist, or has no bundle in it.
+        """
+        self._providers, self._threads = providers, threads
+        places: list[str | Path] = [*bundle_names()]
+        for folder in folders:
+            places += _bundles_in(folder)
+        self.offers = {offer.name: offer for offer in _looked_at(places)}
+        self._open: dict[str, FaceSwapper] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """All names, usable ones first."""
+        return sorted(self.offers, key=lambda name: self.offers[name].bundle is None)
+
+    def card(self, name: str | None) -> str:
+        """What the page shows beside the choice."""
+        offer = self.offers.get(name or "")
+        return _NO_MODEL if offer is None else offer.card()
+
+    def swapper(self, name: str | None) -> FaceSwapper:
+        """The opened model.
+
+        Raises:
+            OptionError: no such model.
+            HififaceError: why it cannot be used.
+        """
+        offer = self.offers.get(name or "")
+        if offer is None:
+            known = ", ".join(self.names)
+            raise OptionError(
+                f"There is no model {name!r} here. Choose one of: {known}." if known else _NO_MODEL
+            )
+        with self._lock:
+            if offer.name not in self._open:
+                self._open[offer.name] = FaceSwapper.load(
+                    offer.where, providers=self._providers, threads=self._threads
+                )
+            return self._open[offer.name]
+
+
+def _bundles_in(folder: Path) -> list[Path]:
+    if (folder / MANIFEST_NAME).is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST_NAME}")) if folder.is_dir() else []
+    if not found:
+        raise OptionError(
+            f"--bundles {folder}: no bundle is there; a folder with a {MANIFEST_NAME}, or one of such folders, "
+            "was expected."
+        )
+    return found
+
+
+def _looked_at(places: Sequence[str | Path]) -> list[Offer]:
+    offers: list[Offer] = []
+    for place in places:
+        bundle, problem = None, ""
+        try:
+            bundle = load_bundle(place)
+        except HififaceError as error:
+            problem = str(error)
+        name = bundle.name if bundle is not None else Path(place).name
+        if any(other.name == name for other in offers):
+            name = f"{name} ({Path(place).name})"
+        offers.append(Offer(name, place, bundle, problem))
+    return offers

@@ -1,0 +1,143 @@
+"""Serve the page: only to this machine unless told otherwise, with no word to anybody else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hififace.app.limits import Limits, check_address
+from hififace.errors import RuntimeUnavailableError
+
+if TYPE_CHECKING:
+    from hififace.app.sessions import Sessions
+
+SECURITY_HEADERS: Final = {
+    # The browser itself refuses what the page must not do: ask any other machine for anything.
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """How and where the page is offered. Checked when made.
+
+    Raises:
+        OptionError: other machines would reach it without a password.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    """None: the first free one from 7860."""
+    auth: tuple[str, str] | None = None
+    bundles: tuple[Path, ...] = ()
+    providers: tuple[str, ...] | None = None
+    threads: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        check_address(self.host, self.auth)
+
+
+class Served:
+    """A running page.
+
+    Attributes:
+        url: where.
+        sessions: its visitors.
+    """
+
+    def __init__(self, page: Any, url: str, sessions: Sessions) -> None:
+        self._page, self.url, self.sessions = page, url, sessions
+
+    def wait(self) -> None:
+        """Until Ctrl-C."""
+        self._page.block_thread()
+
+    def stop(self) -> None:
+        """Stop serving, and remove every visitor's files."""
+        self._page.close(verbose=False)
+        self.sessions.stop()
+
+
+def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
+    """Start serving and return at once.
+
+    Args:
+        options: see `ServeOptions`.
+        folder: where the page's private folder is made; None takes the system's for temporary files.
+
+    Raises:
+        RuntimeUnavailableError: gradio is not installed.
+        OptionError: a folder without bundles, or a port that is taken.
+    """
+    _silence()
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "The web page needs gradio, which is not installed. Run: pip install 'hififace[app]'"
+        ) from error
+    from hififace.app.bundles import Bundles
+    from hififace.app.handlers import Studio
+    from hififace.app.sessions import Sessions
+
+    bundles = Bundles(options.bundles, providers=options.providers, threads=options.threads)
+    sessions = Sessions(options.limits, root=folder)
+    # Where the web server puts uploads, and whence alone it hands out files; read when the page is built.
+    os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
+    try:
+        from hififace.app.ui import CSS, build_page
+
+        page = build_page(Studio(bundles, sessions, options.limits))
+        page.queue(max_size=options.limits.queue, default_concurrency_limit=options.limits.at_once)
+        system = ["system-ui", "sans-serif"]
+        _, url, _ = page.launch(
+            server_name=options.host,
+            server_port=options.port,
+            auth=options.auth,
+            max_file_size=round(options.limits.upload_mb * 1e6),
+            theme=gr.themes.Soft(font=system, font_mono=["ui-monospace", "monospace"]),
+            css=CSS,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            run_history=False,
+            footer_links=[],
+            show_error=False,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+        _add_headers(page.app)
+    except BaseException:
+        sessions.stop()
+        raise
+    sessions.start_sweeping()
+    return Served(page, url, sessions)
+
+
+def _silence() -> None:
+    """Gradio asks its makers for the newest version, and reports its use, unless told not to before it is imported."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+def _add_headers(app: Any) -> None:
+    """Wrap the running server's answers; middleware can no longer be added by the usual call."""
+    inner = app.build_middleware_stack() if app.middleware_stack is None else app.middleware_stack
+    headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), *headers]}
+            await send(message)
+
+        await inner(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    app.middleware_stack = outer

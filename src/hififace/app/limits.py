@@ -1,0 +1,140 @@
+"""What one visitor may ask of the page, and where the page may be offered: numbers, each set by a flag."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hififace.errors import HififaceError, OptionError
+
+
+class LimitError(HififaceError):
+    """More was asked for than this page allows; the sentence says what the limit is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one running page.
+
+    Raises:
+        OptionError: a limit that is not above 0.
+    """
+
+    upload_mb: float = 50.0
+    """Size of one uploaded file, in 10^6 bytes."""
+    megapixels: float = 50.0
+    """Pixels of one photo, in millions; a larger header is refused before anything is decoded."""
+    photos: int = 12
+    """Source photos of one visitor at a time."""
+    requests_per_minute: int = 60
+    """Photos and swaps that one address (and user) may send in a minute."""
+    queue: int = 20
+    """Requests of all visitors that may wait; further ones are turned away with a sentence."""
+    at_once: int = 1
+    """Swaps that run at the same time."""
+    sessions: int = 100
+    """Visitors whose files are kept at the same time."""
+    minutes: float = 30.0
+    """Files of a visitor who does nothing for so long are removed."""
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if not value > 0:
+                raise OptionError(f"The limit {name} is {value}; a number above 0 was expected.")
+
+    def check_size(self, path: Path, name: str) -> None:
+        """Refuse a file that is too large.
+
+        Raises:
+            LimitError: it is.
+        """
+        size_mb = path.stat().st_size / 1e6
+        if size_mb > self.upload_mb:
+            raise LimitError(
+                f"{name} has {size_mb:.1f} MB; this page takes files of up to {self.upload_mb:g} MB. Make it smaller."
+            )
+
+
+class RequestMeter:
+    """Counts the requests of each client over the last minute. Threads may share one."""
+
+    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute, self._clock = per_minute, clock
+        self._times: dict[str, deque[float]] = {}
+        self._lock = threading.Lock()
+
+    def count(self, client: str) -> None:
+        """Note one request.
+
+        Raises:
+            LimitError: the client has made as many in the last minute as it may; this one is not counted.
+        """
+        with self._lock:
+            now = self._clock()
+            self._forget(now)
+            times = self._times.setdefault(client, deque())
+            if len(times) >= self._per_minute:
+                wait_s = 60.0 - (now - times[0])
+                raise LimitError(
+                    f"This page takes {self._per_minute} requests a minute from one place, and that many came. Try "
+                    f"again in {max(wait_s, 1.0):.0f} seconds."
+                )
+            times.append(now)
+
+    @property
+    def num_clients(self) -> int:
+        """How many clients are remembered: those of the last minute."""
+        with self._lock:
+            self._forget(self._clock())
+            return len(self._times)
+
+    def _forget(self, now: float) -> None:
+        for client in list(self._times):
+            times = self._times[client]
+            while times and now - times[0] >= 60.0:
+                times.popleft()
+            if not times:
+                del self._times[client]
+
+
+def parse_auth(text: str | None) -> tuple[str, str] | None:
+    """`user:password` as the command line takes it; the password may hold colons.
+
+    Raises:
+        OptionError: one of the two is missing.
+    """
+    if text is None:
+        return None
+    user, _, password = text.partition(":")
+    if not user or not password:
+        raise OptionError("--auth does not have both parts; USER:PASSWORD was expected.")
+    return user, password
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(host: str, auth: tuple[str, str] | None) -> None:
+    """Refuse to offer the page to other machines without a password.
+
+    Raises:
+        OptionError: others would reach it, and nobody would be asked who they are.
+    """
+    if auth is None and not is_loopback(host):
+        raise OptionError(
+            f"--host {host} offers the page to other machines, and no user and password were given. Add --auth "
+            "USER:PASSWORD, or leave out --host to serve this machine alone."
+        )

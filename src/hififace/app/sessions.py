@@ -1,0 +1,179 @@
+"""Where a visitor's photos and results lie, and how they are forgotten.
+
+One private folder (0700) for the page, one in it for each visitor. A visitor's folder goes when the tab is closed,
+or after a time without requests, whichever comes first; everything goes when the page stops. Nothing is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hififace.app.limits import LimitError, Limits
+from hififace.errors import OptionError
+
+LOGGER = logging.getLogger(__name__)
+
+_PREFIX: Final = "visitor-"
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One visitor. `lock` is held while one of their requests is worked on."""
+
+    key: str
+    folder: Path
+    """Private; its name cannot be guessed, since who knows a file's path may fetch the file."""
+    last_used: float
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    state: dict[type, Any] = field(default_factory=dict, repr=False)
+    """What handlers remember about the visitor, by its type."""
+    uploads: set[Path] = field(default_factory=set, repr=False)
+    """Files as the web server received them."""
+
+    def path(self, name: str) -> Path:
+        """A new place in the folder that ends in this name, cleaned of everything that is not plain."""
+        plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(name).name).strip(".")
+        place = self.folder / secrets.token_hex(8)
+        place.mkdir(mode=0o700)
+        return place / (plain[-80:] or "photo")
+
+
+class Sessions:
+    """All visitors of one page.
+
+    Attributes:
+        root: the page's private folder; the web server's uploads arrive in it.
+    """
+
+    def __init__(
+        self, limits: Limits, *, root: Path | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._limits, self._clock = limits, clock
+        self.root = Path(tempfile.mkdtemp(prefix="hififace-app-", dir=root)).resolve()
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._sweeper: threading.Thread | None = None
+
+    def start_sweeping(self) -> None:
+        """Sweep from now on, several times within the time limit."""
+        every_s = min(30.0, self._limits.minutes * 60 / 4)
+
+        def sweep() -> None:
+            while not self._stop.wait(every_s):
+                self.sweep()
+
+        self._sweeper = threading.Thread(target=sweep, name="hififace-sweeper", daemon=True)
+        self._sweeper.start()
+
+    @contextlib.contextmanager
+    def visit(self, key: str) -> Iterator[Session]:
+        """The session of a visitor, made at the first visit, locked until the block ends.
+
+        Raises:
+            LimitError: too many visitors at the same time.
+        """
+        while True:
+            session = self._find(key)
+            with session.lock:
+                if self._sessions.get(key) is not session:
+                    continue  # it was closed while this request waited for the lock
+                try:
+                    yield session
+                finally:
+                    session.last_used = self._clock()
+                return
+
+    def _find(self, key: str) -> Session:
+        with self._lock:
+            session = self._sessions.get(key)
+            if session is None:
+                if len(self._sessions) >= self._limits.sessions:
+                    raise LimitError(
+                        f"{len(self._sessions)} people are using this page, as many as it takes. Try again later."
+                    )
+                folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.root))
+                session = self._sessions[key] = Session(key, folder, self._clock())
+            session.last_used = self._clock()
+            return session
+
+    def take(self, session: Session, upload: Path, name: str) -> Path:
+        """Copy an upload into the visitor's folder; the upload itself goes with the visitor.
+
+        It is not moved: the web server gives equal files of two visitors one place.
+
+        Raises:
+            OptionError: it does not lie where uploads arrive, or is gone.
+            LimitError: it is too large.
+        """
+        upload = upload.resolve()
+        if not upload.is_relative_to(self.root) or not upload.is_file():
+            raise OptionError(f"{name} is no longer there; files are kept for a short time. Upload it again.")
+        self._limits.check_size(upload, name)
+        session.uploads.add(upload)
+        taken = session.path(name)
+        shutil.copyfile(upload, taken)
+        return taken
+
+    def close(self, key: str) -> None:
+        """Forget a visitor: the folder, the uploads, and what was remembered."""
+        with self._lock:
+            session = self._sessions.pop(key, None)
+            if session is None:
+                return
+            still_needed = {path for other in self._sessions.values() for path in other.uploads}
+        # Waits for a request that is being worked on, which could write after the folder has gone.
+        with session.lock:
+            session.state.clear()
+            _remove(session.folder)
+            for upload in session.uploads - still_needed:
+                # The web server puts each upload into a folder of its own.
+                _remove(upload if upload.parent == self.root else upload.parent)
+
+    def sweep(self) -> None:
+        """Forget visitors who did nothing for the time limit, and uploads that nobody took within it."""
+        oldest = self._clock() - self._limits.minutes * 60
+        with self._lock:
+            idle = [key for key, session in self._sessions.items() if session.last_used < oldest]
+        for key in idle:
+            self.close(key)
+        with self._lock:
+            known = {session.folder for session in self._sessions.values()}
+            known |= {path.parent for session in self._sessions.values() for path in session.uploads}
+        for place in list(self.root.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                if place not in known and place.stat().st_mtime < oldest:
+                    _remove(place)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def stop(self) -> None:
+        """Forget everybody, and remove the page's folder."""
+        self._stop.set()
+        if self._sweeper is not None:
+            self._sweeper.join()
+        for key in list(self._sessions):
+            self.close(key)
+        _remove(self.root)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder; say loudly when that fails, since its removal was promised."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        LOGGER.error("%s cannot be removed (%s); remove it by hand.", path, error.strerror or error)

@@ -1,0 +1,113 @@
+"""`hififace app`: open the web page on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hififace.app.launch import ServeOptions, serve
+from hififace.app.limits import Limits, parse_auth
+
+_WHERE, _LIMITS = "Where and with what", "Limits"
+
+
+def app(
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on; other than this machine's needs --auth.", rich_help_panel=_WHERE
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port; the first free one from 7860 if left out.", rich_help_panel=_WHERE),
+    ] = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HIFIFACE_APP_AUTH",
+            metavar="USER:PASSWORD",
+            help="Ask for these. In the environment they are not seen in the list of processes.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--bundles",
+            help="A bundle, or a folder of bundles, to offer; repeatable.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    providers: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HIFIFACE_PROVIDERS",
+            help="What to run on, best first, such as cuda,cpu.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_WHERE)
+    ] = None,
+    max_upload_mb: Annotated[
+        float, typer.Option(help="Size of one file, in 10^6 bytes.", rich_help_panel=_LIMITS)
+    ] = Limits().upload_mb,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Pixels of one photo, in millions.", rich_help_panel=_LIMITS)
+    ] = Limits().megapixels,
+    max_photos: Annotated[
+        int, typer.Option(help="Source photos of one visitor.", rich_help_panel=_LIMITS)
+    ] = Limits().photos,
+    requests_per_minute: Annotated[
+        int, typer.Option(help="Photos and swaps from one address.", rich_help_panel=_LIMITS)
+    ] = Limits().requests_per_minute,
+    queue: Annotated[
+        int, typer.Option(help="Requests that may wait.", rich_help_panel=_LIMITS)
+    ] = Limits().queue,
+    at_once: Annotated[
+        int, typer.Option(help="Swaps at the same time.", rich_help_panel=_LIMITS)
+    ] = Limits().at_once,
+    max_visitors: Annotated[
+        int, typer.Option(help="Visitors at the same time.", rich_help_panel=_LIMITS)
+    ] = Limits().sessions,
+    keep_minutes: Annotated[
+        float,
+        typer.Option(
+            help="Files of a visitor who does nothing for so long are removed; closing the tab removes them at once.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = Limits().minutes,
+) -> None:
+    """Open the web page on this machine.
+
+    hififace app
+
+    Stops with Ctrl-C; every visitor's photos and results are then gone.
+    """
+    options = ServeOptions(
+        host=host,
+        port=port,
+        auth=parse_auth(auth),
+        bundles=tuple(bundles or ()),
+        providers=None if providers is None else tuple(word.strip() for word in providers.split(",")),
+        threads=threads,
+        limits=Limits(
+            upload_mb=max_upload_mb,
+            megapixels=max_megapixels,
+            photos=max_photos,
+            requests_per_minute=requests_per_minute,
+            queue=queue,
+            at_once=at_once,
+            sessions=max_visitors,
+            minutes=keep_minutes,
+        ),
+    )
+    served = serve(options)
+    try:
+        typer.echo(f"hififace: the page is at {served.url} (Ctrl-C stops it)")
+        served.wait()
+    finally:
+        served.stop()
