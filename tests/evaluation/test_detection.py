@@ -18,6 +18,7 @@ from hififace.evaluation.detection import (
     pictures_of_things,
     portrait_face,
     read_photos,
+    recall_by_size,
 )
 from hififace.types import Detection
 
@@ -47,6 +48,23 @@ def test_recall_counts_and_names_the_missed():
     assert (recall.num_photos, recall.num_found, recall.missed) == (3, 2, ("p0",))
     assert recall.share == pytest.approx(2 / 3)
     assert set(faces) == {"p1", "p2"}
+
+
+def test_recall_by_size_shrinks_the_face_to_the_size_asked_for():
+    class FindsFrom20Px:
+        """Sees the bright square on the dark ground, if it is 20 px or larger."""
+
+        def detect(self, image, *, rotated=False):
+            rows, columns = np.nonzero(image[..., 0] > 250)
+            face = found(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None
+            return [face] if face is not None and face.size_px >= 19.5 else []
+
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[50:150, 50:150] = 255
+    shares = recall_by_size(
+        iter([("a", image)]), {"a": found(50, 50, 150, 150)}, FindsFrom20Px(), (10, 20, 40)
+    )
+    assert shares == {10: 0.0, 20: 1.0, 40: 1.0}
 
 
 def test_false_faces_are_counted_by_picture():

@@ -52,12 +52,16 @@ def test_each_view_begins_where_the_finer_one_ends(size):
         assert max(fine) / max(coarse) * VIEW_FACE_PX < OVERLAP_PX
 
 
-def test_4k_is_seen_at_its_own_size():
-    assert view_sizes(3840, 2160, 24.0)[-1] == (3840, 2160)
+def test_a_face_of_24_px_in_4k_is_20_px_in_the_finest_view():
+    assert view_sizes(3840, 2160, 24.0)[-1] == (3200, 1800)
+
+
+def test_an_ordinary_picture_is_seen_at_its_own_size():
+    assert view_sizes(1000, 667, 24.0)[-1] == (1000, 667)
 
 
 def test_larger_faces_ask_for_less():
-    assert view_sizes(3840, 2160, 96.0)[-1] == (960, 540)
+    assert view_sizes(3840, 2160, 96.0)[-1] == (800, 450)
 
 
 def test_small_faces_are_enlarged_twice_at_most():

@@ -4,6 +4,8 @@
 ``identities-val-*.tar`` (members KEY.jpg, and KEY.json with "identity") and prints one JSON object. The protocol:
 
 - recall: share of photos in which a face is found that covers the middle of the photo, each photo being a portrait.
+- recall by size: the same portraits, one in six, shrunk until the face that was found measures so many pixels, and
+  laid on a blurred ground of 320 x 320.
 - false faces: detections in scikit-image's own pictures of things, each as it is, mirrored, halved and doubled; those
   that show people (the astronaut, the cameraman) left out.
 - verification: every same-person pair of ``identities-val`` against as many pairs of different people drawn with a
@@ -32,6 +34,9 @@ from hififace.types import Detection, FloatArray, RGBImage
 
 SHOW_PEOPLE = ("astronaut", "camera")
 SEED = 20210606
+SIZES_PX = (16, 20, 24, 32)
+ONE_IN = 6
+GROUND_PX = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,29 @@ def measure_recall(
         else:
             found[key] = face
     return Recall(num, len(found), tuple(missed)), found
+
+
+def recall_by_size(
+    photos: Iterator[tuple[str, RGBImage]],
+    found: dict[str, Detection],
+    detector: FaceDetector,
+    sizes_px: tuple[int, ...] = SIZES_PX,
+) -> dict[int, float]:
+    """Share of faces still found when they are only so large: {size in pixels: 0 to 1}."""
+    hits: dict[int, list[bool]] = {size: [] for size in sizes_px}
+    for number, (key, image) in enumerate(photos):
+        if number % ONE_IN or key not in found:
+            continue
+        for size in sizes_px:
+            scale = size / found[key].size_px
+            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            ground = cv2.GaussianBlur(cv2.resize(image, (GROUND_PX, GROUND_PX)), (0, 0), 40)
+            top = (GROUND_PX - small.shape[0]) // 2 + number % 7
+            left = (GROUND_PX - small.shape[1]) // 2 - number % 5
+            ground[top : top + small.shape[0], left : left + small.shape[1]] = small
+            seen = detector.detect(np.asarray(ground, np.uint8))
+            hits[size].append(any(0.6 < face.size_px / size < 1.6 for face in seen))
+    return {size: float(np.mean(hit)) if hit else 0.0 for size, hit in hits.items()}
 
 
 def portrait_face(image: RGBImage, detections: list[Detection]) -> Detection | None:
@@ -190,6 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
         photos, _ = measure_recall(read_photos(options.data, "photos-val-*.tar"), detector)
         people, found = measure_recall(read_photos(options.data, "identities-val-*.tar"), detector)
         verified = measure_verification(read_photos(options.data, "identities-val-*.tar"), found, embedder)
+        by_size = recall_by_size(read_photos(options.data, "identities-val-*.tar"), found, detector)
         false = count_false_faces(pictures_of_things(), detector)
     except HififaceError as error:
         sys.stderr.write(f"{error}\n")
@@ -197,6 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     report = {
         "photos-val": {**asdict(photos), "recall": photos.share},
         "identities-val": {**asdict(people), "recall": people.share},
+        "recall_by_size_px": by_size,
         "false_faces": {"num_pictures": len(false), "num_faces": sum(false.values())},
         "verification": asdict(verified),
     }

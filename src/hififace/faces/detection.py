@@ -66,7 +66,7 @@ class YuNetDetector:
         score_threshold: least score of a face, 0 to 1, after the second look where there was one.
         overlap_threshold: intersection over union above which two candidates are one face.
         smallest_face_px: the smallest face to be found (square root of its box's area), in picture pixels. Time
-            grows as its inverse square: 24 looks at every pixel of a 4K picture, 96 at a sixteenth of them.
+            grows as its inverse square: at 24 a 4K picture is seen nearly at its own size, at 96 four times smaller.
         providers: see `runtime.sessions.open_session`.
         threads: likewise.
         path: another file of the same layout; None is the one that ships.
