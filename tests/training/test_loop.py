@@ -209,7 +209,8 @@ def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(photos, tmp_path):
               Path({str(tmp_path)!r}), RunOptions(device="cpu", teachers=FakeTeachers()))
         """
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    # Bits depend on how sums are split over threads: the killed process must have as many as this one.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     child = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=ROOT)
     while not list((tmp_path / "checkpoints").glob("*[0-9]")):
         assert child.poll() is None
