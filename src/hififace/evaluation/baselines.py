@@ -23,6 +23,9 @@ from hififace.types import FloatArray, RGBImage
 FEATHER_SHARE: Final = 0.08
 """Width of the soft edge, and how far it lies inside the outline, in widths of the face."""
 
+_REACH: Final = 0.5
+"""How far outside its triangle a pixel's centre may lie, in barycentric coordinates."""
+
 
 def copy_target(target: RGBImage) -> tuple[RGBImage, FloatArray]:
     """The target itself, and an empty mask (H, W)."""
@@ -71,9 +74,12 @@ def warp_by_triangles(
         (H, W, 3), black where nothing was drawn, and (H, W) where something was.
     """
     height, width = int(size_hw[0]), int(size_hw[1])
-    corners = np.concatenate([triangles(), *_filled_holes()])
+    holes, surface = np.concatenate(_filled_holes()), triangles()
+    corners = np.concatenate([holes, surface])
     goal = np.asarray(onto, np.float64)
-    order = np.argsort(-goal[corners, 2].mean(axis=1), kind="stable")
+    # The fans in the holes are slivers, so their rims are left to the surface, which is drawn over them.
+    far_first = np.argsort(-goal[surface, 2].mean(axis=1), kind="stable")
+    order = [*range(len(holes)), *(len(holes) + far_first)]
     owner = np.full((height, width), -1, np.int32)
     for number in order:
         outline = np.rint(goal[corners[number], :2] * 16).astype(np.int32)
@@ -89,9 +95,15 @@ def warp_by_triangles(
     area = np.where(np.abs(area) < 1e-9, 1e-9, area)
     v = (pixel[:, 0] * ac[:, 1] - pixel[:, 1] * ac[:, 0]) / area
     w = (ab[:, 0] * pixel[:, 1] - ab[:, 1] * pixel[:, 0]) / area
-    v, w = np.clip(v, -0.5, 1.5)[:, None], np.clip(w, -0.5, 1.5)[:, None]
     start = np.asarray(mesh, np.float64)[:, :2]
-    places = (1 - v - w) * start[chosen[:, 0]] + v * start[chosen[:, 1]] + w * start[chosen[:, 2]]
+    shares = np.column_stack([1 - v - w, v, w])
+    # A pixel is drawn where a triangle touches it, so its centre may lie outside: a little in most, any number of
+    # triangle widths in slivers. There it moves as the nearest corner does.
+    places = np.einsum("nc,ncd->nd", shares, start[chosen])
+    off = goal[chosen, :2] - np.column_stack([columns, rows])[:, None]
+    near = np.take_along_axis(chosen, np.square(off).sum(axis=2).argmin(axis=1)[:, None], axis=1)[:, 0]
+    moved = np.column_stack([columns, rows]) + start[near] - goal[near, :2]
+    places = np.where((shares.min(axis=1) < -_REACH)[:, None], moved, places)
     maps = np.full((2, height, width), -1.0, np.float32)
     maps[0][drawn], maps[1][drawn] = places[:, 0], places[:, 1]
     border = cv2.BORDER_REPLICATE

@@ -10,13 +10,13 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from hififace.errors import FaceError
 from hififace.evaluation.baselines import copy_target, paste_source
 from hififace.evaluation.description import Description
 from hififace.faces.alignment import invert, warp
 from hififace.swap.casting import Source
 from hififace.swap.options import SwapOptions
 from hififace.swap.pasting import blending_mask
+from hififace.swap.sources import FaceChoice
 from hififace.swap.swapper import FaceSwapper
 from hififace.types import FloatArray, RGBImage
 from hififace.weights.bundle import MANIFEST_NAME, load_bundle
@@ -132,11 +132,10 @@ class BundleContestant:
 
     def _source(self, source: Subject) -> Source:
         if source.sha256 not in self._sources:
-            try:
-                found = self._swapper.read_source(source.pixels, face=source.face.place)
-            except FaceError:
-                found = self._swapper.read_source(source.pixels, face="largest")
-            self._sources[source.sha256] = found
+            # Another detector counts the faces of a photo otherwise.
+            same = self._swapper.bundle.detector == "yunet"
+            face: FaceChoice = source.face.place if same else "largest"
+            self._sources[source.sha256] = self._swapper.read_source(source.pixels, face=face)
             if len(self._sources) > self._num_sources:
                 self._sources.popitem(last=False)
         return self._sources[source.sha256]

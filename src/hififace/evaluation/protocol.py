@@ -106,16 +106,15 @@ def build_protocol(
             f"{len(groups)} people with two usable photos and {len(targets)} usable portraits were found; the protocol "
             "needs two people and a portrait. Give the folder of the whole validation shards."
         )
-    random = np.random.default_rng(SEED)
-    groups = [[group[i] for i in random.permutation(len(group))] for group in groups]
+    groups = [[group[i] for i in _shuffled(len(group), f"photos {n}")] for n, group in enumerate(groups)]
     gallery = [group[0] for group in groups]
-    sources = _in_turn(len(groups), num_pairs, random)
-    places = _in_turn(len(targets), num_pairs, random)
+    sources = _in_turn(len(groups), num_pairs, "sources")
+    places = _in_turn(len(targets), num_pairs, "targets")
     swaps = [Pair(gallery[s], targets[t], s) for s, t in zip(sources, places, strict=True)]
-    reconstructions = [Pair(targets[t], targets[t], -1) for t in random.permutation(len(targets))]
+    reconstructions = [Pair(targets[t], targets[t], -1) for t in _shuffled(len(targets), "reconstruction")]
     parts = {
         "swap": tuple(swaps),
-        "same_person": tuple(_same_person(groups, num_pairs, random)),
+        "same_person": tuple(_same_person(groups, num_pairs)),
         "reconstruction": tuple(reconstructions[:num_pairs]),
     }
     return Protocol(name, SEED, parts, tuple(gallery), tuple(group[1] for group in groups), left_out)
@@ -131,21 +130,29 @@ def _unusable(found: Description | None) -> str | None:
     return f"its face is turned away by {turn:.0f} degrees" if turn > LARGEST_TURN_DEG else None
 
 
-def _in_turn(size: int, count: int, random: np.random.Generator) -> list[int]:
+def _shuffled(size: int, purpose: str) -> list[int]:
+    """A permutation that is the same with every version of every library: numbers in the order of their hashes."""
+    hashes = {i: hashlib.sha256(f"{SEED} {purpose} {i}".encode()).digest() for i in range(size)}
+    return sorted(hashes, key=hashes.__getitem__)
+
+
+def _in_turn(size: int, count: int, purpose: str) -> list[int]:
     """`count` numbers below `size`: one permutation after the other, so that each comes equally often."""
     rounds = -(-count // size)
-    return [int(i) for _ in range(rounds) for i in random.permutation(size)][:count]
+    return [i for turn in range(rounds) for i in _shuffled(size, f"{purpose} {turn}")][:count]
 
 
-def _same_person(groups: list[list[Photo]], count: int, random: np.random.Generator) -> list[Pair]:
+def _same_person(groups: list[list[Photo]], count: int) -> list[Pair]:
     """Ordered pairs of two photos of one person; people take turns until theirs are used up."""
     waiting = []
     for person, group in enumerate(groups):
         pairs = [Pair(a, b, person) for a in group for b in group if a is not b]
-        waiting.append([pairs[i] for i in random.permutation(len(pairs))])
+        waiting.append([pairs[i] for i in _shuffled(len(pairs), f"pairs {person}")])
     chosen: list[Pair] = []
+    turn = 0
     while len(chosen) < count and any(waiting):
-        for person in random.permutation(len(waiting)):
+        for person in _shuffled(len(waiting), f"people {turn}"):
             if waiting[person]:
                 chosen.append(waiting[person].pop())
+        turn += 1
     return chosen[:count]

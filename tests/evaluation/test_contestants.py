@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from hififace.evaluation.contestants import Subject, baseline_entries, bundle_entries
+from hififace.evaluation.description import Description
+from hififace.faces.analysis import FaceAnalyser
+from hififace.swap.swapper import FaceSwapper
+from tests.support.bundle_doubles import write_mesh_bundle
+from tests.support.evaluation_doubles import description, portrait
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_mesh_bundle(tmp_path_factory.mktemp("bundles") / "one").folder
+
+
+def subject(image) -> Subject:
+    (face,) = FaceAnalyser(threads=1).analyse(image, ("landmarks", "identity"))
+    found: Description = description(face.landmarks.points)._replace(
+        box=face.detection.box, points5=face.detection.points, sface=face.identity
+    )
+    return Subject(str(image.mean()), image, found)
+
+
+def test_two_bundles_of_one_name_are_told_apart(folder, tmp_path):
+    second = write_mesh_bundle(tmp_path / "second", version="2").folder
+    assert [e.name for e in bundle_entries([str(folder), str(second)])] == ["double-1", "double-2"]
+    assert [e.name for e in bundle_entries([str(folder), str(folder)])] == ["double-1", "double-1-2"]
+    (entry,) = bundle_entries([str(folder)])
+    assert (entry.name, entry.version, len(entry.sha256)) == ("double", "1", 64)
+    assert pickle.loads(pickle.dumps(entry)) == entry
+
+
+def test_a_bundle_is_used_as_the_swapper_uses_it(folder):
+    source, target = subject(portrait()), subject(portrait(0.8, mirrored=True))
+    (entry,) = bundle_entries([str(folder)])
+    swapped = entry.open().swap(source, target)
+    swapper = FaceSwapper.load(folder, threads=1)
+    swapper.set_source(source.pixels)
+    expected = swapper.swap(target.pixels)
+    np.testing.assert_allclose(swapped.picture, expected.picture, atol=2)
+    np.testing.assert_allclose(swapped.mask, expected.mask(), atol=1e-2)
+
+
+def test_baselines_are_named_and_open():
+    copy, paste = baseline_entries()
+    source, target = subject(portrait()), subject(portrait(0.8, mirrored=True))
+    assert copy.open().swap(source, target).picture is target.pixels
+    assert np.abs(paste.open().swap(source, target).picture.astype(int) - target.pixels).max() > 20
