@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hififace.errors import DataError, FaceError
+from hififace.evaluation.contestants import Entry
+from hififace.evaluation.description import DescriptionCache
+from hififace.evaluation.photos import read_photo_set
+from hififace.evaluation.work import SwapTask, Worker, in_tasks, work_through
+from hififace.faces.analysis import FaceAnalyser
+from tests.support.evaluation_doubles import description, write_validation_shards
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch, astronaut_mesh):
+    """Two photos, described by hand."""
+    monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path / "home"))
+    (tmp_path / "data").mkdir()
+    first, second = read_photo_set(write_validation_shards(tmp_path / "data")).people[:2]
+    cache = DescriptionCache(tmp_path / "cache", "sface")
+    for photo in (first, second):
+        (face,) = FaceAnalyser(threads=1).analyse(photo.pixels(), ("landmarks",))
+        cache.save(
+            photo,
+            description(face.landmarks.points)._replace(
+                box=face.detection.box, points5=face.detection.points
+            ),
+        )
+    return first, second
+
+
+class Refuses:
+    def swap(self, source, target):
+        raise FaceError("The face is turned away.")
+
+
+def test_groups_keep_their_order():
+    assert in_tasks(range(5), 2) == [(0, 1), (2, 3), (4,)]
+    assert in_tasks([], 2) == []
+
+
+def test_a_refused_pair_is_an_outcome_and_the_rest_goes_on(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Entry, "open", lambda entry: Refuses())
+    task = SwapTask(Entry("bundle", Path("nowhere")), ((photos[0], photos[1]), (photos[1], photos[0])), False)
+    (outcomes,) = work_through(Worker.swap, [task], workers=1, cache_folder=tmp_path / "cache")
+    assert [one.refusal for one in outcomes] == ["The face is turned away."] * 2
+    assert all(one.measured is None for one in outcomes)
+
+
+def test_rows_of_a_baseline_are_kept_and_made_again_when_damaged(photos, tmp_path):
+    task = SwapTask(Entry("copy"), ((photos[0], photos[1]),), False)
+
+    def run():
+        (outcomes,) = work_through(Worker.swap, [task], workers=1, cache_folder=tmp_path / "cache")
+        return outcomes[0].measured
+
+    first = run()
+    (kept,) = (tmp_path / "cache").glob("baselines-*/copy/*.npz")
+    second = run()
+    assert second.values == first.values
+    np.testing.assert_array_equal(second.sface, first.sface)
+    kept.write_bytes(b"damaged")
+    assert run().values == first.values
+    assert kept.read_bytes() != b"damaged"
+
+
+def test_a_description_that_has_gone_is_said(photos, tmp_path):
+    task = SwapTask(Entry("copy"), ((photos[0], photos[1]),), False)
+    with pytest.raises(DataError, match="has gone from"):
+        list(work_through(Worker.swap, [task], workers=1, cache_folder=tmp_path / "empty"))
