@@ -255,6 +255,26 @@ def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path)
     assert_same_numbers(logged(tmp_path / "one"), logged(tmp_path / "two"))
 
 
+def test_a_new_run_starts_from_given_weights(photos, tmp_path):
+    run_training(tiny_config(total_images=4), photos, tmp_path / "old")
+    given = tmp_path / "old" / "checkpoints" / "000000004" / "average.safetensors"
+    config = tiny_config(total_images=4, ema_half_life_images=1e12, ema_rampup=0.0)
+    run_training(config, photos, tmp_path / "new", init_from=given)
+    started = weights_of(tmp_path / "new", 4)["average"]
+    for key, value in load_file(
+        given
+    ).items():  # the average of the new run has hardly moved from where it began
+        assert torch.allclose(value, started[key], atol=1e-5), key
+
+
+def test_weights_of_another_architecture_are_refused(photos, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"encoder.stem.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(TrainingError, match="do not fit the configured generator"):
+        run_training(tiny_config(), photos, tmp_path / "run", init_from=tmp_path / "other.safetensors")
+
+
 def test_the_saved_configuration_reads_back_as_the_same(photos, tmp_path):
     config = tiny_config(total_images=4)
     run_training(config, photos, tmp_path)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader
@@ -50,7 +52,7 @@ class RunOptions:
     stop_after_images: int | None = None
     """Stop, saved, once this many images are seen in all; None runs to `total_images`."""
     init_from: Path | None = None
-    """A safetensors file of generator weights to start a new run from; ignored by a run that has a checkpoint."""
+    """A safetensors file of generator weights to start a new run from; a run that has a checkpoint ignores it."""
     exact_times: bool = False
     report: Listener | None = None
     teachers: Teachers | None = None
@@ -198,13 +200,12 @@ def _resume(
 
 
 def _load_generator(path: Path, parts: TrainedParts) -> None:
-    from safetensors.torch import load_file
-
+    """Fills the generator and its average from a checkpoint's safetensors file."""
     try:
         weights = load_file(path)
         for name in ("generator", "average"):
             parts.networks[name].load_state_dict(weights, strict=True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"The weights in {path} do not fit the configured generator: {error}") from error
 
 
