@@ -25,7 +25,7 @@ def swap_function(studio: Studio) -> Callable[..., Any]:
         id_rate: float = 1.0,
         passes: int = 1,
         request: gr.Request = None,  # type: ignore[assignment]  # gradio gives it by its type
-    ) -> tuple[FileData, dict[str, Any]]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Put the largest face of one photo into every face of another.
 
         `consent` says that the people shown agreed; without it nothing is swapped. Returns the marked result, and what
@@ -41,11 +41,16 @@ def swap_function(studio: Studio) -> Callable[..., Any]:
             SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate, passes=passes),
             client(request),
         )
-        return FileData(path=str(made.file), orig_name=made.file.name), made.report
+        file = FileData(path=str(made.file), orig_name=made.file.name)
+        return file.model_dump(), made.report
 
-    return spoken(swap)
+    said = spoken(swap)
+    # Postponed annotations are strings, in which gradio does not see the two results.
+    said.__annotations__["return"] = tuple[FileData, dict[str, Any]]
+    return said
 
 
-def _named(file: FileData) -> tuple[Path, str]:
-    path = Path(str(file.path))
-    return path, Path(file.orig_name or path.name).name
+def _named(file: Any) -> tuple[Path, str]:
+    """`gradio.api` hands files in as the client's JSON, whatever the hint says."""
+    path = Path(str(file["path"]))
+    return path, Path(str(file.get("orig_name") or path.name)).name

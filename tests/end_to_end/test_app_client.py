@@ -1,0 +1,85 @@
+"""`gradio_client` against the served page, as docs/how-to/web-app.md shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from tests.support.pages import serve_page, write_album
+
+from hififace import FaceSwapper
+from hififace.app.launch import SECURITY_HEADERS, Served
+from hififace.media.image import read_image
+from hififace.provenance.verify import check_file
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    write_album(folder / "album")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(place: Path) -> Iterator[Served]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIFIFACE_HOME", str(place / "home"))
+        patch.setenv("GRADIO_TEMP_DIR", str(place))
+        served = serve_page(place)
+        yield served
+        served.stop()
+
+
+@pytest.fixture(scope="module")
+def program(served: Served, place: Path) -> Client:
+    return Client(served.url, verbose=False, download_files=str(place / "downloads"))
+
+
+def test_a_program_gets_the_pixels_of_the_library(program: Client, place: Path):
+    source, target = place / "album" / "me.png", place / "album" / "target.jpg"
+    file, report = program.predict(
+        handle_file(source), handle_file(target), True, "double", 0.7, api_name="/swap"
+    )
+    swapper = FaceSwapper.load(place / "bundles" / "double", threads=1)
+    swapper.set_source(source)
+    from hififace import SwapOptions
+
+    expected = swapper.swap(target, SwapOptions(shape_rate=0.7)).to_bytes()
+    np.testing.assert_array_equal(read_image(file).pixels, read_image(expected).pixels)
+    claim = check_file(Path(file)).claim
+    assert claim is not None
+    assert claim.consent_confirmed is True
+    assert report["num_swapped"] == 2
+
+
+def test_errors_reach_programs_as_sentences(program: Client, place: Path):
+    me, album = handle_file(place / "album" / "me.png"), place / "album"
+    with pytest.raises(AppError, match="not confirmed"):
+        program.predict(me, me, False, api_name="/swap")
+    with pytest.raises(AppError, match=r"broken\.jpg is not a picture"):
+        program.predict(handle_file(album / "broken.jpg"), me, True, api_name="/swap")
+    with pytest.raises(AppError, match="was altered"):
+        program.predict(me, me, True, "torn", api_name="/swap")
+
+
+def test_programs_may_call_nothing_else(program: Client):
+    described = program.view_api(return_format="dict", print_info=False)
+    assert isinstance(described, dict)
+    assert set(described["named_endpoints"]) == {"/swap"}
+    assert described["unnamed_endpoints"] == {}
+
+
+def test_the_page_forbids_the_browser_to_ask_anybody_else(served: Served):
+    answer = httpx.get(served.url, trust_env=False)
+    for name, value in SECURITY_HEADERS.items():
+        assert answer.headers[name] == value
+
+
+def test_files_of_the_machine_are_not_served(served: Served, place: Path):
+    for path in ("/etc/passwd", str(place / "album" / "me.png")):
+        assert httpx.get(f"{served.url}gradio_api/file={path}", trust_env=False).status_code == 403

@@ -1,0 +1,36 @@
+"""A served page for tests, with a tiny bundle and an album of drawn and public-domain pictures."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import data
+
+from hififace.app.launch import Served, ServeOptions, serve
+from hififace.app.limits import Limits
+from tests.support.bundle_doubles import write_mesh_bundle
+
+
+def write_album(folder: Path) -> Path:
+    """me.png, target.jpg (two faces), empty.png and broken.jpg, from scikit-image's astronaut (public domain)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    face = np.ascontiguousarray(data.astronaut()[20:250, 110:340])
+    Image.fromarray(face).save(folder / "me.png")
+    pair = np.concatenate([face, face[:, ::-1] // 2 + 60], axis=1)
+    Image.fromarray(pair).save(folder / "target.jpg", quality=95)
+    Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save(folder / "empty.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def serve_page(folder: Path, limits: Limits | None = None) -> Served:
+    """A page with the bundle `double` and a broken one, on a free port of this machine."""
+    write_mesh_bundle(folder / "bundles" / "double")
+    torn = folder / "bundles" / "torn"
+    shutil.copytree(folder / "bundles" / "double", torn)
+    (torn / "generator.onnx").write_bytes(b"altered")
+    options = ServeOptions(bundles=(folder / "bundles",), threads=1, limits=limits or Limits())
+    return serve(options, folder=folder)
