@@ -54,8 +54,8 @@ test-slow: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -m slow
 
 test-browser: $(VENV)/.installed-dev
-	@echo "== running the browser tests (installs playwright; its Chromium comes by playwright install)"
-	@$(PIP) playwright
+	@echo "== running the browser tests in the system's Chromium (Debian: apt-get install chromium)"
+	@$(PIP) playwright axe-playwright-python
 	@$(BIN)/python -m pytest -m browser
 
 lint: $(VENV)/.installed-dev

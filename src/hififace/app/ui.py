@@ -27,7 +27,9 @@ QUICK: Final = "quick"
 CSS: Final = """
 .gradio-container { max-width: 1100px !important; margin: auto; }
 #swap-button { min-height: 3rem; }
-.faces img { border-radius: 6px; }
+.faces .grid-wrap { padding-top: 2.6rem; }
+.faces .grid-container { grid-template-columns: repeat(auto-fill, 104px) !important; }
+.faces .thumbnail-item { width: 104px; height: 104px; }
 @media (max-width: 640px) {
   .gradio-container { padding: 8px !important; }
   .row { flex-direction: column; }
@@ -63,9 +65,7 @@ class _PictureTab:
             with gr.Column():
                 gr.Markdown("## 1. Who is put in")
                 self.source = _photo_box("Add a source photo", "source-photo")
-                self.source_faces = _face_gallery(
-                    "Faces of the source photos: choose the one to put in", "source-faces"
-                )
+                self.source_faces = _face_gallery("Source faces: choose the one to put in", "source-faces")
                 self.average = gr.Checkbox(
                     label="All source photos show one person: average them", elem_id="average"
                 )
@@ -74,7 +74,7 @@ class _PictureTab:
                 gr.Markdown("## 2. Where")
                 self.target = _photo_box("The target photo", "target-photo")
                 self.target_faces = _face_gallery(
-                    "Faces of the target: click to put the chosen face in, again to take it back",
+                    "Target faces: click those to be replaced",
                     "target-faces",
                 )
         self.who = gr.Markdown("Add a photo of the person to put in.", elem_id="who")
