@@ -33,7 +33,7 @@ def train(
     ] = None,
     init_from: Annotated[
         Path | None,
-        typer.Option(help="Generator weights (.safetensors, or a bundle) to start a new run from."),
+        typer.Option(help="A .safetensors file of generator weights to start a new run from."),
     ] = None,
     teachers: Annotated[
         Path | None, typer.Option(help="Folder of the frozen networks that a preset needs from you.")
