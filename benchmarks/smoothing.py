@@ -60,7 +60,9 @@ def measure(options: SmoothingOptions) -> dict[str, float]:
 
 def main() -> None:
     defaults = SmoothingOptions()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("min_cutoff_hz", "beta", "speed_cutoff_hz", "dead_speed", "own_dead_speed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
     numbers = measure(SmoothingOptions(**vars(parser.parse_args())))

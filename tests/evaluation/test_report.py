@@ -42,6 +42,8 @@ def test_json_says_what_was_measured_and_how(evaluation, folder):
     assert written["mean"] == pytest.approx(found.mean, abs=1e-6)
     assert written["num"] == 3
     assert report["recognisers"]["sface"]["mean_distance_same"] < 1
+    # Photo and other photo of two people, one the mirror image of the other: in the double, nearly one face.
+    assert report["recognisers"]["sface"]["top5_real_photos"] == 100
 
 
 def test_what_cannot_be_told_is_null(evaluation):

@@ -2,9 +2,9 @@ import io
 
 import cv2
 import numpy as np
-from hififace.faces.templates import TEMPLATES
 from PIL import Image
 
+from hififace.faces.templates import TEMPLATES
 from hififace.preparation.crop import cut, encode_crop, encode_mask, find_face
 from hififace.preparation.quality import Reason
 from hififace.types import Detection

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from hififace.faces.templates import Template
 from PIL import Image
 
+from hififace.faces.templates import Template
 from hififace.preparation.crop import Crop
 from hififace.preparation.describe import DescriberSettings, Description
 from hififace.types import Detection, FloatArray, RGBImage

@@ -154,7 +154,8 @@ def to_markdown(evaluation: Evaluation) -> str:
             "",
             f"{name} tells these people's photos apart at its own threshold ({told['threshold_distance']:.2f}) with "
             f"{100 * told['accuracy']:.1f} % accuracy; mean distance {told['mean_distance_same']:.2f} of one person, "
-            f"{told['mean_distance_different']:.2f} of two.",
+            f"{told['mean_distance_different']:.2f} of two. Another real photo of a source finds it among them in "
+            f"{told['top1_real_photos']:.1f} % (top-5: {told['top5_real_photos']:.1f} %).",
         ]
     for standing in standings:
         num = sum(len(refused) for refused in standing.refusals.values())

@@ -15,8 +15,8 @@ from hififace.errors import DataError, OptionError
 from hififace.evaluation.contestants import Entry, baseline_entries, bundle_entries
 from hififace.evaluation.description import Description, DescriptionCache
 from hififace.evaluation.features import feature_network_name
-from hififace.evaluation.identity import distances, verification_accuracy
-from hififace.evaluation.measure import Measured, Summary, frechet, retrieval, summarise
+from hififace.evaluation.identity import distances, retrieved_within, verification_accuracy
+from hififace.evaluation.measure import RETRIEVAL_DEPTHS, Measured, Summary, frechet, retrieval, summarise
 from hififace.evaluation.photos import PhotoSet, read_photo_set
 from hififace.evaluation.protocol import PARTS, Pair, Protocol, build_protocol
 from hififace.evaluation.work import SwapOutcome, SwapTask, Worker, described, in_tasks, work_through
@@ -117,7 +117,7 @@ def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | No
     real = [_known(known, pair.target.sha256) for pair in whole.parts["reconstruction"]]
     standings = [_measure(entry, protocol, known, real, network, settings, tell) for entry in entries]
     complete = all(len(protocol.parts[part]) == len(whole.parts[part]) for part in PARTS)
-    return Evaluation(settings, protocol, complete, network, tell_apart(photos, known), standings)
+    return Evaluation(settings, protocol, complete, network, tell_apart(photos, known, whole), standings)
 
 
 def describe_photos(
@@ -136,8 +136,14 @@ def describe_photos(
     return known | described(missing, cache)
 
 
-def tell_apart(photos: PhotoSet, known: Mapping[str, Description | None]) -> dict[str, dict[str, float]]:
-    """How well the recognisers tell the people apart, at the threshold that each was published with."""
+def tell_apart(
+    photos: PhotoSet, known: Mapping[str, Description | None], protocol: Protocol
+) -> dict[str, dict[str, float]]:
+    """How well the recognisers tell real people apart: what no swap can be expected to exceed.
+
+    Verification at the threshold that each was published with; retrieval of each person's photo of the gallery by their
+    other photo, in percent.
+    """
     seen = [(photo.identity, found) for photo in photos.people if (found := known.get(photo.sha256))]
     people = [str(identity) for identity, _ in seen]
     thresholds = {"sface": math.sqrt(2 - 2 * SAME_PERSON_COSINE), "dlib": SAME_PERSON_DISTANCE}
@@ -154,6 +160,13 @@ def tell_apart(photos: PhotoSet, known: Mapping[str, Description | None]) -> dic
             "mean_distance_same": float(between[same].mean()),
             "mean_distance_different": float(between[~same].mean()),
         }
+        gallery, others = (
+            np.stack([getattr(_known(known, photo.sha256), name) for photo in group])
+            for group in (protocol.gallery, protocol.other_gallery)
+        )
+        for depth in RETRIEVAL_DEPTHS:
+            hits = retrieved_within(others, gallery, np.arange(len(gallery)), depth)
+            told[name][f"top{depth}_real_photos"] = 100.0 * float(hits.mean())
     return told
 
 

@@ -1,7 +1,7 @@
 """How a picture of any size is looked at: a pyramid of views, each cut into tiles of bounded size.
 
-Measured on the detector (see `docs/model-card.md`, "Parts"): it finds 98 % of faces that are 24 px in what it is
-shown and all between 32 and 400 px; below 16 px and above 640 px it fails. So each view answers for faces of 24 px to
+Measured on the detector (see `docs/model-card.md`, "Parts"): it finds 98 % of faces that are 20 px in what it is
+shown and all from 24 to 500 px; below 16 px and above 640 px it fails. So each view answers for faces of 24 px to
 about 100 px in its own pixels, the next one, four times smaller, for the next four times, and the last for
 everything up to a face that fills the frame. The finest view holds at most `MOST_VIEW_PIXELS`, which bounds time; the
 tiles bound memory, and small tiles are also quicker: their activations stay in the cache.
