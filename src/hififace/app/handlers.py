@@ -32,7 +32,9 @@ from hififace.swap.result import SwapResult
 from hififace.swap.swapper import FaceSwapper
 from hififace.types import RGBImage
 
-CONSENT: Final = "I have the right to use both faces: the people shown agreed. (That you said so is written into the file.)"
+CONSENT: Final = (
+    "I have the right to use both faces: the people shown agreed. (This is written into the file.)"
+)
 
 
 @dataclass(frozen=True, slots=True)
