@@ -73,22 +73,23 @@ def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) 
             "--ray was asked for and Ray is not installed. Run `pip install hififace[scale]`, or leave "
             "--ray out: `--workers` uses the cores of this machine."
         ) from error
-    started = not ray.is_initialized()
+    engine: Any = ray  # partly typed where it is installed, unknown where it is not
+    started = not engine.is_initialized()
     if started:
-        _start(ray, workers)
+        _start(engine, workers)
     try:
-        task: Any = ray.remote(num_cpus=1, max_retries=2)(work_in_ray)
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        task = engine.remote(num_cpus=1, max_retries=2)(work_in_ray)
+        resources: dict[str, float] = engine.cluster_resources()
         limit = 2 * max(workers, int(resources.get("CPU", workers)))
         stream = iter(items)
         waiting = [task.remote(work, item) for item in islice(stream, limit)]
         while waiting:
-            finished, waiting = ray.wait(waiting)
-            yield from ray.get(finished)
+            finished, waiting = engine.wait(waiting)
+            yield from engine.get(finished)
             waiting += [task.remote(work, item) for item in islice(stream, len(finished))]
     finally:
         if started:
-            ray.shutdown()
+            engine.shutdown()
 
 
 def _start(ray: Any, workers: int) -> None:
