@@ -36,6 +36,14 @@ def test_the_sentence_names_model_time_and_consent():
     assert CLAIM.model_copy(update={"consent_confirmed": True}).sentence().endswith("consent confirmed.")
 
 
+def test_the_words_that_were_confirmed_are_kept_in_both_marks():
+    words = 'They "agreed" <all> & said so.'
+    claim = CLAIM.model_copy(update={"consent_confirmed": True, "consent_statement": words})
+    assert claim.sentence().endswith(f'consent confirmed: "{words}"')
+    assert claim_in_xmp(claim.to_xmp()) == claim
+    assert claim_in_text(claim.to_text()) == claim
+
+
 def test_xmp_is_well_formed_and_uses_the_iptc_term():
     root = ET.fromstring(CLAIM.to_xmp().decode().partition("?>")[2].rpartition("<?xpacket")[0])
     description = root.find(".//{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")

@@ -63,3 +63,12 @@ def test_options_do_not_change_and_copies_are_checked():
     assert replace(options, passes=3).passes == 3
     with pytest.raises(OptionError, match="passes"):
         replace(options, passes=0)
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "statement"), [(None, "yes"), (False, "yes"), (True, ""), (True, "x" * 1001)]
+)
+def test_a_statement_is_kept_only_where_it_was_confirmed(confirmed: bool | None, statement: str):
+    assert SwapOptions(consent_confirmed=True, consent_statement="They agreed.").consent_statement
+    with pytest.raises(OptionError, match="consent_statement"):
+        SwapOptions(consent_confirmed=confirmed, consent_statement=statement)

@@ -40,6 +40,8 @@ class Claim(BaseModel):
     digital_source_type: str = DIGITAL_SOURCE_TYPE
     consent_confirmed: bool | None = None
     """Whether the user confirmed that the people shown agreed; None: was not asked."""
+    consent_statement: str | None = Field(default=None, max_length=1000)
+    """The very words that the user confirmed."""
     made_at: datetime = Field(default_factory=lambda: datetime.now(timezone.utc).replace(microsecond=0))
 
     def sentence(self) -> str:
@@ -47,9 +49,10 @@ class Claim(BaseModel):
         model = f"{self.model} {self.model_version}".strip()
         when = self.made_at.strftime("%Y-%m-%d %H:%M UTC")
         consent = {True: ", consent confirmed", False: ", consent not confirmed", None: ""}
+        said = f': "{self.consent_statement}"' if self.consent_statement else "."
         return (
             f"Face swap made with {self.tool} {self.tool_version}, model {model}, {when}"
-            f"{consent[self.consent_confirmed]}."
+            f"{consent[self.consent_confirmed]}{said}"
         )
 
     def to_text(self) -> str:

@@ -62,6 +62,8 @@ class SwapOptions:
     """`SwapResult.save` writes target and result side by side."""
     consent_confirmed: bool | None = None
     """What the file's mark says about it: whether the user confirmed that the people shown agreed; None: not asked."""
+    consent_statement: str | None = None
+    """The very words that the user confirmed, for the file's mark; at most 1000 characters."""
     batch_size: int = 8
     """Faces painted in one run of the network, at most: bounds memory in a crowd."""
 
@@ -83,6 +85,13 @@ class SwapOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or not least <= value <= most:
                 raise OptionError(f"{name} is {value}; a whole number from {least} to {most} was expected.")
+        if self.consent_statement is not None and not (
+            self.consent_confirmed and 0 < len(self.consent_statement) <= 1000
+        ):
+            raise OptionError(
+                f"consent_statement has {len(self.consent_statement)} characters and consent_confirmed is "
+                f"{self.consent_confirmed}; 1 to 1000 characters that were confirmed were expected."
+            )
         if self.detection_threshold is not None and not 0.0 < self.detection_threshold < 1.0:
             raise OptionError(
                 f"detection_threshold is {self.detection_threshold}; a number between 0 and 1 was expected."

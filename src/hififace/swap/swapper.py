@@ -206,6 +206,7 @@ class FaceSwapper:
             model=self.bundle.name,
             model_version=self.bundle.version,
             consent_confirmed=options.consent_confirmed,
+            consent_statement=options.consent_statement,
         )
 
     # -------------------------------------------------------------------------------------------------------
