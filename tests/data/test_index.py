@@ -34,6 +34,14 @@ def test_coefficient_slices():
         card.coefficient_slice("texture")
 
 
+def test_a_set_made_before_parts_were_noted_still_opens(tmp_path):
+    folder = make_set(tmp_path / "set", ["a", "b"])
+    fields = json.loads((folder / "set.json").read_text())
+    del fields["parts"]
+    (folder / "set.json").write_text(json.dumps(fields))
+    assert PreparedSet.open(folder).card.parts == {}
+
+
 def _drop(folder, name):
     (folder / name).unlink()
 

@@ -14,8 +14,10 @@ from preparation_doubles import double_factory, make_picture, png, save
 from hififace.data.index import PreparedSet
 from hififace.data.shards import TarWriter
 from hififace.errors import DataError, OptionError
+from hififace.preparation import build
 from hififace.preparation.build import PrepareOptions, Workers, prepare_set
 from hififace.preparation.quality import QualityOptions
+from hififace.weights.registry import find_card
 
 OPTIONS = PrepareOptions(resolution=64, photos_per_shard=20)
 
@@ -143,6 +145,41 @@ def test_an_interrupted_preparation_refuses_other_settings(people, tmp_path):
         prepare_set([people], tmp_path / "set", OPTIONS, factory=double_factory, progress=stop)
     with pytest.raises(DataError, match="interrupted and had other photos or settings"):
         prepare_set([people], tmp_path / "set", PrepareOptions(resolution=32), factory=double_factory)
+
+
+def test_the_card_says_which_files_described_the_set(finished):
+    card = PreparedSet.open(finished).card
+    assert card.parts == {"face_mesh_topology": find_card("face_mesh_topology").sha256}
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    folder = tmp_path / "flat"
+    for number in range(3):
+        save(folder / f"{number}.png", make_picture(number))
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory, progress=stop)
+    return folder, tmp_path / "set"
+
+
+def test_going_on_with_another_part_is_refused(interrupted, monkeypatch):
+    photos, output = interrupted
+    monkeypatch.setattr(build, "hashes_of", lambda names: dict.fromkeys(names, "0" * 64))
+    with pytest.raises(DataError, match="begun with another face_mesh_topology"):
+        prepare_set([photos], output, OPTIONS, factory=double_factory)
+
+
+def test_a_preparation_begun_before_hashes_were_noted_goes_on_without_them(interrupted, caplog):
+    photos, output = interrupted
+    (output / ".preparing" / "parts.json").unlink()
+    card = prepare_set([photos], output, OPTIONS, factory=double_factory)
+    assert card.num_photos == 3
+    assert card.parts == {}
+    assert "begun by an earlier version" in caplog.text
 
 
 def test_photos_that_change_between_two_runs_are_noticed(tmp_path):

@@ -57,6 +57,7 @@ def save(path: Path, image: RGBImage) -> None:
 class DoubleDescriber:
     family = "mesh"
     identity_name = "double"
+    parts = ("face_mesh_topology",)
     identity_size = 16
     layout = (("identity", 2), ("pose", 3))
     landmark_mirror = (1, 0, 2)

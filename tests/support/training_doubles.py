@@ -78,22 +78,28 @@ def write_tiny_set(folder: Path, num_people: int = 4, photos_each: int = 2, size
                 }
             )
     write_index(folder / INDEX_NAME, rows)
-    card = SetCard(
-        family="mesh",
-        template="mini_128",
-        resolution=size,
-        coefficients=COEFFICIENTS,
-        identity_embedder="made-up",
-        identity_size=EMBEDDING,
-        landmark_mirror=tuple(range(POINTS)),
-        num_photos=len(rows),
-        num_identities=num_people,
-        num_shards=1,
-        made_by="tests",
-        settings={},
-    )
+    card = tiny_card(resolution=size, num_photos=len(rows), num_identities=num_people)
     (folder / CARD_NAME).write_text(card.model_dump_json())
     return folder
+
+
+def tiny_card(**changes) -> SetCard:
+    """The card of such a set."""
+    values = {
+        "family": "mesh",
+        "template": "mini_128",
+        "resolution": SIZE,
+        "coefficients": COEFFICIENTS,
+        "identity_embedder": "made-up",
+        "identity_size": EMBEDDING,
+        "landmark_mirror": tuple(range(POINTS)),
+        "num_photos": 8,
+        "num_identities": 4,
+        "num_shards": 1,
+        "made_by": "tests",
+        "settings": {},
+    }
+    return SetCard(**{**values, **changes})
 
 
 class FakeTeachers(nn.Module):

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hififace.errors import WeightsError
-from hififace.weights import store
+from hififace.weights import download, store
 from hififace.weights.registry import Card, find_card
 
 CONTENT = b"weights" * 100
@@ -109,7 +111,7 @@ def test_offline_never_touches_the_network(monkeypatch, way):
 
     monkeypatch.setattr(socket, "socket", touched)
     monkeypatch.setattr(socket, "getaddrinfo", touched)
-    monkeypatch.setattr(store, "download", touched)
+    monkeypatch.setattr(download, "download", touched)
     if way == "variable":
         monkeypatch.setenv("HIFIFACE_OFFLINE", "1")
     with pytest.raises(WeightsError, match="offline"):
@@ -117,7 +119,7 @@ def test_offline_never_touches_the_network(monkeypatch, way):
 
 
 def test_fetch_of_a_whole_file_downloads_nothing(monkeypatch):
-    monkeypatch.setattr(store, "download", None)
+    monkeypatch.setattr(download, "download", None)
     put()
     assert store.fetch(card()) == store.model_dir() / "part.bin"
     assert store.fetch(find_card("yunet")).name == "yunet.onnx"
@@ -127,7 +129,26 @@ def test_fetch_replaces_an_altered_file(monkeypatch):
     put(b"altered")
     calls = []
     monkeypatch.setattr(
-        store, "download", lambda urls, final, **settings: calls.append((urls, final, settings["sha256"]))
+        download, "download", lambda urls, final, **settings: calls.append((urls, final, settings["sha256"]))
     )
     store.fetch(card())
     assert calls == [(card().urls, store.model_dir() / "part.bin", card().sha256)]
+
+
+def test_the_http_library_is_imported_only_to_fetch():
+    program = (
+        "import sys, hififace.weights.store as s; s.embedded_path('sface.onnx'); "
+        "print([m for m in ('urllib.request', 'http.client', 'hififace.weights.download') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_file_in_the_given_folder_comes_first(tmp_path):
+    put()
+    (tmp_path / "mine").mkdir()
+    assert store.locate_in(tmp_path / "mine", card()) == store.model_dir() / "part.bin"
+    (tmp_path / "mine" / "part.bin").write_bytes(CONTENT)
+    assert store.locate_in(tmp_path / "mine", card()) == tmp_path / "mine" / "part.bin"
+    with pytest.raises(WeightsError, match="not on this machine"):
+        store.locate_in(None, card("bring", filename="other.bin"))

@@ -47,6 +47,9 @@ class SetCard(BaseModel):
     """People with at least one photo; photos without an identity are not counted."""
     num_shards: int
     made_by: str
+    parts: dict[str, str] = {}
+    """SHA-256 of each file that described the photos, by the name of its card (`weights/registry.py`); empty for
+    sets made before they were noted."""
     settings: dict[str, Any]
     """The options of the preparation, as they were given."""
     inputs: tuple[dict[str, Any], ...] = ()

@@ -88,6 +88,15 @@ class BaselDescriber(MeshDescriber):
 
     family = "basel"
     identity_name = "arcface_r100"
+    parts: tuple[str, ...] = (
+        "yunet",
+        "face_mesh",
+        "face_mesh_topology",
+        "mesh_shape",
+        "arcface_r100",
+        "deep3d_recon",
+        "bisenet",
+    )
     # Unrelated people lie near 0 with ArcFace; its usual threshold for one photo against another is 0.28.
     person_cosine = 0.25
 

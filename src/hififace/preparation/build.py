@@ -8,6 +8,7 @@ however many workers shared it.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,7 +34,9 @@ from hififace.preparation.quality import QualityOptions
 from hififace.preparation.report import summarise, write_reports
 from hififace.preparation.sources import BLOCK_SIZE, Block, Layout, Source, iterate_blocks, open_inputs
 from hififace.preparation.spread import in_this_process, over_processes, over_ray
+from hififace.weights.store import hashes_of
 
+LOGGER = logging.getLogger(__name__)
 WORK_FOLDER: Final = ".preparing"
 
 
@@ -121,14 +124,16 @@ def prepare_set(
     if finished is not None:
         shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
         return finished
-    folder = _begin(output, settings)
     describer = DescriberSettings(options.family, options.template, options.resolution)
     work = WorkSettings(describer, options.quality, options.min_age, factory)
+    parts_here = hashes_of(describer_for(work).parts)
+    folder = _begin(output, settings)
+    described_by = _note_parts(folder, parts_here)
     num_blocks = _run_blocks(sources, folder, work, workers, progress)
     parts = [_finished_part(folder, number) for number in range(num_blocks)]
     parts_describer = describer_for(work)
     chosen = choose(parts, options.quality, parts_describer.person_cosine)
-    card = _write(output, options, settings, sources, chosen, parts, parts_describer)
+    card = _write(output, options, settings, sources, chosen, parts, parts_describer, described_by)
     shutil.rmtree(folder)
     return card
 
@@ -172,6 +177,7 @@ def _write(
     chosen: Chosen,
     parts: Sequence[Part],
     describer: Describer,
+    described_by: dict[str, str],
 ) -> SetCard:
     seen: dict[str, int] = {}
     for part in parts:
@@ -196,6 +202,7 @@ def _write(
             num_identities=num_people,
             num_shards=num_shards,
             made_by=f"hififace {__version__}",
+            parts=described_by,
             settings=settings,
             inputs=tuple(inputs),
         )
@@ -231,6 +238,31 @@ def _begin(output: Path, settings: dict[str, Any]) -> Path:
         return folder
     atomic_write(plan, json.dumps(settings, indent=2).encode())
     return folder
+
+
+def _note_parts(folder: Path, found: dict[str, str]) -> dict[str, str]:
+    """The hashes of the parts that describe this set; refuses to go on with others than it was begun with.
+
+    A preparation that was begun before hashes were noted goes on without them: nobody knows by what its finished
+    blocks were described.
+    """
+    noted = folder / "parts.json"
+    if not noted.is_file():
+        if any(folder.glob("block-*.json")):
+            LOGGER.warning(
+                "%s was begun by an earlier version: its set will not say which parts described it", folder
+            )
+            found = {}
+        atomic_write(noted, json.dumps(found, indent=2).encode())
+        return found
+    begun: dict[str, str] = json.loads(noted.read_text(encoding="utf-8"))
+    other = [name for name in sorted(begun) if begun[name] != found.get(name)]
+    if other:
+        raise DataError(
+            f"The preparation in {folder} was begun with another {', '.join(other)} than this installation has: "
+            f"its photos would be described in two ways. Put the earlier files back, or delete {folder} to begin anew."
+        )
+    return begun
 
 
 def _finished_part(folder: Path, number: int) -> Part:

@@ -55,6 +55,8 @@ class Describer(Protocol):
     identity_name: str
     identity_size: int
     landmark_mirror: tuple[int, ...]
+    parts: tuple[str, ...]
+    """Names of the cards (`weights/registry.py`) of every file that takes part in a description."""
     person_cosine: float
     """Below this cosine to the mean of a person's other photos, a photo shows someone else."""
 
@@ -105,6 +107,7 @@ class MeshDescriber:
 
     family = "mesh"
     identity_name = "sface"
+    parts: tuple[str, ...] = ("yunet", "face_mesh", "face_mesh_topology", "mesh_shape", "sface")
     # The mean of several photos is nearer than any one of them, so this is stricter than it looks; two random
     # people have a cosine of 0.17 on average here, and OpenCV's threshold for two single photos is 0.363.
     person_cosine = 0.3

@@ -30,7 +30,7 @@ from hififace.models.params import VectorPart
 from hififace.models.vgg_lpips import VggFeatures, load_vgg_lpips
 from hififace.training.teachers import Embedder
 from hififace.weights.registry import find_card
-from hififace.weights.store import locate
+from hififace.weights.store import locate_in
 
 if TYPE_CHECKING:
     from hififace.training.config import TrainingConfig
@@ -60,9 +60,7 @@ class BaselTeachers:
         """The networks that the configuration's terms need, frozen, on the device."""
 
         def find(name: str) -> Path:
-            found = find_card(name)
-            brought = files / found.filename if files is not None else None
-            return brought if brought is not None and brought.exists() else locate(found)
+            return locate_in(files, find_card(name))
 
         needs, like_reference = config.loss.needs, config.loss.like_reference
         teachers = cls(

@@ -6,6 +6,7 @@ they only look at what the generator makes. Letters: B pairs, S side of the crop
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,11 +16,15 @@ from torch import Tensor
 
 from hififace.data.index import SetCard
 from hififace.data.loader import CropBatch, PairBatch
-from hififace.errors import DataError
+from hififace.errors import DataError, HififaceError
 from hififace.models.generator import GeneratorOutput
+from hififace.weights.registry import find_card
+from hififace.weights.store import locate_in, sha256_of
 
 if TYPE_CHECKING:
     from hififace.training.config import TrainingConfig
+
+LOGGER = logging.getLogger(__name__)
 
 Embedder = Callable[[Tensor], Tensor]
 """(B, 3, n, n) RGB 0..1 crops of any size to (B, D); carries gradients to the picture."""
@@ -62,10 +67,12 @@ def load_teachers(
         files: folder of the files that the user brings (family "basel").
 
     Raises:
-        DataError: if the set was prepared by another family, for another size, or with other vectors.
+        DataError: if the set was prepared by another family, for another size, with other vectors, or described by
+            other files than those that will teach.
         WeightsError: if a needed file is missing or altered.
     """
     check_set(config, card)
+    check_parts(card, files)
     if config.family == "mesh":
         from hififace.training.mesh_teachers import MeshTeachers
 
@@ -103,6 +110,40 @@ def check_set(config: TrainingConfig, card: SetCard) -> None:
             raise DataError(
                 f"The generator '{config.generator.name}' expects {part.size} numbers for '{part.name}', the set holds "
                 f"{found}: use the preset that belongs to this version of the frozen parts, or prepare again."
+            )
+
+
+def check_parts(card: SetCard, files: Path | None = None) -> None:
+    """Checks that the files that described a set are those that will judge results: their numbers are compared.
+
+    A set made before hashes were noted passes with a warning, and so does a part that is not on this machine (what
+    teaching needs of it is asked for when it is loaded).
+
+    Args:
+        card: of the prepared set.
+        files: folder of the files that the user brings.
+
+    Raises:
+        DataError: a file here differs from the one that described the set.
+    """
+    if not card.parts:
+        LOGGER.warning(
+            "the set does not say which files described it (%s): make sure that they are this installation's",
+            card.made_by,
+        )
+        return
+    for name, described_by in sorted(card.parts.items()):
+        try:
+            path = locate_in(files, find_card(name))
+        except HififaceError as error:
+            LOGGER.warning("the set's part '%s' cannot be compared: %s", name, error)
+            continue
+        found = sha256_of(path)
+        if found != described_by:
+            raise DataError(
+                f"The set was described by another '{name}' (SHA-256 {described_by[:12]}...) than {path} "
+                f"({found[:12]}...): what it stores of its photos does not compare with what is seen in results. "
+                "Prepare the photos again, or put that file back."
             )
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hififace.errors import WeightsError
-from hififace.weights.download import Progress, download
-from hififace.weights.registry import CARDS, Card
+from hififace.weights.registry import CARDS, Card, find_card
+
+if TYPE_CHECKING:
+    from hififace.weights.download import Progress
 
 EMBEDDED: Final = Path(__file__).parent / "embedded"
 
@@ -106,6 +109,30 @@ def locate(card: Card, *, commercial: bool = False) -> Path:
     )
 
 
+def locate_in(folder: Path | None, card: Card) -> Path:
+    """The card's file in a folder of the user's if it lies there, else where `locate` finds it.
+
+    Raises:
+        WeightsError: it is in neither place.
+    """
+    brought = folder / card.filename if folder is not None else None
+    return brought if brought is not None and brought.exists() else locate(card)
+
+
+def hashes_of(names: Iterable[str], folder: Path | None = None) -> dict[str, str]:
+    """SHA-256 of the named cards' files: what a data set says about the parts that described it.
+
+    Args:
+        names: of cards.
+        folder: looked into first, see `locate_in`.
+
+    Raises:
+        OptionError: no card has this name.
+        WeightsError: a file is missing.
+    """
+    return {name: sha256_of(locate_in(folder, find_card(name))) for name in names}
+
+
 def refuse_non_commercial(card: Card, commercial: bool) -> None:
     """Stop where commercial use was declared and the licence forbids it.
 
@@ -167,6 +194,8 @@ def fetch(
             f"{card.filename} is not on this machine, and the network may not be used (offline mode). "
             f"Put the file with SHA-256 {card.sha256} at {expected_path(card)}, or allow the network."
         )
+    from hififace.weights.download import download  # the HTTP library, which nothing else here needs
+
     download(card.urls, expected_path(card), sha256=card.sha256, progress=progress)
     return expected_path(card)
 
