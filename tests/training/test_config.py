@@ -39,6 +39,14 @@ def test_the_references_numbers():
     assert config.loss.shape_clamp == 10
 
 
+@pytest.mark.parametrize("name", ["mini_128", "smoke"])
+def test_the_small_models_ask_for_nothing_that_needs_files_of_the_user(name):
+    config = make_preset(name)
+    assert config.family == "mesh"
+    assert not config.loss.needs("eye_heatmap", "mouth_heatmap")
+    assert config.loss.needs("segmentation")
+
+
 def test_overrides_reach_every_depth():
     config = with_overrides(
         tiny_config(),

@@ -60,12 +60,12 @@ def landmark_loss(
     """
     if coordinates not in ("mean", "sum"):
         raise ValueError(f"coordinates must be 'mean' or 'sum', got {coordinates!r}")
-    _expect_points(fused)
     factor = 1.0 if coordinates == "mean" else float(fused.shape[-1])
-    values = factor * smooth_distance(fused, result, beta).flatten(1).mean(dim=1)
-    if result_low is not None:
-        values = values + factor * smooth_distance(fused, result_low, beta).flatten(1).mean(dim=1)
-    loss = batch_mean(values, weight)
+    values = [
+        factor * smooth_distance(fused, points, beta).flatten(1).mean(dim=1)
+        for points in _results(fused, result, result_low)
+    ]
+    loss = batch_mean(torch.stack(values).sum(dim=0), weight)
     return loss if clamp is None else loss.clamp(0.0, clamp)
 
 
@@ -100,12 +100,12 @@ def mesh_shape_loss(
     Raises:
         ValueError: shapes that do not fit.
     """
-    _expect_points(fused)
+    results = _results(fused, result, result_low)
     size = face_size(fused)[:, None, None]
-    values = _over_points(smooth_distance(fused / size, result / size, beta), region_weights)
-    if result_low is not None:
-        values = values + _over_points(smooth_distance(fused / size, result_low / size, beta), region_weights)
-    return batch_mean(values, weight)
+    values = [
+        _over_points(smooth_distance(fused / size, points / size, beta), region_weights) for points in results
+    ]
+    return batch_mean(torch.stack(values).sum(dim=0), weight)
 
 
 class LandmarkLoss(nn.Module):
@@ -237,6 +237,8 @@ def _over_points(distances: Tensor, weights: Tensor | None) -> Tensor:
     return (per_point * shares).sum(dim=1) / shares.sum().clamp_min(torch.finfo(shares.dtype).tiny)
 
 
-def _expect_points(points: Tensor) -> None:
-    if points.ndim != 3 or points.shape[2] not in (2, 3):
-        raise ValueError(f"points must be (B, N, 2) or (B, N, 3), got {tuple(points.shape)}")
+def _results(fused: Tensor, result: Tensor, result_low: Tensor | None) -> list[Tensor]:
+    """What is compared with the fused points, once these were found to be points."""
+    if fused.ndim != 3 or fused.shape[2] not in (2, 3):
+        raise ValueError(f"points must be (B, N, 2) or (B, N, 3), got {tuple(fused.shape)}")
+    return [result] if result_low is None else [result, result_low]

@@ -139,23 +139,6 @@ def reference_weights(*, heatmaps: bool = True) -> LossWeights:
     return paper_weights().model_copy(update={"eye_heatmap": strength, "mouth_heatmap": strength})
 
 
-def mini_weights() -> LossWeights:
-    """Where the small open model starts; the lab book says how its runs moved them."""
-    return LossWeights(
-        identity=4.0,
-        shape=10.0,
-        adversarial=1.0,
-        segmentation=30.0,
-        reconstruction=12.0,
-        perceptual=2.0,
-        feature_matching=4.0,
-        gaze=2.0,
-        eyelids=5.0,
-        lips=10.0,
-        colour=4.0,
-    )
-
-
 def _check_weights(table: Mapping[str, float]) -> None:
     unknown = [name for name in table if name not in TERMS]
     if unknown:
