@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hififace.faces.alignment import warp
-from hififace.faces.blending import affected_rectangle, faded_at_edge, paste_back
+from hififace.faces.blending import affected_rectangle, paste_back
 from hififace.pixels import linear_to_srgb, srgb_to_linear
 
 SIZE = 64
@@ -128,13 +128,6 @@ def test_a_face_outside_or_an_empty_mask_changes_nothing(picture):
         paste_back(picture, crop, np.ones((SIZE, SIZE)), placed(1, 0, (900, 900))), picture
     )
     np.testing.assert_array_equal(paste_back(picture, crop, np.zeros((SIZE, SIZE)), placed(1.0)), picture)
-
-
-def test_a_mask_that_reaches_the_border_ends_softly():
-    faded = faded_at_edge(np.ones((96, 96)))
-    assert faded[0].max() < 0.1
-    assert faded[10:-10, 10:-10].min() == 1.0
-    assert np.abs(np.diff(faded[48])).max() < 0.45
 
 
 def test_shapes_that_do_not_fit_are_refused(picture):

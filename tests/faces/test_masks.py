@@ -1,4 +1,4 @@
-"""Masks: the region from the mesh, the reference's soft erosion, matched colour."""
+"""Masks: the region from the mesh, the reference's soft erosion, the fade at the crop's border, matched colour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hififace.faces.landmarks import point_groups
-from hififace.faces.masks import match_colour, region_mask, soft_erosion
+from hififace.faces.masks import border_fade, match_colour, region_mask, soft_erosion
 from hififace.weights.store import embedded_path
 
 
@@ -105,6 +105,40 @@ def test_soft_erosion_of_a_flat_mask_is_finite(value):
 def test_soft_erosion_refuses_an_even_kernel():
     with pytest.raises(ValueError, match="odd kernel"):
         soft_erosion(disc(), kernel=6)
+
+
+@pytest.mark.parametrize("size", [64, 128, 512])
+@pytest.mark.parametrize("value", [0.1, 0.5, 1.0])
+def test_no_mask_shows_the_border_of_its_crop(size, value):
+    mask = np.full((size, size), value, np.float32)
+    faded = mask * border_fade(mask)
+    rim = np.concatenate([faded[0], faded[-1], faded[:, 0], faded[:, -1]])
+    assert rim.max() < 0.03
+    steepest = max(np.abs(np.diff(faded, axis=axis)).max() for axis in (0, 1))
+    assert steepest < value * 40 / size  # from nought to whole in 1/40 of the side would be an edge
+    middle = slice(size // 6, -size // 8)
+    np.testing.assert_allclose(faded[middle, size // 2], value, atol=1e-6)
+
+
+def test_a_mask_that_keeps_away_from_the_border_is_left_as_it_is():
+    y, x = np.mgrid[:128, :128] - 63.5
+    mask = np.clip((1 - np.hypot(x / 52, y / 58)) * 20, 0.0, 1.0).astype(np.float32)
+    np.testing.assert_array_equal(mask * border_fade(mask), mask)
+
+
+def test_a_forehead_cut_off_by_the_border_is_faded_in_an_arch():
+    mask = np.zeros((128, 128), np.float32)
+    mask[:110, 14:114] = 1.0
+    half = [int(np.argmax(border_fade(mask)[:, column] > 0.5)) for column in (63, 100, 110)]
+    assert half[0] < half[1] < half[2]
+    assert half[0] >= 6
+    assert border_fade(mask)[60:100, 20:108].min() == 1.0  # the rest of the face is whole
+
+
+def test_a_mask_moving_into_the_border_is_faded_little_by_little():
+    whole = [border_fade(np.full((64, 64), value, np.float32)).sum() for value in np.linspace(0, 1, 6)]
+    assert (np.diff(whole) <= 0).all()
+    assert whole[0] > whole[2] > whole[-1]
 
 
 def test_matched_colour_has_the_reference_s_mean():

@@ -48,6 +48,23 @@ def test_more_erosion_keeps_further_inside(passed: float):
     np.testing.assert_array_equal(plain, MASK)
 
 
+def test_the_border_of_the_crop_never_shows():
+    """A mask that says face everywhere, as of a face larger than its crop, and a paint of another colour."""
+    grey = np.full((100, 120, 3), 100, np.uint8)
+    bright = np.full((SIDE, SIDE, 3), 180, np.uint8)
+    everywhere = np.ones((SIDE, SIDE), np.float32)
+    for erosion in (0, 7):
+        result = paste(grey, painted(bright, everywhere), SwapOptions(mask_erosion=erosion), border="mirror")
+        levels = result.picture[:, :, 0].astype(int)
+        assert levels[42, 52] == 180
+        assert levels[10:74, 20:84][[0, -1]].max() == 100
+        assert levels[10:74, 20:84][:, [0, -1]].max() == 100
+        # 80 levels over at least four pixels on the way down, eight at the top.
+        assert np.abs(np.diff(levels[10:42, 52])).max() <= 20
+        assert max(np.abs(np.diff(levels, axis=axis)).max() for axis in (0, 1)) <= 40
+        np.testing.assert_array_equal(result.mask[[0, -1]], 0.0)
+
+
 def test_feathering_widens_the_rim():
     def rim(options: SwapOptions) -> int:
         mask = blending_mask(MASK, options)

@@ -35,10 +35,6 @@ CHANGED_LEVELS = 3.0
 
 GATE_PX = 5
 
-EDGE_SHARE = 1 / 24
-"""The mask is faded to 0 over this share of the crop at its border, where the crop simply ends: a mask that
-reaches it would cut a straight line across the forehead."""
-
 
 def paste_back(
     image: RGBImage,
@@ -54,7 +50,8 @@ def paste_back(
     Args:
         image: (H, W, 3) the target's picture.
         crop: (S, S, 3) the swapped crop, uint8 or float 0..1.
-        mask: (S, S), 0 to 1: how much of the crop is taken.
+        mask: (S, S), 0 to 1: how much of the crop is taken. Where it does not end before the border of the crop, that
+            border shows; `masks.border_fade` sees to it.
         matrix: picture pixels to crop pixels, as `align` gave it (times S over the aligned size, where the network
             enlarges).
         detail: share of the target's detail finer than the crop that is kept on the new face, 0 to 1.
@@ -68,7 +65,7 @@ def paste_back(
     if crop.shape != (size, size, 3) or mask.shape != (size, size):
         raise ValueError(f"expected a square crop and a mask of its size, got {crop.shape} and {mask.shape}")
     result = image.copy()
-    weight = faded_at_edge(mask)
+    weight = np.clip(mask, 0.0, 1.0).astype(np.float32)
     rectangle = affected_rectangle(weight, matrix, image.shape[:2])
     if rectangle is None:
         return result
@@ -92,16 +89,6 @@ def paste_back(
     new = np.clip(part + layers[..., :3] - kept * residue, 0.0, 255.0)
     result[y0:y1, x0:x1] = _mix(part, new, alpha)
     return result
-
-
-def faded_at_edge(mask: NDArray[np.floating]) -> FloatArray:
-    """The mask (S, S), brought smoothly to 0 at the border of the crop."""
-    size = mask.shape[0]
-    width = max(size * EDGE_SHARE, 1.0)
-    ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / width, 0.0, 1.0)
-    ramp = ramp * ramp * (3.0 - 2.0 * ramp)
-    faded: FloatArray = (np.clip(mask, 0.0, 1.0) * np.minimum.outer(ramp, ramp)).astype(np.float32)
-    return faded
 
 
 def affected_rectangle(

@@ -1,4 +1,4 @@
-"""Which pixels of a crop are face: the region from the mesh, soft erosion as the reference does it, matched colour."""
+"""Which pixels of a crop are face: the region of the mesh, soft erosion, the fade at the border; and matched colour."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from hififace.types import FloatArray, RGBImage
 FOREHEAD_RISE = 0.18
 """How far the upper part of the oval is pushed beyond the mesh, in shares of its height above the eyes: the mesh ends
 below the hairline, and a seam there, on bare skin, is the one that shows."""
+
+FADE_SHARES = (1 / 8, 1 / 16)
+"""How far a mask that reaches the border of its crop is faded, in sides of the crop: at the top, where bare forehead
+goes on beyond the crop, and at the bottom, where a wide fade would let the target's chin shine through."""
+
+FADE_LEVELS = (1 / 8, 3 / 8, 5 / 8, 7 / 8)
+"""A mask touches the border to the share of these levels that it exceeds there, so that the fade grows smoothly where
+in a film a face moves toward the border."""
+
+THIN_SHARE = 1 / 24
+"""Over so many sides of the crop every mask is faded, however little of it touches."""
 
 STD_RATIO = (0.7, 1.4)
 """Colour matching stretches contrast by no more than this, or noise would turn into blotches."""
@@ -68,8 +79,7 @@ def region_mask(
     distance = (np.where(framed > 0, 0.5 - inwards, outwards - 0.5))[1:-1, 1:-1]
     if feather_px <= 0:
         return (distance <= dilate_px).astype(np.float32)
-    ramp = np.clip((dilate_px - distance) / feather_px + 0.5, 0.0, 1.0)
-    return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
+    return _smooth_step((dilate_px - distance) / feather_px + 0.5)
 
 
 def soft_erosion(
@@ -108,6 +118,41 @@ def soft_erosion(
     return np.where(whole, 1.0, rest / (rest.max(initial=0.0) + 1e-7)).astype(np.float32)
 
 
+def border_fade(mask: NDArray[np.floating]) -> FloatArray:
+    """What a mask is multiplied by so that nobody sees where the crop ends.
+
+    A face larger than its crop has a mask that is cut off by the border: a straight edge across the forehead. For each
+    level t let R_t be the pixels of the rim in which the mask exceeds t, the rim being the border and what of the
+    corners lies outside the superellipse |x|³ + |y|³ = 1: it rounds the edge as a hairline is rounded. With d_t the
+    distance to R_t, w the width of the fade and s the smooth step from 0 to 1,
+
+        fade = s(distance to the border / thin) · mean over t of s(d_t / w).
+
+    A mask that keeps away from the border is left as it is, but for the thin strip.
+
+    Args:
+        mask: (S, S), 0 to 1, as the network gave it: erosion would already have taken it off the border.
+
+    Returns:
+        (S, S) float32, 0 to 1.
+    """
+    size = mask.shape[0]
+    axis = np.arange(size)
+    inwards = np.minimum(axis, axis[::-1])
+    thin = _smooth_step((np.minimum.outer(inwards, inwards) + 0.5) / max(size * THIN_SHARE, 1.0))
+    cubes = np.abs(2.0 * axis / max(size - 1, 1) - 1.0) ** 3
+    rim = np.add.outer(cubes, cubes) >= 1.0
+    rim[[0, -1]] = rim[:, [0, -1]] = True
+    top, bottom = FADE_SHARES
+    width = size * (top + (bottom - top) * axis / max(size - 1, 1))[:, None]
+    total = np.zeros((size, size), np.float32)
+    for level in FADE_LEVELS:
+        free = np.where(rim & (mask > level), 0, 255).astype(np.uint8)
+        # Without a zero, OpenCV's distances are very large: nothing is faded.
+        total += _smooth_step(cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / width)
+    return (thin * total / len(FADE_LEVELS)).astype(np.float32)
+
+
 def match_colour(
     crop: RGBImage, reference: RGBImage, mask: NDArray[np.floating], strength: float = 1.0
 ) -> RGBImage:
@@ -136,6 +181,12 @@ def match_colour(
     mixed = (lab + np.float32(strength) * (matched - lab)).astype(np.float32)
     rgb = cv2.cvtColor(mixed, cv2.COLOR_LAB2RGB)
     return np.asarray(np.clip(np.rint(rgb * 255.0), 0, 255), np.uint8)
+
+
+def _smooth_step(x: NDArray[np.floating]) -> FloatArray:
+    """0 below 0, 1 above 1, 3x² - 2x³ in between."""
+    ramp = np.clip(x, 0.0, 1.0)
+    return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
 
 
 def _weighted(x: FloatArray, weights: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hififace.faces.alignment import Border
 from hififace.faces.blending import paste_back
-from hififace.faces.masks import match_colour, soft_erosion
+from hififace.faces.masks import border_fade, match_colour, soft_erosion
 from hififace.swap.options import SwapOptions
 from hififace.swap.painting import PaintedFace
 from hififace.types import FloatArray, RGBImage
@@ -50,13 +50,14 @@ def blending_mask(mask: FloatArray, options: SwapOptions) -> FloatArray:
     """The network's mask (N, N), shrunk and softened as the options say.
 
     It tells where the network painted, which is a little more than it should be taken for: at the rim, paint and
-    target are already mixed, and a hard edge there would show.
+    target are already mixed, and a hard edge there would show. Where the face is larger than the crop it reaches the
+    border, and is faded toward it.
     """
     rounds = round(options.mask_erosion * mask.shape[0] / EROSION_SIDE_PX)
     soft = soft_erosion(mask, iterations=max(rounds, 1)) if options.mask_erosion else mask
     if options.mask_feather_px > 0:
         soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), options.mask_feather_px), np.float32)
-    return soft
+    return soft * border_fade(mask)
 
 
 def _at_side(crop: RGBImage, side: int) -> RGBImage:
