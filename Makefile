@@ -1,6 +1,6 @@
 # Each target does all its own set-up: a virtual environment in this folder, with pinned versions.
 #
-#   make demo          find the faces of a picture and show where the annotated copy is
+#   make demo          put the face of one example picture into the other, and say where the result is
 #   make test          the default test suite, without network
 #   make lint types contracts docs-check test-slow test-browser
 #
@@ -40,10 +40,13 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	@touch $@ $(VENV)/.installed-swap
 
 demo: $(VENV)/.installed-swap
-	@echo "== finding the faces of examples/astronaut.jpg"
+	@echo "== putting the face of examples/officer.jpg into examples/astronaut.jpg"
 	@mkdir -p demo
-	@$(BIN)/hififace faces examples/astronaut.jpg -o demo/faces.png
-	@echo "== the annotated picture: $(CURDIR)/demo/faces.png"
+	@$(BIN)/hififace swap examples/officer.jpg examples/astronaut.jpg -o demo/swapped.jpg
+	@$(BIN)/hififace swap examples/officer.jpg examples/astronaut.jpg -o demo/side-by-side.jpg --compare
+	@echo "== the result:            $(CURDIR)/demo/swapped.jpg"
+	@echo "== beside its target:     $(CURDIR)/demo/side-by-side.jpg"
+	@echo "== what the file says:    $(BIN)/hififace verify demo/swapped.jpg"
 
 test: $(VENV)/.installed-dev
 	@echo "== running the default tests (network blocked)"

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hififace.weights.registry import CARDS
 
@@ -76,6 +77,20 @@ def test_make_targets_that_are_named_exist(document: Path):
         re.findall(r"\bmake ([a-z][\w-]*)", " ".join(re.findall(r"`(make [^`]+)`", document.read_text())))
     )
     assert named <= targets
+
+
+def test_the_demo_writes_what_it_names(workplace: Path, monkeypatch):
+    monkeypatch.setenv("HIFIFACE_HOME", str(workplace / "home"))
+    monkeypatch.setenv("HIFIFACE_OFFLINE", "1")
+    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert recipe is not None
+    (workplace / "demo").mkdir()
+    for line in re.findall(r"^\t@\$\(BIN\)/hififace (.*)$", recipe[1], re.M):
+        subprocess.run([sys.executable, "-m", "hififace", *shlex.split(line)], cwd=workplace, check=True)
+    named = re.findall(r"\$\(CURDIR\)/(\S+)\"", recipe[1])
+    assert named == ["demo/swapped.jpg", "demo/side-by-side.jpg"]
+    sizes = [Image.open(workplace / name).size for name in named]
+    assert sizes == [(512, 512), (1024, 512)]
 
 
 def test_the_licence_page_is_what_the_cards_say():
