@@ -34,8 +34,13 @@ EMBEDDING = 8
 POINTS = 12
 
 
-def write_tiny_set(folder: Path, num_people: int = 4, photos_each: int = 2, size: int = SIZE) -> Path:
-    """A prepared set of the mesh family with `num_people · photos_each` photos."""
+def write_tiny_set(
+    folder: Path, num_people: int = 4, photos_each: int = 2, size: int = SIZE, **changes
+) -> Path:
+    """A prepared set with `num_people · photos_each` photos; its card is `tiny_card` with these changes."""
+    card = tiny_card(
+        resolution=size, num_photos=num_people * photos_each, num_identities=num_people, **changes
+    )
     rng = np.random.default_rng(5)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -47,11 +52,11 @@ def write_tiny_set(folder: Path, num_people: int = 4, photos_each: int = 2, size
             phase = rng.uniform(0, 6, 3)
             waves = np.stack([0.5 + 0.4 * np.sin((3 + person) * x + 4 * y + p) for p in phase], axis=2)
             image = np.rint(waves * 255).astype(np.uint8)
-            identity = np.random.default_rng(person).standard_normal(EMBEDDING)
+            identity = np.random.default_rng(person).standard_normal(card.identity_size)
             arrays = {
                 "identity": (identity / np.linalg.norm(identity)).astype(np.float32),
-                "coefficients": rng.standard_normal(14).astype(np.float32),
-                "coefficients_mirrored": rng.standard_normal(14).astype(np.float32),
+                "coefficients": rng.standard_normal(card.coefficient_size).astype(np.float32),
+                "coefficients_mirrored": rng.standard_normal(card.coefficient_size).astype(np.float32),
                 "landmarks": rng.uniform(0, size, (POINTS, 3)).astype(np.float32),
                 "points": rng.uniform(0, size, (5, 2)).astype(np.float32),
                 "matrix": np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32),
@@ -78,7 +83,6 @@ def write_tiny_set(folder: Path, num_people: int = 4, photos_each: int = 2, size
                 }
             )
     write_index(folder / INDEX_NAME, rows)
-    card = tiny_card(resolution=size, num_photos=len(rows), num_identities=num_people)
     (folder / CARD_NAME).write_text(card.model_dump_json())
     return folder
 

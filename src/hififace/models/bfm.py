@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hififace.errors import RuntimeUnavailableError, WeightsError
 from hififace.models.deep3d import FaceCoefficients
-from hififace.models.frozen import freeze
+from hififace.models.frozen import freeze, full_precision
 
 FRAME_PX = 224
 FOCAL_PX = 1015.0
@@ -62,15 +62,17 @@ class BaselFaceModel(nn.Module):
             (B, 68, 2) x and y in pixels of the 224 px frame, **y upwards** as in the reference: the row of a
             picture is 223 - y. Differentiable.
         """
-        shape = (
-            self.mean
-            + torch.einsum("nck,bk->bnc", self.identity_basis, coefficients.identity)
-            + torch.einsum("nck,bk->bnc", self.expression_basis, coefficients.expression)
-        )
-        # Rows are points, so the transposed rotation stands on the right: (Rz Ry Rx)^T.
-        posed = shape @ rotation(coefficients.angles).transpose(1, 2) + coefficients.translation[:, None]
-        depth = CAMERA_DISTANCE - posed[..., 2:]
-        return FOCAL_PX * posed[..., :2] / depth + FRAME_PX / 2
+        with full_precision(self.mean):
+            coefficients = FaceCoefficients(*(part.to(self.mean.dtype) for part in coefficients))
+            shape = (
+                self.mean
+                + torch.einsum("nck,bk->bnc", self.identity_basis, coefficients.identity)
+                + torch.einsum("nck,bk->bnc", self.expression_basis, coefficients.expression)
+            )
+            # Rows are points, so the transposed rotation stands on the right: (Rz Ry Rx)^T.
+            posed = shape @ rotation(coefficients.angles).transpose(1, 2) + coefficients.translation[:, None]
+            depth = CAMERA_DISTANCE - posed[..., 2:]
+            return FOCAL_PX * posed[..., :2] / depth + FRAME_PX / 2
 
 
 def rotation(angles: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from hififace.models.frozen import load_frozen
+from hififace.models.frozen import full_precision, load_frozen
 from hififace.models.mobile_blocks import BlockSpec, ConvolutionBlock, residual_chain
 
 SIZE_PX = 192
@@ -72,9 +72,10 @@ class FaceMesh(nn.Module):
 
     def forward(self, crops: Tensor) -> FaceMeshOutput:
         """(B, 3, 192, 192) RGB 0..1 to points in pixels of the crop, and the score."""
-        features = self.trunk(self.stem(crops))  # (B, 128, 6, 6)
-        points = self.points(features).view(-1, NUM_POINTS, 3)
-        return FaceMeshOutput(points, self.score(features).sigmoid())
+        with full_precision(crops):
+            features = self.trunk(self.stem(crops))  # (B, 128, 6, 6)
+            points = self.points(features).view(-1, NUM_POINTS, 3)
+            return FaceMeshOutput(points, self.score(features).sigmoid())
 
 
 def load_face_mesh() -> FaceMesh:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hififace.errors import WeightsError
 
@@ -21,6 +21,14 @@ def freeze(network: Network) -> Network:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """A context in which autocast is off, for all that measures positions.
+
+    bfloat16 keeps eight binary digits: of a point near 150 px it can say 150 or 151 and nothing between.
+    """
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def load_frozen(network: Network, filename: str) -> Network:

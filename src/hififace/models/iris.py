@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from hififace.models.frozen import load_frozen
+from hififace.models.frozen import full_precision, load_frozen
 from hififace.models.mobile_blocks import BlockSpec, ConvolutionBlock, residual_chain
 
 SIZE_PX = 64
@@ -58,9 +58,10 @@ class Iris(nn.Module):
 
     def forward(self, crops: Tensor) -> IrisOutput:
         """(B, 3, 64, 64) RGB 0..1 to points in pixels of the crop."""
-        features = self.trunk(self.stem(crops))  # (B, 128, 8, 8)
-        contour = self.contour_readout(self.contour_head(features))  # (B, 213, 1, 1)
-        iris = self.iris_readout(self.iris_head(features))  # (B, 15, 1, 1)
+        with full_precision(crops):
+            features = self.trunk(self.stem(crops))  # (B, 128, 8, 8)
+            contour = self.contour_readout(self.contour_head(features))  # (B, 213, 1, 1)
+            iris = self.iris_readout(self.iris_head(features))  # (B, 15, 1, 1)
         return IrisOutput(contour.view(-1, NUM_CONTOUR_POINTS, 3), iris.view(-1, NUM_IRIS_POINTS, 3))
 
 

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hififace.models.frozen import full_precision
+
 NUM_POINTS = 468
 NEWTON_STEPS = 10
 """Of the polar decomposition; it converges quadratically, and ten leave nothing in float32."""
@@ -114,20 +116,21 @@ class MeshShape(nn.Module):
 
     def coefficients(self, points: Tensor) -> ShapeCoefficientBatch:
         """What the prior says about (B, 468, 3) mesh points in pixels; gradients flow into all parts."""
-        centre = points.mean(dim=1)  # (B, 3)
-        centred = points - centre[:, None]
-        correlation = centred.transpose(1, 2) @ self.mean  # (B, 3, 3)
-        rotation = polar_rotation(correlation)
-        scale = (rotation * correlation).sum(dim=(1, 2), keepdim=True) / self.mean.square().sum()
-        shape = (centred @ rotation) / scale.clamp_min(1e-12)  # (B, 468, 3)
-        offset = (shape - self.mean).flatten(1)  # (B, 1404)
-        return ShapeCoefficientBatch(
-            identity=offset @ self.identity_gain.T,
-            expression=offset @ self.expression_gain.T,
-            pose=pose_of(rotation),
-            scale=scale[:, 0],
-            translation=centre,
-        )
+        with full_precision(points):
+            centre = points.mean(dim=1)  # (B, 3)
+            centred = points - centre[:, None]
+            correlation = centred.transpose(1, 2) @ self.mean  # (B, 3, 3)
+            rotation = polar_rotation(correlation)
+            scale = (rotation * correlation).sum(dim=(1, 2), keepdim=True) / self.mean.square().sum()
+            shape = (centred @ rotation) / scale.clamp_min(1e-12)  # (B, 468, 3)
+            offset = (shape - self.mean).flatten(1)  # (B, 1404)
+            return ShapeCoefficientBatch(
+                identity=offset @ self.identity_gain.T,
+                expression=offset @ self.expression_gain.T,
+                pose=pose_of(rotation),
+                scale=scale[:, 0],
+                translation=centre,
+            )
 
     def fuse(self, source: ShapeCoefficientBatch, target: ShapeCoefficientBatch) -> ShapeCoefficientBatch:
         """The target's faces with the sources' identity."""
@@ -135,12 +138,13 @@ class MeshShape(nn.Module):
 
     def landmarks(self, coefficients: ShapeCoefficientBatch) -> Tensor:
         """(B, 468, 3) points in the pixels that the coefficients were measured in."""
-        shape = (
-            self.mean
-            + torch.einsum("bk,kpd->bpd", coefficients.identity, self.identity_basis)
-            + torch.einsum("bk,kpd->bpd", coefficients.expression, self.expression_basis)
-        )
-        turned = shape @ rotation_matrices(coefficients.pose).transpose(1, 2)
+        with full_precision(self.mean):
+            shape = (
+                self.mean
+                + torch.einsum("bk,kpd->bpd", coefficients.identity, self.identity_basis)
+                + torch.einsum("bk,kpd->bpd", coefficients.expression, self.expression_basis)
+            )
+            turned = shape @ rotation_matrices(coefficients.pose).transpose(1, 2)
         return coefficients.scale[:, None] * turned + coefficients.translation[:, None]
 
     def from_flat(self, vectors: Tensor) -> ShapeCoefficientBatch:

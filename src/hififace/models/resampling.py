@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hififace.models.frozen import full_precision
+
 
 def invert_affine(matrix: Tensor) -> Tensor:
     """The inverse of affine maps, (..., 2, 3) to (..., 2, 3)."""
-    linear, shift = matrix[..., :2], matrix[..., 2:]
-    inverse = torch.linalg.inv(linear)
-    return torch.cat((inverse, -inverse @ shift), dim=-1)
+    with full_precision(matrix):
+        linear, shift = matrix[..., :2], matrix[..., 2:]
+        inverse = torch.linalg.inv(linear)
+        return torch.cat((inverse, -inverse @ shift), dim=-1)
 
 
 def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str = "zeros") -> Tensor:
@@ -39,7 +42,8 @@ def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str =
     steps = torch.arange(size, device=images.device, dtype=torch.float32)
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     points = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1).view(1, -1, 3)  # (1, S·S, 3)
-    places = points @ inverse.transpose(1, 2)  # (B, S·S, 2) picture pixels
+    with full_precision(images):
+        places = points @ inverse.transpose(1, 2)  # (B, S·S, 2) picture pixels
     extent = torch.tensor((width, height), device=images.device, dtype=torch.float32)
     # grid_sample counts from the picture's outer edges: -1 is half a pixel before the first centre.
     grid = ((places + 0.5) * 2.0 / extent - 1.0).view(batch, size, size, 2)
@@ -51,7 +55,8 @@ def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str =
 def apply_affine(matrix: Tensor, points: Tensor) -> Tensor:
     """Maps points: (2, 3) or (B, 2, 3) and (B, N, 2 or 3) to (B, N, 2 or 3); a z is scaled with the map."""
     linear, shift = matrix[..., :2], matrix[..., 2]
-    flat = points[..., :2] @ linear.transpose(-1, -2) + shift[..., None, :]
+    with full_precision(points):
+        flat = points[..., :2] @ linear.transpose(-1, -2) + shift[..., None, :]
     if points.shape[-1] == 2:
         return flat
     scale = torch.linalg.det(linear).abs().sqrt()

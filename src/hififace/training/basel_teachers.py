@@ -23,6 +23,7 @@ from hififace.losses.shape import landmark_loss
 from hififace.models.arcface import ArcFace, load_arcface
 from hififace.models.bfm import BaselFaceModel, load_bfm
 from hififace.models.deep3d import SIZE_PX, Deep3D, FaceCoefficients, load_deep3d
+from hififace.models.frozen import full_precision
 from hififace.models.generator import GeneratorOutput
 from hififace.models.hrnet import HRNet, load_hrnet
 from hififace.models.identity import basel_quantities, identity_vector
@@ -80,6 +81,8 @@ class BaselTeachers:
         for network in (teachers.arcface, teachers.deep3d, teachers.bfm, teachers.lpips, teachers.hrnet):
             if network is not None:
                 network.to(device).eval().requires_grad_(False)
+                if config.channels_last:
+                    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return teachers
 
     # ---- Identity.
@@ -103,7 +106,7 @@ class BaselTeachers:
         As in the reference the gradient reaches the result through the 3D network too, but not through the identity,
         which is the real target's.
         """
-        return self._vector(batch.target, self.deep3d(output.image).flat())
+        return self._vector(batch.target, self._coefficients(output.image).flat())
 
     def _vector(self, source: CropBatch, target_coefficients: Tensor) -> Tensor:
         giver = basel_quantities(FaceCoefficients.from_flat(source.coefficients), source.identity)
@@ -149,7 +152,9 @@ class BaselTeachers:
     def _fused_landmarks(self, batch: PairBatch) -> Tensor:
         """q_fuse (B, 68, 2): the source's shape with everything else of the target."""
         if self.like_reference:
-            source, target = (self.deep3d(_resized(crops.image)) for crops in (batch.source, batch.target))
+            source, target = (
+                self._coefficients(_resized(crops.image)) for crops in (batch.source, batch.target)
+            )
         else:
             source, target = (
                 FaceCoefficients.from_flat(crops.coefficients) for crops in (batch.source, batch.target)
@@ -157,7 +162,13 @@ class BaselTeachers:
         return self._project(target.with_identity_of(source))
 
     def _landmarks(self, images: Tensor) -> Tensor:
-        return self._project(self.deep3d(_resized(images)))
+        return self._project(self._coefficients(_resized(images)))
+
+    def _coefficients(self, images: Tensor) -> FaceCoefficients:
+        """In float32: what becomes pixels must not be rounded to eight binary digits."""
+        with full_precision(images):
+            found: FaceCoefficients = self.deep3d(images)
+            return found
 
     def _project(self, coefficients: FaceCoefficients) -> Tensor:
         if self.bfm is None:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from hififace.errors import OptionError
+
 
 class World(NamedTuple):
     """This process among all of them."""
@@ -36,6 +38,9 @@ def joined(device_name: str = "auto") -> Iterator[World]:
     Args:
         device_name: "auto" (CUDA, else Apple's MPS, else CPU), or a torch device such as "cpu" or "cuda:1". Under
             `torchrun` on GPUs each process takes the GPU of its *local* rank, so that several machines work.
+
+    Raises:
+        OptionError: `torchrun` started more processes than this machine has GPUs.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
@@ -44,13 +49,25 @@ def joined(device_name: str = "auto") -> Iterator[World]:
         yield World(0, 1, device)
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count())
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # Bound to its GPU from the start: barriers and errors know which one is meant.
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
     try:
         yield World(rank, size, device)
     finally:
         dist.destroy_process_group()
+
+
+def _own_gpu(local_rank: int, num_gpus: int) -> torch.device:
+    if local_rank >= num_gpus:
+        raise OptionError(
+            f"torchrun started process {local_rank + 1} on this machine, which has {num_gpus} GPUs: give "
+            f"--nproc-per-node {num_gpus}, or --device cpu."
+        )
+    return torch.device("cuda", local_rank)
 
 
 def _choose_device(name: str) -> torch.device:
@@ -68,7 +85,11 @@ def share(network: nn.Module, world: World) -> nn.Module:
     if world.size == 1:
         return network
     ids = [world.device.index] if world.device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=ids, gradient_as_bucket_view=True)
+    # Buffers are constants here: sending them round before every forward pass would only cost time, and would write
+    # into what an earlier pass of the same step keeps for its backward pass.
+    return DistributedDataParallel(
+        network, device_ids=ids, gradient_as_bucket_view=True, broadcast_buffers=False
+    )
 
 
 @contextmanager
