@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hififace.faces.landmarks import point_groups
-from hififace.faces.masks import border_fade, match_colour, region_mask, soft_erosion
+from hififace.faces.masks import border_fade, grey_as, match_colour, region_mask, soft_erosion
 from hififace.weights.store import embedded_path
 
 
@@ -166,3 +166,15 @@ def test_a_flat_crop_is_not_blown_up_to_noise():
     crop = np.clip(rng.normal(120, 1, (32, 32, 3)), 0, 255).astype(np.uint8)
     reference = rng.integers(0, 256, (32, 32, 3), np.uint8)
     assert match_colour(crop, reference, np.ones((32, 32))).std() < 8
+
+
+def test_grey_pictures_stay_grey():
+    rng = np.random.default_rng(0)
+    crop = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    grey = np.repeat(rng.integers(0, 256, (48, 48, 1), np.uint8), 3, axis=2)
+    painted = grey_as(crop, np.clip(grey + rng.integers(-1, 2, grey.shape), 0, 255).astype(np.uint8))
+    assert (painted == painted[..., :1]).all()
+    np.testing.assert_allclose(painted[..., 0], crop @ [0.299, 0.587, 0.114], atol=1)
+    coloured = grey.copy()
+    coloured[:10, :10, 0] //= 2  # 4 % in colour: a grey background, and somebody's face
+    assert grey_as(crop, coloured) is crop

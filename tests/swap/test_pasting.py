@@ -81,3 +81,12 @@ def test_colour_is_matched_to_the_target_only_if_asked():
     means = [float(crop[inside].mean()) for crop in (plain.crop, matched.crop, CROP)]
     assert means[0] == pytest.approx(means[2] / 2, rel=0.05)
     assert means[1] == pytest.approx(means[2], rel=0.03)
+
+
+def test_a_grey_picture_gets_a_grey_face():
+    grey = np.repeat(CROP[..., :1], 3, axis=2)
+    picture = np.repeat(PICTURE[..., :1], 3, axis=2)
+    face = PaintedFace(CROP, MASK, MATRIX, TargetFace(FACE, grey, MATRIX, {}))
+    result = paste(picture, face, SwapOptions(), border="mirror").picture
+    assert (result != picture).any()
+    np.testing.assert_array_equal(result[..., 0], result[..., 2])

@@ -9,12 +9,13 @@ up(·) the way back to picture pixels, and R = picture − up(base) the detail o
   target's pores, wrinkles and moles would lie on the new face, with ghosts of the target's eyelids and lips.
 
 So R is kept where the crop is unchanged and dropped where it is changed: a gate g, 0 where |Δ| is nought within a few
-pixels and 1 from about three levels on,
+pixels and 1 from about three levels on. With k = (1 − detail) · g,
 
-    new = picture + up(Δ) − (1 − detail) · up(g) · R,
+    new = (1 − up(k)) · picture + up(Δ + k · base),
 
-which is up(crop) where the face was changed and the picture itself, bit for bit, where it was not. `detail` above 0
-gives back a share of R: sharper on large faces, but it is the target's skin.
+which is up(crop) where the face was changed and the picture itself, bit for bit, where it was not. What is resampled is
+weighted by k beforehand, as colours are by their coverage: the ripples that cubic interpolation draws beside an edge of
+k then cancel. `detail` above 0 gives back a share of R: sharper on large faces, but it is the target's skin.
 
 Where 0 < mask < 1 the two are mixed in linear light, as a lens mixes light at an edge: between a bright cheek and dark
 hair a mix of the encoded values would be too dark, a grey rim.
@@ -34,6 +35,12 @@ CHANGED_LEVELS = 3.0
 """A change of so many levels of 255, averaged over `GATE_PX`, counts as a full change."""
 
 GATE_PX = 5
+
+STRIP_PIXELS = 1 << 15
+"""So many are put back at a time."""
+
+_LIGHT = srgb_to_linear(np.arange(256, dtype=np.float32) / np.float32(255.0))
+"""Linear light of each level."""
 
 
 def paste_back(
@@ -69,25 +76,28 @@ def paste_back(
     rectangle = affected_rectangle(weight, matrix, image.shape[:2])
     if rectangle is None:
         return result
-    x0, y0, x1, y1 = rectangle
-    part = image[y0:y1, x0:x1].astype(np.float32)
-
     base = warp(image, matrix, size, border=border).astype(np.float32)
-    changed = np.asarray(crop, np.float32) * (1.0 if crop.dtype == np.uint8 else 255.0) - base
-    gate = cv2.blur(np.abs(changed).max(axis=2), (GATE_PX, GATE_PX)) / CHANGED_LEVELS
-    gate = np.clip(gate, 0.0, 1.0)
+    change = np.asarray(crop, np.float32) * (1.0 if crop.dtype == np.uint8 else 255.0) - base
+    gate = cv2.blur(np.abs(change).max(axis=2), (GATE_PX, GATE_PX)) / CHANGED_LEVELS
+    kept = (1.0 - detail) * np.clip(gate, 0.0, 1.0)[..., None]
+    layers = np.concatenate([change + kept * base, kept], axis=2)
 
-    # One resampling for everything that goes back: change (3), the target's crop (3), gate, mask.
-    layers = np.dstack([changed, base, gate])
-    back = compose(invert(matrix), np.array([[1.0, 0.0, -x0], [0.0, 1.0, -y0]]))
-    there = (x1 - x0, y1 - y0)
-    layers = _back(layers, back, there)
-    alpha = np.clip(warp(weight, back, there, border="black"), 0.0, 1.0)
-
-    residue = part - layers[..., 3:6]
-    kept = np.clip(layers[..., 6:7], 0.0, 1.0) * (1.0 - detail)
-    new = np.clip(part + layers[..., :3] - kept * residue, 0.0, 255.0)
-    result[y0:y1, x0:x1] = _mix(part, new, alpha)
+    x0, y0, x1, y1 = rectangle
+    # In strips that fit the processor's cache: faster, and memory does not grow with the face.
+    step = max(STRIP_PIXELS // (x1 - x0), 1)
+    for top in range(y0, y1, step):
+        bottom = min(top + step, y1)
+        back = compose(invert(matrix), np.array([[1.0, 0.0, -x0], [0.0, 1.0, -top]]))
+        there = (x1 - x0, bottom - top)
+        alpha = np.clip(warp(weight, back, there, border="black"), 0.0, 1.0)
+        reached = np.flatnonzero(alpha.max(axis=0))
+        if not len(reached):
+            continue
+        low, high = int(reached[0]), int(reached[-1]) + 1
+        back[0, 2] -= low
+        part = image[top:bottom, x0 + low : x0 + high]
+        new = warp(layers, back, (high - low, bottom - top), border="edge")
+        result[top:bottom, x0 + low : x0 + high] = _mix(part, new, alpha[:, low:high])
     return result
 
 
@@ -116,20 +126,19 @@ def affected_rectangle(
     return None if x0 >= x1 or y0 >= y1 else (int(x0), int(y0), int(x1), int(y1))
 
 
-def _back(layers: FloatArray, matrix: Matrix23, size: tuple[int, int]) -> FloatArray:
-    """Resample (S, S, C) layers; OpenCV takes four channels at a time."""
-    parts = [
-        warp(np.ascontiguousarray(layers[..., i : i + 4]), matrix, size, border="edge")
-        for i in range(0, layers.shape[2], 4)
-    ]
-    return np.dstack(parts).astype(np.float32)
+def _mix(part: RGBImage, layers: FloatArray, alpha: FloatArray) -> RGBImage:
+    """(h, w, 3) of `part` where alpha is 0, what is new where it is 1, and both in linear light in between.
 
-
-def _mix(part: FloatArray, new: FloatArray, alpha: FloatArray) -> NDArray[np.uint8]:
-    """(h, w, 3) of `part` where alpha is 0, `new` where it is 1, and both in linear light in between."""
-    mixed = np.where(alpha[..., None] >= 1.0, new, part)
-    between = (alpha > 0.0) & (alpha < 1.0)
-    a = alpha[between][:, None]
-    light = (1.0 - a) * srgb_to_linear(part[between] / 255.0) + a * srgb_to_linear(new[between] / 255.0)
-    mixed[between] = linear_to_srgb(light) * 255.0
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    Args:
+        part: (h, w, 3) of the picture.
+        layers: (h, w, 4) up(Δ + k · base) and up(k).
+        alpha: (h, w), 0 to 1.
+    """
+    new = np.clip((1.0 - layers[..., 3:]) * part + layers[..., :3], 0.0, 255.0)
+    rows, columns = np.nonzero((alpha > 0.0) & (alpha < 1.0))
+    a, old = alpha[rows, columns, None], part[rows, columns]
+    light = (1.0 - a) * _LIGHT[old] + a * srgb_to_linear(new[rows, columns] / 255.0)
+    new[rows, columns] = linear_to_srgb(light) * 255.0
+    mixed = np.rint(new).astype(np.uint8)
+    np.copyto(mixed, part, where=(alpha <= 0.0)[..., None])
+    return mixed

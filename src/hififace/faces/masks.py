@@ -24,6 +24,10 @@ in a film a face moves toward the border."""
 THIN_SHARE = 1 / 24
 """Over so many sides of the crop every mask is faded, however little of it touches."""
 
+GREY_LEVELS = 6
+"""Channels of a grey picture lie so near to each other in all but 2 % of its pixels: a JPEG's or a film's coding colours
+some. In a face in colour they lie 20 levels and more apart."""
+
 STD_RATIO = (0.7, 1.4)
 """Colour matching stretches contrast by no more than this, or noise would turn into blotches."""
 
@@ -181,6 +185,23 @@ def match_colour(
     mixed = (lab + np.float32(strength) * (matched - lab)).astype(np.float32)
     rgb = cv2.cvtColor(mixed, cv2.COLOR_LAB2RGB)
     return np.asarray(np.clip(np.rint(rgb * 255.0), 0, 255), np.uint8)
+
+
+def grey_as(crop: RGBImage, reference: RGBImage) -> RGBImage:
+    """A crop without its colours where another has none: networks trained on colour paint colour into grey pictures.
+
+    Args:
+        crop: (S, S, 3).
+        reference: (R, R, 3), usually the target's crop.
+
+    Returns:
+        (S, S, 3) the luma of Rec. 601 where the reference is grey; the crop itself otherwise.
+    """
+    spread = reference.max(axis=2) - reference.min(axis=2)
+    if np.percentile(spread, 98) > GREY_LEVELS:
+        return crop
+    luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    return np.asarray(np.repeat(luma[..., None], 3, axis=2), np.uint8)
 
 
 def _smooth_step(x: NDArray[np.floating]) -> FloatArray:

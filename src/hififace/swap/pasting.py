@@ -9,7 +9,7 @@ import numpy as np
 
 from hififace.faces.alignment import Border
 from hififace.faces.blending import paste_back
-from hififace.faces.masks import border_fade, match_colour, soft_erosion
+from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
 from hififace.swap.options import SwapOptions
 from hififace.swap.painting import PaintedFace
 from hififace.types import FloatArray, RGBImage
@@ -24,7 +24,7 @@ class Pasted(NamedTuple):
     picture: RGBImage
     """(H, W, 3)."""
     crop: RGBImage
-    """(N, N, 3) what was put back, its colour matched where that was asked for."""
+    """(N, N, 3) what was put back: grey in a grey picture, its colour matched where that was asked for."""
     mask: FloatArray
     """(N, N) 0..1 through which it was."""
 
@@ -39,7 +39,7 @@ def paste(image: RGBImage, painted: PaintedFace, options: SwapOptions, *, border
         border: as the crop was aligned with.
     """
     mask = blending_mask(painted.mask, options)
-    crop = painted.image
+    crop = grey_as(painted.image, painted.target.crop)
     if options.match_colour:
         crop = match_colour(crop, _at_side(painted.target.crop, crop.shape[0]), mask)
     picture = paste_back(image, crop, mask, painted.matrix, detail=options.detail, border=border)
