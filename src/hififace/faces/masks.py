@@ -25,8 +25,8 @@ THIN_SHARE = 1 / 24
 """Over so many sides of the crop every mask is faded, however little of it touches."""
 
 GREY_LEVELS = 6
-"""Channels of a grey picture lie so near to each other in all but 2 % of its pixels: a JPEG's or a film's coding colours
-some. In a face in colour they lie 20 levels and more apart."""
+"""Channels of a grey picture lie so near to each other in all but 2 % of its pixels: the coding of a JPEG or of a film
+adds a little colour. In a face in colour they lie 20 levels and more apart."""
 
 STD_RATIO = (0.7, 1.4)
 """Colour matching stretches contrast by no more than this, or noise would turn into blotches."""
