@@ -44,6 +44,23 @@ def test_rgb_is_made_once_and_cannot_be_scribbled_on():
         frame.rgb()[0, 0] = 0
 
 
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_small_picture_is_the_upright_one_shrunk_and_leaves_no_large_one(rotation):
+    raw = from_rgb(
+        np.repeat(np.linspace(40, 220, 48, dtype=np.uint8)[None, :, None], 32, 0).repeat(3, 2),
+        "yuv420p",
+        BT709,
+    )
+    frame = FilmFrame(raw, FrameFacts(BT709, rotation), index=0, pts=0, time_base=Fraction(1, 25))
+    size = (16, 24) if rotation else (24, 16)
+    small = frame.small_rgb(*size)
+    assert small.shape == (size[1], size[0], 3)
+    assert frame._rgb is None
+    large = frame.rgb().astype(int)
+    wanted = large.reshape(size[1], 2, size[0], 2, 3).mean(axis=(1, 3))
+    assert np.abs(small - wanted).max() < 3
+
+
 def test_a_changed_frame_keeps_its_time_and_all_untouched_samples():
     raw, frame = film_frame("yuv420p10le")
     before = [p.copy() for p in planes_of(raw)]

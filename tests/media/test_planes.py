@@ -82,6 +82,9 @@ def test_changed_box_is_tight_and_none_for_equal_pictures():
     after[5, 7, 2] = 1
     after[9, 12, 0] = 1
     assert changed_box(before, after) == (7, 5, 13, 10)
+    # Compared only in a part.
+    assert changed_box(before, after, (8, 6, 30, 20)) == (12, 9, 13, 10)
+    assert changed_box(before, after, (0, 0, 7, 20)) is None
 
 
 @pytest.mark.parametrize(

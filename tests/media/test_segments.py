@@ -25,7 +25,7 @@ def test_what_is_written_is_read_again(tmp_path, film):
     segment = write(tmp_path / "one.hfseg", film)
     again = open_segment(tmp_path / "one.hfseg")
     assert again == segment
-    assert (again.first_index, again.num_frames, again.state) == (0, 20, {"at": 19})
+    assert (again.first_index, again.num_frames, again.read_state()) == (0, 20, {"at": 19})
     assert again.place == Place(19, again.last_pts)
     packets = list(again.packets())
     assert packets[0].is_keyframe

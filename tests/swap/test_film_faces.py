@@ -169,9 +169,18 @@ def test_smoothing_steadies_and_can_be_switched_off():
 
 def test_a_frame_without_faces_is_not_even_converted():
     world = World(lambda n: {})
-    results = run(faces_of(world, film_options=FilmOptions(detect_every=4)), world, range(8))
+    # Another shot in each frame: no two pictures are alike.
+    results = run(faces_of(world, film_options=FilmOptions(detect_every=4)), world, range(8), lambda n: n)
     assert [r.faces for r in results] == [()] * 8
-    assert [r.frame._rgb is not None for r in results] == [n % 4 == 0 for n in range(8)]
+    looked = [n % 4 == 0 or results[n].is_cut for n in range(8)]
+    assert [r.frame._rgb is not None for r in results] == looked
+    assert world.num_detections == sum(looked)
+
+
+def test_a_picture_that_stays_empty_is_not_looked_at_again():
+    world = World(lambda n: {})
+    run(faces_of(world), world, range(20))
+    assert world.num_detections == 1
 
 
 def test_a_face_lost_for_a_moment_is_bridged_and_comes_back_as_the_same():
@@ -240,16 +249,14 @@ def test_numbers_references_and_maps_choose_tracks():
     def path(n):
         return {0: (80, 100, 80), 1: (220, 100, 80)}
 
-    by_number = faces_of(World(path), SwapOptions(select=[1]))
-    assert swapped(run(by_number, by_number._find_faces.__self__, range(3))[-1]) == {1: "me"}
-    mapped = faces_of(World(path), cast=Cast(by_index={0: source("B")}))
-    assert swapped(run(mapped, mapped._find_faces.__self__, range(3))[-1]) == {0: "B"}
-    referred = faces_of(
-        World(path),
-        SwapOptions(select=np.zeros((8, 8, 3), np.uint8)),
-        reference=person(1) * (SAME_PERSON_COSINE + 0.1),
-    )
-    assert swapped(run(referred, referred._find_faces.__self__, range(3))[-1]) == {1: "me"}
+    def third(options=None, **more):
+        world = World(path)
+        return swapped(run(faces_of(world, options, **more), world, range(3))[-1])
+
+    assert third(SwapOptions(select=[1])) == {1: "me"}
+    assert third(cast=Cast(by_index={0: source("B")})) == {0: "B"}
+    photo = SwapOptions(select=np.zeros((8, 8, 3), np.uint8))
+    assert third(photo, reference=person(1) * (SAME_PERSON_COSINE + 0.1)) == {1: "me"}
 
 
 def test_small_faces_stay_as_they_are():

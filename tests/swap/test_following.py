@@ -80,6 +80,20 @@ def test_with_smoothing_a_short_loss_is_bridged():
     assert one.miss(2.0) is None
 
 
+def test_a_face_is_expected_where_its_motion_leads_but_never_far_away():
+    one = followed()
+    assert one.expected(0.0) is None
+    for n in range(12):
+        one.see(face(x=100 + 6 * n), n / 25, detected=True)
+    x = one.expected(12 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
+    assert x == pytest.approx(6.0, abs=0.1)
+    # Motion of half a second ago says nothing any more.
+    np.testing.assert_array_equal(one.expected(1.0), one.mesh)
+    one.see(face(x=600), 12 / 25, detected=True)
+    jump = one.expected(13 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
+    assert 0 < jump <= 0.5 * 100
+
+
 def test_state_goes_through_json():
     one = followed(SmoothingOptions())
     for n in range(5):

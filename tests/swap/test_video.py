@@ -89,7 +89,7 @@ def test_the_report_tells_who_was_there_and_where_the_time_went(whole):
     assert track["num_swapped"] == track["num_frames"] == told["num_frames_changed"] >= 13
     assert 0.12 <= track["first_s"] <= 0.16
     assert track["last_s"] >= 0.64
-    assert set(told["busy_s"]) == {"decode", "follow", "swap", "encode", "join"}
+    assert set(told["busy_s"]) == {"decode", "follow", "paint", "paste", "encode", "join"}
     assert told["num_frames_resumed"] == 0
 
 

@@ -28,6 +28,11 @@ NUM_POINTS: Final = 468
 EYE_SIZE_PX: Final = 64
 EYE_ENLARGEMENT: Final = 2.3
 """Side of an eye's crop over the distance of its corners."""
+SETTLED: Final = 0.07
+"""How far the network's square may move, in shares of its side, before another look is worth it. Points found through
+a square 5 % beside, 5 % too large or 5 degrees turned are within 0.7 % of the eye distance of the final ones (0.55 %
+after both passes of `locate_many`), through one 8 % beside within 1.1 %, 12 % beside within 2.9 %; a second look brings
+the latter to 0.6 %."""
 EYE_CORNERS: Final = ((33, 133), (362, 263))
 """Corners of the image-left and the image-right eye, each from image-left to image-right."""
 
@@ -89,11 +94,21 @@ class FaceMeshLandmarker:
         return self._look(image, regions, mirrored=self._mirrored)
 
     def follow(self, image: RGBImage, previous: Sequence[FloatArray]) -> list[Landmarks]:
-        """The points of faces whose points (468, 3) in the frame before are known: one pass, no detection."""
+        """The points of faces whose points (468, 3) in the frame before are known: no detection.
+
+        One pass, and a second one for faces that moved by more than `SETTLED` since.
+        """
         if not previous:
             return []
         regions = [roi_from_landmarks(points) for points in previous]
-        return self._look(image, regions, mirrored=self._mirrored)
+        found = self._look(image, regions, mirrored=self._mirrored)
+        settled = [roi_from_landmarks(one.points) for one in found]
+        moved = [i for i, pair in enumerate(zip(regions, settled, strict=True)) if apart(*pair) > SETTLED]
+        if moved:
+            again = self._look(image, [settled[i] for i in moved], mirrored=self._mirrored)
+            for place, one in zip(moved, again, strict=True):
+                found[place] = one
+        return found
 
     def _look(
         self, image: RGBImage, regions: Sequence[Matrix23], *, mirrored: bool = False
@@ -134,6 +149,14 @@ class IrisLocator:
         irises[1, :, 0] = EYE_SIZE_PX - 1 - irises[1, :, 0]
         back = [transform_points(invert(region), iris) for region, iris in zip(regions, irises, strict=True)]
         return np.stack(back)
+
+
+def apart(first: Matrix23, second: Matrix23) -> float:
+    """How far two of the network's squares lie apart: the farthest of their corners' distances, in sides."""
+    last = INPUT_SIZE_PX - 1.0
+    corners = np.array([(0.0, 0.0), (last, 0.0), (last, last), (0.0, last)])
+    moved = transform_points(first, transform_points(invert(second), corners)) - corners
+    return float(np.linalg.norm(moved, axis=1).max()) / INPUT_SIZE_PX
 
 
 def _eye_region(points: FloatArray, corners: tuple[int, int]) -> Matrix23:

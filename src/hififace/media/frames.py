@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.media.film_colour import ColourFacts, convert_format, from_rgb, reformat
+from hififace.media.film_colour import ColourFacts, convert_format, from_rgb, reformat, to_rgb
 from hififace.media.planes import (
     Box,
     changed_box,
@@ -105,6 +105,18 @@ class FilmFrame:
             self._rgb = image
         return self._rgb
 
+    def small_rgb(self, width: int, height: int) -> RGBImage:
+        """(height, width, 3) uint8 RGB, upright, shrunk on the way: far cheaper than `rgb()`, and not kept.
+
+        HDR is tone-mapped at full size, which saves nothing.
+        """
+        if self._facts.colour.hdr:
+            small = cv2.resize(self.rgb(), (width, height), interpolation=cv2.INTER_AREA)
+            return np.asarray(small, dtype=np.uint8)
+        turned = self._facts.rotation_deg % 180 != 0
+        size = (height, width) if turned else (width, height)
+        return turn_image(to_rgb(self._raw, self._facts.colour, size), self._facts.rotation_deg)
+
     def thumbnail(self, width: int = 64, height: int = 36) -> NDArray[np.uint8]:
         """(height, width) uint8 brightness, area-averaged, in stored orientation: cheap, for finding cuts."""
         return luma_thumbnail(self._raw, width, height)
@@ -114,7 +126,7 @@ class FilmFrame:
 
         Args:
             image: (H, W, 3) uint8, upright, same size.
-            box: where it may differ from `rgb()`; None compares the pictures.
+            box: outside of it the picture is that of `rgb()`, so only there the two are compared; None: anywhere.
 
         Raises:
             ValueError: another size or type.
@@ -131,7 +143,7 @@ class FilmFrame:
             duration=self.duration,
             damaged=self.damaged,
         )
-        changed._box = box if box is not None else changed_box(before, image)
+        changed._box = changed_box(before, image, box)
         changed._before = before if self._before is None else self._before
         changed._rgb = image
         if self._box is not None and changed._box is not None:

@@ -105,14 +105,22 @@ def turn_image(image: RGBImage, rotation_deg: int) -> RGBImage:
     return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
 
 
-def changed_box(before: RGBImage, after: RGBImage) -> Box | None:
-    """The smallest box that holds every pixel that differs, or None if the two are equal."""
-    differs = before != after
+def changed_box(before: RGBImage, after: RGBImage, within: Box | None = None) -> Box | None:
+    """The smallest box that holds every pixel that differs, or None if the two are equal.
+
+    Args:
+        before: (H, W, 3).
+        after: (H, W, 3).
+        within: where to compare; None compares everything.
+    """
+    height, width = before.shape[:2]
+    x0, y0, x1, y1 = within or (0, 0, width, height)
+    differs = before[y0:y1, x0:x1] != after[y0:y1, x0:x1]
     rows = np.flatnonzero(differs.any(axis=(1, 2)))
     if rows.size == 0:
         return None
     columns = np.flatnonzero(differs[rows[0] : rows[-1] + 1].any(axis=(0, 2)))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
 
 
 def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, facts: ColourFacts) -> None:

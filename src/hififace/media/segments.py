@@ -58,7 +58,7 @@ class Segment:
         last_pts: time stamp of its last frame, in `time_base`.
         time_base: seconds per unit.
         settings: fingerprint of what it was encoded with.
-        state: whatever the writer wants to find again when a run goes on behind this segment.
+        body_bytes: where its packets end.
     """
 
     path: Path
@@ -67,13 +67,21 @@ class Segment:
     last_pts: int
     time_base: Fraction
     settings: dict[str, str]
-    state: dict[str, Any]
     body_bytes: int
 
     @property
     def place(self) -> Place:
         """The last frame it holds."""
         return Place(self.first_index + self.num_frames - 1, self.last_pts)
+
+    def read_state(self) -> dict[str, Any]:
+        """What the writer wanted to find again when a run goes on behind this segment.
+
+        Read from the file whenever it is asked for: the states of a long film would fill the memory.
+        """
+        with self.path.open("rb") as file:
+            state: dict[str, Any] = _read_tail(file, self.path.stat().st_size, self.body_bytes)["state"]
+        return state
 
     def packets(self) -> Iterator[StoredPacket]:
         """Its packets in coding order."""
@@ -111,8 +119,7 @@ def open_segment(path: Path) -> Segment:
         body = size - _TAIL.size - tail_bytes
         if end != _END or body < len(_MAGIC) or checksum != _crc(file, size - _TAIL.size):
             raise broken
-        file.seek(body)
-        said = json.loads(file.read(tail_bytes))
+        said = _read_tail(file, size, body)
     return Segment(
         path=path,
         first_index=said["first_index"],
@@ -120,9 +127,14 @@ def open_segment(path: Path) -> Segment:
         last_pts=said["last_pts"],
         time_base=Fraction(said["time_base"]),
         settings=said["settings"],
-        state=said["state"],
         body_bytes=body,
     )
+
+
+def _read_tail(file: BinaryIO, size: int, body_bytes: int) -> dict[str, Any]:
+    file.seek(body_bytes)
+    said: dict[str, Any] = json.loads(file.read(size - _TAIL.size - body_bytes))
+    return said
 
 
 def _crc(file: BinaryIO, num_bytes: int) -> int:

@@ -47,6 +47,7 @@ class FilmWriter:
     Given the same folder and settings it goes on: draw frames from `reader.frames(after=writer.place)`.
 
     Attributes:
+        folder: where the segments lie.
         segments: what is finished, in order.
     """
 
@@ -62,9 +63,9 @@ class FilmWriter:
         Raises:
             FilmError: the folder holds segments made with other settings.
         """
-        self._folder, self._settings, self._length = Path(folder), settings, frames_per_segment
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self._folder.glob(".*.part*"):
+        self.folder, self._settings, self._length = Path(folder), settings, frames_per_segment
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".*.part*"):
             leftover.unlink(missing_ok=True)
         self.segments: list[Segment] = []
         for number in itertools.count():
@@ -80,14 +81,14 @@ class FilmWriter:
         # Only whole segments can be gone on behind; a short one was the last of its film.
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"segment-{number:06d}.hfseg"
+        return self.folder / f"segment-{number:06d}.hfseg"
 
     def _check(self, segment: Segment) -> None:
         wanted = self._settings.fingerprint()
         differs = sorted(k for k in wanted if segment.settings.get(k) != wanted[k])
         if differs:
             raise FilmError(
-                f"{self._folder} holds unfinished work with other settings ({', '.join(differs)}). Use the "
+                f"{self.folder} holds unfinished work with other settings ({', '.join(differs)}). Use the "
                 "settings of before, or remove the folder to begin again."
             )
 
@@ -99,7 +100,7 @@ class FilmWriter:
     @property
     def state(self) -> dict[str, Any]:
         """What was stored with the last safe frame; empty at the beginning."""
-        return self.segments[-1].state if self.segments else {}
+        return self.segments[-1].read_state() if self.segments else {}
 
     def write(self, frames: Iterator[FilmFrame], state: StateAt | None = None) -> None:
         """Encode all frames; each finished segment is safe at once.
@@ -136,8 +137,8 @@ class FilmWriter:
         for segment in self.segments:
             segment.path.unlink(missing_ok=True)
         self.segments = []
-        if not any(self._folder.iterdir()):
-            self._folder.rmdir()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
 
 def join_film(

@@ -1,7 +1,8 @@
 """The faces of a film, frame by frame: who is where, steadied, and who becomes whom.
 
-Looked for in every so manieth frame, at cuts, and where one was lost; followed by the face mesh between. A track
-keeps its number through crossings and cuts (`faces/tracking.py`), and its person by its best view.
+Known faces are followed by the face mesh, from where they were to where they are. The detector (`looking.py`) finds
+new ones, and confirms or denies those that are followed. A track keeps its number through crossings and cuts
+(`faces/tracking.py`), and its person by its best view.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from hififace.faces.assignment import FORBIDDEN, assign
 from hififace.faces.candidates import iou_matrix
 from hififace.faces.identity import cosine
 from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.smoothing import face_size
 from hififace.faces.templates import Template
 from hififace.faces.tracking import FaceTracker
 from hififace.media.cuts import CutDetector
@@ -22,20 +25,27 @@ from hififace.media.frames import FilmFrame
 from hififace.swap.casting import Cast, Source
 from hififace.swap.film_options import FilmOptions
 from hififace.swap.following import FollowedFace, SteadyFace, mesh_box, mesh_points5
+from hififace.swap.looking import FindFaces, Look, Lookout
 from hififace.swap.options import SwapOptions
-from hififace.types import Detection, Face, FloatArray, RGBImage
+from hififace.types import Detection, Face, FloatArray, Landmarks, RGBImage
 
 _ENOUGH_VIEWS = 5
 """Views of a person that are looked at before the best one is trusted."""
-_LOOK_AGAIN_FRAMES = 32
+_ASK_AGAIN_FRAMES = 64
+"""After so many frames, who somebody is is asked again..."""
+_ASK_NEAR_FRAMES = 6
+"""...and after so many while two people are so near each other that they could be mistaken."""
 _FOLLOW_SCORE = 0.5
 """The mesh network's own confidence below which a face counts as lost."""
 _FOLLOW_S = 1.0
-"""How long the mesh alone may follow a face that the detector does not see."""
+"""How long the mesh alone may follow a face that the detector does not see although it looks."""
+_SAME_OVERLAP = 0.3
+_SAME_POINTS = 0.2
+"""A detection and a mesh are one face if their boxes overlap so much, and their five points lie no farther apart than
+this, on average, in face sizes (a mesh that slid off its face is found anew)."""
 _LEADER_S = 1.0
 """How long `select="largest"` waits for the face it chose before it chooses another."""
 
-FindFaces = Callable[[RGBImage], list[Face]]
 Embed = Callable[[RGBImage, Face], FloatArray]
 
 
@@ -67,7 +77,8 @@ class FilmFaces:
         cast: Cast,
         reference: FloatArray | None = None,
     ) -> None:
-        self._find_faces, self._embed, self._landmarker = find_faces, embed, landmarker
+        self._embed, self._landmarker = embed, landmarker
+        self._lookout = Lookout(find_faces, film_options.detect_every)
         self._template, self._options, self._film_options = template, options, film_options
         self._cast, self._reference = cast, reference
         # A selection may also be numbers or the pixels of a photo.
@@ -76,21 +87,23 @@ class FilmFaces:
         self._cuts, self._tracker = CutDetector(), FaceTracker()
         self._followed: dict[int, FollowedFace] = {}
         self._look_now = True
+        self._asked = -_ASK_AGAIN_FRAMES
         self._leader: int | None = None
 
     def take(self, frame: FilmFrame) -> FrameFaces:
         """What is to be done with the next frame."""
-        is_cut = self._cuts.update(frame.thumbnail())
+        thumbnail = frame.thumbnail()
+        is_cut = self._cuts.update(thumbnail)
         if is_cut:
             self._tracker.cut()
             self._followed.clear()
             self._leader = None
         time_s = float(frame.time_s)
-        detect = is_cut or self._look_now or frame.index % self._film_options.detect_every == 0
+        look = self._lookout.look(
+            frame, thumbnail, must=is_cut or self._look_now, anybody=bool(self._followed)
+        )
         self._look_now = False
-        faces: list[tuple[Face, bool]] = []
-        if detect or self._followed:
-            faces = self._seen(frame.rgb(), time_s, detect)
+        faces = self._seen(frame, time_s, look)
         steady = self._update(frame, faces, time_s) if faces or self._followed else []
         ends_segment = (frame.index + 1) % self._film_options.segment_frames == 0
         return FrameFaces(
@@ -104,34 +117,39 @@ class FilmFaces:
     # -------------------------------------------------------------------------------------------------------
     # Where they are
 
-    def _seen(self, image: RGBImage, time_s: float, detect: bool) -> list[tuple[Face, bool]]:
+    def _seen(self, frame: FilmFrame, time_s: float, look: Look | None) -> list[tuple[Face, bool]]:
         """Faces with landmarks, and whether the detector itself saw each."""
-        detections = [face.detection for face in self._find_faces(image)] if detect else []
-        meshes = self._landmarker.locate_many(image, detections)
-        found = [(Face(0, detection, mesh), True) for detection, mesh in zip(detections, meshes, strict=True)]
-        known = [
-            one
-            for one in self._followed.values()
-            if one.mesh is not None and time_s - one.detected_s <= _FOLLOW_S
-        ]
-        if found and known:
-            overlap = iou_matrix(
-                np.stack([mesh_box(one.mesh) for one in known if one.mesh is not None]),
-                np.stack([mesh_box(mesh.points) for mesh in meshes]),
-            )
-            known = [one for one, row in zip(known, overlap, strict=True) if row.max() < 0.3]
-        followed = self._landmarker.follow(image, [one.mesh for one in known if one.mesh is not None])
-        for mesh in followed:
-            if mesh.score >= _FOLLOW_SCORE:
+        known = [one for one in self._followed.values() if one.looked_s - one.detected_s <= _FOLLOW_S]
+        places = [place for place in (one.expected(time_s) for one in known) if place is not None]
+        meshes = self._landmarker.follow(frame.rgb(), places) if places else []
+        meshes = [mesh for mesh in meshes if mesh.score >= _FOLLOW_SCORE]
+        detections = () if look is None else look.detections
+        confirmed = confirmations(meshes, detections)
+        new = [one for place, one in enumerate(detections) if place not in confirmed.values()]
+        found = [(Face(0, detections[there], meshes[here]), True) for here, there in confirmed.items()]
+        if new:
+            located = self._landmarker.locate_many(frame.rgb(), new)
+            found += [(Face(0, one, mesh), True) for one, mesh in zip(new, located, strict=True)]
+        taken = [_box_of(face) for face, _ in found]
+        for place, mesh in enumerate(meshes):
+            box = mesh_box(mesh.points)
+            # A mesh that nobody confirms, on a face that is somebody's: it slid there from a face that is hidden.
+            slid = bool(taken) and iou_matrix(box[None], np.stack(taken)).max() >= _SAME_OVERLAP
+            if place not in confirmed and not slid:
                 points5 = mesh_points5(mesh.points).astype(np.float32)
-                found.append((Face(0, Detection(mesh_box(mesh.points), mesh.score, points5), mesh), False))
+                found.append((Face(0, Detection(box, mesh.score, points5), mesh), False))
+        if look is not None:
+            for one in self._followed.values():
+                if one.mesh is not None and face_size(one.mesh) >= look.surely_px:
+                    one.looked_s = time_s
         return found
 
     def _update(
         self, frame: FilmFrame, faces: Sequence[tuple[Face, bool]], time_s: float
     ) -> list[SteadyFace]:
         """Match faces with tracks, take them in, and carry on those that nobody sees."""
-        if self._must_know_who([face for face, _ in faces], frame.index):
+        if any(seen for _, seen in faces) and self._must_know_who([face for face, _ in faces], frame.index):
+            self._asked = frame.index
             image = frame.rgb()
             faces = [
                 (replace(face, identity=self._embed(image, face)) if detected else face, detected)
@@ -162,14 +180,16 @@ class FilmFaces:
         return sorted(steady, key=lambda one: one.face.index)
 
     def _must_know_who(self, faces: Sequence[Face], index: int) -> bool:
-        """Whether identities are worth their time: somebody is new, or two come near each other."""
+        """Whether identities are worth their time: somebody is new or lost, or two come near each other."""
         if not faces:
             return False
+        since = index - self._asked
         views = [one.num_views for one in self._followed.values()]
-        if len(faces) != len(views) or min(views) < _ENOUGH_VIEWS or index % _LOOK_AGAIN_FRAMES == 0:
+        if len(faces) != len(views) or min(views) < _ENOUGH_VIEWS or since >= _ASK_AGAIN_FRAMES:
             return True
         boxes = np.stack([_box_of(face) for face in faces])
-        return bool((iou_matrix(boxes, boxes) - np.eye(len(faces))).max() > 0.02)
+        near = float((iou_matrix(boxes, boxes) - np.eye(len(faces))).max()) > 0.02
+        return near and since >= _ASK_NEAR_FRAMES
 
     # -------------------------------------------------------------------------------------------------------
     # Who becomes whom
@@ -213,19 +233,39 @@ class FilmFaces:
         """Everything needed to go on, as JSON can hold it."""
         return {
             "cuts": self._cuts.state(),
+            "lookout": self._lookout.state(),
             "tracker": self._tracker.state(),
             "followed": [one.state() for one in self._followed.values()],
             "look_now": self._look_now,
+            "asked": self._asked,
             "leader": self._leader,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` gave."""
         self._cuts.restore(state["cuts"])
+        self._lookout.restore(state["lookout"])
         self._tracker.restore(state["tracker"])
         restored = [FollowedFace.restored(s, self._template, self._smoothing) for s in state["followed"]]
         self._followed = {one.index: one for one in restored}
-        self._look_now, self._leader = state["look_now"], state["leader"]
+        self._look_now, self._asked = state["look_now"], state["asked"]
+        self._leader = state["leader"]
+
+
+def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) -> dict[int, int]:
+    """Which meshes are confirmed by which detections: place of the mesh -> place of the detection, one to one."""
+    if not meshes or not detections:
+        return {}
+    overlap = iou_matrix(
+        np.stack([mesh_box(mesh.points) for mesh in meshes]), np.stack([one.box for one in detections])
+    )
+    costs = np.where(overlap >= _SAME_OVERLAP, 1.0 - overlap, FORBIDDEN)
+    for row, mesh in enumerate(meshes):
+        five, size = mesh_points5(mesh.points), face_size(mesh.points)
+        for column, one in enumerate(detections):
+            if float(np.linalg.norm(five - one.points, axis=1).mean()) > _SAME_POINTS * size:
+                costs[row, column] = FORBIDDEN
+    return dict(assign(costs))
 
 
 def _box_of(face: Face) -> FloatArray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hififace.errors import OptionError
+from hififace.faces.mask_smoothing import MaskSmoothingOptions
 from hififace.faces.smoothing import SmoothingOptions
 
 FRAMES_PER_GROUP = 4
@@ -42,7 +43,9 @@ class FilmOptions:
     smooth: bool = True
     """Steady faces over time."""
     smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)
-    """How strongly."""
+    """How strongly their places are."""
+    mask_smoothing: MaskSmoothingOptions = field(default_factory=MaskSmoothingOptions)
+    """How strongly their masks are."""
     detect_every: int = 2
     """Look for faces in every so manieth frame; between, known faces are followed. A new face is swapped at most so
     many frames less one late."""

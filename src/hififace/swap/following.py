@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import estimate_similarity, invert, transform_points
 from hififace.faces.landmarks import EYE_CORNERS
-from hififace.faces.smoothing import PointSmoother, SmoothingOptions
+from hififace.faces.smoothing import PointSmoother, SmoothingOptions, face_size
 from hififace.faces.templates import Template
 from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23
 
 _NOSE_TIP, _MOUTH_CORNERS = 4, (61, 291)
 _OFFSET_RATE = 0.1
 """How fast the learned distance between the two kinds of five points follows."""
+_FARTHEST_STEP = 0.5
+"""A face is not expected farther from where it was than this share of its size."""
+_OLD_S = 0.2
+"""Motion seen so long ago says nothing any more."""
 
 
 def mesh_points5(points: NDArray[Any]) -> NDArray[np.float64]:
@@ -57,6 +61,7 @@ class FollowedFace:
         mesh: (468, 3) as last measured, not steadied: where the next frame looks first.
         seen_s: when it was last seen.
         detected_s: when the detector itself last saw it.
+        looked_s: when the detector last looked in a way that would have shown it.
         identity: (D,) of its best view so far, None before the first.
         num_views: how many views were looked at.
     """
@@ -64,7 +69,7 @@ class FollowedFace:
     def __init__(self, index: int, template: Template, smoothing: SmoothingOptions | None) -> None:
         self.index = index
         self.mesh: FloatArray | None = None
-        self.seen_s = self.detected_s = -1e9
+        self.seen_s = self.detected_s = self.looked_s = -1e9
         self.identity: FloatArray | None = None
         self.num_views = 0
         self._template, self._smoothing = template, smoothing
@@ -72,6 +77,21 @@ class FollowedFace:
         self._offset: NDArray[np.float64] | None = None
         self._score = 0.0
         self._best_view = 0.0
+        self._velocity = np.zeros(2)
+
+    def expected(self, time_s: float) -> FloatArray | None:
+        """(468, 3) where the mesh should be now, if the face goes on as it did; None before the first."""
+        if self.mesh is None:
+            return None
+        since_s = time_s - self.seen_s
+        if not 0 < since_s <= _OLD_S:
+            return self.mesh
+        step = self._velocity * since_s
+        length, most = float(np.linalg.norm(step)), _FARTHEST_STEP * face_size(self.mesh)
+        if length > most:
+            step *= most / length
+        moved: FloatArray = (self.mesh + np.array([*step, 0.0])).astype(np.float32)
+        return moved
 
     def see(self, face: Face, time_s: float, *, detected: bool) -> SteadyFace:
         """Take in where the face is now.
@@ -83,9 +103,10 @@ class FollowedFace:
         """
         if face.landmarks is None:
             raise ValueError("a followed face needs landmarks")
+        self._learn_velocity(face.landmarks.points, time_s)
         self.mesh, self._score, self.seen_s = face.landmarks.points, face.detection.score, time_s
         if detected:
-            self.detected_s = time_s
+            self.detected_s = self.looked_s = time_s
             self._learn_offset(face)
         if face.identity is not None:
             self._look(face)
@@ -116,6 +137,15 @@ class FollowedFace:
             bridged,
         )
 
+    def _learn_velocity(self, mesh: FloatArray, time_s: float) -> None:
+        """Pixels per second of the face as a whole; half of what was believed before, against single bad looks."""
+        since_s = time_s - self.seen_s
+        if self.mesh is None or not 0 < since_s <= _OLD_S:
+            self._velocity = np.zeros(2)
+            return
+        now = (mesh[:, :2].mean(axis=0) - self.mesh[:, :2].mean(axis=0)).astype(np.float64) / since_s
+        self._velocity = 0.5 * (self._velocity + now)
+
     def _learn_offset(self, face: Face) -> None:
         """The detector's points less the mesh's, in pixels of the crop, where the face's size and turn do not count."""
         assert face.landmarks is not None
@@ -145,12 +175,14 @@ class FollowedFace:
             "mesh": listed(self.mesh),
             "seen_s": self.seen_s,
             "detected_s": self.detected_s,
+            "looked_s": self.looked_s,
             "identity": listed(self.identity),
             "num_views": self.num_views,
             "smoother": self._smoother.state(),
             "offset": listed(self._offset),
             "score": self._score,
             "best_view": self._best_view,
+            "velocity": self._velocity.tolist(),
         }
 
     @classmethod
@@ -165,8 +197,10 @@ class FollowedFace:
         face = cls(state["index"], template, smoothing)
         face.mesh, face.identity = array("mesh", np.float32), array("identity", np.float32)
         face.seen_s, face.detected_s = state["seen_s"], state["detected_s"]
+        face.looked_s = state["looked_s"]
         face.num_views = state["num_views"]
         face._smoother.restore(state["smoother"])
         face._offset = array("offset", np.float64)
         face._score, face._best_view = state["score"], state["best_view"]
+        face._velocity = array("velocity", np.float64)
         return face

@@ -13,18 +13,22 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hififace import __version__
 from hififace.errors import InterruptedByUserError, OptionError
+from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.mask_smoothing import TrackMasks
 from hififace.faces.templates import find_template
 from hififace.media.encoding import choose_settings
 from hififace.media.frames import FilmFrame
+from hififace.media.planes import Box
 from hififace.media.timing import Place
 from hififace.media.video import FilmReader
 from hififace.media.writing import FilmWriter
@@ -34,13 +38,26 @@ from hififace.swap.film_options import FRAMES_PER_GROUP, FilmOptions
 from hififace.swap.film_report import FilmReport, FilmTally, Progress
 from hififace.swap.options import SwapOptions
 from hififace.swap.output import film_tags, mark_film
-from hififace.swap.painting import TargetFace
+from hififace.swap.painting import PaintedFace, TargetFace
 from hififace.swap.pipeline import Pipeline
 from hififace.swap.sources import turn_deg
 from hififace.swap.swapper import FaceSwapper
+from hififace.types import RGBImage
+
+_STATE_VERSION = 2
+"""Raised whenever the same options give another film, or the state stored with a segment changes: unfinished work of
+before is then not taken up."""
 
 _LARGE_FRAME_PX = 3_000_000
 """From here on fewer frames wait between the stages: memory stays below half a gigabyte at 4K."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Painted:
+    """One frame and what the network made of its faces."""
+
+    faces: FrameFaces
+    painted: tuple[PaintedFace, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,8 @@ class _Finished:
     frame: FilmFrame
     faces: FrameFaces
     swapped: frozenset[int]
+    masks: dict[str, Any] | None
+    """State of the masks behind this frame, where a segment ends with it."""
 
 
 def swap_film(
@@ -117,20 +136,22 @@ class _FilmRun:
         self._reference = swapper.reference_identity(options)
         folder = work_folder(swapper, film, output, options, film_options, cast)
         self._writer = FilmWriter(folder, self._settings, frames_per_segment=chosen.segment_frames)
-        self._faces = self._new_faces()
+        self._faces, self._masks = self._new_faces(), TrackMasks(film_options.mask_smoothing)
         state = self._writer.state
         self._tally = FilmTally.restored(state["tally"]) if state else FilmTally()
         if state.get("faces"):
             self._faces.restore(state["faces"])
+            self._masks.restore(state["masks"])
         self._num_resumed = self._tally.num_frames
-        self._last: FrameFaces | None = None
+        self._last: _Finished | None = None
 
     def _new_faces(self) -> FilmFaces:
         swapper, options = self._swapper, self._options
         return FilmFaces(
             find_faces=lambda image: swapper.find_faces(image, options),
             embed=swapper.identity,
-            landmarker=FaceMeshLandmarker(),
+            # One thread: the stages beside it have work for the other cores.
+            landmarker=FaceMeshLandmarker(providers=[swapper.provider], threads=1),
             template=find_template(swapper.bundle.template).scaled(swapper.bundle.resolution),
             options=options,
             film_options=self._film_options,
@@ -144,7 +165,11 @@ class _FilmRun:
         """Do what is left and put the film into its place."""
         began = time.perf_counter()
         depth = 1 if self._reader.info.width * self._reader.info.height > _LARGE_FRAME_PX else 2
-        stages: dict[str, Callable[[Any], Any]] = {"follow": self._follow, "swap": self._swap}
+        stages: dict[str, Callable[[Any], Any]] = {
+            "follow": self._follow,
+            "paint": self._paint,
+            "paste": self._paste,
+        }
         groups = _groups(self._reader.frames(after=self._writer.place))
         with Pipeline[list[_Finished]](groups, stages, depth=depth) as pipeline:
 
@@ -185,8 +210,8 @@ class _FilmRun:
     def _follow(self, frames: list[FilmFrame]) -> list[FrameFaces]:
         return [self._faces.take(frame) for frame in frames]
 
-    def _swap(self, group: list[FrameFaces]) -> list[_Finished]:
-        """Paint all faces of a group in one go, and paste them frame by frame."""
+    def _paint(self, group: list[FrameFaces]) -> list[_Painted]:
+        """Paint all faces of a group in one go."""
         targets: list[TargetFace] = []
         sources: list[Source] = []
         places: list[int] = []
@@ -206,27 +231,49 @@ class _FilmRun:
                     sources.append(source)
                     places.append(place)
         painted = self._swapper.paint(targets, sources, self._options)
-        finished = []
-        for place, one in enumerate(group):
-            mine = [face for face, where in zip(painted, places, strict=True) if where == place]
-            frame = one.frame
-            if mine:
-                frame = frame.with_rgb(self._swapper.paste(frame.rgb(), mine, self._options))
-            finished.append(_Finished(frame, one, frozenset(face.target.face.index for face in mine)))
-        return finished
+        return [
+            _Painted(one, tuple(face for face, where in zip(painted, places, strict=True) if where == place))
+            for place, one in enumerate(group)
+        ]
+
+    def _paste(self, group: list[_Painted]) -> list[_Finished]:
+        """Put faces back frame by frame, through masks that are steady over time."""
+        return [self._pasted(one) for one in group]
+
+    def _pasted(self, one: _Painted) -> _Finished:
+        frame, painted = one.faces.frame, one.painted
+        if self._film_options.smooth:
+            painted = self._steadied(one)
+        if painted:
+            image = self._swapper.paste(frame.rgb(), painted, self._options)
+            frame = frame.with_rgb(image, _reach(painted, image))
+        swapped = frozenset(face.target.face.index for face in painted)
+        masks = None if one.faces.state is None else self._masks.state()
+        return _Finished(frame, one.faces, swapped, masks)
+
+    def _steadied(self, one: _Painted) -> tuple[PaintedFace, ...]:
+        time_s = float(one.faces.frame.time_s)
+        if one.faces.is_cut:
+            self._masks.cut()
+        self._masks.forget(time_s)
+        return tuple(
+            face._replace(mask=self._masks.update(face.target.face.index, face.mask, time_s))
+            for face in one.painted
+        )
 
     # -------------------------------------------------------------------------------------------------------
     # The end
 
     def _count(self, one: _Finished) -> None:
         self._tally.add(one.faces, set(one.swapped))
-        self._last = one.faces
+        self._last = one
 
     def _state(self, place: Place) -> dict[str, Any]:
         """For the segment that ends with this frame; the last one of the film has nothing to go on behind."""
         last = self._last
-        faces = last.state if last is not None and last.frame.index == place.index else None
-        return {"tally": self._tally.state(), "faces": faces}
+        if last is None or last.faces.frame.index != place.index:
+            return {"tally": self._tally.state()}
+        return {"tally": self._tally.state(), "faces": last.faces.state, "masks": last.masks}
 
     def _progress(self, elapsed_s: float, busy_s: dict[str, float]) -> Progress:
         done = self._tally.num_frames
@@ -249,13 +296,24 @@ class _FilmRun:
         comment = self._reader.info.metadata.get("comment")
         if comment and "comment" in tags:
             tags["comment"] = f"{comment} {tags['comment']}"
-        unmarked = self._output.with_name(f".{self._output.stem}.{os.getpid()}.unmarked{self._output.suffix}")
+        # With the unfinished work, where the same command finds it again should it be killed now.
+        unmarked = self._writer.folder / f"unmarked{self._output.suffix}"
         try:
             notes = self._writer.finish(unmarked, self._reader, tags)
             mark_film(unmarked, self._output, claim)
         finally:
             unmarked.unlink(missing_ok=True)
         return notes
+
+
+def _reach(painted: Sequence[PaintedFace], image: RGBImage) -> Box:
+    """x0, y0, x1, y1 of what pasting could change of a picture (H, W, 3)."""
+    boxes = [affected_rectangle(np.ones_like(face.mask), face.matrix, image.shape[:2]) for face in painted]
+    corners = np.array([box for box in boxes if box is not None], int).reshape(-1, 4)
+    if not len(corners):
+        return (0, 0, 0, 0)
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def _groups(frames: Iterator[FilmFrame]) -> Iterator[list[FilmFrame]]:
@@ -278,6 +336,8 @@ def work_folder(
     """
     status = film.stat() if film.exists() else None
     question = {
+        # What is stored with a segment, and what follows from it, may differ from version to version.
+        "program": [__version__, _STATE_VERSION],
         "film": [str(film.resolve()), status.st_size, status.st_mtime_ns] if status else str(film),
         "ending": output.suffix.lower(),
         "bundle": swapper.bundle.model_dump(mode="json"),

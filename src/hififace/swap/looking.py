@@ -1,0 +1,129 @@
+"""When the detector looks at a film, and at which size: often and coarsely, now and then at everything.
+
+Looking for the smallest faces costs ten times what looking for large ones does, and new faces are seldom tiny. So the
+frames that are looked at at all are seen at a third or so of their size, every fourth of them whole; and whole
+wherever it matters, at the beginning, at cuts and where a face was lost. A picture that has not changed since it was
+found empty is not looked at again.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.media.frames import FilmFrame
+from hififace.types import Detection, Face, RGBImage
+
+FindFaces = Callable[[RGBImage], list[Face]]
+
+WHOLE_EVERY: Final = 4
+"""Of the frames that are looked at, every so manieth is seen at its own size."""
+
+COARSE_SHORT_SIDE_PX: Final = 360
+"""Short side of a coarse look: shows faces from 24 px there on, 48 px in 720p and 72 px in 1080p."""
+
+SURELY_PX: Final = 32.0
+"""Faces that a look surely shows, in its own pixels: somewhat more than the detector needs."""
+
+LEAST_GAIN: Final = 1.5
+"""A film less than so many times larger than a coarse look is always seen whole."""
+
+SAME_LEVELS: Final = 2
+"""A picture none of whose block averages changed by more is the same picture. A face of 24 px that appears in 4K
+changes the block of 60 x 60 px around it by more as soon as it differs by 13 levels from what was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the detector saw of one frame."""
+
+    detections: tuple[Detection, ...]
+    """In pixels of the frame."""
+    surely_px: float
+    """Faces from this size on would have been seen."""
+
+
+class Lookout:
+    """Decides for every frame, and looks. `state` and `restore` carry it over an interruption."""
+
+    def __init__(self, find_faces: FindFaces, every: int) -> None:
+        """Nothing was looked at yet.
+
+        Args:
+            find_faces: the detector, for pictures of any size.
+            every: look at every so manieth frame.
+        """
+        self._find_faces, self._every = find_faces, every
+        self._empty: NDArray[np.uint8] | None = None
+
+    def look(
+        self, frame: FilmFrame, thumbnail: NDArray[np.uint8], *, must: bool, anybody: bool
+    ) -> Look | None:
+        """Look at a frame, or decide not to.
+
+        Args:
+            frame: the next one.
+            thumbnail: (h, w) its block averages.
+            must: look whole, whatever the rhythm says.
+            anybody: whether faces are being followed: then the picture is never taken for an empty one.
+        """
+        whole = must or frame.index % (self._every * WHOLE_EVERY) == 0
+        if not whole and frame.index % self._every:
+            return None
+        if not must and not anybody and self._is_as_empty_as_before(thumbnail):
+            return None
+        size = None if whole else coarse_size(*frame.size)
+        if size is None:
+            found = tuple(face.detection for face in self._find_faces(frame.rgb()))
+        else:
+            factor = (frame.size[0] / size[0], frame.size[1] / size[1])
+            found = tuple(
+                enlarged(face.detection, *factor) for face in self._find_faces(frame.small_rgb(*size))
+            )
+        # What a coarse look does not see may still be there.
+        self._empty = thumbnail if size is None and not found else None if found else self._empty
+        return Look(found, SURELY_PX * (1.0 if size is None else frame.size[1] / size[1]))
+
+    def _is_as_empty_as_before(self, thumbnail: NDArray[np.uint8]) -> bool:
+        last = self._empty
+        if last is None or last.shape != thumbnail.shape:
+            return False
+        return int(np.abs(last.astype(np.int16) - thumbnail).max()) <= SAME_LEVELS
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as JSON can hold it."""
+        if self._empty is None:
+            return {}
+        packed = base64.b64encode(zlib.compress(self._empty.tobytes())).decode()
+        return {"empty": packed, "shape": list(self._empty.shape)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state()` gave."""
+        self._empty = None
+        if state:
+            data = np.frombuffer(zlib.decompress(base64.b64decode(state["empty"])), dtype=np.uint8)
+            self._empty = data.reshape(state["shape"])
+
+
+def coarse_size(width: int, height: int) -> tuple[int, int] | None:
+    """Width and height of a coarse look at a picture of that size; None where it would hardly be smaller."""
+    factor = min(width, height) / COARSE_SHORT_SIDE_PX
+    if factor < LEAST_GAIN:
+        return None
+    return round(width / factor), round(height / factor)
+
+
+def enlarged(found: Detection, factor_x: float, factor_y: float) -> Detection:
+    """A detection of a smaller picture in pixels of the larger one; boxes are edges, points are centres."""
+    factor = np.array([factor_x, factor_y], np.float32)
+    return replace(
+        found,
+        box=(found.box.reshape(2, 2) * factor).reshape(4).astype(np.float32),
+        points=((found.points + 0.5) * factor - 0.5).astype(np.float32),
+    )
