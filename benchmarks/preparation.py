@@ -2,14 +2,17 @@
 
 ``python benchmarks/preparation.py`` writes ``benchmarks/results/preparation.json``. The photos are one portrait in the
 public domain, turned, scaled and relit: every one is found, aligned and described by the embedded parts, as any other
-photo is. Rates leave out the start of the processes (imports, sessions), which does not grow with the set. The
-processor's time per photo does not depend on how busy the machine is; the rates do.
+photo is. One worker and two prepare the same photos in turns, and the two sets must be equal byte for byte. Rates leave
+out the start of the processes (imports, sessions), which does not grow with the set. The processor's time per photo
+does not depend on how busy the machine is; the rates do.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import shutil
+import statistics
 import tempfile
 import time
 from itertools import islice
@@ -71,6 +74,37 @@ def time_run(photos: Path, output: Path, workers: int) -> dict[str, float]:
     }
 
 
+def run_in_turns(photos: Path, folder: Path, turns: int) -> dict[str, Any]:
+    """Each number of workers in each turn; medians of the rates, and the sets compared."""
+    runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    for _ in range(turns):
+        for workers, found in runs.items():
+            output = folder / f"set{workers}"
+            shutil.rmtree(output, ignore_errors=True)
+            found.append(time_run(photos, output, workers))
+        require_equal(folder / "set1", folder / "set2")
+    rates = {workers: statistics.median(r["photos_per_s"] for r in found) for workers, found in runs.items()}
+    return {
+        "photos_per_s": {f"workers_{workers}": round(rate, 2) for workers, rate in rates.items()},
+        "photos_per_s_per_core": {f"workers_{w}": round(rate / w, 2) for w, rate in rates.items()},
+        "scaling_1_to_2": round(rates[2] / rates[1], 3),
+        "equal_sets": True,
+        "runs": {f"workers_{workers}": found for workers, found in runs.items()},
+    }
+
+
+def require_equal(first: Path, second: Path) -> None:
+    """Two sets are the same files, byte for byte; ends the run if not."""
+    names = [sorted(str(p.relative_to(s)) for p in s.rglob("*") if p.is_file()) for s in (first, second)]
+    differing = set(names[0]) ^ set(names[1]) or {
+        name for name in names[0] if (first / name).read_bytes() != (second / name).read_bytes()
+    }
+    if differing:
+        raise SystemExit(
+            f"One worker and two differ in {', '.join(sorted(differing))}: nothing was measured."
+        )
+
+
 def time_stages(photos: Path, rounds: int) -> dict[str, Any]:
     """Processor milliseconds of one photo, whole and by stage."""
     settings = WorkSettings()
@@ -127,7 +161,8 @@ def time_loader(folder: Path, rounds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=6, help=f"blocks of {BLOCK_SIZE} photos")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9, help="of the loader and, tenfold, of the stages")
+    parser.add_argument("--turns", type=int, default=2, help="preparations by one worker and by two, each")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "preparation.json")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -137,11 +172,7 @@ def main() -> None:
         photos.mkdir()
         write_photos(photos, options.blocks * BLOCK_SIZE)
         result["processor_ms_of_a_photo"] = time_stages(photos, 10 * options.rounds)
-        for workers in (1, 2):
-            result[f"workers_{workers}"] = time_run(photos, Path(name) / f"set{workers}", workers)
-        result["scaling_1_to_2"] = round(
-            result["workers_2"]["photos_per_s"] / result["workers_1"]["photos_per_s"], 3
-        )
+        result |= run_in_turns(photos, Path(name), options.turns)
         result["loader"] = time_loader(Path(name) / "set1", options.rounds)
     write_result(options.output, result)
     print(options.output.read_text())

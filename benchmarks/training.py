@@ -5,10 +5,11 @@ Three sides, one run:
     ours        the preset as it is: identity on pairs of different people, landmarks on a third of the batch
     same terms  our step with every term on every pair, descriptions of real photos read from the batch
     reference   the same terms and numbers, but everything that frozen networks say of real photos is computed again in
-                every step, twice where the reference holds two copies (extractor and loss), and the discriminator
+                every step, by two copies of them (extractor and loss) as the reference holds, and the discriminator
                 gathers gradients in the generator's phase that nobody uses
 
-Peak memory is that of a process that takes three steps of one side and does nothing else.
+The last two do the same work: their losses on the first step are compared before anything is timed. Peak memory is that
+of a process that takes three steps of one side and does nothing else.
 
     python benchmarks/training.py [--threads 2] [--batch 12] [--rounds 9] [--warm-up 2] [--output FILE]
 """
@@ -20,15 +21,21 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import skimage.data
 import torch
 from torch import Tensor
 
 from contract import environment, in_turns, matrix_product_gflops, write_result
 from hififace.data.loader import CropBatch, PairBatch
+from hififace.faces.alignment import align, transform_points
+from hififace.faces.detection import YuNetDetector
+from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import TEMPLATES
 from hififace.models.create import create_discriminator, create_generator
@@ -41,64 +48,72 @@ from hififace.training.stats import StageClock
 from hififace.training.step import TrainingStep, create_optimiser
 
 RESULT = Path(__file__).with_name("results") / "training.json"
+LARGEST_DIFFERENCE = 1e-3
 LATE = 100_000
 """Images seen: every term of the preset is at its full weight, the discriminator plays."""
 
 
+Step = Callable[[], dict[str, Tensor]]
+
+
 class RecomputingTeachers(MeshTeachers):
-    """The reference's way: nothing about real photos is remembered."""
+    """The reference's way: nothing about real photos is remembered, and the extractor has networks of its own."""
+
+    extractor: MeshTeachers
 
     def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
         """Computed again, by the loss's copy."""
-        with torch.no_grad():
-            return [self._embed(crops.image)]
+        return [describe(self, crops).identity]
 
     def identity_vector(self, batch: PairBatch) -> Tensor:
         """Computed again, by the extractor's copy."""
-        return super().identity_vector(self._described(batch))
+        return super().identity_vector(describe_pairs(self.extractor, batch))
 
     def _fused_points(self, batch: PairBatch) -> Tensor:
-        return super()._fused_points(self._described(batch))
-
-    @torch.no_grad()
-    def _described(self, batch: PairBatch) -> PairBatch:
-        sides = []
-        for crops in (batch.source, batch.target):
-            points = self._mesh_points(crops.image, crops.landmarks)
-            sides.append(crops._replace(coefficients=self.shape.coefficients(points).flat()))
-        identity = self._embed(batch.source.image)
-        identity = identity / identity.norm(dim=1, keepdim=True)
-        return PairBatch(sides[0]._replace(identity=identity), sides[1], batch.same)
+        return super()._fused_points(describe_pairs(self, batch, with_identity=False))
 
 
-def make_batch(size: int) -> PairBatch:
-    """Random pixels around plausible landmarks: what a step costs does not depend on what is in the pictures."""
-    prior, rng = MeshShapePrior.load(), np.random.default_rng(3)
-    template = TEMPLATES["mini_128"].points
-    crops = []
+@torch.no_grad()
+def describe(teachers: MeshTeachers, crops: CropBatch, *, with_identity: bool = True) -> CropBatch:
+    """What the frozen networks say of photos, from their crops."""
+    points = teachers._mesh_points(crops.image, crops.landmarks)
+    described = crops._replace(coefficients=teachers.shape.coefficients(points).flat())
+    if not with_identity:
+        return described
+    return described._replace(identity=torch.nn.functional.normalize(teachers._embed(crops.image), dim=1))
+
+
+def describe_pairs(teachers: MeshTeachers, batch: PairBatch, *, with_identity: bool = True) -> PairBatch:
+    """Both photos of each pair; of the target nobody asks for the identity."""
+    return PairBatch(
+        describe(teachers, batch.source, with_identity=with_identity),
+        describe(teachers, batch.target, with_identity=False),
+        batch.same,
+    )
+
+
+def make_batch(size: int, teachers: MeshTeachers) -> PairBatch:
+    """One portrait in the public domain in many lights, described as a prepared set would describe it."""
+    portrait = skimage.data.astronaut()
+    face = YuNetDetector(threads=1).detect(portrait)[0]
+    aligned = align(portrait, face.points, TEMPLATES["mini_128"])
+    mesh = FaceMeshLandmarker(threads=1).locate(portrait, face).points
+    points = torch.from_numpy(transform_points(aligned.matrix, mesh).astype(np.float32))
+    crop = torch.from_numpy(aligned.crop).permute(2, 0, 1).float() / 255
+    generator = torch.Generator().manual_seed(3)
+    sides = []
     for _ in range(2):
-        vectors, points = [], []
-        for _ in range(size):
-            flat = np.zeros(prior.vector_size, dtype=np.float32)
-            flat[: prior.identity_size + prior.expression_size] = rng.standard_normal(
-                prior.identity_size + prior.expression_size
-            )
-            flat[-4] = float(np.linalg.norm(template[0] - template[1])) * 0.7
-            flat[-3:] = (63.5, 63.5, 0.0)
-            vectors.append(flat)
-            points.append(prior.landmarks(prior.from_vector(flat)))
-        identity = torch.nn.functional.normalize(torch.randn(size, 128), dim=1)
-        crops.append(
-            CropBatch(
-                torch.rand(size, 3, 128, 128),
-                (torch.rand(size, 1, 128, 128) > 0.5).float(),
-                torch.ones(size, 1, 128, 128),
-                identity,
-                torch.from_numpy(np.stack(vectors)),
-                torch.from_numpy(np.stack(points).astype(np.float32)),
-            )
+        light = 0.7 + 0.6 * torch.rand(size, 3, 1, 1, generator=generator)
+        crops = CropBatch(
+            (crop * light).clamp(0, 1),
+            (torch.rand(size, 1, 128, 128, generator=generator) > 0.5).float(),
+            torch.ones(size, 1, 128, 128),
+            torch.empty(size, 0),
+            torch.empty(size, 0),
+            points.expand(size, -1, -1),
         )
-    return PairBatch(crops[0], crops[1], (torch.arange(size) % 2).float())
+        sides.append(describe(teachers, crops))
+    return PairBatch(sides[0], sides[1], (torch.arange(size) % 2).float())
 
 
 def make_config(side: str) -> TrainingConfig:
@@ -111,19 +126,24 @@ def make_config(side: str) -> TrainingConfig:
     return config.model_copy(update={"loss": loss})
 
 
-def make_side(side: str, batch: PairBatch) -> tuple[TrainingStep, object]:
-    """A step that is ready, and a call that takes it."""
-    torch.manual_seed(0)
-    config = make_config(side)
-    layout = MeshShapePrior.load().layout
+def load_teachers(side: str) -> MeshTeachers:
+    """The frozen networks of a side; two copies of each for the reference's."""
     slices, start = {}, 0
-    for name, size in layout:
+    for name, size in MeshShapePrior.load().layout:
         slices[name] = slice(start, start + size)
         start += size
     card = SimpleNamespace(template="mini_128", resolution=128, coefficient_slice=slices.__getitem__)
-    device = torch.device("cpu")
     kind = RecomputingTeachers if side == "reference" else MeshTeachers
-    teachers = kind.load(config, card, device)
+    teachers = kind.load(make_config(side), card, torch.device("cpu"))
+    if isinstance(teachers, RecomputingTeachers):
+        teachers.extractor = deepcopy(teachers)
+    return teachers
+
+
+def make_side(side: str, batch_size: int) -> Step:
+    """A call that takes a step; equal weights and pictures for every side."""
+    torch.manual_seed(0)
+    config, teachers = make_config(side), load_teachers(side)
     generator, discriminator = create_generator(config.generator), create_discriminator(config.discriminator)
     parts = TrainedParts(
         {"generator": generator, "discriminator": discriminator},
@@ -132,11 +152,25 @@ def make_side(side: str, batch: PairBatch) -> tuple[TrainingStep, object]:
             "discriminator": create_optimiser(config.discriminator_optimiser, discriminator),
         },
     )
+    device = torch.device("cpu")
     step = TrainingStep(config, parts, teachers, World(0, 1, device))
     if side == "reference":
         discriminator.requires_grad_ = lambda flag=True: discriminator
-    clock, progress = StageClock(device), Progress(images=LATE, steps=1)
-    return step, lambda: step(batch, progress, clock)
+    batch, clock = make_batch(batch_size, teachers), StageClock(device)
+    progress = Progress(images=LATE, steps=1)
+    return lambda: step(batch, progress, clock)
+
+
+def check_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    """Largest relative difference of a loss between two sides' first steps; ends the run where it is too large."""
+    names = [name for name in ours if name.startswith("loss/")]
+    differences = {n: abs(float(ours[n] - theirs[n])) / max(abs(float(theirs[n])), 1e-3) for n in names}
+    worst = max(differences, key=lambda name: differences[name])
+    if not differences[worst] <= LARGEST_DIFFERENCE:
+        raise SystemExit(
+            f"{worst} differs by {differences[worst]:.1e} between the sides: nothing was measured."
+        )
+    return differences[worst]
 
 
 def peak_memory_mib(side: str, batch_size: int, threads: int) -> float:
@@ -164,22 +198,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    where = environment(options.threads)  # before the machine is busy with us
     torch.set_num_threads(options.threads)
-    batch = make_batch(options.batch)
     if options.side:
-        call = make_side(options.side, batch)[1]
+        call = make_side(options.side, options.batch)
         for _ in range(3):
             call()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
 
     names = ("ours", "same terms", "reference")
-    calls = {name: make_side(name, batch)[1] for name in names}
+    calls = {name: make_side(name, options.batch) for name in names}
+    first = {name: call() for name, call in calls.items()}
+    difference = check_equal(first["same terms"], first["reference"])
     product, gflop = matrix_product_gflops()
     timings = in_turns({**calls, "matrix product": product}, warm_up=options.warm_up, rounds=options.rounds)
     result = {
-        "environment": environment(options.threads),
+        "environment": where,
         "batch_size": options.batch,
+        "largest_relative_difference_of_a_loss": difference,
         "matrix_product_gflops": round(gflop / timings["matrix product"].median_ms * 1e3, 1),
         "sides": {
             name: {

@@ -78,31 +78,29 @@ def test_the_vector_is_the_sources_shape_and_identity_and_the_rest_of_the_target
 def test_the_cycle_reads_the_result_and_gives_the_target_its_own_identity_back(batch, output):
     teachers = small_teachers()
     vector = teachers.cycle_vector(batch, output)
-    of_result = teachers.deep3d(output.image).flat()
+    of_result = teachers.deep3d(at_size(output.image, 256)).flat()
     expected = [batch.target.coefficients[:, :80], of_result[:, 80:], batch.target.identity]
     assert torch.equal(vector, torch.cat(expected, dim=1))
     vector[:, 80:257].sum().backward()
     assert output.image.grad.abs().sum() > 0
 
 
-def landmarks_of(teachers, images):
-    small = F.interpolate(images, size=(224, 224), mode="bilinear", align_corners=False)
-    return teachers.bfm(teachers.deep3d(small))
+def at_size(images, size):
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
 
 
 @pytest.mark.parametrize("like_reference", [False, True])
 def test_shape_is_the_distance_of_68_landmarks_to_the_fused_ones(batch, output, like_reference):
     teachers = small_teachers(like_reference=like_reference)
+    size = 224 if like_reference else 256
     if like_reference:  # q_fuse from pictures of 224 px, not from what preparation stored
-        source, target = (
-            teachers.deep3d(F.interpolate(c.image, size=(224, 224), mode="bilinear", align_corners=False))
-            for c in (batch.source, batch.target)
-        )
+        source, target = (teachers.deep3d(at_size(c.image, size)) for c in (batch.source, batch.target))
     else:
         source, target = (FaceCoefficients.from_flat(c.coefficients) for c in (batch.source, batch.target))
     fused = teachers.bfm(target._replace(identity=source.identity))
     expected = sum(
-        (fused - landmarks_of(teachers, picture)).abs().mean() for picture in (output.image, output.image_low)
+        (fused - teachers.bfm(teachers.deep3d(at_size(picture, size)))).abs().mean()
+        for picture in (output.image, output.image_low)
     )
     term = teachers.attribute_terms(batch, output, {"shape"})["shape"]
     assert term.item() == pytest.approx(expected.item(), rel=1e-5)

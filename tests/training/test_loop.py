@@ -126,7 +126,7 @@ def test_another_architecture_in_the_same_run_is_refused(photos, tmp_path):
 
 def test_a_set_of_another_size_is_refused(tmp_path):
     other = write_tiny_set(tmp_path / "set", size=48)
-    with pytest.raises(DataError, match="48 px, the generator 'tiny' takes 32 px"):
+    with pytest.raises(DataError, match="48 px, the results of the generator 'tiny' 32 px"):
         run_training(tiny_config(), other, tmp_path / "run")
 
 

@@ -53,7 +53,7 @@ def test_a_part_is_looked_for_among_the_files_that_the_user_brings(tmp_path, mon
     ("config", "changes", "sentence"),
     [
         (paper_256(), {}, "described by the 'mesh' family.*--family basel"),
-        (tiny_config(), {"resolution": 48}, "48 px, the generator 'tiny' takes 32 px"),
+        (tiny_config(), {"resolution": 48}, "48 px, the results of the generator 'tiny' 32 px"),
         (
             tiny_config(),
             {"coefficients": (("identity", 5),)},

@@ -2,8 +2,8 @@
 
 Everything is computed on the crop, as the reference implementation does in every training step (its
 `ShapeAwareIdentityExtractor` and `generate_mask.py`): the identity from the crop shrunk to 112 px, the
-coefficients from the crop at 224 px, the mask by parsing the crop. Detection, and the landmarks and pose that
-the filters need, come from the embedded parts.
+coefficients from the crop at the 256 px that its generator is given, the mask by parsing the crop.
+Detection, and the landmarks and pose that the filters need, come from the embedded parts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ LAYOUT = (
 )
 """Deep3DFaceRecon's 257 coefficients, in its own order; pose in radians."""
 
-_DEEP3D_PX = 224
+_DEEP3D_PX = 256
+"""As the shape graph of a bundle sees the crop: what a generator is trained with is what it is given later."""
 
 
 class BaselParts:
@@ -71,8 +72,8 @@ class BaselParts:
         """
         face = torch.from_numpy(to_nchw(crop[None]))  # (1, 3, S, S)
         both = torch.cat([face, face.flip(3)])  # the crop and its mirror image
-        small = F.interpolate(both, size=(_DEEP3D_PX, _DEEP3D_PX), mode="bilinear", align_corners=False)
-        coefficients = self._deep3d(small).flat()  # (2, 257)
+        seen = F.interpolate(both, size=(_DEEP3D_PX, _DEEP3D_PX), mode="bilinear", align_corners=False)
+        coefficients = self._deep3d(seen).flat()  # (2, 257)
         region = self._bisenet.face_region(face)
         mask = region.mask[0, 0].numpy() * float(region.found[0])
         return (

@@ -36,13 +36,17 @@ from hififace.weights.store import locate_in
 if TYPE_CHECKING:
     from hififace.training.config import TrainingConfig
 
+CROP_PX = 256
+"""At which preparation measured the stored coefficients (preparation/basel.py), and bundles measure theirs."""
+
 
 @dataclass
 class BaselTeachers:
     """Teachers of the family "basel"; see `training.teachers.Teachers`.
 
-    With `loss.like_reference` they repeat the reference's quirks: q_fuse from 224 px pictures (the generator is given
-    coefficients of the 256 px crop), LPIPS and HRNet without their usual normalisation, a clamp on the shape term.
+    The generator is given coefficients of 256 px crops, which is what preparation stores, and results are measured at
+    that size too. With `loss.like_reference` they repeat the reference's quirks: both sides of the shape term from
+    224 px pictures, LPIPS and HRNet without their usual normalisation, a clamp on the shape term.
     """
 
     arcface: ArcFace
@@ -106,7 +110,7 @@ class BaselTeachers:
         As in the reference the gradient reaches the result through the 3D network too, but not through the identity,
         which is the real target's.
         """
-        return self._vector(batch.target, self._coefficients(output.image).flat())
+        return self._vector(batch.target, self._coefficients(output.image, CROP_PX).flat())
 
     def _vector(self, source: CropBatch, target_coefficients: Tensor) -> Tensor:
         giver = basel_quantities(FaceCoefficients.from_flat(source.coefficients), source.identity)
@@ -153,7 +157,7 @@ class BaselTeachers:
         """q_fuse (B, 68, 2): the source's shape with everything else of the target."""
         if self.like_reference:
             source, target = (
-                self._coefficients(_resized(crops.image)) for crops in (batch.source, batch.target)
+                self._coefficients(crops.image, SIZE_PX) for crops in (batch.source, batch.target)
             )
         else:
             source, target = (
@@ -162,10 +166,15 @@ class BaselTeachers:
         return self._project(target.with_identity_of(source))
 
     def _landmarks(self, images: Tensor) -> Tensor:
-        return self._project(self._coefficients(_resized(images)))
+        return self._project(self._coefficients(images, SIZE_PX if self.like_reference else CROP_PX))
 
-    def _coefficients(self, images: Tensor) -> FaceCoefficients:
-        """In float32: what becomes pixels must not be rounded to eight binary digits."""
+    def _coefficients(self, images: Tensor, size_px: int) -> FaceCoefficients:
+        """Of pictures brought to a size, bilinearly without antialias as in the reference's losses.
+
+        In float32: what becomes pixels must not be rounded to eight binary digits.
+        """
+        if images.shape[-1] != size_px:
+            images = F.interpolate(images, size=(size_px, size_px), mode="bilinear", align_corners=False)
         with full_precision(images):
             found: FaceCoefficients = self.deep3d(images)
             return found
@@ -175,8 +184,3 @@ class BaselTeachers:
             raise ValueError("the shape term was not configured when the teachers were loaded")
         points: Tensor = self.bfm(coefficients)
         return points
-
-
-def _resized(images: Tensor) -> Tensor:
-    """To the 224 px that the 3D network was trained on, bilinearly without antialias, as the reference's losses do."""
-    return F.interpolate(images, size=(SIZE_PX, SIZE_PX), mode="bilinear", align_corners=False)

@@ -7,6 +7,7 @@ different people, the last ones a person put onto themselves.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from hififace.data.augment import NO_AUGMENTATION
 from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader, CropBatch, PairBatch
 from hififace.media.image import write_picture
-from hififace.models.generator import GeneratorOutput
+from hififace.models.generator import Generator, GeneratorOutput
 from hififace.training.teachers import Teachers, to_device
 
 PREVIEW_SEED = 20_210_609
@@ -40,7 +41,8 @@ class Preview:
     def draw(self, generator: nn.Module, images: int) -> NDArray[np.uint8]:
         """Writes `previews/000120000.png` and returns it, (rows·S, 5·S, 3) uint8."""
         target = self.batch.target.image
-        output = GeneratorOutput(*generator(target, self.teachers.identity_vector(self.batch)))
+        seen = _resized(target, cast("Generator", generator).params.resolution)  # a 512 model is given 256 px
+        output = GeneratorOutput(*generator(seen, self.teachers.identity_vector(self.batch)))
         size = output.image.shape[-1]
         columns = (
             _resized(self.batch.source.image, size),

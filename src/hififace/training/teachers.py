@@ -93,11 +93,11 @@ def check_set(config: TrainingConfig, card: SetCard) -> None:
             f"The set was described by the '{card.family}' family of frozen networks, this run needs "
             f"'{config.family}': prepare the photos again with --family {config.family}."
         )
-    if card.resolution != config.generator.resolution:
+    side = config.generator.output_resolution
+    if card.resolution != side:
         raise DataError(
-            f"The crops of the set are {card.resolution} px, the generator '{config.generator.name}' takes "
-            f"{config.generator.resolution} px: prepare the photos again with "
-            f"--resolution {config.generator.resolution}."
+            f"The crops of the set are {card.resolution} px, the results of the generator "
+            f"'{config.generator.name}' {side} px: prepare the photos again with --resolution {side}."
         )
     sizes = dict(card.coefficients)
     for part in config.generator.vector:
