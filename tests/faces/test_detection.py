@@ -115,6 +115,21 @@ def test_points_of_a_leaning_face_are_straightened(astronaut, detector, astronau
     np.testing.assert_allclose(transform_points(back, found.points), astronaut_face.points, atol=11)
 
 
+@pytest.mark.parametrize("angle", [60, 90, 135, 150, 210, 270, 300])
+def test_a_lying_face_that_is_found_at_all_has_its_own_points(astronaut, detector, astronaut_face, angle):
+    # Read as if upright, as the network does by itself, they are between a quarter and half of the face off.
+    turned, back = turn_picture(np.ascontiguousarray(astronaut[:330, 60:390]), angle)
+    (found,) = detector.detect(turned)
+    points = transform_points(back, found.points) + np.array([60, 0])
+    np.testing.assert_allclose(points, astronaut_face.points, atol=11)
+    middle = (found.box[:2] + found.box[2:]) / 2 - 0.5
+    box = astronaut_face.box
+    np.testing.assert_allclose(
+        transform_points(back, middle) + np.array([60, 0]), (box[:2] + box[2:]) / 2 - 0.5, atol=15
+    )
+    assert found.size_px == pytest.approx(astronaut_face.size_px, rel=0.2)
+
+
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "brick", "rocket", "motorcycle_left", "text", "cell"])
 def test_things_are_no_faces(detector, name):
     if name == "motorcycle_left":

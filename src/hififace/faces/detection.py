@@ -8,7 +8,7 @@ How `YuNetDetector` searches, and why (figures and commands in `docs/model-card.
    112 if it was large). Real faces
    then score above 0.85 even if they were 16 px small; textures that resembled a face at one size do not at another.
    This buys a low rate of false faces and a high recall at once, for a few milliseconds a doubtful candidate.
-4. The points of a face that leans are found anew on the face turned upright (`turning.py`).
+4. The points of a face that leans or lies are found anew on the face turned upright (`turning.py`).
 """
 
 from __future__ import annotations
