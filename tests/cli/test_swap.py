@@ -71,6 +71,7 @@ def test_a_folder_goes_on_after_files_that_fail(bundle: str, capsys: pytest.Capt
     told = capsys.readouterr()
     assert "No face was found in album/empty.png" in told.err
     assert "album/broken.png is not a picture" in told.err
+    assert told.err.count("album/broken.png") == 1
     assert "2 of 4 could not be swapped" in told.err
     assert len(told.out.splitlines()) == 2
 

@@ -64,3 +64,13 @@ def test_numbers_for_programs_survive_json(swapper: FaceSwapper, astronaut: RGBI
     assert len(face["box"]) == 4
     assert isinstance(face["similarity_source"], float)
     assert report["timings_ms"]["total"] > 0
+
+
+def test_what_a_file_cannot_keep_is_said(swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path):
+    assert swapper.swap(astronaut).notes == ()
+    deep = swapper.swap(LoadedImage(astronaut, bit_depth=16))
+    assert deep.notes == ("its 16 bits per channel became 8",)
+    assert deep.to_json()["notes"] == list(deep.notes)
+    frames = [Image.fromarray(astronaut), Image.fromarray(astronaut[:, ::-1])]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert "only the first of its 2 pictures" in swapper.swap(tmp_path / "moving.gif").notes[0]

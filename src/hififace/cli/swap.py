@@ -236,7 +236,9 @@ def _run(
                 if as_json:
                     typer.echo(json.dumps({"target": str(job.target), "error": str(error)}))
                 else:
-                    typer.echo(f"hififace: {job.target}: {error}", err=True)
+                    # Most sentences name the file themselves.
+                    named = "" if str(job.target) in str(error) else f"{job.target}: "
+                    typer.echo(f"hififace: {named}{error}", err=True)
                 continue
             done += 1
             told = film_sentence if job.kind == "film" else _sentence
@@ -272,7 +274,8 @@ def _sentence(report: dict[str, Any]) -> str:
                 f", similarity to the source {face['similarity_source']:.2f}"
                 f" and to the target {face['similarity_target']:.2f}"
             )
-    return f"{told} in {report['timings_ms']['total'] / 1e3:.2f} s" + (f" ({left})" if left else "")
+    told += f" in {report['timings_ms']['total'] / 1e3:.2f} s" + (f" ({left})" if left else "")
+    return "; ".join([told, *report["notes"]])
 
 
 def _with_progress(jobs: list[Job]) -> Iterator[Job]:

@@ -84,6 +84,8 @@ class LoadedImage:
     """Pillow's mode of the file before conversion: "RGB", "L", "CMYK", "P", "I;16", ..."""
     bit_depth: int = 8
     """Bits per channel in the file."""
+    num_frames: int = 1
+    """Pictures in the file, of which this is the first: more in an animation."""
     path: Path | None = None
 
     @property
@@ -209,6 +211,8 @@ def _what_it_looks_like(data: bytes) -> str:
 def _convert(opened: Image.Image, path: Path | None, data: bytes) -> LoadedImage:
     """Decode, turn upright, and bring to 8-bit RGB."""
     mode, depth = opened.mode, bit_depth(opened, data)
+    # Phones put a preview or a depth map beside the photo in MPO and HEIC: no animation.
+    num_frames = 1 if opened.format in {"MPO", "HEIF"} else getattr(opened, "n_frames", 1)
     opened.load()
     icc = opened.info.get("icc_profile") or None
     exif = clean_exif(opened)
@@ -228,6 +232,7 @@ def _convert(opened: Image.Image, path: Path | None, data: bytes) -> LoadedImage
         exif=exif,
         mode=mode,
         bit_depth=depth,
+        num_frames=num_frames,
         path=path,
     )
 

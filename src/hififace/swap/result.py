@@ -77,6 +77,16 @@ class SwapResult:
         """How many faces were swapped."""
         return sum(outcome.swapped for outcome in self.faces)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a file of this result lacks of its target's: sentences without their ends, usually none."""
+        notes = []
+        if self.target.num_frames > 1:
+            notes.append(f"only the first of its {self.target.num_frames} pictures was swapped and is kept")
+        if self.target.bit_depth > 8:
+            notes.append(f"its {self.target.bit_depth} bits per channel became 8")
+        return tuple(notes)
+
     def mask(self) -> FloatArray:
         """(H, W) 0..1: how much of each pixel of the picture was painted."""
         height, width = self.picture.shape[:2]
@@ -115,6 +125,7 @@ class SwapResult:
             "size": [self.picture.shape[1], self.picture.shape[0]],
             "num_swapped": self.num_swapped,
             "faces": [outcome.to_json() for outcome in self.faces],
+            "notes": list(self.notes),
             "timings_ms": {stage: round(spent, 2) for stage, spent in self.timings_ms.items()},
         }
 

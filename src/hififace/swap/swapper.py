@@ -4,9 +4,9 @@
     swapper.set_source("me.jpg")                  # the costly half, once
     swapper.swap("holiday.jpg").save("out.jpg")   # the cheap half, many times
 
-Two doors. `swap` takes a picture of any kind and does everything. Films, which find and steady faces
-themselves, take the steps below it one by one: `prepare` cuts out and measures, `paint` runs the network on any
-number of faces of any number of frames, `paste` puts them back.
+Two doors. `swap` takes a picture of any kind and does everything (`picture.py`). Films, which find and steady faces
+themselves (`video.py`), take the steps below it one by one: `prepare` cuts out and measures, `paint` runs the network
+on any number of faces of any number of frames, `paste` puts them back.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hififace.errors import FaceError, NoFaceFoundError, OptionError
-from hififace.faces.identity import cosine
 from hififace.provenance.claim import Claim
 from hififace.swap.casting import Assignment, Cast, Role, Source, assign
 from hififace.swap.identity_vector import identity_vectors, target_needs
@@ -25,16 +23,9 @@ from hififace.swap.options import SwapOptions
 from hififace.swap.painting import PaintedFace, Painter, TargetFace
 from hififace.swap.parts import FrozenParts
 from hififace.swap.pasting import Pasted, paste
-from hififace.swap.result import FaceOutcome, SwapResult
-from hififace.swap.sources import (
-    FaceChoice,
-    Photos,
-    PictureLike,
-    load_picture,
-    read_person,
-    read_source,
-    turn_deg,
-)
+from hififace.swap.picture import swap_picture
+from hififace.swap.result import SwapResult
+from hififace.swap.sources import FaceChoice, Photos, PictureLike, read_person, read_source, turn_deg
 from hififace.swap.stages import StageClock
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle, load_bundle
@@ -51,6 +42,7 @@ class FaceSwapper:
 
     Attributes:
         bundle: what is swapped with.
+        parts: the detector, the recogniser and the measurer around its generator.
         provider: what the generator really runs on, by ONNX Runtime's name.
         reason: one sentence saying why that.
         cast: who is put into targets when `swap` is told nothing else.
@@ -60,7 +52,7 @@ class FaceSwapper:
         self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None
     ) -> None:
         self.bundle = bundle
-        self._parts = FrozenParts(bundle, providers=providers, threads=threads)
+        self.parts = FrozenParts(bundle, providers=providers, threads=threads)
         self._painter = Painter(bundle, providers=providers, threads=threads)
         self.provider = self._painter.session.provider
         self.reason = self._painter.session.reason
@@ -128,7 +120,7 @@ class FaceSwapper:
         if isinstance(reference, int):
             self.cast = replace(self.cast, by_index={**self.cast.by_index, reference: source})
             return None
-        role = Role(*read_person(self._parts, reference, face), source)
+        role = Role(*read_person(self.parts, reference, face), source)
         self.cast = replace(self.cast, roles=(*self.cast.roles, role))
         return role
 
@@ -139,7 +131,7 @@ class FaceSwapper:
             FaceError: as `set_source`.
             PictureError: a photo that cannot be read.
         """
-        return read_source(self._parts, photos, face)
+        return read_source(self.parts, photos, face)
 
     # -------------------------------------------------------------------------------------------------------
     # The cheap half: targets
@@ -160,33 +152,7 @@ class FaceSwapper:
             FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
             PictureError: it cannot be read.
         """
-        options, cast = options or SwapOptions(), cast or self.cast
-        _require_source(cast)
-        clock = StageClock()
-        with clock("total"):
-            with clock("read"):
-                target = load_picture(picture)
-            with clock("detect"):
-                faces = self.find_faces(target.pixels, options)
-            if not faces:
-                raise NoFaceFoundError(
-                    f"No face was found in {target.name}; nothing was swapped. If it shows one, try a lower detection "
-                    "threshold, or rotated=True for faces that lie."
-                )
-            with clock("cast"):
-                assignments = self.assign(target.pixels, faces, options, cast)
-            outcomes, pixels = self._swap_assigned(target.pixels, assignments, options, clock)
-        if not any(outcome.swapped for outcome in outcomes):
-            reasons = "; ".join(f"face {outcome.face.index}: {outcome.reason}" for outcome in outcomes)
-            raise FaceError(f"Of {len(faces)} in {target.name}, no face was swapped ({reasons}).")
-        return SwapResult(
-            picture=pixels,
-            target=target,
-            faces=tuple(outcomes),
-            timings_ms=clock.timings_ms,
-            claim=self.claim(options),
-            compare=options.compare,
-        )
+        return swap_picture(self, picture, options or SwapOptions(), cast or self.cast)
 
     def swap_video(
         self,
@@ -215,11 +181,11 @@ class FaceSwapper:
     def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
         """Faces of a picture (H, W, 3), left to right, with detections and nothing more."""
         options = options or SwapOptions()
-        return self._parts.find_faces(image, threshold=options.detection_threshold, rotated=options.rotated)
+        return self.parts.find_faces(image, threshold=options.detection_threshold, rotated=options.rotated)
 
     def identity(self, image: RGBImage, face: Face) -> FloatArray:
         """(D,) unit vector by the recogniser that ships: what `Cast` and references are compared by."""
-        return self._parts.identity(image, face)
+        return self.parts.identity(image, face)
 
     def assign(
         self, image: RGBImage, faces: Sequence[Face], options: SwapOptions, cast: Cast | None = None
@@ -244,7 +210,7 @@ class FaceSwapper:
             return None
         last = self._last_reference
         if last is None or last[0] is not options:
-            last = options, read_person(self._parts, options.reference)[1]
+            last = options, read_person(self.parts, options.reference)[1]
             self._last_reference = last
         return last[1]
 
@@ -255,6 +221,7 @@ class FaceSwapper:
         options: SwapOptions | None = None,
         *,
         matrices: Sequence[Matrix23] | None = None,
+        clock: StageClock | None = None,
     ) -> list[TargetFace]:
         """Cut out and measure faces of one picture.
 
@@ -263,10 +230,11 @@ class FaceSwapper:
             faces: landmarks and identities that they carry are used as they are.
             options: its rates decide what must be measured.
             matrices: picture pixels to crop pixels, for who steadied them; None aligns by the five points.
+            clock: told how long `align` and `measure` took.
         """
         options = options or SwapOptions()
         needs = target_needs(self.bundle.vector, options.shape_rate, options.id_rate)
-        return self._parts.cut_out(image, faces, needs, matrices=matrices)
+        return self.parts.cut_out(image, faces, needs, matrices=matrices, clock=clock)
 
     def paint(
         self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions | None = None
@@ -287,7 +255,7 @@ class FaceSwapper:
             [target.quantities for target in targets],
             shape_rate=options.shape_rate,
             id_rate=options.id_rate,
-            unit_identity=self._parts.unit_identity,
+            unit_identity=self.parts.unit_identity,
         )
         return self._painter.paint(targets, vectors, passes=options.passes, batch_size=options.batch_size)
 
@@ -296,8 +264,12 @@ class FaceSwapper:
     ) -> RGBImage:
         """Put painted faces back into their picture (H, W, 3), which is not changed; a new one comes back."""
         for face in painted:
-            image = self._paste_one(image, face, options or SwapOptions()).picture
+            image = self.paste_one(image, face, options).picture
         return image
+
+    def paste_one(self, image: RGBImage, painted: PaintedFace, options: SwapOptions | None = None) -> Pasted:
+        """The same for one face, with the crop and the mask as they were used."""
+        return paste(image, painted, options or SwapOptions(), border=self.parts.border)
 
     def swap_frame(
         self,
@@ -335,66 +307,3 @@ class FaceSwapper:
         ]
         painted = self.paint([target for target, _ in pairs], [source for _, source in pairs], options)
         return self.paste(image, painted, options)
-
-    # -------------------------------------------------------------------------------------------------------
-
-    def _swap_assigned(
-        self, image: RGBImage, assignments: Sequence[Assignment], options: SwapOptions, clock: StageClock
-    ) -> tuple[list[FaceOutcome], RGBImage]:
-        """Swap the faces that have a source; an outcome for every face, in order."""
-        outcomes = {a.face.index: FaceOutcome(a.face, False, a.reason) for a in assignments}
-        sources = {a.face.index: a.source for a in assignments if a.source is not None}
-        chosen = [a.face for a in assignments if a.source is not None]
-        needs = target_needs(self.bundle.vector, options.shape_rate, options.id_rate)
-        targets = []
-        for target in self._parts.cut_out(image, chosen, needs, clock=clock):
-            turn = turn_deg(target.quantities)
-            if turn <= options.largest_turn_deg:
-                targets.append(target)
-            else:
-                reason = f"it is turned away by {turn:.0f} degrees"
-                outcomes[target.face.index] = FaceOutcome(target.face, False, reason)
-        with clock("paint"):
-            painted = self.paint(targets, [sources[target.face.index] for target in targets], options)
-        result = image
-        for face in painted:
-            source = sources[face.target.face.index]
-            with clock("paste"):
-                pasted = self._paste_one(result, face, options)
-            result = pasted.picture
-            outcomes[face.target.face.index] = FaceOutcome(
-                face=face.target.face,
-                swapped=True,
-                source=source.name,
-                target_crop=face.target.crop,
-                crop=pasted.crop,
-                mask=pasted.mask,
-                matrix=face.matrix,
-            )
-        if options.similarity:
-            with clock("similarity"):
-                for index, outcome in outcomes.items():
-                    if outcome.swapped:
-                        outcomes[index] = self._with_similarity(image, result, outcome, sources[index])
-        return [outcomes[a.face.index] for a in assignments], result
-
-    def _paste_one(self, image: RGBImage, painted: PaintedFace, options: SwapOptions) -> Pasted:
-        return paste(image, painted, options, border=self._parts.border)
-
-    def _with_similarity(
-        self, before: RGBImage, after: RGBImage, outcome: FaceOutcome, source: Source
-    ) -> FaceOutcome:
-        """Measured where the target's five points are: detecting again could find another face."""
-        result = self._parts.embedder.embed(after, outcome.face.detection.points)
-        return replace(
-            outcome,
-            similarity_source=cosine(result, source.identity),
-            similarity_target=cosine(result, self.identity(before, outcome.face)),
-        )
-
-
-def _require_source(cast: Cast) -> None:
-    if cast.is_empty:
-        raise OptionError(
-            "Nobody was given to put into the picture. Call set_source(photo) first, or map_source(reference, photo)."
-        )
