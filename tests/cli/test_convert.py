@@ -52,3 +52,32 @@ def test_a_file_cut_short_is_one_sentence_and_no_bundle(
     assert "generator_320000.pth cannot be read as PyTorch weights" in captured.err
     assert captured.out == ""
     assert not (tmp_path / "standard").exists()
+
+
+class _Program:
+    """Would make a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.trace,)
+
+
+def test_a_malicious_file_is_refused_and_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, trace = tmp_path / "generator_320000.pth", tmp_path / "trace"
+    torch.save({**small_state(), "more": _Program(trace)}, path)
+    assert _run(str(path), "-o", str(tmp_path / "standard")) == 1
+    assert "was refused: it is damaged, or wants to run code" in capsys.readouterr().err
+    assert not trace.exists()
+    assert not (tmp_path / "standard").exists()
+
+
+def test_renamed_weights_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "generator_320000.pth"
+    torch.save({f"module.{key}": value for key, value in small_state().items()}, path)
+    assert _run(str(path), "-o", str(tmp_path / "standard")) == 1
+    message = capsys.readouterr().err
+    assert "of its 1425 keys are" in message
+    assert "unknown (module." in message
+    assert not (tmp_path / "standard").exists()

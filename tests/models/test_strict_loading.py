@@ -98,6 +98,18 @@ def test_a_file_cut_short_is_a_sentence(
         read_state_dict(path)
 
 
+def test_a_file_of_the_older_layout_cut_anywhere_is_a_sentence(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    path = tmp_path / "old.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for keep in range(0, len(whole), 5):
+        path.write_bytes(whole[:keep])
+        with pytest.raises(WeightsError, match=r"old\.pth"):
+            read_state_dict(path)
+
+
 @pytest.mark.parametrize(
     "content", [b"<html>404</html>", b"\x89PNG\r\n\x1a\n" + bytes(100), b"PK\x03\x04" + bytes(60)]
 )

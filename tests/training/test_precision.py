@@ -55,7 +55,7 @@ def test_a_compiled_step_gives_the_losses_of_the_eager_one(photos, tmp_path, pre
         photos, tmp_path / "compiled", precision=precision, compile=True
     )
     exact = precision == "float32"
-    assert_losses_near(plain, compiled, rel=2e-3 if exact else 0.05, abs_=1e-5 if exact else 0.02)
+    assert_losses_near(plain, compiled, rel=0.02 if exact else 0.05, abs_=1e-4 if exact else 0.02)
     # A checkpoint of a compiled run is one like any other: the eager run goes on from it.
     assert compiled_weights.keys() == weights.keys()
     config = tiny_config(total_images=16, precision=precision)

@@ -8,6 +8,8 @@ numbers only. A network is filled when every key and shape is right, and otherwi
 from __future__ import annotations
 
 import pickle
+import re
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +28,22 @@ _NUM_NAMED = 3
 
 _COUNTER = "num_batches_tracked"
 """Batch normalisation's step counter: no inference reads it, and older files lack it."""
+
+
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+    AssertionError,
+    struct.error,
+)
+"""What PyTorch's readers raise for files of bytes gone wrong (found by changing bytes at random)."""
 
 
 def load_strictly(
@@ -136,20 +154,13 @@ def _read_pickle(path: Path) -> Any:
             warnings.simplefilter("ignore")  # it warns of pickle versions before it refuses or reads them
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        # PyTorch's text is mostly advice to switch the check off; of it only what the file asked for is passed on.
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise WeightsError(
-            f"{path.name} was refused: it is damaged, or wants to run code when it is opened, "
-            f"which no weights need ({_first_line(error)}). Fetch it again from where it was published."
+            f"{path.name} was refused: it is damaged, or wants to run code when it is opened, which no weights need"
+            f"{f' (it asks for {asked[1]})' if asked else ''}. Fetch it again from where it was published."
         ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        IndexError,
-    ) as error:
+    except _DAMAGE as error:
         raise WeightsError(
             f"{path.name} cannot be read as PyTorch weights ({_first_line(error)}). "
             "It was cut short or is another kind of file; fetch it again."
