@@ -32,7 +32,16 @@ def run(workplace, monkeypatch):
 
 def test_a_bundle_beside_the_baselines(run, workplace, tmp_path):
     done = run(
-        workplace / "bundle", "--data", workplace / "data", "--pairs", 1, "-o", tmp_path / "report", "-q"
+        workplace / "bundle",
+        "--data",
+        workplace / "data",
+        "--pairs",
+        1,
+        "--workers",
+        1,
+        "-o",
+        tmp_path / "report",
+        "-q",
     )
     assert done.exit_code == 0, done.output
     assert str(tmp_path / "report" / "report.json") in done.output
@@ -41,7 +50,7 @@ def test_a_bundle_beside_the_baselines(run, workplace, tmp_path):
 
 
 def test_the_table_is_printed_without_an_output(run, workplace):
-    done = run("--data", workplace / "data", "--pairs", 1, "-q")
+    done = run("--data", workplace / "data", "--pairs", 1, "--workers", 1, "-q")
     assert done.exit_code == 0, done.output
     assert "| measure | copy | paste |" in done.output
 

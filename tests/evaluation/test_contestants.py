@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from hififace.errors import FaceError
 from hififace.evaluation.contestants import Subject, baseline_entries, bundle_entries
 from hififace.evaluation.description import Description
 from hififace.faces.analysis import FaceAnalyser
@@ -44,6 +45,22 @@ def test_a_bundle_is_used_as_the_swapper_uses_it(folder):
     expected = swapper.swap(target.pixels)
     np.testing.assert_allclose(swapped.picture, expected.picture, atol=2)
     np.testing.assert_allclose(swapped.mask, expected.mask(), atol=1e-2)
+
+
+def test_what_is_known_of_a_source_is_what_the_swapper_would_find(folder):
+    source = subject(portrait())
+    swapper = FaceSwapper.load(folder, threads=1)
+    found, known = (
+        swapper.read_source(source.pixels),
+        swapper.read_source(source.pixels, face=source.face.face()),
+    )
+    assert found.quantities.keys() == known.quantities.keys()
+    for name, values in found.quantities.items():
+        np.testing.assert_allclose(known.quantities[name], values, atol=1e-5)
+    np.testing.assert_allclose(known.identity, found.identity, atol=1e-6)
+    far = source.face._replace(box=source.face.box * 0.1).face()
+    with pytest.raises(FaceError, match="at least 40 px are needed"):
+        swapper.read_source(source.pixels, face=far)
 
 
 def test_baselines_are_named_and_open():

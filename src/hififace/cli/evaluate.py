@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from hififace.errors import OptionError, RuntimeUnavailableError
+
+MOST_WORKERS: Final = 8
+"""Each holds every network and PyTorch, about a gigabyte."""
 
 
 def evaluate(
@@ -27,8 +31,13 @@ def evaluate(
         typer.Option(min=1, help="First pairs of each part only: a quick look, said so in the report."),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes; they change the time and nothing else.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes; they change the time and nothing else.",
+            show_default=f"one for each core, {MOST_WORKERS} at most",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="Where what is known of the photos is kept; the user's data folder by default."),
@@ -57,6 +66,7 @@ def evaluate(
 
     if output is not None and output.is_file():
         raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
+    workers = workers or min(_num_cores(), MOST_WORKERS)
     settings = Settings(data, protocol, pairs, workers, cache, baselines)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
@@ -73,3 +83,10 @@ def evaluate(
         return
     for path in write_report(found, output):
         typer.echo(path)
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

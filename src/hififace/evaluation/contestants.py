@@ -18,7 +18,7 @@ from hififace.swap.options import SwapOptions
 from hififace.swap.pasting import blending_mask
 from hififace.swap.sources import FaceChoice
 from hififace.swap.swapper import FaceSwapper
-from hififace.types import FloatArray, RGBImage
+from hififace.types import Face, FloatArray, RGBImage
 from hififace.weights.bundle import MANIFEST_NAME, load_bundle
 
 BASELINES: Final = ("copy", "paste")
@@ -132,9 +132,9 @@ class BundleContestant:
 
     def _source(self, source: Subject) -> Source:
         if source.sha256 not in self._sources:
-            # Another detector counts the faces of a photo otherwise.
+            # The same detector would find the same face again, and the same networks would say the same about it.
             same = self._swapper.bundle.detector == "yunet"
-            face: FaceChoice = source.face.place if same else "largest"
+            face: FaceChoice | Face = source.face.face() if same else "largest"
             self._sources[source.sha256] = self._swapper.read_source(source.pixels, face=face)
             if len(self._sources) > self._num_sources:
                 self._sources.popitem(last=False)

@@ -38,13 +38,14 @@ LARGEST_SOURCE_TURN_DEG: Final = 60.0
 """Beyond, half of the face is hidden, and its shape would be guessed."""
 
 
-def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice = "main") -> Source:
+def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice | Face = "main") -> Source:
     """Work out everything about a person that swapping needs.
 
     Args:
         parts: of the bundle that will swap.
         photos: one of the person, or several, which are averaged into one identity.
-        face: which face of each photo.
+        face: which face of each photo; or, for who has already looked at the only photo, the face itself: landmarks and
+            identity that it carries are used as they are.
 
     Raises:
         FaceError: no face, several and none the main one, too small, or turned away.
@@ -54,12 +55,15 @@ def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice = "main") -
     for place, photo in enumerate(photo_list(photos)):
         picture = load_picture(photo)
         name = photo_name(picture, place)
-        chosen = choose_face(parts.find_faces(picture.pixels), face, name)
+        if isinstance(face, Face):
+            chosen = choose_face([face], "largest", name)
+        else:
+            chosen = choose_face(parts.find_faces(picture.pixels), face, name)
         chosen = replace(chosen, identity=parts.identity(picture.pixels, chosen))
         (found,) = parts.cut_out(picture.pixels, [chosen], source_needs(parts.bundle.vector) | {POSE})
         require_frontal(found.quantities, name)
         measured.append(found.quantities)
-        identities.append(parts.identity(picture.pixels, chosen))
+        identities.append(parts.identity(picture.pixels, chosen))  # the face carries it: nothing is run again
         names.append(name)
     quantities = average_sources(measured)
     for values in quantities.values():

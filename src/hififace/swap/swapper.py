@@ -124,8 +124,12 @@ class FaceSwapper:
         self.cast = replace(self.cast, roles=(*self.cast.roles, role))
         return role
 
-    def read_source(self, photos: Photos, *, face: FaceChoice = "main") -> Source:
+    def read_source(self, photos: Photos, *, face: FaceChoice | Face = "main") -> Source:
         """What `set_source` works out, for who keeps sources themselves (`Cast`); changes nothing here.
+
+        Args:
+            photos: as in `set_source`.
+            face: likewise, or a `Face` of the only photo that was already found.
 
         Raises:
             FaceError: as `set_source`.
