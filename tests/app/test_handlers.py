@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from hififace import FaceSwapper, HififaceError, NoFaceFoundError, OptionError, PictureError, SwapOptions
+from hififace.app.asking import CONSENT, SwapRequest
 from hififace.app.bundles import Bundles
-from hififace.app.handlers import Studio, SwapRequest
+from hififace.app.handlers import Studio
 from hififace.app.limits import LimitError, Limits
 from hififace.app.sessions import Sessions
 from hififace.cli.main import main
@@ -56,6 +57,7 @@ def test_the_file_says_that_consent_was_confirmed(studio: Studio, upload: Callab
     claim = check_file(made.file).claim
     assert claim is not None
     assert claim.consent_confirmed is True
+    assert claim.consent_statement == CONSENT
 
 
 def test_without_consent_nothing_is_swapped(
@@ -100,9 +102,9 @@ def test_two_faces_become_two_people(studio: Studio, upload: Callable[[str], Pat
 
 def test_a_photo_with_two_faces_gives_two_thumbnails(studio: Studio, upload: Callable[[str], Path]):
     studio.add_source("v", upload("two.png"), "two.png", "double")
-    state = studio.look("v")
-    assert [face for _, face in state.source_faces] == [0, 1]
-    assert {thumbnail.shape for thumbnail in state.sources[0].thumbnails} == {(128, 128, 3)}
+    people = studio.look("v").people
+    assert [face for _, face in people.faces] == [0, 1]
+    assert {thumbnail.shape for thumbnail in people.photos[0].thumbnails} == {(128, 128, 3)}
     studio.choose_source("v", 1)
     studio.set_target("v", upload("target.jpg"), "t.jpg", "double")
     assert studio.who("v") == ["Every face of the target becomes face 1 of two.png."]
@@ -176,7 +178,7 @@ def test_limits_are_sentences(bundles: Bundles, sessions: Sessions, upload: Call
 
 def test_visitors_do_not_see_each_other(studio: Studio, upload: Callable[[str], Path]):
     ready(studio, upload)
-    assert studio.look("other").sources == []
+    assert studio.look("other").people.photos == []
     with pytest.raises(OptionError, match="no target"):
         studio.swap("other", ASKED)
 
@@ -184,7 +186,7 @@ def test_visitors_do_not_see_each_other(studio: Studio, upload: Callable[[str], 
 def test_removed_photos_are_removed_from_the_disk(studio: Studio, upload: Callable[[str], Path]):
     ready(studio, upload)
     state = studio.look("v")
-    paths = [state.sources[0].path, state.target.path]
+    paths = [state.people.photos[0].path, state.target.path]
     assert all(path.exists() for path in paths)
     studio.clear_sources("v")
     studio.clear_target("v")

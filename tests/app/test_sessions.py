@@ -138,7 +138,9 @@ def test_files_outside_of_the_uploads_are_refused(visitors: Sessions, tmp_path: 
 
 
 def test_a_large_file_is_refused(visitors: Sessions):
-    with pytest.raises(LimitError, match=r"large\.jpg has 0\.0 MB; this page takes files of up to 0\.001 MB"):
+    with pytest.raises(
+        LimitError, match=r"large\.jpg has 0\.002 MB; this page takes photos of up to 0\.001 MB"
+    ):
         take(visitors, "a", received(visitors, "large.jpg", bytes(2000)))
 
 

@@ -1,20 +1,22 @@
-"""The page's one function for programs: `gradio_client` calls `/swap` with two files and gets one back."""
+"""The page's functions for programs: `gradio_client` calls `/swap` or `/swap_film` with two files and gets one back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.data_classes import FileData
 
-from hififace.app.handlers import Studio, SwapRequest
-from hififace.app.visits import client, spoken, visitor
+from hififace.app.asking import SwapRequest
+from hififace.app.desk import Desk, upload_of
+from hififace.app.visits import client, spoken
+from hififace.errors import HififaceError
 
 
-def swap_function(studio: Studio) -> Callable[..., Any]:
+def swap_function(desk: Desk) -> Callable[..., Any]:
     """The function that `/swap` calls, for `gradio.api`."""
+    studio = desk.studio
 
     def swap(
         source: FileData,
@@ -31,11 +33,11 @@ def swap_function(studio: Studio) -> Callable[..., Any]:
         `consent` says that the people shown agreed; without it nothing is swapped. Returns the marked result, and what
         was done: faces, similarities, milliseconds by stage.
         """
-        key = f"program {visitor(request)}"
+        key = desk.key(request)
         chosen = model or next(iter(studio.bundles.names), None)
         studio.clear_sources(key)
-        studio.add_source(key, *_named(source), chosen, client(request))
-        studio.set_target(key, *_named(target), chosen, client(request))
+        studio.add_source(key, *upload_of(source), chosen, client(request))
+        studio.set_target(key, *upload_of(target), chosen, client(request))
         made = studio.swap(
             key,
             SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate, passes=passes),
@@ -44,13 +46,48 @@ def swap_function(studio: Studio) -> Callable[..., Any]:
         file = FileData(path=str(made.file), orig_name=made.file.name)
         return file.model_dump(), made.report
 
-    said = spoken(swap)
+    return _with_results(spoken(swap))
+
+
+def film_function(desk: Desk) -> Callable[..., Any]:
+    """The function that `/swap_film` calls, for `gradio.api`."""
+    studio, films = desk.studio, desk.films
+
+    def swap_film(
+        source: FileData,
+        film: FileData,
+        consent: bool,
+        model: str | None = None,
+        shape_rate: float = 1.0,
+        id_rate: float = 1.0,
+        preview: bool = False,
+        request: gr.Request = None,  # type: ignore[assignment]  # gradio gives it by its type
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Put the largest face of a photo into everybody in a film, or in the first seconds with `preview`.
+
+        `consent` says that the people shown agreed; without it nothing is swapped. Waits in the same line as the films
+        of the page. Returns the marked MP4, and what was done: people, frames, seconds by stage.
+        """
+        key = desk.key(request)
+        chosen = model or next(iter(studio.bundles.names), None)
+        asked = SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate)
+        asked.options()  # before a film is uploaded in vain
+        studio.clear_sources(key)
+        studio.add_source(key, *upload_of(source), chosen, client(request))
+        films.set_film(key, *upload_of(film), chosen, client(request))
+        job = films.start(key, asked, client(request), preview=preview)
+        job.wait()
+        standing = job.standing
+        if standing.report is None:
+            raise HififaceError(standing.problem)
+        output = standing.report.output
+        report = {**standing.report.to_json(), "target": upload_of(film)[1], "output": output.name}
+        return FileData(path=str(output), orig_name=output.name).model_dump(), report
+
+    return _with_results(spoken(swap_film))
+
+
+def _with_results(said: Callable[..., Any]) -> Callable[..., Any]:
     # Postponed annotations are strings, in which gradio does not see the two results.
     said.__annotations__["return"] = tuple[FileData, dict[str, Any]]
     return said
-
-
-def _named(file: Any) -> tuple[Path, str]:
-    """`gradio.api` hands files in as the client's JSON, whatever the hint says."""
-    path = Path(str(file["path"]))
-    return path, Path(str(file.get("orig_name") or path.name)).name

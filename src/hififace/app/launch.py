@@ -11,6 +11,7 @@ from hififace.app.limits import Limits, check_address
 from hififace.errors import RuntimeUnavailableError
 
 if TYPE_CHECKING:
+    from hififace.app.film_jobs import FilmJobs
     from hififace.app.sessions import Sessions
 
 SECURITY_HEADERS: Final = {
@@ -50,16 +51,17 @@ class Served:
         sessions: its visitors.
     """
 
-    def __init__(self, page: Any, url: str, sessions: Sessions) -> None:
-        self._page, self.url, self.sessions = page, url, sessions
+    def __init__(self, page: Any, url: str, sessions: Sessions, jobs: FilmJobs) -> None:
+        self._page, self.url, self.sessions, self._jobs = page, url, sessions, jobs
 
     def wait(self) -> None:
         """Until Ctrl-C."""
         self._page.block_thread()
 
     def stop(self) -> None:
-        """Stop serving, and remove every visitor's files."""
+        """Stop serving, cancel every film, and remove every visitor's files."""
         self._page.close(verbose=False)
+        self._jobs.stop()
         self.sessions.stop()
 
 
@@ -82,24 +84,33 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
             "The web page needs gradio, which is not installed. Run: pip install 'hififace[app]'"
         ) from error
     from hififace.app.bundles import Bundles
+    from hififace.app.film_handlers import FilmStudio
+    from hififace.app.film_jobs import FilmJobs
     from hififace.app.handlers import Studio
     from hififace.app.sessions import Sessions
 
+    limits = options.limits
     bundles = Bundles(options.bundles, providers=options.providers, threads=options.threads)
-    sessions = Sessions(options.limits, root=folder)
+    sessions = Sessions(limits, root=folder)
+    jobs = FilmJobs(at_once=limits.films_at_once, waiting=limits.queue)
     # Where the web server puts uploads, and whence alone it hands out files; read when the page is built.
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     try:
-        from hififace.app.ui import CSS, build_page
+        from hififace.app.desk import Desk
+        from hififace.app.style import CSS, theme
+        from hififace.app.ui import build_page
+        from hififace.app.visits import Visits
 
-        page = build_page(Studio(bundles, sessions, options.limits))
-        page.queue(max_size=options.limits.queue, default_concurrency_limit=options.limits.at_once)
+        studio = Studio(bundles, sessions, limits)
+        visits = Visits(sessions, limits.return_s)
+        page = build_page(Desk(studio, FilmStudio(studio, jobs), visits))
+        page.queue(max_size=limits.queue, default_concurrency_limit=limits.at_once)
         _, url, _ = page.launch(
             server_name=options.host,
             server_port=options.port,
             auth=options.auth,
-            max_file_size=round(options.limits.upload_mb * 1e6),
-            theme=_theme(gr),
+            max_file_size=round(limits.largest_upload_mb * 1e6),
+            theme=theme(gr),
             css=CSS,
             share=False,
             ssr_mode=False,
@@ -116,21 +127,8 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
     except BaseException:
         sessions.stop()
         raise
-    sessions.start_sweeping()
-    return Served(page, url, sessions)
-
-
-def _theme(gr: Any) -> Any:
-    """Fonts of the visitor's own system, and colours dark enough to read (WCAG AA: 4.5 to 1)."""
-    theme = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    return theme.set(
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        block_label_text_color="*primary_800",
-        block_title_text_color="*primary_800",
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-    )
+    sessions.start_sweeping(visits.sweep)
+    return Served(page, url, sessions, jobs)
 
 
 def _silence() -> None:

@@ -1,7 +1,7 @@
 """Where a visitor's photos and results lie, and how they are forgotten.
 
-One private folder (0700) for the page, one in it for each visitor. A visitor's folder goes when the tab is closed,
-or after a time without requests, whichever comes first; everything goes when the page stops. Nothing is kept.
+One private folder (0700) for the page, one in it for each visitor. A visitor's folder goes when the tab was closed
+(`visits.py`), or after a time without requests, whichever comes first; everything goes when the page stops.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ class Session:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     state: dict[type, Any] = field(default_factory=dict, repr=False)
     """What handlers remember about the visitor, by its type."""
-    uploads: set[Path] = field(default_factory=set, repr=False)
-    """Files as the web server received them."""
+    uploads: dict[Path, Path] = field(default_factory=dict, repr=False)
+    """File in the folder -> the same as the web server received it."""
+    done_with: set[Path] = field(default_factory=set, repr=False)
+    """Uploads that are no longer needed and could not be removed at once."""
+    closers: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    """Called before the folder is removed: they stop what works in it without the lock."""
 
     def path(self, name: str) -> Path:
         """A new place in the folder that ends in this name, cleaned of everything that is not plain."""
@@ -65,13 +69,18 @@ class Sessions:
         self._stop = threading.Event()
         self._sweeper: threading.Thread | None = None
 
-    def start_sweeping(self) -> None:
-        """Sweep from now on, several times within the time limit."""
-        every_s = min(30.0, self._limits.minutes * 60 / 4)
+    def start_sweeping(self, *others: Callable[[], None]) -> None:
+        """Sweep from now on, several times within each time limit.
+
+        Args:
+            others: called each time, too.
+        """
+        every_s = min(30.0, self._limits.minutes * 60 / 4, self._limits.return_s / 4)
 
         def sweep() -> None:
             while not self._stop.wait(every_s):
-                self.sweep()
+                for one in (*others, self.sweep):
+                    one()
 
         self._sweeper = threading.Thread(target=sweep, name="hififace-sweeper", daemon=True)
         self._sweeper.start()
@@ -107,23 +116,54 @@ class Sessions:
             session.last_used = self._clock()
             return session
 
-    def take(self, session: Session, upload: Path, name: str) -> Path:
-        """Copy an upload into the visitor's folder; the upload itself goes with the visitor.
+    def take(self, session: Session, upload: Path, name: str, *, film: bool = False) -> Path:
+        """Put an upload into the visitor's folder; the upload itself goes with the visitor.
 
-        It is not moved: the web server gives equal files of two visitors one place.
+        It is not moved: the web server gives equal files of two visitors one place. Where the file system can, the
+        two are one file of two names, since films are large.
 
         Raises:
             OptionError: it does not lie where uploads arrive, or is gone.
             LimitError: it is too large.
         """
         upload = upload.resolve()
+        gone = OptionError(f"{name} is no longer there; files are kept for a short time. Upload it again.")
         if not upload.is_relative_to(self.root) or not upload.is_file():
-            raise OptionError(f"{name} is no longer there; files are kept for a short time. Upload it again.")
-        self._limits.check_size(upload, name)
-        session.uploads.add(upload)
+            raise gone
         taken = session.path(name)
-        shutil.copyfile(upload, taken)
+        session.uploads[taken] = upload
+        try:
+            _link_or_copy(upload, taken)
+            self._limits.check_size(taken, name, film=film)  # afterwards, so that `drop` knows the upload again
+        except FileNotFoundError:
+            self.drop(session, taken)
+            raise gone from None
+        except BaseException:
+            self.drop(session, taken)
+            raise
         return taken
+
+    def drop(self, session: Session, taken: Path) -> None:
+        """Remove a file that `take` gave, and its upload unless somebody else needs it.
+
+        An equal file that has been uploaded since lies in the same place, and is about to be taken: it stays.
+        """
+        upload = session.uploads.pop(taken, None)
+        if upload is not None:
+            is_same = taken.exists() and upload.exists() and upload.samefile(taken)
+            with self._lock:
+                if is_same and upload not in self._needed():
+                    self._remove_upload(upload)
+                else:
+                    session.done_with.add(upload)
+        taken.unlink(missing_ok=True)
+
+    def _needed(self) -> set[Path]:
+        return {path for session in self._sessions.values() for path in tuple(session.uploads.values())}
+
+    def _remove_upload(self, upload: Path) -> None:
+        # The web server puts each upload into a folder of its own.
+        _remove(upload if upload.parent == self.root else upload.parent)
 
     def close(self, key: str) -> None:
         """Forget a visitor: the folder, the uploads, and what was remembered."""
@@ -131,14 +171,15 @@ class Sessions:
             session = self._sessions.pop(key, None)
             if session is None:
                 return
-            still_needed = {path for other in self._sessions.values() for path in other.uploads}
+            still_needed = self._needed()
         # Waits for a request that is being worked on, which could write after the folder has gone.
         with session.lock:
+            for stop in session.closers:
+                stop()
             session.state.clear()
             _remove(session.folder)
-            for upload in session.uploads - still_needed:
-                # The web server puts each upload into a folder of its own.
-                _remove(upload if upload.parent == self.root else upload.parent)
+            for upload in ({*session.uploads.values()} | session.done_with) - still_needed:
+                self._remove_upload(upload)
 
     def sweep(self) -> None:
         """Forget visitors who did nothing for the time limit, and uploads that nobody took within it."""
@@ -149,7 +190,7 @@ class Sessions:
             self.close(key)
         with self._lock:
             known = {session.folder for session in self._sessions.values()}
-            known |= {path.parent for session in self._sessions.values() for path in session.uploads}
+            known |= {path.parent for path in self._needed()}
         for place in list(self.root.iterdir()):
             with contextlib.suppress(FileNotFoundError):
                 if place not in known and place.stat().st_mtime < oldest:
@@ -166,6 +207,15 @@ class Sessions:
         for key in list(self._sessions):
             self.close(key)
         _remove(self.root)
+
+
+def _link_or_copy(upload: Path, taken: Path) -> None:
+    try:
+        taken.hardlink_to(upload)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without such names, or a folder on another one
+        shutil.copyfile(upload, taken)
 
 
 def _remove(path: Path) -> None:

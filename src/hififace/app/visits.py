@@ -1,16 +1,84 @@
-"""What the page and its API share: who is asking, and errors as sentences."""
+"""Who is asking: browser tabs that survive a reload, programs, addresses; and errors as sentences.
+
+A tab makes itself a secret name, which it keeps over reloads and forgets when it is closed. Whoever names it is that
+visitor again. A page that was left without coming back within a while takes its visitor's files with it.
+"""
 
 from __future__ import annotations
 
 import functools
+import re
+import threading
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import gradio as gr
 
+from hififace.app.sessions import Sessions
 from hififace.errors import HififaceError
 
 Returned = TypeVar("Returned")
+
+TAB_NAME: Final = """() => {
+  let name = sessionStorage.getItem("hififace-tab");
+  if (!name) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    name = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    sessionStorage.setItem("hififace-tab", name);
+  }
+  return [name];
+}"""
+"""JavaScript: the tab's secret name, 128 random bits. Session storage is one tab's own and ends with it."""
+
+_SECRET: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Visits:
+    """Which loaded page belongs to which visitor. Threads may share one."""
+
+    def __init__(
+        self, sessions: Sessions, return_s: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sessions, self._return_s, self._clock = sessions, return_s, clock
+        self._tabs: dict[str, str] = {}
+        self._left: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def arrive(self, page: str, tab: str, user: str = "") -> str:
+        """A page was loaded in a tab; the visitor's key comes back.
+
+        Args:
+            page: the random name of this loading of the page.
+            tab: the tab's secret; anything else than one makes a visitor of the page alone.
+            user: who logged in, if asked: nobody else is found by the same secret.
+        """
+        key = f"tab {user} {tab}" if _SECRET.fullmatch(tab) else page
+        with self._lock:
+            self._tabs[page] = key
+            self._left.pop(key, None)
+        return key
+
+    def key(self, page: str) -> str:
+        """The visitor that a loaded page belongs to."""
+        return self._tabs.get(page, page)
+
+    def leave(self, page: str) -> None:
+        """A page was closed or is about to be reloaded; nobody else's page of the visitor may be open."""
+        with self._lock:
+            key = self._tabs.pop(page, page)
+            if key not in self._tabs.values():
+                self._left[key] = self._clock()
+
+    def sweep(self) -> None:
+        """Forget visitors who left and did not come back."""
+        now = self._clock()
+        with self._lock:
+            gone = [key for key, at in self._left.items() if now - at >= self._return_s]
+            for key in gone:
+                del self._left[key]
+        for key in gone:
+            self._sessions.close(key)
 
 
 def spoken(handler: Callable[..., Returned]) -> Callable[..., Returned]:
@@ -26,8 +94,8 @@ def spoken(handler: Callable[..., Returned]) -> Callable[..., Returned]:
     return said
 
 
-def visitor(request: gr.Request) -> str:
-    """What tells visitors apart: the browser tab's random session name."""
+def page_of(request: gr.Request) -> str:
+    """What tells loaded pages and programs apart: a random name."""
     return str(request.session_hash)
 
 

@@ -1,16 +1,19 @@
-"""What the page says, and how it writes down the figures of a swap."""
+"""What the page says, and how it writes down the progress and the figures of a swap."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any, Final
 
-HEAD: Final = """# hififace
-Put the face of one photo into another. Photos and results stay on the machine that serves this page and
-are removed when it is closed."""
+from hififace.app.film_jobs import Standing
 
-FOOT: Final = """Every result is marked as a face swap: in signed Content Credentials and in plain metadata.
-Use faces only with the consent of the people shown."""
+HEAD: Final = """<header class="hf-head"><h1>hififace</h1>
+<p>Put a face into a photo or a film. Files stay on the machine that serves this page, and are removed when it is
+closed.</p></header>"""
+
+FOOT: Final = """<p class="hf-foot">Every result is marked as a face swap: in signed Content Credentials
+and in plain metadata. Use faces only with the consent of the people shown.</p>"""
 
 
 def listed(sentences: Sequence[str]) -> str:
@@ -20,19 +23,111 @@ def listed(sentences: Sequence[str]) -> str:
 
 
 def figures(report: dict[str, Any]) -> str:
-    """Markdown tables of `SwapResult.to_json`: what became of each face, and where the time went."""
-    lines = ["| Face | Similarity to the source | Similarity to the target | |", "|---|---|---|---|"]
+    """HTML of `SwapResult.to_json`: what became of each face, how alike it is, and where the time went."""
+    rows = []
     for face in report["faces"]:
         told = f"became {face['source']}" if face["swapped"] else f"left as it is: {face['reason']}"
-        lines.append(
-            f"| {face['index']} | {_number(face['similarity_source'])} | {_number(face['similarity_target'])} "
-            f"| {_plain(told)} |"
+        alike = [_number(face["similarity_source"]), _number(face["similarity_target"])]
+        rows.append([str(face["index"]), told, *alike])
+    stages = report["timings_ms"]
+    times = [[name, f"{spent:.0f} ms"] for name, spent in stages.items() if name != "total"]
+    times.append(["total", f"{stages['total']:.0f} ms"])
+    head = ["Face", "", "Like the source", "Like the target"]
+    return _table(head, rows, num_figures=2) + _table(["Stage", "Time"], times, num_figures=1)
+
+
+def progress_html(standing: Standing, *, is_preview: bool) -> str:
+    """How far a film is: a bar, frames, frames per second and time left; or a sentence where it waits or is over."""
+    what = "preview" if is_preview else "film"
+    if standing.status == "waiting":
+        others = "the next one" if standing.before == 0 else f"{standing.before} before it"
+        return _box("waiting", f"The {what} waits: {others}.")
+    if standing.status == "done" and standing.report is not None:
+        report = standing.report
+        return _box(
+            "done",
+            f"The {what} is done: {report.tally.num_frames} frames in {_clock(report.seconds)}.",
+            f"{report.fps:.1f} frames per second",
+            share=1.0,
         )
-    stages = {name: spent for name, spent in report["timings_ms"].items() if name != "total"}
-    lines += ["", f"| {' | '.join(stages)} | **total** |", "|" + "---|" * (len(stages) + 1)]
-    times = [f"{spent:.0f} ms" for spent in stages.values()]
-    lines.append(f"| {' | '.join(times)} | **{report['timings_ms']['total']:.0f} ms** |")
-    return "\n".join(lines)
+    if standing.status == "cancelled":
+        return _box("cancelled", f"{standing.problem} The same settings go on where it stopped.")
+    if standing.status == "failed":
+        return _box("failed", standing.problem)
+    return _at_work(standing, what)
+
+
+def film_figures(report: dict[str, Any]) -> str:
+    """HTML of `FilmReport.to_json`: who was swapped, where the time went, what could not be carried over."""
+    rows = [
+        [
+            str(track["index"]),
+            f"became {track['source']}" if track["source"] else "left as it is",
+            f"{track['first_s']:.1f} to {track['last_s']:.1f} s",
+            f"{track['num_swapped']} of {track['num_frames']}",
+        ]
+        for track in report["tracks"]
+    ]
+    times = [[name, f"{spent:.1f} s"] for name, spent in report["busy_s"].items()]
+    times.append(["all of it, overlapping", f"{report['seconds']:.1f} s"])
+    notes = list(report["notes"])
+    if report["num_frames_resumed"]:
+        notes.insert(0, f"{report['num_frames_resumed']} frames were there from before.")
+    return (
+        _table(["Person", "", "Seen", "Frames swapped"], rows, num_figures=2)
+        + _table(["Stage", "Time at work"], times, num_figures=1)
+        + "".join(f'<p class="hf-note">{escape(note)}</p>' for note in notes)
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_figures: int) -> str:
+    """Texts are escaped: file names come from visitors. The last `num_figures` columns hold numbers."""
+    kinds = [""] * (len(head) - num_figures) + [' class="n"'] * num_figures
+    titles = "".join(
+        f"<th{kind}>{escape(text)}</th>" if text else f"<td{kind}></td>"
+        for text, kind in zip(head, kinds, strict=True)
+    )
+    body = "".join(
+        f"<tr>{''.join(f'<td{kind}>{escape(text)}</td>' for text, kind in zip(row, kinds, strict=True))}</tr>"
+        for row in rows
+    )
+    return f'<table class="hf-table"><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _at_work(standing: Standing, what: str) -> str:
+    progress = standing.progress
+    title = f"Cancelling the {what} ..." if standing.stopping else f"Swapping the {what} ..."
+    if progress is None:
+        return _box("working", title, "looking at it", share=0.0)
+    words = [f"{progress.done} frames"]
+    share = None
+    if progress.expected:
+        share = min(progress.done / progress.expected, 1.0)
+        words = [f"{share:.0%}", f"{progress.done} of {progress.expected} frames"]
+    words.append(f"{progress.fps:.1f} frames per second")
+    if progress.left_s is not None:
+        words.append(f"{_clock(progress.left_s)} left")
+    return _box("working", title, ", ".join(words), share=share)
+
+
+def _box(status: str, title: str, told: str = "", *, share: float | None = None) -> str:
+    bar = ""
+    if share is not None:
+        percent = round(100 * share)
+        bar = (
+            f'<div class="hf-bar" role="progressbar" aria-label="{escape(title)}" aria-valuemin="0" '
+            f'aria-valuemax="100" aria-valuenow="{percent}" aria-valuetext="{escape(told)}">'
+            f'<div style="width:{percent}%"></div></div>'
+        )
+    below = f'<p class="hf-figures">{escape(told)}</p>' if told else ""
+    return f'<div class="hf-progress" data-status="{status}"><p>{escape(title)}</p>{bar}{below}</div>'
+
+
+def _clock(seconds: float) -> str:
+    """For example "0:07" or "1:02:03"."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _number(value: float | None) -> str:
@@ -40,7 +135,7 @@ def _number(value: float | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """File names come from visitors: they must not become table cells, links or tags."""
+    """File names come from visitors: in Markdown they must not become links or tags."""
     for sign in "\\|`*_[]<>!#":
         text = text.replace(sign, f"&#{ord(sign)};")
     return text

@@ -53,33 +53,53 @@ def app(
         int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_WHERE)
     ] = None,
     max_upload_mb: Annotated[
-        float, typer.Option(help="Size of one file, in 10^6 bytes.", rich_help_panel=_LIMITS)
+        float, typer.Option(help="Size of one photo, in 10^6 bytes.", rich_help_panel=_LIMITS)
     ] = Limits().upload_mb,
     max_megapixels: Annotated[
         float, typer.Option(help="Pixels of one photo, in millions.", rich_help_panel=_LIMITS)
     ] = Limits().megapixels,
+    max_film_mb: Annotated[
+        float, typer.Option(help="Size of one film, in 10^6 bytes.", rich_help_panel=_LIMITS)
+    ] = Limits().film_mb,
+    max_film_minutes: Annotated[
+        float, typer.Option(help="Length of one film, in minutes.", rich_help_panel=_LIMITS)
+    ] = Limits().film_minutes,
+    max_film_megapixels: Annotated[
+        float, typer.Option(help="Pixels of one frame of a film, in millions.", rich_help_panel=_LIMITS)
+    ] = Limits().film_megapixels,
     max_photos: Annotated[
         int, typer.Option(help="Source photos of one visitor.", rich_help_panel=_LIMITS)
     ] = Limits().photos,
     requests_per_minute: Annotated[
-        int, typer.Option(help="Photos and swaps from one address.", rich_help_panel=_LIMITS)
+        int, typer.Option(help="Photos, films and swaps from one address.", rich_help_panel=_LIMITS)
     ] = Limits().requests_per_minute,
     queue: Annotated[
-        int, typer.Option(help="Requests that may wait.", rich_help_panel=_LIMITS)
+        int,
+        typer.Option(help="Requests that may wait, and films that may.", rich_help_panel=_LIMITS),
     ] = Limits().queue,
     at_once: Annotated[
-        int, typer.Option(help="Swaps at the same time.", rich_help_panel=_LIMITS)
+        int, typer.Option(help="Pictures swapped at the same time.", rich_help_panel=_LIMITS)
     ] = Limits().at_once,
+    films_at_once: Annotated[
+        int, typer.Option(help="Films swapped at the same time.", rich_help_panel=_LIMITS)
+    ] = Limits().films_at_once,
     max_visitors: Annotated[
         int, typer.Option(help="Visitors at the same time.", rich_help_panel=_LIMITS)
     ] = Limits().sessions,
     keep_minutes: Annotated[
         float,
         typer.Option(
-            help="Files of a visitor who does nothing for so long are removed; closing the tab removes them at once.",
+            help="Files of a visitor who does nothing for so long are removed.",
             rich_help_panel=_LIMITS,
         ),
     ] = Limits().minutes,
+    return_seconds: Annotated[
+        float,
+        typer.Option(
+            help="Files are removed so long after the tab was closed; a page reloaded within finds them.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = Limits().return_s,
 ) -> None:
     """Open the web page on this machine.
 
@@ -97,12 +117,17 @@ def app(
         limits=Limits(
             upload_mb=max_upload_mb,
             megapixels=max_megapixels,
+            film_mb=max_film_mb,
+            film_minutes=max_film_minutes,
+            film_megapixels=max_film_megapixels,
             photos=max_photos,
             requests_per_minute=requests_per_minute,
             queue=queue,
             at_once=at_once,
+            films_at_once=films_at_once,
             sessions=max_visitors,
             minutes=keep_minutes,
+            return_s=return_seconds,
         ),
     )
     served = serve(options)

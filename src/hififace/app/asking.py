@@ -1,0 +1,52 @@
+"""What a visitor asks for with one click: the settings of the page, and the statement that goes with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from hififace.errors import OptionError
+from hififace.swap.options import SwapOptions
+
+CONSENT: Final = "I have the right to use both faces: the people shown agreed to this swap."
+"""What a person confirms before anything is swapped; these words go into the file's mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwapRequest:
+    """The settings of the page at the moment of the click; ranges are those of `SwapOptions`."""
+
+    model: str | None
+    consent: bool = False
+    average: bool = False
+    """All source photos show one person: their identities are averaged."""
+    shape_rate: float = 1.0
+    id_rate: float = 1.0
+    passes: int = 1
+    mask_erosion: int = SwapOptions().mask_erosion
+    mask_feather_px: float = 0.0
+    match_colour: bool = False
+    detail: float = 0.0
+
+    def options(self, *, similarity: bool = True) -> SwapOptions:
+        """As the library takes them.
+
+        Raises:
+            OptionError: the use of the faces was not confirmed, or a value is out of its range.
+        """
+        if not self.consent:
+            raise OptionError(
+                "The use of both faces is not confirmed yet. Tick the statement above the button first."
+            )
+        return SwapOptions(
+            shape_rate=self.shape_rate,
+            id_rate=self.id_rate,
+            passes=self.passes,
+            mask_erosion=self.mask_erosion,
+            mask_feather_px=self.mask_feather_px,
+            match_colour=self.match_colour,
+            detail=self.detail,
+            similarity=similarity,
+            consent_confirmed=True,
+            consent_statement=CONSENT,
+        )

@@ -1,0 +1,143 @@
+"""A visitor's film: what it is, single frames of it to choose faces on, and which result browsers play."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from hififace.app.limits import Limits
+from hififace.app.photos import thumbnail
+from hififace.errors import FilmError, HififaceError
+from hififace.media.encoding import CONTAINERS
+from hififace.media.probe import FilmInfo, probe
+from hififace.media.video import FilmReader
+from hififace.swap.swapper import FaceSwapper
+from hififace.types import Face, FloatArray, RGBImage
+
+PLAIN_SUFFIX: Final = ".mp4"
+PLAIN_CODEC: Final = "h264"
+"""What every browser and every telephone plays."""
+
+PREVIEW_S: Final = 3.0
+"""How long a preview is."""
+
+_PLAYED: Final = {".mp4": {"h264", "av1"}, ".m4v": {"h264"}, ".webm": {"vp8", "vp9", "av1"}}
+_LOOKS: Final = 12
+"""Places of the film that are searched for the first face."""
+
+ErrorKind = TypeVar("ErrorKind", bound=HififaceError)
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One uploaded film."""
+
+    path: Path
+    name: str
+    """As the visitor's file was called."""
+    info: FilmInfo
+
+    @property
+    def length_s(self) -> float:
+        """Seconds, 0 where the film does not say."""
+        return 0.0 if self.info.duration_s is None else float(self.info.duration_s)
+
+    @property
+    def own_suffix(self) -> str:
+        """Ending of a result of the same kind."""
+        suffix = Path(self.name).suffix.lower()
+        return suffix if suffix in CONTAINERS else PLAIN_SUFFIX
+
+    @property
+    def played_by_browsers(self) -> bool:
+        """Whether a page can play a result of the same kind."""
+        return self.info.codec in _PLAYED.get(self.own_suffix, set())
+
+    def sentence(self) -> str:
+        """For people: size, rate, length, codec, sound."""
+        info = self.info
+        length = f"{self.length_s:.1f} seconds" if self.length_s else "length not said"
+        sound = "with sound" if info.of_kind("audio") else "without sound"
+        hdr = "; its high dynamic range becomes ordinary" if info.hdr is not None else ""
+        return (
+            f"{info.width} x {info.height}, {float(info.rate):.4g} frames per second, {length}, {sound}{hdr}"
+        )
+
+    def says(self, error: ErrorKind) -> ErrorKind:
+        """The error in the visitor's words: without the place where the film lies here."""
+        return type(error)(str(error).replace(str(self.path), self.name))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramedFace:
+    """A face on a frame, and who that is."""
+
+    face: Face
+    identity: FloatArray = field(repr=False)
+    """(D,) by the recogniser that ships."""
+    thumbnail: RGBImage = field(repr=False)
+    """(T, T, 3)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame of the film, to choose faces on."""
+
+    moment_s: float
+    """Seconds after the beginning."""
+    picture: RGBImage = field(repr=False)
+    """(H, W, 3)."""
+    faces: tuple[FramedFace, ...]
+
+
+def open_film(path: Path, name: str, limits: Limits) -> Film:
+    """Look at an uploaded film.
+
+    Raises:
+        FilmError: it cannot be read.
+        LimitError: it is too long, or has too many pixels.
+    """
+    try:
+        info = probe(path)
+    except FilmError as error:
+        raise FilmError(str(error).replace(str(path), name)) from error
+    limits.check_film(info, name)
+    return Film(path, name, info)
+
+
+def frame_at(film: Film, moment_s: float, swapper: FaceSwapper) -> Frame:
+    """The frame on screen at a moment, and its faces.
+
+    Raises:
+        FilmError: it cannot be decoded.
+        OptionError: the moment is behind the end.
+    """
+    try:
+        picture = next(FilmReader(film.path, start_s=moment_s or None, tone_map=True).frames()).rgb()
+    except StopIteration:
+        raise FilmError(f"{film.name} shows nothing at {moment_s:.2f} s; choose an earlier frame.") from None
+    except HififaceError as error:
+        raise film.says(error) from error
+    faces = tuple(
+        FramedFace(face, swapper.identity(picture, face), thumbnail(picture, face))
+        for face in swapper.find_faces(picture)
+    )
+    return Frame(moment_s, picture, faces)
+
+
+def first_frame_with_faces(film: Film, swapper: FaceSwapper) -> Frame:
+    """The first of a dozen frames over the film that shows a face; the very first where none does.
+
+    Raises:
+        FilmError: the film cannot be decoded.
+    """
+    first = frame_at(film, 0.0, swapper)
+    if first.faces:
+        return first
+    for place in range(1, _LOOKS):
+        moment_s = round(film.length_s * place / _LOOKS, 2)
+        frame = frame_at(film, moment_s, swapper) if moment_s else first
+        if frame.faces:
+            return frame
+    return first

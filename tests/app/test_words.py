@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from hififace.app.film_jobs import Standing
+from hififace.app.words import figures, film_figures, listed, progress_html
+from hififace.swap.film_report import FilmReport, FilmTally, Progress, TrackReport
+
+NASTY = "<script>|[x](y)`*.png"
+
+
+def report(**changes: object) -> FilmReport:
+    tally = FilmTally(num_frames=50, tracks={0: TrackReport(0, 0.0, 2.0, NASTY, 50, 48)})
+    values = {"seconds": 5.0, "num_resumed": 0, "busy_s": {"follow": 2.0, "swap": 4.25}, **changes}
+    return FilmReport(Path("a.mp4"), Path("b.mp4"), tally, "double", "CPU", **values)  # type: ignore[arg-type]
+
+
+class Texts(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_figures_say_what_became_of_each_face_and_where_the_time_went():
+    faces = [
+        {
+            "index": 0,
+            "swapped": True,
+            "reason": None,
+            "source": NASTY,
+            "similarity_source": 0.5,
+            "similarity_target": 0,
+        },
+        {
+            "index": 1,
+            "swapped": False,
+            "reason": "it was not selected",
+            "source": None,
+            "similarity_source": None,
+        }
+        | {"similarity_target": None},
+    ]
+    told = Texts(figures({"faces": faces, "timings_ms": {"detect": 3.4, "paint": 61.0, "total": 70.2}}))
+    assert told.tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    for text in (f"became {NASTY}", "0.50", "0.00", "left as it is: it was not selected", "61 ms", "70 ms"):
+        assert text in told.texts
+
+
+def test_figures_of_a_film():
+    told = Texts(film_figures(report(num_resumed=7, notes=("A note <b>.",)).to_json()))
+    assert not told.tags & {"script", "b"}
+    for text in (f"became {NASTY}", "48 of 50", "0.0 to 2.0 s", "4.2 s", "5.0 s"):
+        assert text in told.texts
+    assert told.texts[-2:] == ["7 frames were there from before.", "A note <b>."]
+
+
+@pytest.mark.parametrize(
+    ("standing", "words"),
+    [
+        (Standing("waiting", before=2), "The film waits: 2 before it."),
+        (Standing("waiting"), "The film waits: the next one."),
+        (Standing("working"), "Swapping the film ..."),
+        (Standing("working", stopping=True), "Cancelling the film ..."),
+        (
+            Standing("working", progress=Progress(30, 120, 12.0, {})),
+            "25%, 30 of 120 frames, 12.0 frames per second, 0:08",
+        ),
+        (Standing("working", progress=Progress(30, None, 12.0, {})), "30 frames, 12.0 frames per second"),
+        (Standing("done", report=report()), "The film is done: 50 frames in 0:05."),
+        (Standing("cancelled", problem="Cancelled after 5 frames."), "Cancelled after 5 frames."),
+        (Standing("failed", problem=f"{NASTY} is broken."), f"{NASTY} is broken."),
+    ],
+)
+def test_every_standing_is_said(standing: Standing, words: str):
+    told = Texts(progress_html(standing, is_preview=False))
+    assert words in " ".join(told.texts)
+    assert "script" not in told.tags
+
+
+def test_the_bar_is_one_that_screen_readers_know():
+    bar = progress_html(Standing("working", progress=Progress(90, 120, 2.0, {})), is_preview=True)
+    assert re.search(r'role="progressbar".*aria-valuenow="75"', bar)
+    assert "width:75%" in bar
+    assert "0:15 left" in bar
+    long = Standing("working", progress=Progress(1, 7201, 1.0, {}))
+    assert "2:00:00 left" in progress_html(long, is_preview=True)
+
+
+def test_names_become_no_markdown():
+    assert listed(["one"]) == "one"
+    assert listed(["one", "two"]) == "- one\n- two"
+    assert not set("<>[]|`*#") & set(listed([f"Face becomes {NASTY}"]).replace("&#", ""))
