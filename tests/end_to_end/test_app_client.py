@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -13,9 +16,13 @@ from gradio_client.exceptions import AppError
 from tests.support.pages import serve_page, write_album
 
 from hififace import FaceSwapper
+from hififace.app.asking import CONSENT
 from hififace.app.launch import SECURITY_HEADERS, Served
 from hififace.media.image import read_image
+from hififace.media.probe import probe
 from hififace.provenance.verify import check_file
+
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "web-app.md"
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +74,37 @@ def test_errors_reach_programs_as_sentences(program: Client, place: Path):
         program.predict(me, me, True, "torn", api_name="/swap")
 
 
+def test_the_example_of_the_documentation_runs(
+    served: Served, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
+    assert "http://127.0.0.1:7860" in example
+    for name, given in {"me.jpg": "me.png", "holiday.jpg": "target.jpg", "film.mp4": "film.mp4"}.items():
+        shutil.copyfile(place / "album" / given, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example.replace("http://127.0.0.1:7860", served.url), names)
+    for kind in ("photo", "film"):
+        claim = check_file(Path(names[kind])).claim
+        assert claim is not None
+        assert claim.consent_statement == CONSENT
+    assert names["report"]["num_frames"] == 75
+    assert probe(names["film"]).of_kind("audio")
+
+
+def test_a_film_that_cannot_be_made_is_a_sentence(program: Client, place: Path):
+    me, film = handle_file(place / "album" / "me.png"), handle_file(place / "album" / "film.mp4")
+    with pytest.raises(AppError, match="not confirmed"):
+        program.predict(me, film, False, api_name="/swap_film")
+    letter = handle_file(place / "album" / "letter.mp4")
+    with pytest.raises(AppError, match=r"letter\.mp4 is not a film"):
+        program.predict(me, letter, True, api_name="/swap_film")
+
+
 def test_programs_may_call_nothing_else(program: Client):
     described = program.view_api(return_format="dict", print_info=False)
     assert isinstance(described, dict)
-    assert set(described["named_endpoints"]) == {"/swap"}
+    assert set(described["named_endpoints"]) == {"/swap", "/swap_film"}
     assert described["unnamed_endpoints"] == {}
 
 
