@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from contract import Timing, environment, in_turns, write_result
+from contract import Timing, environment, in_turns, matrix_product_gflops, write_result
 from hififace import FaceSwapper, SwapOptions, SwapResult
 from hififace.export.checkpoint import export_published
 from hififace.export.graph import export_bundle
@@ -40,6 +40,8 @@ from hififace.models.published import Published
 from hififace.types import RGBImage
 from hififace.weights.bundle import bundle_names
 
+QUESTION = "How long does a swap take, from the command to the written file and per face, mini against the 256 network?"
+MATRIX = "matrix product"
 RESULT = Path(__file__).parent / "results" / "swap.json"
 SCENES = {"512": (512, 512, 100), "1080p": (1920, 1080, 300), "4K": (3840, 2160, 600)}
 """Width, height and size of the face, in px."""
@@ -136,6 +138,7 @@ def main() -> None:
 
     where = environment(options.threads)
     torch.manual_seed(0)
+    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         mini = options.mini or ("mini" if "mini" in bundle_names() else str(random_mini(folder / "mini")))
@@ -143,7 +146,8 @@ def main() -> None:
         source, target = folder / "source.png", folder / "target.png"
         Image.fromarray(scene(*SCENES["512"])).save(source)
         Image.fromarray(scene(*SCENES["1080p"])).save(target)
-        sides: dict[str, Callable[[], object]] = {}
+        multiply, gflop = matrix_product_gflops()
+        sides: dict[str, Callable[[], object]] = {MATRIX: multiply}
         kept: dict[str, list[SwapResult]] = {}
         for side, bundle in bundles.items():
             sides[f"{side}/command, 1080p"] = command(bundle, source, target, folder, options.threads)
@@ -156,7 +160,14 @@ def main() -> None:
     found = report(timings, kept, options.rounds)
     write_result(
         options.output,
-        {"environment": where, "mini": mini if options.mini else Path(mini).name, "sides": found},
+        {
+            "question": QUESTION,
+            "command": " ".join(["python", "benchmarks/swap.py", *sys.argv[1:]]),
+            "environment": where,
+            "matrix_product_gflops": round(gflop / timings[MATRIX].median_ms * 1e3, 1),
+            "mini": mini if options.mini else Path(mini).name,
+            "sides": found,
+        },
     )
     for name, row in found.items():
         print(f"{name:<26} {row['median_ms']:>9.1f} ms  {row.get('stages_ms', '')}")
