@@ -73,3 +73,14 @@ def test_several_photos_do_not_fit_one_picture(photos):
     result = run(photos / "portrait.png", photos / "things.jpg", "-o", "all.png")
     assert result.exit_code != 0
     assert "give a folder instead" in str(result.exception)
+
+
+def test_no_photo_and_no_drawing_is_overwritten(photos, tmp_path):
+    itself = photos / "portrait.png"
+    before = itself.read_bytes()
+    assert "would be overwritten" in str(run(itself, "-o", itself).exception)
+    assert itself.read_bytes() == before
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / "portrait.jpg"
+    Image.open(itself).save(twin)
+    assert "would both be drawn into" in str(run(itself, twin, "-o", tmp_path / "drawn").exception)

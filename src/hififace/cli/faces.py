@@ -37,15 +37,17 @@ def faces(
         raise OptionError(
             f"{len(photos)} photos were given but one picture, {output}, to draw into; give a folder instead."
         )
+    drawings = _drawings(photos, output)
     analyser = FaceAnalyser()
     who = _reference(analyser, reference) if reference else None
     num_failed = 0
     for photo in photos:
         try:
-            found, size = _look_at(analyser, photo, who, rotated, output, len(photos) > 1)
+            found, size = _look_at(analyser, photo, who, rotated, drawings.get(photo))
         except HififaceError as error:
             num_failed += 1
-            typer.echo(f"hififace: {photo}: {error}", err=True)
+            named = "" if str(photo) in str(error) else f"{photo}: "
+            typer.echo(f"hififace: {named}{error}", err=True)
             if as_json:
                 typer.echo(json.dumps({"path": str(photo), "error": str(error)}, ensure_ascii=False))
             continue
@@ -58,6 +60,30 @@ def faces(
             _print_table(photo, found, alike)
     if num_failed:
         raise typer.Exit(HififaceError.exit_code)
+
+
+def _drawings(photos: Sequence[Path], output: Path | None) -> dict[Path, Path]:
+    """Photo -> the picture that its faces are drawn into; empty where nothing is drawn.
+
+    Raises:
+        OptionError: a drawing would overwrite a photo, or the drawing of another.
+    """
+    if output is None:
+        return {}
+    inside = len(photos) > 1 or not output.suffix
+    drawings: dict[Path, Path] = {}
+    for photo in dict.fromkeys(photos):
+        drawing = output / f"{photo.stem}.faces.png" if inside else output
+        if drawing in drawings.values():
+            raise OptionError(
+                f"Two of the photos would both be drawn into {drawing}; look at them one by one."
+            )
+        if drawing.resolve() in {other.resolve() for other in photos}:
+            raise OptionError(
+                f"{drawing} is one of the photos and would be overwritten; choose another place."
+            )
+        drawings[photo] = drawing
+    return drawings
 
 
 def face_record(face: Face, similarity: float | None = None) -> dict[str, Any]:
@@ -87,24 +113,20 @@ def _look_at(
     photo: Path,
     who: FloatArray | None,
     rotated: bool,
-    output: Path | None,
-    several: bool,
+    drawing: Path | None,
 ) -> tuple[list[Face], tuple[int, int]]:
-    """The faces of one photo and its (width, height); drawn into `output` if there is one."""
+    """The faces of one photo and its (width, height); drawn into `drawing` if it is given."""
     pixels = read_image(photo).pixels
     want: list[Part] = ["shape", "iris"]
     if who is not None:
         want.append("identity")
     found = analyser.analyse(pixels, want, rotated=rotated)
-    if output is not None:
+    if drawing is not None:
         from hififace.faces.drawing import draw_faces
 
-        path = output
-        if several or not output.suffix:
-            output.mkdir(parents=True, exist_ok=True)
-            path = output / f"{photo.stem}.faces.png"
+        drawing.parent.mkdir(parents=True, exist_ok=True)
         alike = similarities(found, who) if who is not None else None
-        write_picture(path, draw_faces(pixels, found, similarities=alike))
+        write_picture(drawing, draw_faces(pixels, found, similarities=alike))
     return found, (pixels.shape[1], pixels.shape[0])
 
 
