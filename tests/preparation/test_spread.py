@@ -60,10 +60,16 @@ def test_ray_missing_is_a_sentence(monkeypatch):
 
 
 def test_ray_that_does_not_start_is_a_sentence(monkeypatch):
+    stopped = []
+
     class Broken:
         @staticmethod
         def is_initialized():
             return False
+
+        @staticmethod
+        def shutdown():
+            stopped.append(True)
 
         @staticmethod
         def init(**settings):
@@ -73,6 +79,7 @@ def test_ray_that_does_not_start_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", Broken)
     with pytest.raises(RuntimeUnavailableError, match=r"did not start on this machine.*timed out"):
         list(over_ray(abs, [1], 1))
+    assert stopped, "what did start must not stay behind"
 
 
 @pytest.mark.slow

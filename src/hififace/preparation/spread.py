@@ -99,10 +99,12 @@ def _start(ray: Any, workers: int) -> None:
     try:
         ray.init(log_to_driver=False, **settings)
     except Exception as error:
+        ray.shutdown()  # what did start must not stay behind
         place = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if cluster else "on this machine"
         raise RuntimeUnavailableError(
-            f"Ray did not start {place} ({error}). Look at its logs below /tmp/ray, or leave --ray out: "
-            f"`--workers` uses the cores of this machine."
+            f"Ray did not start {place} ({error}). It gives its own processes half a minute, which a machine that is "
+            f"busy with other work exceeds: try again when it is idle, look at Ray's logs below /tmp/ray, or leave "
+            f"--ray out: `--workers` uses the cores of this machine."
         ) from error
 
 
