@@ -46,6 +46,7 @@ COMMANDS: Final = (
     Command("train", "Train", "Train a network, or go on with a run."),
     Command("export", "Train", "Turn a trained network into a bundle for swapping."),
     Command("evaluate", "Train", "Measure a bundle on a fixed protocol."),
+    Command("flicker", "Train", "Say how much a swapped film flickers."),
     Command("convert", "Train", "Turn the published checkpoints into a bundle."),
     Command("doctor", "This installation", "Say what works on this machine, and why not."),
     Command("weights", "This installation", "List, check and fetch the files that networks need."),
