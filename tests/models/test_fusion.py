@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hififace.models.blocks import leaky
 from hififace.models.fusion import SemanticFusion, Upsampler
 from hififace.models.generator import Generator
+from hififace.models.normalisation import leaky
 from hififace.models.params import tiny
 
 PARAMS = tiny()

@@ -8,63 +8,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hififace.models.normalisation import SLOPE, leaky, normalise_activate
 from hififace.models.params import Resample
-
-NORM_EPS = 1e-5
-SLOPE = 0.2  # of every leaky ReLU
-
-
-def is_exporting() -> bool:
-    """Whether the network is being turned into a graph, whose batch size must stay free."""
-    return (
-        torch.onnx.is_in_onnx_export()
-        or torch._C._get_tracing_state() is not None
-        or torch.compiler.is_compiling()
-    )
-
-
-def leaky(x: Tensor) -> Tensor:
-    """max(x, 0.2 x), into a new tensor.
-
-    The reference overwrites x instead, and in three places reads the overwritten tensor afterwards. Here
-    whoever wants the activated tensor is handed it: no tensor changes under anybody's feet.
-    """
-    return F.leaky_relu(x, SLOPE)
-
-
-def _reference_kernel() -> bool:
-    """Whether to normalise with the operator that the reference uses, or with a faster one.
-
-    Group normalisation with as many groups as channels is the same function; on a CPU its kernel is twice to
-    eight times as fast, forward and backward, but adds in another order, which the whole 256 network makes
-    into 3e-5. So training gets the fast kernel; answers and graphs get the reference's, to its last digit.
-    """
-    return is_exporting() or not torch.is_grad_enabled()
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """(x - mean) / sqrt(var + 1e-5) over H and W, biased variance, no parameters; (B, C, H, W) kept."""
-    if _reference_kernel():
-        return F.instance_norm(x, eps=NORM_EPS)
-    return F.group_norm(x, x.shape[1], eps=NORM_EPS)
-
-
-def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """AdaIN: scale * IN(x) + shift, with scale and shift (B, C) and x (B, C, H, W)."""
-    if _reference_kernel():
-        return scale[:, :, None, None] * F.instance_norm(x, eps=NORM_EPS) + shift[:, :, None, None]
-    # As a picture of B*C channels, each its own group, scale and shift become the affine part of one fused
-    # kernel, forward and backward.
-    batch, channels, height, width = x.shape
-    groups = batch * channels
-    flat = F.group_norm(
-        x.reshape(1, groups, height, width), groups, scale.reshape(-1), shift.reshape(-1), eps=NORM_EPS
-    )
-    return flat.reshape(batch, channels, height, width)
 
 
 def resample(x: Tensor, how: Resample) -> Tensor:
@@ -89,7 +37,7 @@ def side_conv(channels_in: int, channels_out: int, plain_skip: bool) -> nn.Modul
 
 
 class AdaIN(nn.Module):
-    """Scale and shift of every channel from the identity vector (method, section 1.1 "Decoder").
+    """Normalise, scale and shift every channel as the identity vector says, activate (method, 1.1 "Decoder").
 
     Departure of the reference and of `paper_256` from StarGAN v2: no "1 +" on the scale. `scale_offset` = 1
     brings it back for networks trained from scratch: at the start each block passes its features on.
@@ -107,11 +55,11 @@ class AdaIN(nn.Module):
         self.scale_offset = scale_offset
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        """X (B, C, H, W), vector (B, D) -> (B, C, H, W)."""
+        """LReLU(AdaIN(x)): x (B, C, H, W), vector (B, D) -> (B, C, H, W)."""
         scale = self.scale(vector)
         if self.scale_offset:
             scale = scale + self.scale_offset
-        return adaptive_instance_norm(x, scale, self.shift(vector))
+        return normalise_activate(x, scale, self.shift(vector))
 
 
 class ResBlock(nn.Module):
@@ -144,13 +92,13 @@ class ResBlock(nn.Module):
         """(B, C_in, H, W) -> (B, C_out, H', W')."""
         # Main path.
         if self.normalise:
-            y = leaky(instance_norm(x))
+            y = normalise_activate(x)
         else:
             # Reference quirk (three places, this is one): without a norm its in-place activation reaches
             # the side path too.
             y = x = leaky(x)
         y = resample(self.conv1(y), self.resample)
-        y = self.conv2(leaky(instance_norm(y) if self.normalise else y))
+        y = self.conv2(normalise_activate(y) if self.normalise else leaky(y))
 
         # Side path.
         how = self.resample
@@ -181,8 +129,8 @@ class AdaINResBlock(nn.Module):
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """X (B, C_in, H, W), vector (B, D) -> (B, C_out, H', W')."""
-        y = resample(self.conv1(leaky(self.norm1(x, vector))), self.resample)
-        y = self.conv2(leaky(self.norm2(y, vector)))
+        y = resample(self.conv1(self.norm1(x, vector)), self.resample)
+        y = self.conv2(self.norm2(y, vector))
         out: Tensor = y + resample(self.side(x), self.resample)
         return out
 

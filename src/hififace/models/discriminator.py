@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from hififace.models.blocks import ResBlock, conv3, initialise, leaky
+from hififace.models.blocks import ResBlock, conv3, initialise
+from hififace.models.normalisation import leaky
 from hififace.models.params import DiscriminatorParams
 
 

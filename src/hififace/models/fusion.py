@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hififace.models.blocks import AdaINResBlock, ResBlock, conv3, leaky
+from hififace.models.blocks import AdaINResBlock, ResBlock, conv3
+from hififace.models.normalisation import leaky
 from hififace.models.params import GeneratorParams
 
 _CALM = 0.03  # what He-initialised heads are multiplied by: an even picture and mask at the start

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hififace.models.blocks import AdaINResBlock, ResBlock, conv3, initialise, is_exporting
+from hififace.models.blocks import AdaINResBlock, ResBlock, conv3, initialise
 from hififace.models.fusion import SemanticFusion, Upsampler
+from hififace.models.normalisation import is_exporting
 from hififace.models.params import GeneratorParams
 
 

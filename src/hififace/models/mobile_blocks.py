@@ -16,6 +16,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hififace.models.frozen_layers import FrozenPReLU
+
 
 class BlockSpec(NamedTuple):
     """One residual block in numbers."""
@@ -42,7 +44,7 @@ class ConvolutionBlock(nn.Module):
         super().__init__()
         self.kernel, self.stride = kernel, stride
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups)
-        self.activation = nn.PReLU(outputs)
+        self.activation = FrozenPReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, outputs, H / stride, W / stride)."""
@@ -69,7 +71,7 @@ class ResidualBlock(nn.Module):
         self.depthwise_stride = 1 if spec.bottleneck else spec.stride
         self.depthwise = nn.Conv2d(width, width, 3, self.depthwise_stride, groups=width)
         self.pointwise = nn.Conv2d(width, spec.channels, 1)
-        self.activation = nn.PReLU(spec.channels)
+        self.activation = FrozenPReLU(spec.channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, channels, H / stride, W / stride)."""

@@ -221,14 +221,16 @@ def mini_128(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
         stem_channels=40,  # 64 px, after the fold
         encoder=(
             BlockParams(72, "down"),  # 32 px: z_enc
+            # 16 px, not the paper's 8: under a mask that is 1 on the whole face every detail passes the latent, and
+            # 144 numbers for each 8 x 8 px keep what 224 for each 16 x 16 px blur (docs/lab-book.md).
             BlockParams(144, "down"),
-            BlockParams(224, "down"),  # 8 px
-            BlockParams(224),
+            BlockParams(144),
         ),
         decoder=(
-            BlockParams(224),
-            BlockParams(224),
-            BlockParams(144, "up"),
+            BlockParams(144),
+            BlockParams(144),
+            BlockParams(144),
+            BlockParams(144),
             BlockParams(72, "up"),  # 32 px: z_dec
         ),
         upsampler=(40,),  # 64 px

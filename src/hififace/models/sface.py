@@ -12,6 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hififace.models.frozen import load_frozen
+from hififace.models.frozen_layers import DepthwiseConv2d, FrozenPReLU
 
 SIZE_PX = 112
 NUM_FEATURES = 128
@@ -34,8 +35,12 @@ class Layer(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups)
-        self.activation = nn.PReLU(outputs)
+        self.convolution: nn.Conv2d = (
+            DepthwiseConv2d(outputs, stride)
+            if groups > 1
+            else nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
+        )
+        self.activation = FrozenPReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""

@@ -18,6 +18,9 @@ from torch.nn import functional as F
 from hififace.data.index import SetCard
 from hififace.data.loader import CropBatch, PairBatch
 from hififace.faces.alignment import estimate_similarity
+from hififace.faces.landmarks import EYE_CORNERS, EYE_ENLARGEMENT
+from hififace.faces.mesh_roi import ENLARGEMENT as MESH_ENLARGEMENT
+from hififace.faces.mesh_roi import EYE_CORNERS as OUTER_EYE_CORNERS
 from hififace.faces.templates import TEMPLATES
 from hififace.losses.attributes import (
     Opening,
@@ -48,16 +51,6 @@ from hififace.weights.store import embedded_path, locate
 
 if TYPE_CHECKING:
     from hififace.training.config import TrainingConfig
-
-OUTER_EYE_CORNERS = (33, 263)
-MESH_ENLARGEMENT = 1.5
-"""As `faces.mesh_roi` has them; a test holds the two together."""
-
-EYE_CORNERS = ((33, 133), (362, 263))
-"""Corners of the two eyes among the mesh points, each from image-left to image-right."""
-
-EYE_CROP_WIDTHS = 2.3
-"""Side of the iris network's crop over the distance of the eye's corners, as its original takes it."""
 
 OPENINGS = {
     "eyelids": (
@@ -265,7 +258,7 @@ def eye_crop(first_corner: Tensor, second_corner: Tensor) -> Tensor:
     """Maps from crop pixels to the iris network's input, (B, 2, 3): upright squares of 2.3 eye widths."""
     centre = 0.5 * (first_corner + second_corner)
     width = torch.linalg.vector_norm(second_corner - first_corner, dim=1).clamp_min(1e-3)
-    scale = EYE_SIZE_PX / (EYE_CROP_WIDTHS * width)
+    scale = EYE_SIZE_PX / (EYE_ENLARGEMENT * width)
     shift = (EYE_SIZE_PX - 1) / 2 - scale[:, None] * centre
     zero = torch.zeros_like(scale)
     return torch.stack(
