@@ -139,6 +139,6 @@ def _mix(part: RGBImage, layers: FloatArray, alpha: FloatArray) -> RGBImage:
     a, old = alpha[rows, columns, None], part[rows, columns]
     light = (1.0 - a) * _LIGHT[old] + a * srgb_to_linear(new[rows, columns] / 255.0)
     new[rows, columns] = linear_to_srgb(light) * 255.0
-    mixed = np.rint(new).astype(np.uint8)
+    mixed: RGBImage = np.rint(new).astype(np.uint8)
     np.copyto(mixed, part, where=(alpha <= 0.0)[..., None])
     return mixed

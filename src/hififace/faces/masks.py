@@ -154,7 +154,8 @@ def border_fade(mask: NDArray[np.floating]) -> FloatArray:
         free = np.where(rim & (mask > level), 0, 255).astype(np.uint8)
         # Without a zero, OpenCV's distances are very large: nothing is faded.
         total += _smooth_step(cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / width)
-    return (thin * total / len(FADE_LEVELS)).astype(np.float32)
+    fade: FloatArray = (thin * total / len(FADE_LEVELS)).astype(np.float32)
+    return fade
 
 
 def match_colour(
@@ -207,7 +208,8 @@ def grey_as(crop: RGBImage, reference: RGBImage) -> RGBImage:
 def _smooth_step(x: NDArray[np.floating]) -> FloatArray:
     """0 below 0, 1 above 1, 3x² - 2x³ in between."""
     ramp = np.clip(x, 0.0, 1.0)
-    return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
+    step: FloatArray = (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
+    return step
 
 
 def _weighted(x: FloatArray, weights: FloatArray) -> FloatArray:
