@@ -82,7 +82,7 @@ def main() -> None:
         for ours, theirs in zip(answers["rows"], answers["group norm, in place"], strict=True):
             # bfloat16 puts some values on the other side of the activation's corner: compare the whole, not each.
             difference = float((ours - theirs).norm() / theirs.norm())
-            if difference > 0.02:
+            if difference > 0.05:
                 raise SystemExit(f"the sides differ by {difference:.1%}: this is no comparison")
         timings = in_turns(calls, rounds=options.rounds)
         result["sizes"][f"{channels} channels, {side} px"] = {
