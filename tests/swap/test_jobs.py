@@ -79,3 +79,8 @@ def test_an_empty_folder_or_pattern_is_told(tmp_path: Path):
     for target in (tmp_path, f"{tmp_path}/*.jpg"):
         with pytest.raises(PictureError, match="no picture or film"):
             plan_jobs([target], tmp_path / "out")
+
+
+def test_an_ending_that_cannot_be_written_is_told_before_any_work(album: Path, tmp_path: Path):
+    with pytest.raises(PictureError, match="no picture format that can be written"):
+        plan_jobs([album / "b.jpg"], tmp_path / "out.xyz")

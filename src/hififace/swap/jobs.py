@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hififace.errors import OptionError, PictureError
-from hififace.media.image import SUFFIX_FORMATS
+from hififace.media.image import SUFFIX_FORMATS, format_for
 
 FILM_SUFFIXES: Final = frozenset(
     {
@@ -57,7 +57,7 @@ def plan_jobs(targets: Sequence[str | os.PathLike[str]], output: str | os.PathLi
     become files of the same names in the folder `output`, which is made; of a pattern, sub-folders are kept.
 
     Raises:
-        PictureError: a folder or pattern without pictures or films.
+        PictureError: a folder or pattern without pictures or films, or an ending that no picture can be written under.
         OptionError: a result would overwrite its target or another result, or `output` is a file where a folder is
             needed.
     """
@@ -75,6 +75,8 @@ def plan_jobs(targets: Sequence[str | os.PathLike[str]], output: str | os.PathLi
             for path, name in _expand(os.fspath(target), place)
         ]
     _refuse_collisions(jobs)
+    if single is not None and jobs[0].kind == "picture" and jobs[0].output.suffix:
+        format_for(jobs[0].output)  # a wrong ending is said before any work
     return jobs
 
 
