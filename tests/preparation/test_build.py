@@ -1,11 +1,14 @@
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -91,6 +94,50 @@ def test_every_rejected_photo_is_listed_with_its_reason(finished):
 
 def test_two_workers_write_the_same_bytes(people, finished, tmp_path):
     prepare_set([people], tmp_path / "set", OPTIONS, workers=Workers(2), factory=double_factory)
+    assert files_of(tmp_path / "set") == files_of(finished)
+
+
+class RayDouble:
+    """The calls of Ray that are made, answered by a process that was started in another folder, last task first."""
+
+    def __init__(self, elsewhere: Path) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=os.chdir, initargs=(elsewhere,))
+        self.init = lambda **settings: None
+
+    def is_initialized(self):
+        return False
+
+    def cluster_resources(self):
+        return {"CPU": 2.0}
+
+    def remote(self, **settings):
+        return lambda function: SimpleNamespace(remote=lambda *given: self.pool.submit(function, *given))
+
+    def wait(self, tasks):
+        return tasks[-1:], tasks[:-1]
+
+    def get(self, tasks):
+        return [task.result() for task in tasks]
+
+    def shutdown(self):
+        self.pool.shutdown()
+
+
+def test_ray_writes_the_same_bytes(people, finished, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setitem(sys.modules, "ray", RayDouble(tmp_path / "elsewhere"))
+    monkeypatch.chdir(people.parent)
+    output = Path(os.path.relpath(tmp_path / "set"))
+    prepare_set([Path("people")], output, OPTIONS, workers=Workers(2, ray=True), factory=double_factory)
+    assert files_of(tmp_path / "set") == files_of(finished)
+
+
+@pytest.mark.slow
+def test_the_real_ray_writes_the_same_bytes(people, finished, tmp_path):
+    """Needs a machine with a core to spare: Ray gives its own processes half a minute to start."""
+    pytest.importorskip("ray")
+    prepare_set([people], tmp_path / "set", OPTIONS, workers=Workers(1, ray=True), factory=double_factory)
     assert files_of(tmp_path / "set") == files_of(finished)
 
 

@@ -113,8 +113,9 @@ def prepare_set(
         OptionError: an option out of range, or an input whose layout cannot be told.
         WeightsError: a frozen part is missing.
     """
-    options, workers, output = options or PrepareOptions(), workers or Workers(), Path(output)
-    sources = open_inputs([Path(path) for path in inputs], options.layout, landmarks)
+    # Absolute, since a worker need not have been started in the folder that relative paths start from.
+    options, workers, output = options or PrepareOptions(), workers or Workers(), Path(output).absolute()
+    sources = open_inputs([Path(path).absolute() for path in inputs], options.layout, landmarks)
     settings: dict[str, Any] = {
         **asdict(options),
         "block": BLOCK_SIZE,
