@@ -218,18 +218,18 @@ class MeshTeachers:
 
     @staticmethod
     def _iris_directions(network: Iris, images: Tensor, points: Tensor) -> Tensor:
-        """(B, 2, 2) where each iris stands within its eye."""
+        """(B, 2, 2) where each iris stands within its eye; both eyes in one pass."""
+        corners = [(points[:, first], points[:, second]) for first, second in EYE_CORNERS]
+        matrices = [eye_crop(a, b) for a, b in corners]  # (B, 2, 3) each, crop pixels -> 64 px eye crop
+        left, right = (resample_affine(images, matrix, EYE_SIZE_PX) for matrix in matrices)
+        # The network knows image-left eyes; the other one is shown mirrored and its answer mirrored back.
+        seen = network(torch.cat((left, right.flip(3)))).iris[:, :1, :2] - 0.5  # (2B, 1, 2), the centres
+        seen_left, seen_right = seen.chunk(2)
+        seen_right = torch.stack((EYE_SIZE_PX - 1 - seen_right[..., 0], seen_right[..., 1]), dim=-1)
         directions = []
-        for mirrored, (first, second) in enumerate(EYE_CORNERS):
-            a, b = points[:, first], points[:, second]
-            matrix = eye_crop(a, b)  # (B, 2, 3) crop pixels -> 64 px eye crop
-            eyes = resample_affine(images, matrix, EYE_SIZE_PX)
-            # The network knows image-left eyes; the other one is shown mirrored and its answer mirrored back.
-            seen = network(eyes.flip(3) if mirrored else eyes).iris[:, :1, :2] - 0.5  # (B, 1, 2), the centre
-            if mirrored:
-                seen = torch.stack((EYE_SIZE_PX - 1 - seen[..., 0], seen[..., 1]), dim=-1)
-            centre = apply_affine(invert_affine(matrix), seen)[:, 0]  # (B, 2) crop pixels
-            directions.append(iris_direction(centre, a, b))
+        for centre, matrix, (a, b) in zip((seen_left, seen_right), matrices, corners, strict=True):
+            in_crop = apply_affine(invert_affine(matrix), centre)[:, 0]  # (B, 2) crop pixels
+            directions.append(iris_direction(in_crop, a, b))
         return torch.stack(directions, dim=1)
 
 
