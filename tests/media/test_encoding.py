@@ -141,3 +141,9 @@ def test_x264_gives_the_same_bytes_however_often_it_is_asked(tmp_path):
 def test_only_x264_on_a_processor_with_avx512_goes_without_it():
     assert "AVX512" not in _repeatable("libx264", True)["x264-params"]
     assert _repeatable("libx264", False) == _repeatable("libx265", True) == {}
+
+
+def test_a_preset_that_the_encoder_does_not_know_is_a_sentence(tmp_path):
+    settings = settings_for(tmp_path, "a.mp4", "out.mp4", Recipe(**QUICK), preset="warp")
+    with pytest.raises(OptionError, match=r"libx264 refuses its settings \(crf 17, preset warp\)"):
+        open_encoder(settings)

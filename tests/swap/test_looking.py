@@ -41,13 +41,13 @@ def look(lookout, number, *, must=False, anybody=True, shade=100):
     return lookout.look(one, one.thumbnail(), must=must, anybody=anybody)
 
 
-def test_coarse_looks_and_every_fourth_one_whole():
+def test_coarse_looks_and_every_eighth_one_whole():
     detector = Detector()
     lookout = Lookout(detector, every=2)
-    looked = [look(lookout, n) is not None for n in range(17)]
-    assert looked == [n % 2 == 0 for n in range(17)]
+    looked = [look(lookout, n) is not None for n in range(33)]
+    assert looked == [n % 2 == 0 for n in range(33)]
     whole, coarse = (960, 540), (640, 360)
-    assert detector.shown == [whole, coarse, coarse, coarse, whole, coarse, coarse, coarse, whole]
+    assert detector.shown == [whole, *[coarse] * 7, whole, *[coarse] * 7, whole]
 
 
 def test_where_it_matters_the_rhythm_does_not_count():
@@ -59,7 +59,7 @@ def test_where_it_matters_the_rhythm_does_not_count():
 
 def test_what_a_coarse_look_finds_is_in_pixels_of_the_frame():
     lookout = Lookout(Detector(), every=1)
-    coarse, whole = look(lookout, 1), look(lookout, 4)
+    coarse, whole = look(lookout, 1), look(lookout, 8)
     assert coarse.surely_px == pytest.approx(1.5 * SURELY_PX)
     np.testing.assert_allclose(coarse.detections[0].box, whole.detections[0].box)
     np.testing.assert_allclose(coarse.detections[0].points, whole.detections[0].points)
@@ -76,10 +76,10 @@ def test_boxes_are_edges_and_points_are_centres():
 def test_a_picture_that_stayed_empty_is_not_looked_at_again_until_it_changes():
     detector = Detector(anybody=False)
     lookout = Lookout(detector, every=1)
-    shades = [100, 100, 101, 120, 120, 120]
+    shades = [100, 100, 101, 120, 120, 120, 120, 120, 120, 120]
     looked = [look(lookout, n, anybody=False, shade=shade) is not None for n, shade in enumerate(shades)]
-    # The fourth picture is another one, which only the fifth frame's whole look proves empty.
-    assert looked == [True, False, False, True, True, False]
+    # The fourth picture is another one, which only the next whole look proves empty.
+    assert looked == [True, False, False, *[True] * 6, False]
     assert detector.shown[0] == (960, 540)
 
 

@@ -123,6 +123,12 @@ def swap(
     crf: Annotated[
         float | None, typer.Option(help="The encoder's quality: lower is better.", rich_help_panel=_FILMS)
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="The encoder's own speed preset: slower makes smaller files.", rich_help_panel=_FILMS
+        ),
+    ] = None,
     smooth: Annotated[bool, typer.Option(help="Steady faces over time.", rich_help_panel=_FILMS)] = True,
     detect_every: Annotated[
         int, typer.Option(help="Look for new faces in every so manieth frame.", rich_help_panel=_FILMS)
@@ -190,6 +196,7 @@ def swap(
         tone_map=tone_map,
         codec=codec,
         crf=crf,
+        preset=preset,
         smooth=smooth,
         detect_every=detect_every,
     )

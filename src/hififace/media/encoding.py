@@ -283,7 +283,10 @@ def _options(encoder: str, crf: float | None, preset: str | None) -> dict[str, s
     options: dict[str, str] = {}
     if encoder in _CRF:
         options["crf"] = f"{crf if crf is not None else _CRF[encoder]:g}"
-    if encoder in ("libx264", "libx265"):
+    if encoder == "libx264":
+        # Half the time of "veryfast" for the same picture quality (49.4 dB at CRF 17) in a file half as large again.
+        options["preset"] = preset or "superfast"
+    elif encoder == "libx265":
         options["preset"] = preset or "veryfast"
     elif encoder in ("libvpx-vp9", "libvpx"):
         options.update(
@@ -304,12 +307,23 @@ def _options(encoder: str, crf: float | None, preset: str | None) -> dict[str, s
 
 
 def open_encoder(settings: EncodeSettings) -> av.VideoCodecContext:
-    """A fresh encoder: it starts with a key frame that nothing before it is needed for."""
+    """A fresh encoder: it starts with a key frame that nothing before it is needed for.
+
+    Raises:
+        OptionError: it refuses the settings, such as a preset that it does not know.
+    """
     context = cast(av.VideoCodecContext, av.CodecContext.create(cast(Any, settings.encoder), "w"))
     apply_settings(context, settings)
     # Not among the settings: work begun on one processor may go on on another.
     context.options = dict(settings.options) | _repeatable(settings.encoder, has_avx512())
-    context.open()
+    try:
+        context.open()
+    except av.FFmpegError as error:
+        told = ", ".join(f"{name} {value}" for name, value in settings.options.items())
+        raise OptionError(
+            f"{settings.encoder} refuses its settings ({told}): {error.strerror or error}. "
+            "Choose another preset, crf or codec."
+        ) from error
     return context
 
 

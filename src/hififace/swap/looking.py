@@ -1,7 +1,7 @@
 """When the detector looks at a film, and at which size: often and coarsely, now and then at everything.
 
 Looking for the smallest faces costs ten times what looking for large ones does, and new faces are seldom tiny. So the
-frames that are looked at at all are seen at a third or so of their size, every fourth of them whole; and whole
+frames that are looked at at all are seen at a third or so of their size, every eighth of them whole; and whole
 wherever it matters, at the beginning, at cuts and where a face was lost. A picture that has not changed since it was
 found empty is not looked at again.
 """
@@ -22,7 +22,7 @@ from hififace.types import Detection, Face, RGBImage
 
 FindFaces = Callable[[RGBImage], list[Face]]
 
-WHOLE_EVERY: Final = 4
+WHOLE_EVERY: Final = 8
 """Of the frames that are looked at, every so manieth is seen at its own size."""
 
 COARSE_SHORT_SIDE_PX: Final = 360
