@@ -13,7 +13,7 @@ from hififace.faces.alignment import align
 from hififace.faces.detection import YuNetDetector
 from hififace.faces.identity import SFaceEmbedder, cosine
 from hififace.faces.landmarks import FaceMeshLandmarker, IrisLocator, point_groups
-from hififace.faces.mesh_roi import ENLARGEMENT, EYE_CORNERS, roi_from_landmarks
+from hififace.faces.mesh_roi import roi_from_landmarks
 from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import TEMPLATES
 from hififace.losses.attributes import iris_direction
@@ -24,7 +24,7 @@ from hififace.models.mesh_shape import load_mesh_shape
 from hififace.models.params import mesh_vector
 from hififace.models.sface import load_sface
 from hififace.training import mesh_teachers
-from hififace.training.mesh_teachers import OPENINGS, MeshTeachers, mesh_region
+from hififace.training.mesh_teachers import OPENINGS, MeshTeachers, mesh_region, random_views
 from hififace.types import Landmarks
 
 SIZE = 128
@@ -91,7 +91,6 @@ def as_output(image):
 def test_the_mesh_region_is_the_one_of_the_numpy_part(crop):
     ours = mesh_region(torch.from_numpy(crop.points[None, :, :2]))[0].numpy()
     assert np.allclose(ours, roi_from_landmarks(crop.points), atol=1e-3)
-    assert (mesh_teachers.OUTER_EYE_CORNERS, mesh_teachers.MESH_ENLARGEMENT) == (EYE_CORNERS, ENLARGEMENT)
 
 
 def test_points_of_an_unchanged_crop_are_those_of_preparation(teachers, batch, crop):
@@ -164,3 +163,34 @@ def test_openings_name_points_of_their_groups():
         strict=True,
     ):
         assert {*where.upper, *where.lower, *where.corners} <= set(groups[group])
+
+
+def test_random_views_keep_the_face_in_place_and_mirror_half() -> None:
+    torch.manual_seed(0)
+    to_arcface = torch.tensor([[0.8, 0.0, 5.0], [0.0, 0.8, 9.0]])
+    assert torch.allclose(
+        random_views(to_arcface, 64, 0.0)[:, 1], to_arcface[1].expand(64, 3), atol=1e-5
+    )  # without jitter only mirrored: rows stay
+    views = random_views(to_arcface, 2000, 1.0)
+    mirrored = views[:, 0, 0] < 0
+    assert 0.45 < mirrored.float().mean() < 0.55
+    middle = (torch.tensor([55.5, 55.5]) - to_arcface[:, 2]) / 0.8  # crop point that maps to the middle
+    seen = views[:, :, :2] @ middle + views[:, :, 2]
+    assert torch.allclose(seen.mean(0), torch.full((2,), 55.5), atol=0.2)
+    assert torch.allclose(seen.std(0), torch.full((2,), 1.5), atol=0.1)
+    sizes = torch.linalg.det(views[:, :, :2]).abs().sqrt() / 0.8
+    assert 0.025 < sizes.log().std() < 0.035
+
+
+def test_only_results_are_moved_at_random(teachers, batch) -> None:
+    """Photos are described as they are; a result with a gradient gets another view each time."""
+    image = batch.target.image
+    teachers.identity_jitter = 1.0
+    try:
+        assert torch.equal(teachers._embed(image), teachers._embed(image))
+        moving = image.clone().requires_grad_()
+        assert not torch.equal(teachers._embed(moving), teachers._embed(moving))
+        similarity = F.cosine_similarity(teachers._embed(moving), teachers._embed(image))
+        assert similarity.min() > 0.8  # the same person still
+    finally:
+        teachers.identity_jitter = 0.0

@@ -94,6 +94,10 @@ class LossConfig(Section):
     identity_on: Literal["all", "different"] = "all"
     """Pairs on which the identity terms are computed; "different" saves the identity network on pairs of one person,
     where the reconstruction says the same and more."""
+    identity_jitter: float = Field(0.0, ge=0, le=3)
+    """How much results are moved at random before a face recogniser sees them (training/mesh_teachers.py); 1 is about
+    what two detections of one face differ by. One fixed view can be fooled by a pattern of streaks, moving ones hardly.
+    Only for the family "mesh"."""
     landmark_share: float = Field(1.0, gt=0, le=1)
     """Share of each batch on which terms from landmarks are computed."""
     perceptual_share: float = Field(1.0, gt=0, le=1)

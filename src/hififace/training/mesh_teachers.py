@@ -6,6 +6,7 @@ Letters: B pairs, S side of the crop, P = 468 mesh points, D length of the ident
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ class MeshTeachers:
     face_mesh: FaceMesh | None = None
     iris: Iris | None = None
     features: EfficientNetLite0 | None = None
+    identity_jitter: float = 0.0
 
     def __post_init__(self) -> None:
         groups: dict[str, list[int]] = json.loads(
@@ -104,6 +106,7 @@ class MeshTeachers:
             load_face_mesh() if needs("shape", "eyelids", "lips", "gaze") else None,
             load_iris() if needs("gaze") else None,
             _load_features() if needs("perceptual") else None,
+            config.loss.identity_jitter,
         )
         for network in (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features):
             if network is not None:
@@ -124,14 +127,19 @@ class MeshTeachers:
     def _embed(self, crops: Tensor) -> Tensor:
         """Faces as SFace knows them: from the crop's template to ArcFace's, one map for all aligned crops.
 
-        A low-resolution result is enlarged to the crop's size first.
+        A low-resolution result is enlarged to the crop's size first. Results, through which a gradient passes, are
+        mirrored and moved at random (`random_views`): what the recogniser sees of them then is what it would see of
+        another photo, and no pattern made for its one fixed view helps.
         """
         if crops.shape[-1] != self.card.resolution:
             size = (self.card.resolution, self.card.resolution)
             crops = F.interpolate(crops, size=size, mode="bilinear", align_corners=False)
         # ArcFace's template reaches beyond the crop: middle grey there is nearer to a photo than black.
         grey = 0.5
-        aligned = resample_affine(crops - grey, self.crop_to_arcface, SFACE_SIZE_PX) + grey
+        view = self.crop_to_arcface
+        if self.identity_jitter > 0 and crops.requires_grad:
+            view = random_views(view, len(crops), self.identity_jitter)
+        aligned = resample_affine(crops - grey, view, SFACE_SIZE_PX) + grey
         vectors: Tensor = self.sface(aligned)
         return vectors
 
@@ -231,6 +239,29 @@ class MeshTeachers:
             in_crop = apply_affine(invert_affine(matrix), centre)[:, 0]  # (B, 2) crop pixels
             directions.append(iris_direction(in_crop, a, b))
         return torch.stack(directions, dim=1)
+
+
+def random_views(matrix: Tensor, count: int, strength: float) -> Tensor:
+    """Maps into SFace's input, each a little turned, scaled and moved about its middle, half of them mirrored.
+
+    Args:
+        matrix: (2, 3) from crop pixels to the 112 px input.
+        count: how many.
+        strength: of the standard deviations: 3 degrees, 3 % and 1.5 px.
+
+    Returns:
+        (count, 2, 3).
+    """
+    noise = torch.randn(4, count, device=matrix.device) * strength
+    angle, scale = noise[0] * math.radians(3.0), torch.exp(noise[1] * 0.03)
+    side = torch.where(torch.rand(count, device=matrix.device) < 0.5, -1.0, 1.0)
+    cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
+    turn = torch.stack(
+        (torch.stack((side * cosine, -side * sine), dim=1), torch.stack((sine, cosine), dim=1)), dim=1
+    )  # (count, 2, 2), applied about the middle
+    middle = (SFACE_SIZE_PX - 1) / 2
+    shift = turn @ (matrix[:, 2:] - middle) + middle + 1.5 * noise[2:].T[:, :, None]
+    return torch.cat((turn @ matrix[:, :2], shift), dim=2)
 
 
 def mesh_region(points: Tensor) -> Tensor:

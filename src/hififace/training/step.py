@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hififace.data.loader import CropBatch, PairBatch
+from hififace.data.pairs import keyed
 from hififace.errors import TrainingError
 from hififace.losses.adversarial import discriminator_accuracy, discriminator_loss, r1_penalty
 from hififace.losses.resampling import fill_invalid
@@ -58,6 +59,7 @@ class TrainingStep:
         self.shared_discriminator = share(discriminator, world)
         self.terms = TermComputer(config, teachers, self.shared_generator, discriminator)
         self.device = world.device
+        self.rank = world.rank
 
     def __call__(self, batch: PairBatch, progress: Progress, clock: StageClock) -> dict[str, Tensor]:
         """Takes one step and returns named scalars for the log.
@@ -71,6 +73,8 @@ class TrainingStep:
             TrainingError: if a loss or a gradient is not finite; nothing was updated then.
         """
         images = progress.images
+        # Every random number of a step is a function of (seed, rank, images seen), so nothing need be saved to resume.
+        torch.manual_seed(keyed(self.config.seed, self.rank, images) >> 1)
         weights = {name: value_at(knots, images) for name, knots in self.config.loss.weights.items()}
         rounds = _split(batch, self.config.accumulation)
         results: list[Tensor] = []
