@@ -26,7 +26,7 @@ from hififace.types import Detection, Face, FloatArray, Landmarks, RGBImage
 from hififace.weights.registry import find_card
 from hififace.weights.store import data_dir
 
-DESCRIPTION_VERSION: Final = 2
+DESCRIPTION_VERSION: Final = 3
 """Raised whenever a description would come out otherwise, so that kept ones are made again."""
 
 PARTS: Final = ("yunet", "sface", "face_mesh", "iris", "dlib_recogniser_tfjs")

@@ -5,10 +5,10 @@ tenth of the face off, at 45 degrees eyes and mouth are simply invented. So eigh
 upright one scores best), and a face that leans is looked at again, turned upright by its own points, until it leans
 no more. Without this, the identity vector of a face leaning by 30 degrees has a cosine of 0.4 with its own.
 
-A face that lies can be found without its points saying so: of portraits turned by 60 degrees and more, up to standing
-on their heads, it scores below 0.9, and the eighth of a turn that comes nearest scores at least 0.06 above the picture
-as it is (0.02 at 30 degrees); of 349 faces of upright portraits three gain anything, and two of those lean. So a face
-that scores low is looked at in all eighths.
+A face that lies is found without its points saying so: it scores below 0.92, and turned by the eighth of a turn that
+comes nearest it scores better. So a face that scores low is looked at in all eighths. Of portraits turned by 60 to 270
+degrees (every ninth of 1,244), those found at all had points more than a fifth of the face off in 89 %, and have in 2 %
+now; of the 1,244 portraits as they are not one comes out otherwise. One face in five scores low and costs 6 ms more.
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ MOST_LOOKS = 6
 DOUBTFUL = 0.92
 """Below this score a face may lie, whatever its points say."""
 
-GAIN = 0.01
-"""An eighth of a turn that scores so much better is the face's own."""
+UPRIGHT = 0.9
+"""Most faces seen upright score so much; a part of a face, turned at random, does not."""
+
+GAIN, GAIN_LEANING, GAIN_ALONE = 0.01, 0.03, 0.1
+"""A turn that scores so much better is the face's own: more where its points say that it leans, and so tell the way
+themselves; more still where it does not reach `UPRIGHT`."""
 
 LOOK_FACE_PX = 64.0
 LOOK_PX = 160
@@ -57,11 +61,10 @@ def straighten(look: Callable[[RGBImage], Candidates], image: RGBImage, found: C
     leaning, doubtful = np.abs(leaning_deg(found.points)) > LEANING_DEG, found.scores < DOUBTFUL
     for i in np.flatnonzero(leaning | doubtful):
         turner = _Turner(look, image, found.boxes[i])
-        one = found.take(np.array([i]))
-        start = turner.best_eighth_deg() if doubtful[i] else 0.0
+        start = turner.best_turn_deg(GAIN_LEANING if leaning[i] else GAIN) if doubtful[i] else 0.0
         if not (start or leaning[i]):
             continue
-        box, points[i], ranks[i] = turner.straight(one, start)
+        box, points[i], ranks[i] = turner.straight(found.take(np.array([i])), start)
         boxes[i] = box if start else boxes[i]
     return Candidates(boxes, found.scores, points, ranks)
 
@@ -74,14 +77,14 @@ class _Turner:
         self._small, self._to_small = _shrunken(image, box)
         self._centre = transform_points(self._to_small, (box[:2] + box[2:]) * 0.5 - 0.5)
 
-    def best_eighth_deg(self) -> float:
-        """The turn, clockwise, that the face itself seems to have: 0 unless another scores clearly better."""
-        scores = {}
-        for angle in range(0, 360, 45):
-            seen, _ = self.seen(float(angle))
-            scores[angle] = float(seen.scores[0]) if len(seen) else 0.0
+    def best_turn_deg(self, gain: float) -> float:
+        """The turn, clockwise, that the face itself seems to have: 0 unless another scores better by `gain`."""
+        scores = {angle: self._score(angle) for angle in range(0, 360, 45)}
         best = max(scores, key=scores.__getitem__)
-        return float(best) if scores[best] > scores[0] + GAIN else 0.0
+        if scores[best] < scores[0] + (gain if scores[best] > UPRIGHT else GAIN_ALONE):
+            return 0.0
+        nearer = {best: scores[best]} | {best + step: self._score(best + step) for step in (-15, 15)}
+        return float(max(nearer, key=nearer.__getitem__))
 
     def straight(self, one: Candidates, angle: float) -> tuple[FloatArray, FloatArray, float]:
         """Box (4,), points (5, 2) and rank (the score it has upright, nought where it is lost on the way).
@@ -109,6 +112,10 @@ class _Turner:
             return one.boxes[0], one.points[0], float(one.ranks[0])
         upright = now.turned(back)
         return upright.boxes[0], upright.points[0], float(now.scores[0])
+
+    def _score(self, angle: float) -> float:
+        seen, _ = self.seen(angle)
+        return float(seen.scores[0]) if len(seen) else 0.0
 
     def seen(self, angle: float) -> tuple[Candidates, Matrix23]:
         """The best candidate in the middle, or none, with the surroundings turned back by an angle; and the matrix
