@@ -92,3 +92,25 @@ def test_a_film_by_one_command(
     report = json.loads(capsys.readouterr().out)
     assert report["num_frames"] == report["num_frames_changed"] == 5
     assert probe("out.mp4").num_frames == 5
+
+
+def test_a_folder_of_films_goes_on_behind_one_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    bundle = str(write_mesh_bundle(tmp_path / "bundle").folder)
+    Image.fromarray(np.ascontiguousarray(head())).save("me.png")
+    (tmp_path / "films").mkdir()
+    for name in ("a.mp4", "c.mkv"):
+        face_film(tmp_path / "films" / name, lambda n: put(room(), head(), 120 + n, 120), 4)
+    (tmp_path / "films" / "b.mp4").write_bytes(b"no film at all")
+    with pytest.raises(SystemExit) as left:
+        main(["swap", "me.png", "films", "-o", "out", "--model", bundle, "--preset", "ultrafast"])
+    assert left.value.code == 1
+    told = capsys.readouterr()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "c.mkv"]
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["out/a.mp4", "out/c.mkv"]
+    assert "slowest stage" in told.out
+    assert "b.mp4 is not a film" in told.err
+    assert "1 of 3 could not be swapped" in told.err

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from hififace.errors import OptionError, PictureError
-from hififace.swap.jobs import Job, plan_jobs
+from hififace.media.encoding import container_of
+from hififace.swap.jobs import FILM_SUFFIXES, Job, plan_jobs
 
 
 @pytest.fixture
@@ -84,3 +85,24 @@ def test_an_empty_folder_or_pattern_is_told(tmp_path: Path):
 def test_an_ending_that_cannot_be_written_is_told_before_any_work(album: Path, tmp_path: Path):
     with pytest.raises(PictureError, match="no picture format that can be written"):
         plan_jobs([album / "b.jpg"], tmp_path / "out.xyz")
+
+
+def test_films_that_are_read_but_not_written_get_an_ending_that_is(tmp_path):
+    for name in ("a.mpg", "b.3gp", "c.mp4", "d.wmv"):
+        (tmp_path / name).write_bytes(b"film")
+    jobs = plan_jobs([tmp_path], tmp_path / "out")
+    assert [(job.target.name, job.output.name, job.kind) for job in jobs] == [
+        ("a.mpg", "a.mkv", "film"),
+        ("b.3gp", "b.mp4", "film"),
+        ("c.mp4", "c.mp4", "film"),
+        ("d.wmv", "d.mkv", "film"),
+    ]
+    written = {container_of(job.output) for job in jobs}
+    assert written == {"matroska", "mp4"}
+
+
+def test_every_film_that_is_read_can_become_a_result(tmp_path):
+    for suffix in FILM_SUFFIXES:
+        (tmp_path / f"film-{suffix[1:]}{suffix}").write_bytes(b"film")
+    for job in plan_jobs([tmp_path], tmp_path / "out"):
+        assert container_of(job.output)

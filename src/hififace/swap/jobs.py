@@ -32,8 +32,14 @@ FILM_SUFFIXES: Final = frozenset(
     | {".ogv", ".mxf"}
 )
 
-# BMP has no room for the mark that every result carries, so its results are PNG.
-_OTHER_SUFFIX: Final = {".bmp": ".png"}
+_OTHER_SUFFIX: Final = {
+    # BMP has no room for the mark that every result carries.
+    ".bmp": ".png",
+    # Films that are read but not written: Matroska takes nearly every kind of sound.
+    ".3gp": ".mp4",
+    **dict.fromkeys((".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".mxf"), ".mkv"),
+}
+"""Endings of targets in a folder whose results get another one."""
 
 
 @dataclass(frozen=True, slots=True)

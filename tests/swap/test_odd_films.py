@@ -1,0 +1,233 @@
+"""Films as they come: every odd property goes through a whole swap and comes out as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from hififace.media.probe import probe
+from hififace.media.video import FilmReader
+from hififace.swap.film_options import FilmOptions
+from hififace.swap.video import swap_film
+from tests.support.face_films import SIZE, face_film, head, put, room
+from tests.support.films import NTSC, Recipe, Sound, heard_clicks, make_film, set_rotation, stamps_of
+
+NUM = 8
+QUICK = {"crf": "14", "preset": "ultrafast"}
+
+
+def drawn(number, _seconds, size):
+    """A head that moves, in a picture of any size."""
+    picture = put(room(), head(), 130 + 4 * number, 120)
+    return picture if size == SIZE else np.ascontiguousarray(cv2.resize(picture, size))
+
+
+def lying(number, seconds, size):
+    """What a phone's sensor sees that is held upright: the upright scene on its side."""
+    return np.ascontiguousarray(np.rot90(drawn(number, seconds, size[::-1]), 1))
+
+
+def recipe(**more):
+    return Recipe(**{"seconds": NUM / 25, "size": SIZE, "draw": drawn, "options": QUICK, **more})
+
+
+UNEVEN = [0, 3000, 7000, 9000, 15000, 16000, 30000, 33600]
+ODD = {
+    "ntsc.mp4": recipe(seconds=NUM / NTSC, rate=NTSC, time_base=Fraction(1, 30000), sounds=(Sound((0.1,)),)),
+    "uneven.mp4": recipe(time_base=Fraction(1, 90000), stamps=UNEVEN, sounds=(Sound((0.1,)),)),
+    "uneven.mkv": recipe(time_base=Fraction(1, 1000), stamps=[s // 90 for s in UNEVEN]),
+    "deep.mp4": recipe(pixel_format="yuv420p10le"),
+    "rich.mov": recipe(pixel_format="yuv422p", full_range=True, matrix=6, primaries=6, transfer=6),
+    "odd.webm": recipe(
+        size=(321, 241), codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}
+    ),
+    "two-sounds.mp4": recipe(sounds=(Sound((0.1,)), Sound((0.2,), language="deu"))),
+    "silent-subtitled.mkv": recipe(subtitles="subrip", chapters=((0.0, 0.2, "one"), (0.2, 0.32, "two"))),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_only_the_faces_change(name, swapper, tmp_path):
+    film = make_film(tmp_path / name, ODD[name])
+    output = tmp_path / f"out-{name}"
+    report = swap_film(swapper, film, output)
+    assert report.tally.num_frames == NUM
+    assert report.tally.num_changed >= NUM - 1
+    before, after = probe(film), probe(output)
+    for fact in ("width", "height", "pixel_format", "codec", "rate", "variable_rate", "colour"):
+        assert getattr(after, fact) == getattr(before, fact), fact
+    assert stamps_of(output) == stamps_of(film)
+    kinds = ("audio", "subtitle")
+    streams = [
+        [(s.kind, s.codec, s.language) for kind in kinds for s in i.of_kind(kind)] for i in (before, after)
+    ]
+    assert streams[0] == streams[1]
+    assert [c.title for c in after.chapters] == [c.title for c in before.chapters]
+    for number, sound in enumerate(ODD[name].sounds):
+        np.testing.assert_allclose(heard_clicks(output, number), sound.click_times_s, atol=0.001)
+        assert sound_bytes(output, number) == sound_bytes(film, number)
+    assert_far_from_faces_nothing_changed(film, output)
+
+
+def sound_bytes(path, number):
+    with av.open(str(path)) as film:
+        return b"".join(bytes(packet) for packet in film.demux(audio=number) if packet.size)
+
+
+def assert_far_from_faces_nothing_changed(film, output):
+    for a, b in zip(FilmReader(film), FilmReader(output), strict=True):
+        difference = np.abs(a.rgb().astype(int) - b.rgb())
+        assert difference[:, :30].mean() < 3
+        assert difference[:, -40:].mean() < 3
+
+
+@pytest.mark.parametrize("clockwise", [90, 270])
+def test_a_phone_held_upright_gives_an_upright_film_with_the_face_swapped(clockwise, swapper, tmp_path):
+    def seen(number, seconds, size):
+        picture = lying(number, seconds, size)
+        return picture if clockwise == 90 else np.ascontiguousarray(np.rot90(picture, 2))
+
+    upright = (SIZE[1], SIZE[0])
+    film = set_rotation(make_film(tmp_path / "phone.mp4", recipe(size=upright, draw=seen)), clockwise)
+    report = swap_film(swapper, film, tmp_path / "out.mp4")
+    info = probe(tmp_path / "out.mp4")
+    assert (info.width, info.height, info.rotation_deg) == (*SIZE, 0)
+    assert report.tally.num_changed >= NUM - 1
+    assert_far_from_faces_nothing_changed(film, tmp_path / "out.mp4")
+
+
+def test_a_stretch_keeps_its_sound_to_the_millisecond(swapper, tmp_path):
+    film = make_film(tmp_path / "film.mp4", recipe(seconds=0.8, sounds=(Sound((0.25, 0.55)),)))
+    output = tmp_path / "out.mp4"
+    report = swap_film(swapper, film, output, film_options=FilmOptions(start_s=0.2, end_s=0.6))
+    assert report.tally.num_frames == 10
+    np.testing.assert_allclose(heard_clicks(output), (0.05, 0.35), atol=0.001)
+    assert [frame.time_s for frame in FilmReader(output)] == [Fraction(n, 25) for n in range(10)]
+
+
+def test_a_broken_middle_is_survived_and_told(swapper, tmp_path):
+    film = make_film(tmp_path / "film.mp4", recipe(seconds=1.0, gop_size=5))
+    with av.open(str(film)) as opened:
+        packets = [(p.pos, p.size) for p in opened.demux(video=0) if p.size]
+    data = bytearray(film.read_bytes())
+    for at, size in packets[10:13]:
+        data[at : at + size] = b"\xff" * size
+    film.write_bytes(bytes(data))
+    report = swap_film(swapper, film, tmp_path / "out.mp4")
+    assert report.tally.num_frames >= 20
+    assert any("damaged" in note for note in report.notes)
+    assert report.tally.num_changed >= 15
+
+
+def test_a_face_that_turns_and_one_that_leaves_the_picture(swapper, tmp_path):
+    def draw(number):
+        turned = put(room(), head(), 90, 120, turn_deg=-5.0 * number)
+        return put(turned, head(mirrored=True), 220 + 8 * number, 120, scale=0.7)
+
+    film = face_film(tmp_path / "film.mp4", draw, 16)
+    report = swap_film(swapper, film, tmp_path / "out.mp4")
+    turning, leaving = (report.tally.tracks[index] for index in (0, 1))
+    assert turning.num_swapped == 16
+    # At the tenth frame its middle is 20 px from the edge; nothing breaks, and it is one person to the end.
+    assert leaving.num_swapped >= 10
+    assert set(report.tally.tracks) == {0, 1}
+
+
+def test_an_hdr_film_is_swapped_only_when_it_may_be_mapped(swapper, tmp_path):
+    hdr = recipe(
+        seconds=0.16, codec="libx265", pixel_format="yuv420p10le", matrix=9, primaries=9, transfer=16,
+        options={"preset": "ultrafast", "x265-params": "log-level=error"},
+    )  # fmt: skip
+    film = make_film(tmp_path / "hdr.mp4", hdr)
+    with pytest.raises(Exception, match="--tone-map"):
+        swap_film(swapper, film, tmp_path / "out.mp4")
+    assert [p.name for p in tmp_path.iterdir()] == ["hdr.mp4"]
+    report = swap_film(swapper, film, tmp_path / "out.mp4", film_options=FilmOptions(tone_map=True))
+    assert probe(tmp_path / "out.mp4").hdr is None
+    assert report.tally.num_frames == 4
+
+
+CHILD = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from hififace.swap.swapper import FaceSwapper
+from hififace.swap.video import swap_film
+from tests.support.face_films import head
+from tests.swap.test_odd_films import STOPPABLE
+swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
+swapper.set_source(head())
+swap_film(swapper, {film!r}, {output!r}, film_options=STOPPABLE)
+"""
+STOPPABLE = FilmOptions(segment_frames=4)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle, tmp_path):
+    film = make_film(tmp_path / "film.mp4", recipe(seconds=2.0))
+    output = tmp_path / "out.mp4"
+    root = str(Path(__file__).parents[2])
+    code = CHILD.format(root=root, bundle=str(mesh_bundle), film=str(film), output=str(output))
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".*.unfinished/segment-*.hfseg")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=120)
+    assert child.returncode != 0
+    assert "The same command goes on from there" in told
+    assert not output.exists()
+    assert not list(tmp_path.glob(".*.unfinished/.*.part*"))
+    report = swap_film(swapper, film, output, film_options=STOPPABLE)
+    assert report.num_resumed >= 4
+    assert report.tally.num_frames == 50
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
+
+
+WEIGH = """
+import resource, sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from hififace.swap.swapper import FaceSwapper
+from hififace.swap.video import swap_film
+from tests.support.face_films import head
+from tests.swap.test_odd_films import SHORT_SEGMENTS
+swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
+swapper.set_source(head())
+report = swap_film(swapper, {film!r}, {output!r}, film_options=SHORT_SEGMENTS)
+assert report.tally.num_changed > 50
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+SHORT_SEGMENTS = FilmOptions(segment_frames=20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="peak memory is asked the POSIX way")
+def test_a_film_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
+    peaks = []
+    for num_frames in (60, 600):
+        film = face_film(
+            tmp_path / f"{num_frames}.mp4",
+            lambda n: put(room(), head(), 130 + 40 * np.sin(n / 9), 120),
+            num_frames,
+        )
+        code = WEIGH.format(
+            root=str(Path(__file__).parents[2]),
+            bundle=str(mesh_bundle),
+            film=str(film),
+            output=str(tmp_path / f"out-{num_frames}.mp4"),
+        )
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        peaks.append(int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10))
+    # A frame is 0.2 MiB as RGB and the state of a segment as much: 540 frames or 27 states kept would show.
+    assert peaks[1] - peaks[0] < 5.0
