@@ -24,13 +24,13 @@ _LEVELS = 65535
 
 @dataclass(frozen=True, slots=True)
 class MaskSmoothingOptions:
-    """How strongly masks are steadied; `benchmarks/smoothing.py` measures what it does."""
+    """How strongly masks are steadied; the defaults were chosen by `benchmarks/smoothing.py`."""
 
-    min_cutoff_hz: float = 1.5
+    min_cutoff_hz: float = 1.0
     """Cut-off frequency where nothing changes: lower is steadier."""
     beta: float = 100.0
     """Hz added where the mask of the surroundings differs by 1 from what it was: higher follows faster."""
-    dead_change: float = 0.05
+    dead_change: float = 0.2
     """Differences of the surroundings up to this are taken for noise."""
     around: float = 1 / 24
     """Side of the surroundings over the side of the mask."""
