@@ -37,7 +37,7 @@ class _SlopesFixed(torch.autograd.Function):
         return torch._prelu_kernel(x, slopes)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x, slopes = ctx.saved_tensors
         positive = torch.ops.aten.threshold_backward(grad, x, 0.0)  # grad where x > 0, else 0

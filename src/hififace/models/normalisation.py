@@ -61,8 +61,8 @@ def normalise_activate(x: Tensor, scale: Tensor | None = None, shift: Tensor | N
             y = scale[:, :, None, None] * y + shift[:, :, None, None]
         return leaky(y)
     if x.device.type == "cpu" and x.shape[1] > 1 and x.is_contiguous(memory_format=torch.channels_last):
-        y: Tensor = _RowNorm.apply(x, scale, shift)  # type: ignore[no-untyped-call]
-        return y
+        normalised: Tensor = _RowNorm.apply(x, scale, shift)  # type: ignore[no-untyped-call]
+        return normalised
     if scale is None or shift is None:
         return leaky(F.group_norm(x, x.shape[1], eps=NORM_EPS))
     # As one picture of B*C channels, each its own group, scale and shift become the affine part of one fused kernel,
@@ -97,7 +97,7 @@ class _RowNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         x, y, mean, inverse, gain = ctx.saved_tensors
         rows = _as_rows(x)
