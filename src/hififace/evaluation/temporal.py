@@ -8,11 +8,11 @@ Two measures, both taken where the film itself shows a face, track by track:
   ratio of the mean square successive difference to the variance"), holds the flicker alone: it equals the variance
   where frames have nothing to do with each other, and 0 where they change slowly.
 - *Warping error*: E = Σ M |V_t - W(V_t-1)|² / Σ M, with W warping the frame before onto this one by the optical flow of
-  the film, and M 1 where that flow can be trusted (Lai et al. 2018, "Learning Blind Video Temporal Consistency", eq. 14
-  to 16). Flow and M come from the target film for all films, so every film is asked the same: does what is painted move
-  as the film moves? Lai et al. use FlowNet2 and whole frames; here it is OpenCV's DIS flow (Kroeger et al. 2016) on a
-  part of at most 256 px around the face, and M is the test of forward against backward flow of Sundaram et al.
-  (2010, eq. 5) that they cite. Values are root mean square in levels of 255.
+  the film, and M 1 where that flow can be trusted (Lai et al. 2018, "Learning Blind Video Temporal Consistency"). Flow
+  and M come from the target film for all films, so every film is asked the same: does what is painted move as the film
+  moves? Lai et al. use FlowNet2 and whole frames; here it is OpenCV's DIS flow (Kroeger et al. 2016) on a part of at
+  most 256 px around the face, and M is the test of forward against backward flow of Sundaram et al. (2010, "Dense
+  point trajectories by GPU-accelerated large displacement optical flow"). Root mean square, levels of 255.
 
 The film's own numbers are the floor: its grain, and what the flow cannot follow. `film.py` takes them of whole films.
 """
@@ -26,6 +26,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from hififace.types import RGBImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def successive_variance(values: Sequence[float]) -> float:
 def trusted(backward: NDArray[np.floating], forward: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Where the flow from this frame to the one before leads to a place whose own flow leads back.
 
-    |b + f|² < 0.01 (|b|² + |f|²) + 0.5, with f read where b leads (Sundaram et al., eq. 5).
+    |b + f|² < 0.01 (|b|² + |f|²) + 0.5, with f read where b leads (Sundaram et al. 2010).
 
     Args:
         backward: (h, w, 2) from this frame to the one before, pixels.
@@ -110,8 +112,8 @@ def trusted(backward: NDArray[np.floating], forward: NDArray[np.floating]) -> ND
 
 
 def warping_error(
-    before: NDArray[np.floating],
-    now: NDArray[np.floating],
+    before: NDArray[np.floating] | RGBImage,
+    now: NDArray[np.floating] | RGBImage,
     backward: NDArray[np.floating],
     where: NDArray[np.bool_],
 ) -> float:

@@ -68,7 +68,7 @@ class MaskSmoother:
         Returns:
             (N, N) float32.
         """
-        new = np.clip(np.asarray(mask, np.float32), 0.0, 1.0)
+        new: FloatArray = np.clip(np.asarray(mask, np.float32), 0.0, 1.0).astype(np.float32)
         step_s = time_s - self._time_s
         if (
             self._value is not None
@@ -76,10 +76,9 @@ class MaskSmoother:
             and step_s > 0
             and not self.is_stale(time_s)
         ):
-            new = self._mixed(self._value.astype(np.float32) / _LEVELS, new, step_s)
+            new = self._mixed(_unpacked(self._value), new, step_s)
         self._value, self._time_s = np.rint(new * _LEVELS).astype(np.uint16), time_s
-        steady: FloatArray = self._value.astype(np.float32) / _LEVELS
-        return steady
+        return _unpacked(self._value)
 
     def _mixed(self, old: FloatArray, new: FloatArray, step_s: float) -> FloatArray:
         options = self.options
@@ -103,6 +102,10 @@ class MaskSmoother:
         if state:
             data = np.frombuffer(zlib.decompress(base64.b64decode(state["mask"])), dtype="<u2")
             self._value, self._time_s = data.reshape(state["shape"]).astype(np.uint16), state["time_s"]
+
+
+def _unpacked(value: NDArray[np.uint16]) -> FloatArray:
+    return np.asarray(value.astype(np.float32) / np.float32(_LEVELS), np.float32)
 
 
 class TrackMasks:

@@ -330,8 +330,8 @@ def open_encoder(settings: EncodeSettings) -> av.VideoCodecContext:
 def _repeatable(encoder: str, avx512: bool) -> dict[str, str]:
     """Options that make an encoder give the same bytes again.
 
-    The AVX-512 routines of x264 (that of PyAV 18.1's wheel) read memory that nobody wrote: 13 of 40 encodings of a film
-    of 96 x 64 px, and 5 of 40 of 320 x 240, differed from the rest, with one thread as with several; without these
+    The AVX-512 routines of x264 (that of PyAV 18.1's wheel) read memory that nobody wrote: with the preset "veryfast",
+    13 of 40 encodings of a film of 96 x 64 px differed from the rest, with one thread as with several; without these
     routines none of 160 did. Encoding takes as long without them.
     """
     if encoder != "libx264" or not avx512:
