@@ -70,6 +70,20 @@ def test_one_of_two_pages_of_a_tab_may_be_closed(visits: Visits, sessions: Sessi
     assert kept.exists()
 
 
+def test_what_a_closed_page_still_asks_for_is_forgotten_too(visits: Visits, sessions: Sessions, clock: Clock):
+    for page in ("program", "page-1"):
+        if page != "program":
+            visits.arrive(page, TAB)
+        visits.leave(page)
+        clock.now += 200.0
+        visits.sweep()
+        late = folder(sessions, visits.key(page))
+        assert late.exists()
+        clock.now += 200.0
+        visits.sweep()
+        assert not late.exists()
+
+
 def test_a_program_without_a_tab_is_forgotten_too(visits: Visits, sessions: Sessions, clock: Clock):
     gone = folder(sessions, visits.key("program"))
     visits.leave("program")

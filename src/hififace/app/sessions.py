@@ -134,7 +134,9 @@ class Sessions:
         session.uploads[taken] = upload
         try:
             _link_or_copy(upload, taken)
-            self._limits.check_size(taken, name, film=film)  # afterwards, so that `drop` knows the upload again
+            self._limits.check_size(
+                taken, name, film=film
+            )  # afterwards, so that `drop` knows the upload again
         except FileNotFoundError:
             self.drop(session, taken)
             raise gone from None

@@ -6,6 +6,9 @@ from typing import Any, Final
 
 CSS: Final = """
 .gradio-container { max-width: 1320px !important; margin: auto; }
+#tabs button[role=tab].selected { color: var(--primary-700); }
+.dark #tabs button[role=tab].selected { color: var(--primary-300); }
+body:not([data-ready]) #desk { pointer-events: none; opacity: 0.6; }
 .hide-container > .html-container { padding: 0 !important; }
 .hf-head h1 { font-size: 1.7rem; font-weight: 750; letter-spacing: -0.02em; margin: 0; }
 .hf-head p, .hf-foot { color: var(--body-text-color-subdued); margin: 0.15rem 0 0; }
@@ -53,12 +56,13 @@ CSS: Final = """
 .hf-table th { text-align: left; font-weight: 500; color: var(--body-text-color-subdued); }
 .hf-table th, .hf-table td { padding: 0.22rem 0.6rem 0.22rem 0; vertical-align: top;
   border-bottom: 1px solid var(--border-color-primary); }
-.hf-table .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.hf-table .n { text-align: right; font-variant-numeric: tabular-nums; }
+.hf-table td.n { white-space: nowrap; }
 .hf-note { font-size: 0.85rem; margin: 0 0 0.4rem; }
 #card p { font-size: 0.88rem; }
 footer { display: none !important; }
 @media (max-width: 640px) {
-  .gradio-container { padding: 8px !important; }
+  .gradio-container .main { padding: 12px !important; }
 }
 """
 
@@ -89,6 +93,8 @@ def theme(gr: Any) -> Any:
         checkbox_border_color_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_secondary_border_color="*neutral_300",
         button_secondary_border_color_dark="*neutral_600",
         button_border_width="1px",

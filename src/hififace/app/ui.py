@@ -12,7 +12,7 @@ from hififace.app.desk import QUICK, RAW, Desk, upload_of, warned
 from hififace.app.ui_film import FilmTab
 from hififace.app.ui_people import PeopleColumn
 from hififace.app.ui_picture import PictureTab
-from hififace.app.visits import TAB_NAME, client, page_of, spoken
+from hififace.app.visits import READY, TAB_NAME, client, page_of, spoken
 from hififace.app.words import FOOT, HEAD
 from hififace.errors import HififaceError
 
@@ -32,7 +32,7 @@ class _Page:
     def __init__(self, desk: Desk, page: Any) -> None:
         self._desk = desk
         gr.HTML(HEAD)
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_id="desk"):
             with gr.Column(scale=1, min_width=300):
                 self.people = PeopleColumn(desk)
             with gr.Column(scale=2, min_width=320), gr.Tabs(elem_id="tabs") as self.tabs:
@@ -51,7 +51,10 @@ class _Page:
             *self.picture.restored,
             *self.film.restored,
         ]
-        page.load(spoken(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden")
+        arrived = page.load(
+            spoken(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden"
+        )
+        arrived.then(None, js=READY)
         page.unload(self._leave)
 
     def _wire(self) -> None:

@@ -68,7 +68,7 @@ class FilmTab:
                 self.download = gr.DownloadButton(
                     "Download, marked as a face swap",
                     elem_id="film-download",
-                    interactive=False,
+                    visible=False,
                     size="md",
                 )
                 self.figures = gr.HTML(elem_id="film-figures", apply_default_css=False)
@@ -198,10 +198,10 @@ class FilmTab:
         standing = None if state.job is None else state.job.standing
         busy = standing is not None and not standing.over
         progress = "" if standing is None else progress_html(standing, is_preview=state.is_preview)
-        player, download, told = "", gr.DownloadButton(value=None, interactive=False), ""
+        player, download, told = "", gr.DownloadButton(value=None, visible=False), ""
         if standing is not None and standing.file is not None and standing.report is not None:
             player = _player(state)
-            download = gr.DownloadButton(value=str(standing.file), interactive=True)
+            download = gr.DownloadButton(value=str(standing.file), visible=True)
             told = film_figures(standing.report.to_json())
         return [
             progress,

@@ -44,20 +44,22 @@ class PictureTab:
                     elem_id="result",
                     interactive=False,
                     max_height=520,
+                    visible=False,
                     buttons=["fullscreen"],
                 )
                 self.download = gr.DownloadButton(
-                    "Download, marked as a face swap", elem_id="download", interactive=False, size="md"
+                    "Download, marked as a face swap", elem_id="download", visible=False, size="md"
                 )
                 self.show_mask = gr.Checkbox(
-                    label="Show the predicted mask: what was painted", elem_id="show-mask"
+                    label="Show the predicted mask: what was painted", elem_id="show-mask", visible=False
                 )
                 self.mask = gr.Image(
                     label="Mask", visible=False, interactive=False, elem_id="mask", buttons=[], height=260
                 )
                 self.figures = gr.HTML(elem_id="figures", apply_default_css=False)
         self.shown = [self.faces, self.who]
-        self.restored = [self.target, *self.shown, self.slider, self.figures, self.download]
+        self.made = [self.slider, self.figures, self.download, self.show_mask]
+        self.restored = [self.target, *self.shown, *self.made]
         self._wire(people)
 
     def _wire(self, people: PeopleColumn) -> None:
@@ -69,7 +71,7 @@ class PictureTab:
         self.button.click(
             spoken(self._swap),
             [self.show_mask, self.consent, *people.asked],
-            [self.slider, self.figures, self.download, self.mask],
+            [*self.made, self.mask],
             **PRIVATE,
             concurrency_id="swap",
             scroll_to_output=True,
@@ -128,7 +130,13 @@ class PictureTab:
         """Everything, as it was before the page was reloaded."""
         state = self._desk.studio.look(key)
         if state.made is None:
-            return [self._photo(state), *self.show(key), None, "", gr.DownloadButton(interactive=False)]
+            hidden = [
+                gr.ImageSlider(visible=False),
+                "",
+                gr.DownloadButton(visible=False),
+                gr.Checkbox(visible=False),
+            ]
+            return [self._photo(state), *self.show(key), *hidden]
         return [self._photo(state), *self.show(key), *self._made(key, state.made)]
 
     def _photo(self, state: PictureState) -> str | None:
@@ -138,8 +146,12 @@ class PictureTab:
     def _made(self, key: str, made: Made) -> list[Any]:
         target = self._photo(self._desk.studio.look(key))
         shown = target or self._picture(key, self._desk.studio.target_pixels(key))
-        download = gr.DownloadButton(value=str(made.file), interactive=True)
-        return [(shown, str(made.shown)), figures(made.report), download]
+        return [
+            gr.ImageSlider(value=(shown, str(made.shown)), visible=True),
+            figures(made.report),
+            gr.DownloadButton(value=str(made.file), visible=True),
+            gr.Checkbox(visible=True),
+        ]
 
     def _picture(self, key: str, pixels: RGBImage) -> str:
         """A file in the visitor's folder, so that it is forgotten with them; only for what shows no swapped face."""

@@ -31,6 +31,12 @@ TAB_NAME: Final = """() => {
 }"""
 """JavaScript: the tab's secret name, 128 random bits. Session storage is one tab's own and ends with it."""
 
+READY: Final = '() => { document.body.dataset.ready = "yes"; }'
+"""JavaScript: from now on the server knows whose clicks these are; before, `style.py` lets none through."""
+
+_LATEST_S: Final = 3600.0
+"""No request of a closed page is at work for longer."""
+
 _SECRET: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -41,8 +47,12 @@ class Visits:
         self, sessions: Sessions, return_s: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._sessions, self._return_s, self._clock = sessions, return_s, clock
-        self._tabs: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
+        """Page -> visitor."""
+        self._closed: dict[str, float] = {}
+        """Page -> when it was closed; remembered for a while, since what it asked for may still be at work."""
         self._left: dict[str, float] = {}
+        """Visitor without a page -> since when."""
         self._lock = threading.Lock()
 
     def arrive(self, page: str, tab: str, user: str = "") -> str:
@@ -55,20 +65,28 @@ class Visits:
         """
         key = f"tab {user} {tab}" if _SECRET.fullmatch(tab) else page
         with self._lock:
-            self._tabs[page] = key
+            self._keys[page] = key
+            self._closed.pop(page, None)
             self._left.pop(key, None)
         return key
 
     def key(self, page: str) -> str:
         """The visitor that a loaded page belongs to."""
-        return self._tabs.get(page, page)
+        with self._lock:
+            if page in self._closed:
+                self._note_if_left(page)
+            return self._keys.get(page, page)
 
     def leave(self, page: str) -> None:
-        """A page was closed or is about to be reloaded; nobody else's page of the visitor may be open."""
+        """A page was closed or is about to be reloaded."""
         with self._lock:
-            key = self._tabs.pop(page, page)
-            if key not in self._tabs.values():
-                self._left[key] = self._clock()
+            self._closed[page] = self._clock()
+            self._note_if_left(page)
+
+    def _note_if_left(self, page: str) -> None:
+        key = self._keys.get(page, page)
+        if not any(one == key and other not in self._closed for other, one in self._keys.items()):
+            self._left[key] = self._clock()
 
     def sweep(self) -> None:
         """Forget visitors who left and did not come back."""
@@ -77,6 +95,9 @@ class Visits:
             gone = [key for key, at in self._left.items() if now - at >= self._return_s]
             for key in gone:
                 del self._left[key]
+            for page in [page for page, at in self._closed.items() if now - at >= _LATEST_S]:
+                del self._closed[page]
+                self._keys.pop(page, None)
         for key in gone:
             self._sessions.close(key)
 

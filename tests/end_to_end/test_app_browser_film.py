@@ -1,0 +1,209 @@
+"""The film tab in a real Chromium: `make test-browser`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.browser import (
+    chromium_browser,
+    downloaded,
+    faces,
+    fill_film,
+    give,
+    opened,
+    photograph,
+    serious_findings,
+    standing,
+)
+from tests.support.pages import serve_page, write_album, write_film
+
+from hififace import FaceSwapper, SwapOptions
+from hififace.app.asking import CONSENT
+from hififace.app.launch import Served
+from hififace.app.limits import Limits
+from hififace.media.probe import probe
+from hififace.media.video import FilmReader
+from hififace.provenance.verify import check_file
+from hififace.swap.video import swap_film
+
+pytestmark = pytest.mark.browser
+
+NUM_FRAMES = 100
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    write_album(folder / "album")
+    write_film(folder / "album" / "long.mp4", 500)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(place: Path) -> Iterator[Served]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIFIFACE_HOME", str(place / "home"))
+        patch.setenv("GRADIO_TEMP_DIR", str(place))
+        served = serve_page(place, Limits(film_minutes=0.5))
+        yield served
+        served.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with chromium_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium: Any, served: Served) -> Iterator[Any]:
+    with opened(chromium, served) as page:
+        yield page
+
+
+def start(page: Any, button: str) -> None:
+    page.locator("#film-consent input").check()
+    page.click(f"#{button}")
+
+
+def test_a_face_is_picked_on_a_frame_and_the_film_is_the_librarys(page: Any, place: Path, tmp_path: Path):
+    album = place / "album"
+    fill_film(page, album)
+    page.get_by_text("320 x 240, 25 frames per second, 4.0 seconds, with sound").wait_for()
+    page.get_by_text("Everybody in the film becomes me.png.").wait_for()
+    page.locator("#film-faces button.hf-box").click()
+    page.get_by_text("Person 1 of the film becomes me.png.").wait_for()
+    page.locator("#moment input[type=number]").fill("2")
+    page.locator("#moment input[type=number]").press("Tab")
+    page.wait_for_selector("#film-faces img[alt='The frame at 2.00 seconds']")
+    assert faces(page, "film-faces").first.get_attribute("aria-pressed") == "true"
+    photograph(page, "film-chosen")
+    start(page, "film-whole")
+    page.wait_for_selector("#film-progress [role=progressbar]:not([aria-valuenow='0'])")
+    told = page.locator("#film-progress .hf-figures").inner_text()
+    assert re.fullmatch(r"\d+%, \d+ of 100 frames, [\d.]+ frames per second, \d+:\d\d left", told), told
+    assert page.locator("#film-whole").is_disabled()
+    photograph(page, "film-working")
+    standing(page, "done")
+    page.wait_for_selector("#film-figures table")
+    assert "became me.png" in page.locator("#film-figures").inner_text()
+    plays = "() => document.querySelector('#film-result .hf-result').readyState >= 2"
+    page.wait_for_function(plays)
+    page.locator("#film-result input[type=range]").fill("50")
+    assert page.evaluate("document.querySelector('.hf-film').style.getPropertyValue('--line')") == "50%"
+    page.mouse.move(0, 0)
+    photograph(page, "film-done")
+
+    file = downloaded(page, "film-download", tmp_path)
+    assert file.name == "film-swapped.mp4"
+    assert probe(file).of_kind("audio")
+    swapper = FaceSwapper.load("mini", threads=1)
+    swapper.set_source(album / "me.png")
+    swap_film(swapper, album / "film.mp4", tmp_path / "library.mp4", SwapOptions())
+    pairs = zip(FilmReader(file), FilmReader(tmp_path / "library.mp4"), strict=True)
+    for ours, library in pairs:
+        np.testing.assert_array_equal(ours.rgb(), library.rgb())
+    claim = check_file(file).claim
+    assert claim is not None
+    assert (claim.consent_confirmed, claim.consent_statement) == (True, CONSENT)
+
+
+def test_a_preview_is_three_seconds_of_the_film(page: Any, place: Path, tmp_path: Path):
+    fill_film(page, place / "album", "long.mp4")
+    start(page, "film-preview")
+    standing(page, "done")
+    page.get_by_text("The preview is done: 75 frames").wait_for()
+    file = downloaded(page, "film-download", tmp_path)
+    assert file.name == "long-preview.mp4"
+    assert sum(1 for _ in FilmReader(file)) == 75
+
+
+def test_a_reloaded_page_finds_its_film_and_cancel_cancels(page: Any, place: Path):
+    fill_film(page, place / "album", "long.mp4")
+    start(page, "film-whole")
+    page.wait_for_selector("#film-progress [role=progressbar]:not([aria-valuenow='0'])")
+    before = int(page.locator("#film-progress [role=progressbar]").get_attribute("aria-valuenow"))
+    page.reload()
+    standing(page, "working")
+    page.wait_for_function(
+        "(before) => Number(document.querySelector('#film-progress [role=progressbar]').ariaValueNow) > before",
+        arg=before,
+    )
+    assert faces(page, "film-faces").count() == 1
+    page.click("#film-cancel")
+    standing(page, "cancelled")
+    page.get_by_text(re.compile(r"Cancelled after \d+ frames")).wait_for()
+    assert not page.locator("#film-download").is_visible()
+    assert page.locator("#film-result video").count() == 0
+    assert page.locator("#film-whole").is_enabled()
+    photograph(page, "film-cancelled")
+
+
+def test_two_browsers_wait_for_each_other_and_get_their_own(chromium: Any, served: Served, place: Path):
+    with opened(chromium, served) as first, opened(chromium, served) as second:
+        fill_film(first, place / "album", "long.mp4")
+        fill_film(second, place / "album")
+        start(first, "film-whole")
+        standing(first, "working")
+        start(second, "film-preview")
+        standing(second, "waiting")
+        second.get_by_text("The preview waits: 1 before it.").wait_for()
+        photograph(second, "film-waiting")
+        first.click("#film-cancel")
+        standing(first, "cancelled")
+        standing(second, "done")
+        assert first.locator("#film-result video").count() == 0
+        second.wait_for_selector("#film-result video")
+
+
+def test_refused_films_are_sentences(page: Any, place: Path, tmp_path: Path):
+    page.get_by_role("tab", name="Film").click()
+    give(page, "film-file", place / "album" / "letter.mp4")
+    page.get_by_text("letter.mp4 is not a film").first.wait_for()
+    photograph(page, "film-refused")
+    page.wait_for_selector("#film-file input[type=file]", state="attached")
+    give(page, "film-file", write_film(tmp_path / "endless.mp4", 800))
+    page.get_by_text("endless.mp4 lasts 0.5 minutes; this page takes films of up to 0.5").first.wait_for()
+    assert "Traceback" not in page.content()
+
+
+def test_without_consent_no_film_is_begun(page: Any, place: Path):
+    fill_film(page, place / "album")
+    page.click("#film-whole")
+    page.get_by_text("not confirmed yet").first.wait_for()
+    assert page.locator("#film-progress [data-status]").count() == 0
+
+
+def test_it_fits_a_phone_in_the_dark_and_axe_finds_nothing_serious(
+    chromium: Any, served: Served, place: Path
+):
+    viewport = {"width": 375, "height": 740}
+    with opened(chromium, served, "?__theme=dark", viewport=viewport, color_scheme="dark") as page:
+        fill_film(page, place / "album")
+        page.locator("#film-faces button.hf-box").click()
+        page.get_by_text("Person 1 of the film becomes me.png.").wait_for()
+        start(page, "film-preview")
+        standing(page, "working")
+        found = serious_findings(page)
+        standing(page, "done")
+        page.wait_for_selector("#film-result video")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        page.locator("#film-progress").scroll_into_view_if_needed()
+        photograph(page, "film-dark")
+        found += serious_findings(page)
+        assert not found, "\n".join(found)
+
+
+def test_axe_finds_nothing_serious_in_the_light(page: Any, place: Path):
+    fill_film(page, place / "album")
+    page.locator("#film-faces button.hf-box").click()
+    start(page, "film-preview")
+    standing(page, "done")
+    page.wait_for_selector("#film-result video")
+    found = serious_findings(page)
+    assert not found, "\n".join(found)

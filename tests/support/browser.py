@@ -1,0 +1,170 @@
+"""The page in a real Chromium, for tests: how it is started, clicked, photographed and examined.
+
+Debian and Ubuntu: `apt-get install chromium`; another one: CHROMIUM=/path/to/it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import numpy as np
+from PIL import Image
+from skimage import data
+
+from hififace.app.launch import Served
+
+WAIT_MS = int(os.environ.get("BROWSER_WAIT_MS", "60000"))
+PICTURES = Path(__file__).parents[2] / "docs" / "how-to" / "web-app"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+]
+WIDE = {"width": 1320, "height": 900}
+
+
+@contextmanager
+def chromium_browser() -> Iterator[Any]:
+    """A running browser; says how to install one where there is none."""
+    assert CHROMIUM, (
+        "No Chromium was found. Install it: apt-get install chromium, or set CHROMIUM=/path/to/it."
+    )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Any, served: Served, query: str = "", **options: Any) -> Iterator[Any]:
+    """A visitor of their own. At the end: the browser asked nobody but the page, and no script failed."""
+    context = browser.new_context(**{"viewport": WIDE, "accept_downloads": True, **options})
+    # Also what no page sees: fonts, workers, sockets.
+    asked: list[str] = []
+    failed: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    try:
+        page.goto(served.url + query)
+        page.wait_for_selector("body[data-ready] #swap-button")
+        yield page
+    finally:
+        context.close()
+    hosts = {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:"))}
+    assert hosts == {"127.0.0.1"}, hosts
+    assert not failed, failed
+
+
+def give(page: Any, box: str, *files: Path) -> None:
+    """Upload into a box."""
+    page.set_input_files(f"#{box} input[type=file]", [str(file) for file in files])
+
+
+def give_several(page: Any, *files: Path) -> None:
+    """Upload by the button for several photos."""
+    page.set_input_files("input[type=file][multiple]", [str(file) for file in files])
+
+
+def faces(page: Any, picker: str) -> Any:
+    """The small pictures to click on."""
+    return page.locator(f"#{picker} button.hf-face")
+
+
+def fill(page: Any, album: Path) -> None:
+    """A source and a target with two faces."""
+    give(page, "source-photo", album / "me.png")
+    faces(page, "source-faces").first.wait_for()
+    give(page, "target-photo", album / "target.jpg")
+    faces(page, "target-faces").nth(1).wait_for()
+
+
+def fill_film(page: Any, album: Path, film: str = "film.mp4") -> None:
+    """A source and a film."""
+    give(page, "source-photo", album / "me.png")
+    faces(page, "source-faces").first.wait_for()
+    page.get_by_role("tab", name="Film").click()
+    give(page, "film-file", album / film)
+    faces(page, "film-faces").first.wait_for()
+
+
+def swapped(page: Any) -> None:
+    """Confirm, press the button of the photo tab, and wait for the result."""
+    page.locator("#consent input").check()
+    page.click("#swap-button")
+    page.wait_for_selector("#figures table")
+
+
+def standing(page: Any, status: str) -> None:
+    """Wait until the film's progress says so."""
+    page.wait_for_selector(f"#film-progress [data-status={status}]")
+
+
+def downloaded(page: Any, button: str, folder: Path) -> Path:
+    """Press a button for download; the file."""
+    with page.expect_download() as download:
+        page.click(f"#{button}")
+    file = folder / download.value.suggested_filename
+    download.value.save_as(file)
+    return file
+
+
+def photograph(page: Any, name: str) -> None:
+    """Kept for the documentation; written only when asked, so that a test run changes no tracked file."""
+    if os.environ.get("KEEP_SCREENSHOTS"):
+        page.wait_for_timeout(600)  # bars and lines glide into their places
+        shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        shown.quantize(256, method=Image.Quantize.MEDIANCUT).save(PICTURES / f"{name}.png", optimize=True)
+
+
+def serious_findings(page: Any) -> list[str]:
+    """What axe-core (of the package axe-playwright-python) calls serious or critical."""
+    import axe_playwright_python
+
+    script = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+    page.evaluate("(source) => { (0, eval)(source); }", script)
+    found = page.evaluate("async () => (await axe.run(document)).violations")
+    return [
+        f"{rule['id']}: {' '.join(node['html'].split())[:200]}"
+        for rule in found
+        if rule["impact"] in {"serious", "critical"}
+        for node in rule["nodes"]
+    ]
+
+
+def with_camera(browser: Any, place: Path) -> Any:
+    """Another browser, whose camera sees a face."""
+    seen = np.full((480, 640, 3), 120, np.uint8)
+    seen[:, 64:576] = data.astronaut()[:480]
+    with av.open(str(place), "w", format="mjpeg") as film:
+        video = film.add_stream("mjpeg", rate=10)
+        video.width, video.height, video.pix_fmt = 640, 480, "yuvj420p"
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(seen, format="rgb24").reformat(format="yuvj420p")
+            frame.pts = number
+            film.mux(video.encode(frame))
+        film.mux(video.encode(None))
+    flags = [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={place}",
+    ]
+    return browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
