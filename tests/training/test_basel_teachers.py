@@ -1,6 +1,7 @@
 """The paper's frozen networks as teachers: small ones for what they say, whole ones for that they can be used."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from hififace.models.params import DiscriminatorParams
 from hififace.training.basel_teachers import BaselTeachers
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.distributed import World
-from hififace.training.presets import paper_256, reference_256
+from hififace.training.presets import paper_256, paper_512, reference_256
 from hififace.training.stats import StageClock
 from hififace.training.step import TrainingStep, create_optimiser
 from hififace.training.teachers import load_teachers
@@ -206,6 +207,17 @@ def test_a_step_of_each_preset_computes_every_term_and_moves_every_weight(preset
     assert wanted <= set(stats)
     assert all(stats[name].isfinite() and stats[name] > 0 for name in wanted)
     assert ("discriminator/r1" in stats) == (config.adversarial.r1_gamma > 0)
+
+
+def test_a_step_of_the_512_model_is_given_half_the_size_of_what_it_is_asked_for():
+    generator = replace(SMALL, upsampler=(4, 4))
+    judge = DiscriminatorParams("small", "residual", 2 * SIZE, 4, (6, 8, 8, 8), num_logits=2)
+    config = paper_512().model_copy(
+        update={"generator": generator, "discriminator": judge, "batch_size": 2, "accumulation": 2}
+    )
+    stats, unmoved = take_step(config, small_teachers(), make_batch(2 * SIZE))
+    assert_moved(unmoved)
+    assert all(stats[f"loss/{name}"].isfinite() for name in config.loss.weights)
 
 
 def test_a_file_of_the_given_folder_is_taken_and_a_missing_one_said(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The open teachers against the numpy parts that describe real photos: both must say the same of the same crop."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from skimage import data as pictures
 from torch.nn import functional as F
 
 from hififace.data.loader import CropBatch, PairBatch
+from hififace.errors import WeightsError
 from hififace.faces.alignment import align
 from hififace.faces.detection import YuNetDetector
 from hififace.faces.identity import SFaceEmbedder, cosine
@@ -17,14 +19,18 @@ from hififace.faces.mesh_roi import roi_from_landmarks
 from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import TEMPLATES
 from hififace.losses.attributes import iris_direction
+from hififace.models.arcface import ArcFace
 from hififace.models.face_mesh import load_face_mesh
+from hififace.models.frozen import freeze
 from hififace.models.generator import GeneratorOutput
 from hififace.models.iris import load_iris
 from hififace.models.mesh_shape import load_mesh_shape
 from hififace.models.params import mesh_vector
 from hififace.models.sface import load_sface
 from hififace.training import mesh_teachers
+from hififace.training.config import with_overrides
 from hififace.training.mesh_teachers import OPENINGS, MeshTeachers, mesh_region, random_views
+from hififace.training.presets import make_preset
 from hififace.types import Landmarks
 
 SIZE = 128
@@ -194,3 +200,25 @@ def test_only_results_are_moved_at_random(teachers, batch) -> None:
         assert similarity.min() > 0.8  # the same person still
     finally:
         teachers.identity_jitter = 0.0
+
+
+def test_a_second_embedder_judges_results_beside_sface(teachers, batch):
+    both = replace(teachers, arcface=freeze(ArcFace(18, widths=(2, 4, 4, 4))))
+    assert len(teachers.embedders) == 1
+    result = (0.9 * batch.target.image).requires_grad_()
+    found = [embed(result) for embed in both.embedders]
+    assert [tuple(v.shape) for v in found] == [(1, 128), (1, 512)]
+    known = both.known_embeddings(batch.source)
+    assert known[0] is batch.source.identity
+    assert not known[1].requires_grad
+    assert torch.equal(known[1], both.embedders[1](batch.source.image))
+    found[1].sum().backward()
+    assert result.grad.abs().sum() > 0
+
+
+def test_the_second_embedders_file_is_looked_for_among_those_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path / "home"))
+    config = with_overrides(make_preset("smoke"), ["loss.second_embedder=arcface_r100"])
+    card = SimpleNamespace(template="mini_128", resolution=SIZE)
+    with pytest.raises(WeightsError, match=r"ms1mv3_arcface_r100_fp16_backbone\.pth.*not on this machine"):
+        MeshTeachers.load(config, card, torch.device("cpu"), tmp_path)

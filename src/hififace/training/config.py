@@ -89,8 +89,14 @@ class LossConfig(Section):
     """Weight of each term by name (losses/total.py); a term that is missing or never above 0 is not computed."""
     mask_dilation: int = Field(5, ge=1)
     """Side of the square in which the target's face mask grows, in crop pixels; odd."""
+    segmentation_on_low: bool = True
+    """Also ask the low-resolution mask to cover the face (section 3.3 of the paper). Without, the fusion is free to let
+    the target's own features through where the other terms allow it: eyes, teeth, light."""
     identity_on_low: bool = True
     """Also ask the low-resolution result for the identity (section 3.1 of the paper)."""
+    second_embedder: Literal["none", "arcface_r100"] = "none"
+    """A recogniser of the user's that judges identity beside SFace with equal weight (family "mesh"), so that no single
+    network is merely fooled. Never dlib's: evaluation measures with it."""
     identity_on: Literal["all", "different"] = "all"
     """Pairs on which the identity terms are computed; "different" saves the identity network on pairs of one person,
     where the reconstruction says the same and more."""
@@ -144,7 +150,8 @@ class TrainingConfig(Section):
     ema_rampup: float = Field(0.05, ge=0)
     """Longest half-life as a share of the images seen; 0 switches the ramp off."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs the networks under autocast where the device has it; weights and losses stay float32."""
+    """bfloat16 runs the networks under autocast; weights and losses stay float32. Fast on GPUs and on processors with
+    products of bfloat16 (AVX-512, AMX); others are correct and slow."""
     channels_last: bool = True
     compile: bool = False
     """torch.compile of the generator and the discriminator."""

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader
 from hififace.errors import InterruptedByUserError, TrainingError
+from hififace.media.atomic import atomic_write
 from hififace.models.create import create_discriminator, create_generator
 from hififace.training.checkpoint import CheckpointFolder, Progress, TrainedParts, read_state
 from hififace.training.config import ARCHITECTURE_KEYS, TrainingConfig, config_differences
@@ -192,7 +193,7 @@ def _resume(
             LOGGER.warning("changed since the checkpoint: %s was %r, is %r", name, old, new)
     if world.is_first:
         run.mkdir(parents=True, exist_ok=True)
-        (run / "config.json").write_text(json.dumps(dumped, indent=1), encoding="utf-8")
+        atomic_write(run / "config.json", json.dumps(dumped, indent=1).encode())
         with (run / "config-history.jsonl").open("a", encoding="utf-8") as history:
             history.write(json.dumps({"images": progress.images, "config": dumped}) + "\n")
     wait_for_all(world)

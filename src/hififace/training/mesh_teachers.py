@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,9 +35,11 @@ from hififace.losses.attributes import (
 from hififace.losses.perceptual import feature_l1_distance
 from hififace.losses.resampling import fill_invalid
 from hififace.losses.shape import mesh_shape_loss, region_weights
+from hififace.models.arcface import ArcFace, load_arcface
 from hififace.models.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 from hififace.models.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
 from hififace.models.face_mesh import SIZE_PX as MESH_SIZE_PX
+from hififace.models.frozen import full_precision
 from hififace.models.generator import GeneratorOutput
 from hififace.models.identity import identity_vector
 from hififace.models.iris import SIZE_PX as EYE_SIZE_PX
@@ -48,7 +51,7 @@ from hififace.models.sface import SIZE_PX as SFACE_SIZE_PX
 from hififace.models.sface import SFace, load_sface
 from hififace.training.teachers import Embedder
 from hififace.weights.registry import find_card
-from hififace.weights.store import embedded_path, locate
+from hififace.weights.store import embedded_path, locate, locate_in
 
 if TYPE_CHECKING:
     from hififace.training.config import TrainingConfig
@@ -81,6 +84,8 @@ class MeshTeachers:
     iris: Iris | None = None
     features: EfficientNetLite0 | None = None
     identity_jitter: float = 0.0
+    arcface: ArcFace | None = None
+    """The second embedder."""
 
     def __post_init__(self) -> None:
         groups: dict[str, list[int]] = json.loads(
@@ -95,9 +100,11 @@ class MeshTeachers:
         self.crop_to_arcface = torch.from_numpy(to_arcface.astype(np.float32))
 
     @classmethod
-    def load(cls, config: TrainingConfig, card: SetCard, device: torch.device) -> MeshTeachers:
+    def load(
+        cls, config: TrainingConfig, card: SetCard, device: torch.device, files: Path | None = None
+    ) -> MeshTeachers:
         """The networks that the configuration's terms need, frozen, on the device."""
-        needs = config.loss.needs
+        needs, second = config.loss.needs, config.loss.second_embedder
         teachers = cls(
             card,
             config.generator.vector,
@@ -107,8 +114,16 @@ class MeshTeachers:
             load_iris() if needs("gaze") else None,
             _load_features() if needs("perceptual") else None,
             config.loss.identity_jitter,
+            None if second == "none" else load_arcface(locate_in(files, find_card(second))),
         )
-        for network in (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features):
+        for network in (
+            teachers.sface,
+            teachers.shape,
+            teachers.face_mesh,
+            teachers.iris,
+            teachers.features,
+            teachers.arcface,
+        ):
             if network is not None:
                 network.to(device).eval().requires_grad_(False)
                 if config.channels_last:
@@ -121,11 +136,23 @@ class MeshTeachers:
 
     @property
     def embedders(self) -> Sequence[Embedder]:
-        """SFace alone."""
-        return (self._embed,)
+        """SFace, and the second embedder where one was asked for."""
+        return (self._embed,) if self.arcface is None else (self._embed, self._embed_second)
 
     def _embed(self, crops: Tensor) -> Tensor:
-        """Faces as SFace knows them: from the crop's template to ArcFace's, one map for all aligned crops.
+        """(B, 128) of faces."""
+        vectors: Tensor = self.sface(self._aligned(crops))
+        return vectors
+
+    def _embed_second(self, crops: Tensor) -> Tensor:
+        """(B, 512) of faces."""
+        if self.arcface is None:
+            raise ValueError("no second embedder was configured when the teachers were loaded")
+        vectors: Tensor = self.arcface(self._aligned(crops))
+        return vectors
+
+    def _aligned(self, crops: Tensor) -> Tensor:
+        """Faces as recognisers know them: from the crop's template to ArcFace's, one map for all aligned crops.
 
         A low-resolution result is enlarged to the crop's size first. Results, through which a gradient passes, are
         mirrored and moved at random (`random_views`): what the recogniser sees of them then is what it would see of
@@ -139,13 +166,14 @@ class MeshTeachers:
         view = self.crop_to_arcface
         if self.identity_jitter > 0 and crops.requires_grad:
             view = random_views(view, len(crops), self.identity_jitter)
-        aligned = resample_affine(crops - grey, view, SFACE_SIZE_PX) + grey
-        vectors: Tensor = self.sface(aligned)
-        return vectors
+        return resample_affine(crops - grey, view, SFACE_SIZE_PX) + grey
 
     def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
-        """From the batch: computed in preparation on the whole photos."""
-        return [crops.identity]
+        """From the batch: computed in preparation on the whole photos. The second one's on the crops, here."""
+        if self.arcface is None:
+            return [crops.identity]
+        with torch.no_grad():
+            return [crops.identity, self._embed_second(crops.image)]
 
     def identity_vector(self, batch: PairBatch) -> Tensor:
         """[source shape | target expression, pose | source identity], (B, D)."""
@@ -260,8 +288,9 @@ def random_views(matrix: Tensor, count: int, strength: float) -> Tensor:
         (torch.stack((side * cosine, -side * sine), dim=1), torch.stack((sine, cosine), dim=1)), dim=1
     )  # (count, 2, 2), applied about the middle
     middle = (SFACE_SIZE_PX - 1) / 2
-    shift = turn @ (matrix[:, 2:] - middle) + middle + 1.5 * noise[2:].T[:, :, None]
-    return torch.cat((turn @ matrix[:, :2], shift), dim=2)
+    with full_precision(matrix):
+        shift = turn @ (matrix[:, 2:] - middle) + middle + 1.5 * noise[2:].T[:, :, None]
+        return torch.cat((turn @ matrix[:, :2], shift), dim=2)
 
 
 def mesh_region(points: Tensor) -> Tensor:
@@ -276,7 +305,8 @@ def mesh_region(points: Tensor) -> Tensor:
     across = points[:, OUTER_EYE_CORNERS[1]] - points[:, OUTER_EYE_CORNERS[0]]
     cosine, sine = F.normalize(across, dim=1).unbind(dim=1)
     turn = torch.stack((torch.stack((cosine, sine), 1), torch.stack((-sine, cosine), 1)), dim=1)  # (B, 2, 2)
-    upright = points @ turn.transpose(1, 2)
+    with full_precision(points):
+        upright = points @ turn.transpose(1, 2)
     low, high = upright.amin(dim=1), upright.amax(dim=1)
     scale = MESH_SIZE_PX / (MESH_ENLARGEMENT * (high - low).amax(dim=1).clamp_min(1e-3))
     linear = scale[:, None, None] * turn

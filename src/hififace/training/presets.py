@@ -147,6 +147,7 @@ def mini_128() -> TrainingConfig:
                 "feature_matching": ((4_000, 0.0), (8_000, 4.0)),
             },
             mask_dilation=5,
+            segmentation_on_low=False,
             identity_on="different",
             identity_on_low=False,
             identity_jitter=1.0,

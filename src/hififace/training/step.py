@@ -17,7 +17,7 @@ from hififace.data.loader import CropBatch, PairBatch
 from hififace.data.pairs import keyed
 from hififace.errors import TrainingError
 from hififace.losses.adversarial import discriminator_accuracy, discriminator_loss, r1_penalty
-from hififace.losses.resampling import fill_invalid
+from hififace.losses.resampling import downsample, fill_invalid
 from hififace.losses.total import combine
 from hififace.models.generator import GeneratorOutput
 from hififace.training.checkpoint import Progress, TrainedParts
@@ -88,7 +88,10 @@ class TrainingStep:
             with without_gradient_sync(self.shared_generator, active=not last):
                 with clock.stage("generator"), self._autocast():
                     vector = self.teachers.identity_vector(pairs)
-                    output = GeneratorOutput(*self.shared_generator(pairs.target.image, vector))
+                    # A 512 model is given 256 px and asked for 512; for the others nothing changes here.
+                    side = self.config.generator.resolution
+                    target = downsample(pairs.target.image, (side, side))
+                    output = GeneratorOutput(*self.shared_generator(target, vector))
                 output = GeneratorOutput(*(part.float() for part in output))
                 with clock.stage("losses"), self._autocast():
                     total = combine(self.terms(pairs, output, weights), weights)

@@ -64,7 +64,7 @@ def load_teachers(
         config: whose family and loss weights decide what is loaded: what no term needs is not.
         card: of the prepared set.
         device: where they will run.
-        files: folder of the files that the user brings (family "basel").
+        files: folder of the files that the user brings.
 
     Raises:
         DataError: if the set was prepared by another family, for another size, with other vectors, or described by
@@ -76,7 +76,7 @@ def load_teachers(
     if config.family == "mesh":
         from hififace.training.mesh_teachers import MeshTeachers
 
-        return MeshTeachers.load(config, card, device)
+        return MeshTeachers.load(config, card, device, files)
     from hififace.training.basel_teachers import BaselTeachers
 
     return BaselTeachers.load(config, card, device, files)

@@ -27,7 +27,7 @@ from hififace.losses.attributes import colour_loss
 from hififace.losses.averaging import batch_mean
 from hififace.losses.identity import identity_leak_loss, several_identity_loss
 from hififace.losses.reconstruction import cycle_loss, reconstruction_loss
-from hififace.losses.resampling import fill_invalid
+from hififace.losses.resampling import downsample, fill_invalid
 from hififace.losses.segmentation import segmentation_loss
 from hififace.models.generator import GeneratorOutput
 from hififace.training.config import TrainingConfig
@@ -81,7 +81,7 @@ class TermComputer:
         if "segmentation" in wanted:
             terms["segmentation"] = segmentation_loss(
                 output.mask,
-                output.mask_low,
+                output.mask_low if self.config.loss.segmentation_on_low else None,
                 target.mask,
                 dilation=self.config.loss.mask_dilation,
                 valid=target.valid,
@@ -144,7 +144,8 @@ class TermComputer:
     def _cycle(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
         """G(source = I_t, target = I_r) against I_t; the gradient passes through I_r."""
         vector = self.teachers.cycle_vector(batch, output)
-        again = self.generator(output.image, vector)
+        side = self.config.generator.resolution
+        again = self.generator(downsample(output.image, (side, side)), vector)
         return cycle_loss(batch.target.image, again.image, valid=batch.target.valid)
 
 
