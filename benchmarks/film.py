@@ -8,7 +8,8 @@
 
 Both in one run, in turns, over the same film: a public-domain portrait that moves over a textured wall that moves too
 (nothing in the picture stands still, so no look of the detector can be saved). A face of 200 px in 1280 x 720, one of
-300 px in 1920 x 1080. The two results are compared first. Seconds of stages overlap; shares are of their sum.
+300 px in 1920 x 1080; and the wall alone in 720p, to see what frames without faces cost. The two results are compared
+first. Seconds of stages overlap; shares are of their sum.
 
 Memory: peak resident memory of a process that swaps a film, for a short film and one many times as long.
 
@@ -46,6 +47,8 @@ RESULT = Path(__file__).parent / "results" / "film.json"
 MEMORY_RESULT = RESULT.with_name("film-memory.json")
 SCENES = {"720p": (1280, 720, 200), "1080p": (1920, 1080, 300)}
 """Width, height and size of the face, px."""
+NOBODY = "720p, nobody"
+NOBODY_SCENE = (1280, 720, 0)
 LONG_SCENE = (640, 360, 100)
 RATE = 25
 PORTRAIT_FACE_PX = 101.0
@@ -60,12 +63,14 @@ def portrait() -> RGBImage:
 
 
 def draw(number: int, width: int, height: int, face_px: float) -> RGBImage:
-    """Frame `number`: wall and face move on smooth paths."""
+    """Frame `number`: wall and face move on smooth paths; a face of 0 px is none."""
     rng = np.random.default_rng(0)
     blocks = rng.integers(70, 180, (height // 20, width // 20, 3)).astype(np.uint8)
-    wall = cv2.resize(blocks, (width + 256, height + 64), interpolation=cv2.INTER_CUBIC)
+    wall = np.asarray(cv2.resize(blocks, (width + 256, height + 64), interpolation=cv2.INTER_CUBIC), np.uint8)
     across, down = int(128 + 120 * np.sin(number / 40)), int(32 + 30 * np.sin(number / 23))
-    picture = wall[down : down + height, across : across + width].astype(np.float32)
+    picture = wall[down : down + height, across : across + width]
+    if not face_px:
+        return picture.copy()
     side = portrait().shape[0]
     matrix = cv2.getRotationMatrix2D(
         (side / 2, side / 2), 6 * np.sin(number / 20), face_px / PORTRAIT_FACE_PX
@@ -169,8 +174,14 @@ def speed(
         kept[size] = []
         film = make_film(folder / f"{size}.mp4", scene, num_frames)
         sides |= sides_of(swappers, film, num_frames, kept[size])
+    empty, told = make_film(folder / "nobody.mp4", NOBODY_SCENE, num_frames), list[FilmReport]()
+    sides[NOBODY] = lambda: told.append(swap_film(swappers[0], empty, folder / "nobody-film.mp4"))
     timings = in_turns(sides, warm_up=options.warm_up, rounds=options.rounds)
-    found: dict[str, Any] = {}
+    fps = round(num_frames / timings[NOBODY].median_ms * 1e3, 2)
+    found: dict[str, Any] = {
+        NOBODY: timings[NOBODY].as_json() | {"fps": fps, "share_of_stages": shares(told[-options.rounds :])}
+    }
+    print(f"{NOBODY}: {fps} frames per second; stages {found[NOBODY]['share_of_stages']}")
     for size, reports in kept.items():
         rows = {way: timings[f"{size}/{way}"] for way in ("film", "film, one thread", "loop")}
         theirs = rows["loop"].median_ms

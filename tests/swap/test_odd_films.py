@@ -15,13 +15,24 @@ import cv2
 import numpy as np
 import pytest
 
+from hififace.faces.alignment import transform_points
+from hififace.faces.detection import YuNetDetector
+from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.templates import find_template
+from hififace.media.film_colour import ColourFacts, from_rgb
+from hififace.media.frames import FilmFrame, FrameFacts
 from hififace.media.probe import probe
 from hififace.media.video import FilmReader
+from hififace.swap.casting import Cast
+from hififace.swap.film_faces import FilmFaces
 from hififace.swap.film_options import FilmOptions
+from hififace.swap.options import SwapOptions
 from hififace.swap.video import swap_film
+from hififace.types import Face
 from tests.support.face_films import SIZE, face_film, head, put, room
 from tests.support.films import NTSC, Recipe, Sound, heard_clicks, make_film, set_rotation, stamps_of
 
+COLOUR = ColourFacts(1, 1, 1, False, 1)
 NUM = 8
 QUICK = {"crf": "14", "preset": "ultrafast"}
 
@@ -155,6 +166,58 @@ def test_an_hdr_film_is_swapped_only_when_it_may_be_mapped(swapper, tmp_path):
     report = swap_film(swapper, film, tmp_path / "out.mp4", film_options=FilmOptions(tone_map=True))
     assert probe(tmp_path / "out.mp4").hdr is None
     assert report.tally.num_frames == 4
+
+
+def test_a_fast_face_is_followed_as_exactly_as_it_is_found_in_each_frame():
+    """Up to half a face's size per frame, turning and growing; the truth is known from how it is drawn."""
+    detector, landmarker = YuNetDetector(threads=1), FaceMeshLandmarker(threads=1)
+
+    def matrix(number):
+        phase = 2 * np.pi * number / 25
+        drawn_by = cv2.getRotationMatrix2D((115, 115), 12 * np.sin(phase), 1.2 + 0.2 * np.sin(1.3 * phase))
+        drawn_by[:, 2] += (480 - 115 + 150 * np.sin(phase), 270 - 115 + 30 * np.cos(phase))
+        return drawn_by
+
+    def frame(number):
+        grain = np.random.default_rng(number).normal(0, 4, (540, 960, 1))
+        picture = cv2.warpAffine(
+            head(), matrix(number), (960, 540), flags=cv2.INTER_CUBIC, borderValue=(90, 90, 90)
+        )
+        raw = from_rgb(np.clip(picture + grain, 0, 255).astype(np.uint8), "yuv420p", COLOUR)
+        facts = FrameFacts(COLOUR, 0)
+        return FilmFrame(raw, facts, index=number, pts=number, time_base=Fraction(1, 25), duration=1)
+
+    def located(image):
+        (found,) = detector.detect(image)
+        return landmarker.locate(image, found).points
+
+    def off(points, number):
+        true = transform_points(matrix(number), shape)
+        eyes = np.linalg.norm(true[33] - true[263])
+        return float(np.linalg.norm(points[:, :2] - true, axis=1).mean() / eyes)
+
+    still, settled = frame(0).rgb(), located(frame(0).rgb())
+    for _ in range(3):
+        settled = landmarker.follow(still, [settled])[0].points
+    shape = transform_points(cv2.invertAffineTransform(matrix(0)), settled[:, :2])
+    faces = FilmFaces(
+        find_faces=lambda image: [Face(i, found) for i, found in enumerate(detector.detect(image))],
+        embed=lambda image, face: np.eye(1, 128, dtype=np.float32)[0],
+        landmarker=landmarker,
+        template=find_template("mini_128"),
+        options=SwapOptions(),
+        film_options=FilmOptions(smooth=False),
+        cast=Cast(),
+    )
+    errors = []
+    for number in range(14):
+        (one,) = faces.take(frame(number)).faces
+        assert not one.bridged
+        assert one.face.index == 0
+        errors.append(off(one.face.landmarks.points, number))
+    found = [off(located(frame(number).rgb()), number) for number in range(1, 14, 3)]
+    assert np.mean(errors) < np.mean(found) + 0.002
+    assert np.max(errors) < 0.015
 
 
 CHILD = """

@@ -28,11 +28,10 @@ NUM_POINTS: Final = 468
 EYE_SIZE_PX: Final = 64
 EYE_ENLARGEMENT: Final = 2.3
 """Side of an eye's crop over the distance of its corners."""
-SETTLED: Final = 0.07
+SETTLED: Final = 0.04
 """How far the network's square may move, in shares of its side, before another look is worth it. Points found through
-a square 5 % beside, 5 % too large or 5 degrees turned are within 0.7 % of the eye distance of the final ones (0.55 %
-after both passes of `locate_many`), through one 8 % beside within 1.1 %, 12 % beside within 2.9 %; a second look brings
-the latter to 0.6 %."""
+a square 3 % beside are within 0.6 % of the eye distance of the final ones (0.55 % after both passes of `locate_many`),
+through one 8 % beside within 1.1 %, 12 % beside within 2.9 %; a second look brings the latter to 0.6 %."""
 EYE_CORNERS: Final = ((33, 133), (362, 263))
 """Corners of the image-left and the image-right eye, each from image-left to image-right."""
 
