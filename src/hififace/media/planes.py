@@ -119,7 +119,8 @@ def changed_box(before: RGBImage, after: RGBImage, within: Box | None = None) ->
     rows = np.flatnonzero(differs.any(axis=(1, 2)))
     if rows.size == 0:
         return None
-    columns = np.flatnonzero(differs[rows[0] : rows[-1] + 1].any(axis=(0, 2)))
+    # One axis after the other: over two that do not lie side by side, NumPy takes a hundred times as long.
+    columns = np.flatnonzero(differs[rows[0] : rows[-1] + 1].any(axis=0).any(axis=1))
     return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
 
 
@@ -149,7 +150,8 @@ def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, fac
     converted = planes_of(from_rgb(new_rgb, name, facts))
     deep = bit_depth(name) > 8
     reference = planes_of(from_rgb(old_rgb, name, facts)) if deep else converted
-    changed = (old_rgb != new_rgb).any(axis=2)
+    differs = old_rgb != new_rgb
+    changed = differs[..., 0] | differs[..., 1] | differs[..., 2]  # ten times as quick as any(axis=2)
     level = 1 << (bit_depth(name) - 8)
     for index, plane in enumerate(planes_of(frame)[:3]):
         step_x, step_y = _steps(frame, plane)
@@ -181,8 +183,8 @@ def _any_block(changed: NDArray[np.bool_], step_x: int, step_y: int) -> NDArray[
         return changed
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % step_y), (0, -width % step_x)))
-    blocks = padded.reshape(padded.shape[0] // step_y, step_y, padded.shape[1] // step_x, step_x)
-    return np.asarray(blocks.any(axis=(1, 3)))
+    samples = [padded[y::step_y, x::step_x] for y in range(step_y) for x in range(step_x)]
+    return np.asarray(np.logical_or.reduce(samples))
 
 
 def film_rgb(frame: av.VideoFrame, rotation_deg: int, facts: ColourFacts) -> RGBImage:
