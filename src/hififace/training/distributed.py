@@ -5,10 +5,11 @@ Outside `torchrun` every function works as for a world of one, so that the loop 
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -86,10 +87,11 @@ def share(network: nn.Module, world: World) -> nn.Module:
         return network
     ids = [world.device.index] if world.device.type == "cuda" else None
     # Buffers are constants here: sending them round before every forward pass would only cost time, and would write
-    # into what an earlier pass of the same step keeps for its backward pass.
-    return DistributedDataParallel(
-        network, device_ids=ids, gradient_as_bucket_view=True, broadcast_buffers=False
-    )
+    # into what an earlier pass of the same step keeps for its backward pass. PyTorch 2.13 gave the option a new name.
+    known = inspect.signature(DistributedDataParallel.__init__).parameters
+    option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    never: dict[str, Any] = {option: False}
+    return DistributedDataParallel(network, device_ids=ids, gradient_as_bucket_view=True, **never)
 
 
 @contextmanager
