@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hififace.errors import OptionError, RuntimeUnavailableError
+from hififace.errors import RuntimeUnavailableError
 
 
 def export(
@@ -23,7 +22,9 @@ def export(
     name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's by default.")] = None,
     version: Annotated[str | None, typer.Option(help="Version; the images seen by default.")] = None,
     template: Annotated[str | None, typer.Option(help="Alignment; the family's by default.")] = None,
-    metrics: Annotated[Path | None, typer.Option(help="JSON file of measured metrics.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Its figures: report.json of `hififace evaluate`, or any JSON object.")
+    ] = None,
     arcface: Annotated[Path | None, typer.Option(help="Basel family: ArcFace's backbone.pth.")] = None,
     deep3d: Annotated[Path | None, typer.Option(help="Basel family: Deep3DFaceRecon's file.")] = None,
 ) -> None:
@@ -40,7 +41,7 @@ def export(
 
     given: dict[str, Any] = {"name": name, "version": version, "template": template}
     description = {key: value for key, value in given.items() if value is not None}
-    description |= {"licence": licence, "training_data": training_data, "metrics": _read_metrics(metrics)}
+    description |= {"licence": licence, "training_data": training_data}
     report = export_trained(
         run,
         output,
@@ -49,20 +50,9 @@ def export(
         weights="generator" if not_averaged else "average",
         arcface=arcface,
         deep3d=deep3d,
+        figures=metrics,
     )
     for line in report.lines():
         typer.echo(line)
     size_mb = sum(path.stat().st_size for path in output.iterdir()) / 1e6
     typer.echo(f"{output}: bundle '{report.bundle.name}' version {report.bundle.version}, {size_mb:.1f} MB.")
-
-
-def _read_metrics(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"--metrics {path} cannot be read as JSON ({error}).") from error
-    if not isinstance(metrics, dict):
-        raise OptionError(f"--metrics {path} holds a {type(metrics).__name__}; expected an object by name.")
-    return metrics

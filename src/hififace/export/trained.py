@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hififace import __version__
 from hififace.errors import OptionError, TrainingError
+from hififace.export.figures import read_figures
 from hififace.export.graph import ExportReport, export_bundle
 from hififace.models.create import create_generator
 from hififace.models.generator import Generator
@@ -73,6 +74,7 @@ def export_trained(
     weights: Weights = "average",
     arcface: Path | None = None,
     deep3d: Path | None = None,
+    figures: Path | None = None,
 ) -> ExportReport:
     """Turn a trained network into a bundle, checked graph by graph.
 
@@ -80,15 +82,16 @@ def export_trained(
         run: a run's folder (its newest checkpoint), or one checkpoint.
         folder: where the bundle shall be.
         description: fields of `weights.bundle.Bundle` that the checkpoint cannot know: licence,
-            training_data, metrics; name, version and template replace what is derived here.
+            training_data; name, version and template replace what is derived here.
         half: store weights as float16.
         weights: see `load_trained_generator`.
         arcface: the identity network's file, for the basel family only.
         deep3d: the shape network's file, likewise.
+        figures: file of measured figures for the bundle (`export/figures.py`).
 
     Raises:
         TrainingError: no checkpoint there.
-        OptionError: the basel family without its two files.
+        OptionError: the basel family without its two files, or figures of something else.
         WeightsError: weights that do not fit, or a graph that does not agree with PyTorch.
         BundleError: the description is wrong, or the folder holds something else.
     """
@@ -105,11 +108,14 @@ def export_trained(
         "template": TEMPLATES.get(family, TEMPLATES["mesh"]),
         "made_by": f"hififace export {__version__}, {weights} of checkpoint {checkpoint.name}",
     }
+    description = {**derived, **description}
+    if figures is not None:
+        description["metrics"] = read_figures(figures, description["version"])
     generator = load_trained_generator(checkpoint, weights)
     if family == "mesh":
         size = next(part.size for part in generator.params.vector if part.name == "source_identity")
         parts = {"identity": {"part": "sface", "size": size}, "shape": {"part": "mesh"}}
-        return export_bundle(generator, {**derived, **parts, **description}, folder, half=half)
+        return export_bundle(generator, {**description, **parts}, folder, half=half)
     if arcface is None or deep3d is None:
         raise OptionError(
             "A model of the basel family carries its identity and shape networks: "
@@ -117,7 +123,7 @@ def export_trained(
         )
     return export_bundle(
         generator,
-        {**derived, **description},
+        description,
         folder,
         identity=load_arcface(arcface),
         shape=load_deep3d(deep3d),

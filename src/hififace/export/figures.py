@@ -1,0 +1,48 @@
+"""The figures that a bundle carries: read from a JSON file, or picked out of an evaluation's report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hififace.errors import OptionError
+
+
+def read_figures(path: Path, version: str) -> dict[str, Any]:
+    """What `--metrics` names, as a bundle keeps it.
+
+    Args:
+        path: a JSON object, kept as it is; or the `report.json` of `hififace evaluate`, of which the means of the
+            measured bundle are kept, by part and measure, with the protocol that they were measured by.
+        version: of the bundle that will carry them, so that no bundle shows the figures of another one.
+
+    Raises:
+        OptionError: no such file, no JSON object, or a report without exactly one bundle of this version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--metrics {path} cannot be read as JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"--metrics {path} holds a {type(content).__name__}; expected an object by name.")
+    return _from_report(content, path, version) if "contestants" in content else content
+
+
+def _from_report(report: Mapping[str, Any], path: Path, version: str) -> dict[str, Any]:
+    bundles = [entry for entry in report["contestants"] if entry["kind"] == "bundle"]
+    fitting = [entry for entry in bundles if entry["version"] == version]
+    if len(fitting) != 1:
+        measured = ", ".join(f"{entry['name']} {entry['version']}" for entry in bundles) or "none"
+        raise OptionError(
+            f"--metrics {path} reports on {measured}; exactly one bundle of version {version} was expected. "
+            "Evaluate a bundle of this very checkpoint first."
+        )
+    protocol = report["protocol"]
+    figures = {
+        part: {name: value["mean"] for name, value in measures.items()}
+        for part, measures in fitting[0]["measures"].items()
+    }
+    kept = {key: protocol[key] for key in ("name", "sha256", "complete", "num_pairs")}
+    return {"protocol": kept, **figures}
