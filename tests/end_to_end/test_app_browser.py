@@ -172,6 +172,13 @@ def test_the_keyboard_reaches_faces_and_keeps_its_place(page: Any, place: Path):
     page.get_by_text("Every face of the target becomes me.png.").wait_for()
 
 
+def test_clicks_wait_until_the_server_knows_whose_they_are(page: Any):
+    passes = "getComputedStyle(document.querySelector('#desk')).pointerEvents"
+    assert page.evaluate(passes) == "auto"
+    page.evaluate("delete document.body.dataset.ready")
+    assert page.evaluate(passes) == "none"
+
+
 def test_without_consent_the_page_says_so(page: Any, place: Path):
     fill(page, place / "album")
     page.click("#swap-button")

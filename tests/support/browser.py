@@ -139,11 +139,12 @@ def serious_findings(page: Any) -> list[str]:
     """What axe-core (of the package axe-playwright-python) calls serious or critical."""
     import axe_playwright_python
 
+    page.wait_for_timeout(600)  # colours glide
     script = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
     page.evaluate("(source) => { (0, eval)(source); }", script)
     found = page.evaluate("async () => (await axe.run(document)).violations")
     return [
-        f"{rule['id']}: {' '.join(node['html'].split())[:200]}"
+        f"{rule['id']}: {' '.join(node['html'].split())[:90]} {' '.join(node['failureSummary'].split())[:300]}"
         for rule in found
         if rule["impact"] in {"serious", "critical"}
         for node in rule["nodes"]

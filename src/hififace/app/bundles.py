@@ -95,9 +95,12 @@ class Bundles:
             )
         with self._lock:
             if offer.name not in self._open:
-                self._open[offer.name] = FaceSwapper.load(
-                    offer.where, providers=self._providers, threads=self._threads
-                )
+                try:
+                    self._open[offer.name] = FaceSwapper.load(
+                        offer.where, providers=self._providers, threads=self._threads
+                    )
+                except HififaceError as error:
+                    raise _without_place(error, offer.where) from error
             return self._open[offer.name]
 
 
@@ -113,6 +116,11 @@ def _bundles_in(folder: Path) -> list[Path]:
     return found
 
 
+def _without_place(error: HififaceError, place: str | Path) -> HififaceError:
+    """Visitors of the page need not know in which folder of this machine a bundle lies."""
+    return type(error)(str(error).replace(str(place), Path(place).name))
+
+
 def _looked_at(places: Sequence[str | Path]) -> list[Offer]:
     offers: list[Offer] = []
     for place in places:
@@ -120,7 +128,7 @@ def _looked_at(places: Sequence[str | Path]) -> list[Offer]:
         try:
             bundle = load_bundle(place)
         except HififaceError as error:
-            problem = str(error)
+            problem = str(_without_place(error, place))
         name = bundle.name if bundle is not None else Path(place).name
         if any(other.name == name for other in offers):
             name = f"{name} ({Path(place).name})"

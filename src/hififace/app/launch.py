@@ -97,7 +97,7 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     try:
         from hififace.app.desk import Desk
-        from hififace.app.style import CSS, theme
+        from hififace.app.style import CSS, HEAD_STYLE, theme
         from hififace.app.ui import build_page
         from hififace.app.visits import Visits
 
@@ -112,6 +112,7 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
             max_file_size=round(limits.largest_upload_mb * 1e6),
             theme=theme(gr),
             css=CSS,
+            head=HEAD_STYLE,
             share=False,
             ssr_mode=False,
             pwa=False,

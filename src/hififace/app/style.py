@@ -6,9 +6,10 @@ from typing import Any, Final
 
 CSS: Final = """
 .gradio-container { max-width: 1320px !important; margin: auto; }
-#tabs button[role=tab].selected { color: var(--primary-700); }
-.dark #tabs button[role=tab].selected { color: var(--primary-300); }
-body:not([data-ready]) #desk { pointer-events: none; opacity: 0.6; }
+#tabs button[role=tab].selected { color: var(--primary-700) !important; }
+.download-link { color: var(--primary-700) !important; }
+.dark #tabs button[role=tab].selected { color: var(--primary-300) !important; }
+.dark .download-link { color: var(--primary-300) !important; }
 .hide-container > .html-container { padding: 0 !important; }
 .hf-head h1 { font-size: 1.7rem; font-weight: 750; letter-spacing: -0.02em; margin: 0; }
 .hf-head p, .hf-foot { color: var(--body-text-color-subdued); margin: 0.15rem 0 0; }
@@ -48,10 +49,10 @@ body:not([data-ready]) #desk { pointer-events: none; opacity: 0.6; }
 .hf-film { position: relative; border-radius: 12px; overflow: hidden; background: #000; line-height: 0; --line: 0%; }
 .hf-film video { width: 100%; max-height: 460px; display: block; }
 .hf-film .hf-target { position: absolute; inset: 0; height: 100%; pointer-events: none;
-  clip-path: inset(0 calc(100% - var(--line)) 0 0); }
+  clip-path: inset(0 calc(100% - var(--line)) 72px 0); }  /* the player's own buttons stay in sight */
 .hf-line { display: flex; align-items: center; gap: 0.6rem; margin-top: 0.5rem; font-size: 0.88rem; }
 .hf-line input { flex: 1; accent-color: var(--primary-600); }
-#swap-button, #film-whole { min-height: 3rem; }
+#swap-button, #film-whole, #film-preview { min-height: 3rem; }
 .hf-table { font-size: 0.85rem; width: 100%; border-collapse: collapse; margin: 0.2rem 0 0.8rem; }
 .hf-table th { text-align: left; font-weight: 500; color: var(--body-text-color-subdued); }
 .hf-table th, .hf-table td { padding: 0.22rem 0.6rem 0.22rem 0; vertical-align: top;
@@ -65,6 +66,9 @@ footer { display: none !important; }
   .gradio-container .main { padding: 12px !important; }
 }
 """
+
+HEAD_STYLE: Final = "<style>body:not([data-ready]) #desk { pointer-events: none; opacity: 0.6; }</style>"
+"""Not part of CSS, of which every rule is confined to what lies inside the page's container."""
 
 
 def theme(gr: Any) -> Any:
@@ -89,6 +93,8 @@ def theme(gr: Any) -> Any:
         block_title_text_color="*neutral_700",
         block_title_text_color_dark="*neutral_200",
         block_title_text_weight="500",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
         checkbox_border_color="*neutral_500",
         checkbox_border_color_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
@@ -97,6 +103,7 @@ def theme(gr: Any) -> Any:
         button_primary_background_fill_hover_dark="*primary_800",
         button_secondary_border_color="*neutral_300",
         button_secondary_border_color_dark="*neutral_600",
+        button_secondary_background_fill_hover_dark="*neutral_600",
         button_border_width="1px",
         button_border_width_dark="1px",
     )

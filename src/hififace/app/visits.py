@@ -32,7 +32,7 @@ TAB_NAME: Final = """() => {
 """JavaScript: the tab's secret name, 128 random bits. Session storage is one tab's own and ends with it."""
 
 READY: Final = '() => { document.body.dataset.ready = "yes"; }'
-"""JavaScript: from now on the server knows whose clicks these are; before, `style.py` lets none through."""
+"""JavaScript: from now on the server knows whose clicks these are; before, `HEAD_STYLE` lets none through."""
 
 _LATEST_S: Final = 3600.0
 """No request of a closed page is at work for longer."""
