@@ -101,12 +101,12 @@ def mini_128() -> TrainingConfig:
         generator=params.mini_128(),
         discriminator=params.patch_discriminator(),
         total_images=1_000_000,
-        batch_size=16,
+        batch_size=8,
         generator_optimiser=OptimiserConfig(
             learning_rate=(
                 (33_000, 8e-4),
                 (35_000, 4e-4),
-                (60_000, 3e-4),
+                (58_000, 3e-4),
                 (110_000, 1e-4),
                 (1_000_000, 5e-5),
             ),
@@ -115,7 +115,7 @@ def mini_128() -> TrainingConfig:
             gradient_clip=100.0,
         ),
         discriminator_optimiser=OptimiserConfig(
-            learning_rate=((35_000, 6e-4), (100_000, 4e-4), (300_000, 3e-4), (1_000_000, 1e-4)),
+            learning_rate=((58_000, 5e-4), (110_000, 2.5e-4), (1_000_000, 1e-4)),
             beta1=0.0,
             beta2=0.99,
         ),
@@ -134,7 +134,7 @@ def mini_128() -> TrainingConfig:
                 "eyelids": 2.0,
                 "lips": 2.0,
                 "gaze": 1.0,
-                "colour": 4.0,
+                "colour": ((60_000, 4.0), (64_000, 8.0)),
                 "adversarial": (
                     (4_000, 0.0),
                     (8_000, 1.0),
