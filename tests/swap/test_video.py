@@ -111,6 +111,7 @@ def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(film, whole, swapper, 
     with pytest.raises(InterruptedByUserError, match="same command"):
         swap_film(swapper, film, output, film_options=SHORT, should_stop=lambda: next(count) >= 13)
     assert not output.exists()
+    (tmp_path / ".out.123-456.part.mp4").write_bytes(b"left by a run that was killed while it signed")
     report = swap_film(swapper, film, output, film_options=SHORT)
     assert report.num_resumed == 8
     assert report.tally == whole[1].tally

@@ -8,6 +8,7 @@ segment: the same command after a kill gives the same bytes as an uninterrupted 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import itertools
 import json
@@ -143,6 +144,10 @@ class _FilmRun:
             self._faces.restore(state["faces"])
             self._masks.restore(state["masks"])
         self._num_resumed = self._tally.num_frames
+        if self._num_resumed:
+            # Killed while it was being signed, the earlier run left its copy beside the result.
+            for leftover in output.parent.glob(f".{glob.escape(output.stem)}.*.part{output.suffix}"):
+                leftover.unlink(missing_ok=True)
         self._last: _Finished | None = None
 
     def _new_faces(self) -> FilmFaces:
