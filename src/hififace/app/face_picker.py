@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import cv2
 import gradio as gr
+import numpy as np
 
 from hififace.app.films import Frame
 from hififace.types import RGBImage
@@ -71,7 +72,9 @@ def frame_html(frame: Frame, faces: Sequence[Shown], title: str, *, otherwise: s
     height, width = frame.picture.shape[:2]
     scale = min(_FRAME_PX / max(height, width), 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    small = cv2.resize(frame.picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame.picture
+    small = frame.picture
+    if scale < 1:
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     boxes = []
     for place, (framed, face) in enumerate(zip(frame.faces, faces, strict=True)):
         x0, y0, x1, y1 = (float(v) for v in framed.face.detection.box)
