@@ -141,6 +141,11 @@ def test_pictures_that_do_not_do_are_a_sentence_and_leave_nothing(
     assert names(".") == before
 
 
+def hear_interrupts() -> None:
+    """A test run in the background of a shell ignores Ctrl-C, and so would the programs that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_stopped_by_the_user_it_leaves_whole_files_only(bundle: str):
     for number in range(40):
         Image.open("album/a.png").save(f"album/c{number:02}.png")
@@ -148,6 +153,7 @@ def test_stopped_by_the_user_it_leaves_whole_files_only(bundle: str):
         [sys.executable, "-m", "hififace", "swap", "me.png", "album", "-o", "out", "-m", bundle],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     )
     deadline = time.monotonic() + 120
     while not list(Path().glob("out/c*.png")) and time.monotonic() < deadline and process.poll() is None:

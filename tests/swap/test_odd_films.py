@@ -241,7 +241,13 @@ def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle
     output = tmp_path / "out.mp4"
     root = str(Path(__file__).parents[2])
     code = CHILD.format(root=root, bundle=str(mesh_bundle), film=str(film), output=str(output))
-    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    # A test run in the background of a shell ignores Ctrl-C, and so would the programs that it starts.
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".*.unfinished/segment-*.hfseg")) and time.monotonic() < deadline:
         time.sleep(0.01)
