@@ -31,7 +31,7 @@ def test_clients_are_forgotten():
     assert meter.num_clients == 0
 
 
-@pytest.mark.parametrize("field", ["upload_mb", "megapixels", "photos", "minutes", "queue", "sessions"])
+@pytest.mark.parametrize("field", list(Limits.__dataclass_fields__))
 def test_limits_are_above_nought(field: str):
     with pytest.raises(OptionError, match=field):
         Limits(**{field: 0})

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from hififace.app.limits import Limits
 from hififace.cli.main import main
 
 
@@ -25,9 +29,16 @@ def test_wrong_options_are_sentences(words: list[str], told: str, capsys: pytest
     assert told in capsys.readouterr().err
 
 
-def test_help_names_the_limits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "web-app.md"
+
+
+def test_help_and_guide_name_the_same_limits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("COLUMNS", "200")
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for flag in ("--max-upload-mb", "--max-megapixels", "--queue", "--requests-per-minute", "--keep-minutes"):
-        assert flag in shown
+    limits = re.findall(r"\| `(--[\w-]+)` \| (\d+) \|", GUIDE.read_text(encoding="utf-8"))
+    assert len(limits) == len(Limits.__dataclass_fields__)
+    for flag, default in limits:
+        assert re.search(rf"{flag} .*\[default: {default}(\.0)?\]", shown), flag
