@@ -14,7 +14,7 @@ first. Seconds of stages overlap; shares are of their sum.
 Memory: peak resident memory of a process that swaps a film, for a short film and one many times as long.
 
     python benchmarks/film.py --threads 2
-    python benchmarks/film.py --memory --frames 250,10000
+    python benchmarks/film.py --memory --frames 250,3000
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def main() -> None:
     if options.swap_one is not None:
         print(json.dumps(swap_one(options.swap_one, options.model, options.threads)))
         return
-    options.frames = options.frames or ([250, 10_000] if options.memory else [150])
+    options.frames = options.frames or ([250, 3_000] if options.memory else [150])
     cv2.setNumThreads(options.threads)
     where = environment(options.threads)
     with tempfile.TemporaryDirectory() as name:

@@ -107,7 +107,8 @@ def mini_128() -> TrainingConfig:
                 (33_000, 8e-4),
                 (35_000, 4e-4),
                 (58_000, 3e-4),
-                (110_000, 1e-4),
+                (77_000, 2.3e-4),
+                (92_000, 1e-4),
                 (1_000_000, 5e-5),
             ),
             beta1=0.5,
@@ -115,7 +116,7 @@ def mini_128() -> TrainingConfig:
             gradient_clip=100.0,
         ),
         discriminator_optimiser=OptimiserConfig(
-            learning_rate=((58_000, 5e-4), (110_000, 2.5e-4), (1_000_000, 1e-4)),
+            learning_rate=((58_000, 5e-4), (92_000, 2.5e-4), (1_000_000, 1e-4)),
             beta1=0.0,
             beta2=0.99,
         ),
@@ -126,7 +127,7 @@ def mini_128() -> TrainingConfig:
         loss=LossConfig(
             weights={
                 "segmentation": 20.0,
-                "reconstruction": ((29_000, 15.0), (34_000, 25.0)),
+                "reconstruction": ((29_000, 15.0), (34_000, 25.0), (77_000, 25.0), (80_000, 35.0)),
                 "perceptual": ((29_000, 2.0), (34_000, 4.0)),
                 "identity": ((0, 4.0), (8_000, 12.0), (16_000, 25.0), (29_000, 25.0), (34_000, 15.0)),
                 "identity_leak": ((16_000, 0.0), (40_000, 4.0)),
