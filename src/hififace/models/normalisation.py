@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 NORM_EPS = 1e-5
 SLOPE = 0.2  # of every leaky ReLU
+_CACHED_NUMBERS = 1 << 18  # a mebibyte of float32
 
 
 def leaky(x: Tensor) -> Tensor:
@@ -76,48 +77,72 @@ def normalise_activate(x: Tensor, scale: Tensor | None = None, shift: Tensor | N
 
 
 class _RowNorm(torch.autograd.Function):
-    """`normalise_activate` on (B, N, C) rows; statistics in float32 (float64 for float64), whatever x is."""
+    """`normalise_activate` on (B, N, C) rows; statistics in float32 (float64 for float64), whatever x is.
+
+    A few pictures at a time, so that what lies between two passes stays in the processor's cache.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-        rows = _as_rows(x)
-        wide = rows if rows.dtype == torch.float64 else rows.float()  # (B, N, C)
-        mean = wide.mean(dim=1, keepdim=True)  # (B, 1, C)
-        centred = wide - mean
-        variance = (centred * centred).mean(dim=1, keepdim=True)
-        inverse = torch.rsqrt(variance + NORM_EPS)
-        gain = inverse if scale is None else inverse * scale.to(inverse.dtype)[:, None]
-        offset = 0.0 if shift is None else shift.to(inverse.dtype)[:, None]
-        y = torch.empty_like(x)
-        _as_rows(y).copy_(F.leaky_relu_(centred.mul_(gain).add_(offset), SLOPE))
-        ctx.save_for_backward(x, y, mean, inverse, gain)
-        ctx.affine = (
-            None if scale is None else (scale.dtype, shift.dtype if shift is not None else scale.dtype)
-        )
+        rows, y = _as_rows(x), torch.empty_like(x)
+        gain, offset = _unsqueezed(scale, rows), _unsqueezed(shift, rows)  # (B, 1, C), or None
+        statistics = []
+        for part in _parts(rows):
+            wide = rows[part] if rows.dtype == torch.float64 else rows[part].float()
+            mean = wide.mean(dim=1, keepdim=True)  # (b, 1, C)
+            centred = wide - mean
+            inverse = torch.rsqrt((centred * centred).mean(dim=1, keepdim=True) + NORM_EPS)
+            centred.mul_(inverse if gain is None else inverse * gain[part])
+            if offset is not None:
+                centred.add_(offset[part])
+            _as_rows(y)[part] = F.leaky_relu_(centred, SLOPE)
+            statistics.append((mean, inverse))
+        mean, inverse = (torch.cat(values) for values in zip(*statistics, strict=True))
+        ctx.save_for_backward(x, y, mean, inverse, inverse if gain is None else inverse * gain)
+        ctx.kinds = (None if scale is None else scale.dtype, None if shift is None else shift.dtype)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         x, y, mean, inverse, gain = ctx.saved_tensors
-        rows = _as_rows(x)
-        num = rows.shape[1]
-        # Through the activation, whose sign its own result tells.
-        g = torch.ops.aten.leaky_relu_backward(
-            _as_rows(grad.contiguous(memory_format=torch.channels_last)), _as_rows(y), SLOPE, True
-        )
-        # d shift = sum g,  d scale = sum g * xhat,  xhat = (x - mean) * inverse.
-        sum_g = g.sum(dim=1, keepdim=True, dtype=mean.dtype)  # (B, 1, C)
-        sum_gx = ((g * rows).sum(dim=1, keepdim=True, dtype=mean.dtype) - mean * sum_g) * inverse
-        # d x = gain * (g - sum_g / N - xhat * sum_gx / N), written as g * gain + x * slope + constant.
-        slope = -gain * inverse * sum_gx / num
-        constant = -gain * sum_g / num - slope * mean
         dx = torch.empty_like(x)
-        wide = (rows * slope).add_(constant).addcmul_(g, gain)
-        _as_rows(dx).copy_(wide)
-        if ctx.affine is None:
-            return dx, None, None
-        return dx, sum_gx[:, 0].to(ctx.affine[0]), sum_g[:, 0].to(ctx.affine[1])
+        rows, activated = _as_rows(x), _as_rows(y)
+        grads = _as_rows(grad.contiguous(memory_format=torch.channels_last))
+        num = rows.shape[1]
+        sums = []
+        for part in _parts(rows):
+            # Through the activation, whose sign its own result tells.
+            g = torch.ops.aten.leaky_relu_backward(grads[part], activated[part], SLOPE, True)
+            # d shift = sum g,  d scale = sum g * xhat,  xhat = (x - mean) * inverse.
+            sum_g = g.sum(dim=1, keepdim=True, dtype=mean.dtype)  # (b, 1, C)
+            sum_gx = (g * rows[part]).sum(dim=1, keepdim=True, dtype=mean.dtype)
+            sum_gx = (sum_gx - mean[part] * sum_g) * inverse[part]
+            # d x = gain * (g - sum_g / N - xhat * sum_gx / N), written as g * gain + x * slope + constant.
+            slope = -gain[part] * inverse[part] * sum_gx / num
+            constant = -gain[part] * sum_g / num - slope * mean[part]
+            _as_rows(dx)[part] = (rows[part] * slope).add_(constant).addcmul_(g, gain[part])
+            sums.append((sum_gx[:, 0], sum_g[:, 0]))
+        d_scale, d_shift = (torch.cat(values) for values in zip(*sums, strict=True))
+        scale_kind, shift_kind = ctx.kinds
+        return (
+            dx,
+            None if scale_kind is None else d_scale.to(scale_kind),
+            None if shift_kind is None else d_shift.to(shift_kind),
+        )
+
+
+def _parts(rows: Tensor) -> list[slice]:
+    """Stretches of the batch whose numbers fit the cache together."""
+    step = max(_CACHED_NUMBERS // (rows.shape[1] * rows.shape[2]), 1)
+    return [slice(start, start + step) for start in range(0, len(rows), step)]
+
+
+def _unsqueezed(values: Tensor | None, rows: Tensor) -> Tensor | None:
+    """(B, C) of any type to (B, 1, C) of the statistics' type."""
+    if values is None:
+        return None
+    return values.to(torch.float64 if rows.dtype == torch.float64 else torch.float32)[:, None]
 
 
 def _as_rows(x: Tensor) -> Tensor:
