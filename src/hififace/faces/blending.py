@@ -137,10 +137,9 @@ def _mix(part: RGBImage, layers: FloatArray, alpha: FloatArray) -> RGBImage:
         alpha: (h, w), 0 to 1.
     """
     # Whole arrays of one shape and type: broadcasting along an axis of three costs numpy three times as much.
-    new = cv2.cvtColor(1.0 - cv2.extractChannel(layers, 3), cv2.COLOR_GRAY2RGB)
-    new *= part.astype(np.float32)
-    new += cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB)
-    np.clip(new, 0.0, 255.0, out=new)
+    left = np.asarray(cv2.cvtColor(1.0 - cv2.extractChannel(layers, 3), cv2.COLOR_GRAY2RGB), np.float32)
+    change = np.asarray(cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB), np.float32)
+    new: FloatArray = np.clip(left * part.astype(np.float32) + change, 0.0, 255.0)
     rows, columns = np.nonzero((alpha > 0.0) & (alpha < 1.0))
     a, old = alpha[rows, columns, None], part[rows, columns]
     light = (1.0 - a) * _LIGHT[old] + a * srgb_to_linear(new[rows, columns] / 255.0)
