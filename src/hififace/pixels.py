@@ -1,9 +1,14 @@
-"""Pixel arithmetic that everyone shares: ranges and linear light. numpy only."""
+"""Pixel arithmetic that everyone shares: ranges, linear light, and pixels as text. numpy only."""
 
 from __future__ import annotations
 
+import base64
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hififace.types import FloatArray, RGBImage
 
@@ -41,3 +46,13 @@ def linear_to_srgb(image: NDArray[np.floating]) -> FloatArray:
     return np.where(x <= 0.0031308, x * 12.92, 1.055 * np.maximum(x, 0.0) ** (1.0 / 2.4) - 0.055).astype(
         np.float32
     )
+
+
+def packed(pixels: NDArray[Any]) -> str:
+    """An array's bytes as text that JSON can hold; `unpacked` needs its type and shape beside it."""
+    return base64.b64encode(zlib.compress(pixels.tobytes())).decode()
+
+
+def unpacked(text: str, kind: DTypeLike, shape: Sequence[int]) -> NDArray[Any]:
+    """What `packed` packed, not to be written into."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=kind).reshape(shape)

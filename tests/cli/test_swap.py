@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from skimage import data
 from tests.support.bundle_doubles import write_mesh_bundle
+from tests.support.interrupts import hear_interrupts
 
 from hififace import FaceSwapper, SwapOptions
 from hififace.cli.main import main
@@ -139,11 +140,6 @@ def test_pictures_that_do_not_do_are_a_sentence_and_leave_nothing(
     assert sentence in told
     assert "Traceback" not in told
     assert names(".") == before
-
-
-def hear_interrupts() -> None:
-    """A test run in the background of a shell ignores Ctrl-C, and so would the programs that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_stopped_by_the_user_it_leaves_whole_files_only(bundle: str):

@@ -31,6 +31,7 @@ from hififace.swap.video import swap_film
 from hififace.types import Face
 from tests.support.face_films import SIZE, face_film, head, put, room
 from tests.support.films import NTSC, Recipe, Sound, heard_clicks, make_film, set_rotation, stamps_of
+from tests.support.interrupts import hear_interrupts
 
 COLOUR = ColourFacts(1, 1, 1, False, 1)
 NUM = 8
@@ -241,12 +242,11 @@ def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle
     output = tmp_path / "out.mp4"
     root = str(Path(__file__).parents[2])
     code = CHILD.format(root=root, bundle=str(mesh_bundle), film=str(film), output=str(output))
-    # A test run in the background of a shell ignores Ctrl-C, and so would the programs that it starts.
     child = subprocess.Popen(
         [sys.executable, "-c", code],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hear_interrupts,
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".*.unfinished/segment-*.hfseg")) and time.monotonic() < deadline:

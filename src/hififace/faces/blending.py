@@ -23,6 +23,8 @@ hair a mix of the encoded values would be too dark, a grey rim.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +81,7 @@ def paste_back(
     base = warp(image, matrix, size, border=border).astype(np.float32)
     change = np.asarray(crop, np.float32) * (1.0 if crop.dtype == np.uint8 else 255.0) - base
     # Channel by channel: numpy's reductions along an axis of three are ten times as slow.
-    largest = np.maximum(np.maximum(*(np.abs(change[..., c]) for c in (0, 1))), np.abs(change[..., 2]))
+    largest = reduce(np.maximum, cv2.split(np.abs(change)))
     gate = cv2.blur(largest, (GATE_PX, GATE_PX)) / CHANGED_LEVELS
     kept = (1.0 - detail) * np.clip(gate, 0.0, 1.0)[..., None]
     layers = np.concatenate([change + kept * base, kept], axis=2)

@@ -7,8 +7,6 @@ judged by the pixel's surroundings, so that noise of single pixels stays noise.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hififace.pixels import packed, unpacked
 from hififace.types import FloatArray
 
 _LEVELS = 65535
@@ -76,9 +75,9 @@ class MaskSmoother:
             and step_s > 0
             and not self.is_stale(time_s)
         ):
-            new = self._mixed(_unpacked(self._value), new, step_s)
+            new = self._mixed(_as_float(self._value), new, step_s)
         self._value, self._time_s = np.rint(new * _LEVELS).astype(np.uint16), time_s
-        return _unpacked(self._value)
+        return _as_float(self._value)
 
     def _mixed(self, old: FloatArray, new: FloatArray, step_s: float) -> FloatArray:
         options = self.options
@@ -93,18 +92,18 @@ class MaskSmoother:
         """Everything needed to go on, as JSON can hold it."""
         if self._value is None:
             return {}
-        packed = base64.b64encode(zlib.compress(self._value.astype("<u2").tobytes())).decode()
-        return {"mask": packed, "shape": list(self._value.shape), "time_s": self._time_s}
+        mask = packed(self._value.astype("<u2"))
+        return {"mask": mask, "shape": list(self._value.shape), "time_s": self._time_s}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` gave."""
         self.reset()
         if state:
-            data = np.frombuffer(zlib.decompress(base64.b64decode(state["mask"])), dtype="<u2")
-            self._value, self._time_s = data.reshape(state["shape"]).astype(np.uint16), state["time_s"]
+            self._value = unpacked(state["mask"], "<u2", state["shape"]).astype(np.uint16)
+            self._time_s = state["time_s"]
 
 
-def _unpacked(value: NDArray[np.uint16]) -> FloatArray:
+def _as_float(value: NDArray[np.uint16]) -> FloatArray:
     return np.asarray(value.astype(np.float32) / np.float32(_LEVELS), np.float32)
 
 

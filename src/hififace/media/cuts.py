@@ -7,14 +7,13 @@ black) decides nothing; the next one with structure is compared with the last on
 
 from __future__ import annotations
 
-import base64
-import zlib
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hififace.pixels import packed, unpacked
 from hififace.types import FloatArray
 
 _FLAT = 0.5
@@ -67,16 +66,14 @@ class CutDetector:
         """Everything needed to go on, as JSON can hold it."""
         if self._last is None:
             return {"usual": self._usual}
-        packed = base64.b64encode(zlib.compress(self._last.tobytes())).decode()
-        return {"usual": self._usual, "shape": list(self._last.shape), "last": packed}
+        return {"usual": self._usual, "shape": list(self._last.shape), "last": packed(self._last)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` gave."""
         self.reset()
         self._usual = float(state["usual"])
         if "last" in state:
-            data = np.frombuffer(zlib.decompress(base64.b64decode(state["last"])), dtype=np.uint8)
-            self._last = data.reshape(state["shape"])
+            self._last = unpacked(state["last"], np.uint8, state["shape"])
 
 
 def gradients(thumbnail: NDArray[np.uint8]) -> FloatArray:

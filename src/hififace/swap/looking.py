@@ -8,8 +8,6 @@ found empty is not looked at again.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.media.frames import FilmFrame
+from hififace.pixels import packed, unpacked
 from hififace.types import Detection, Face, RGBImage
 
 FindFaces = Callable[[RGBImage], list[Face]]
@@ -100,15 +99,13 @@ class Lookout:
         """Everything needed to go on, as JSON can hold it."""
         if self._empty is None:
             return {}
-        packed = base64.b64encode(zlib.compress(self._empty.tobytes())).decode()
-        return {"empty": packed, "shape": list(self._empty.shape)}
+        return {"empty": packed(self._empty), "shape": list(self._empty.shape)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` gave."""
         self._empty = None
         if state:
-            data = np.frombuffer(zlib.decompress(base64.b64decode(state["empty"])), dtype=np.uint8)
-            self._empty = data.reshape(state["shape"])
+            self._empty = unpacked(state["empty"], np.uint8, state["shape"])
 
 
 def coarse_size(width: int, height: int) -> tuple[int, int] | None:

@@ -1,0 +1,8 @@
+"""Programs that tests start and stop with Ctrl-C."""
+
+import signal
+
+
+def hear_interrupts() -> None:
+    """For a child before it begins: a test run in the background of a shell ignores Ctrl-C, and so would the child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
