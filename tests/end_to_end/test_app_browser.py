@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.support.browser import (
-    chromium_browser,
     downloaded,
     faces,
     fill,
@@ -23,7 +21,6 @@ from tests.support.browser import (
     swapped,
     with_camera,
 )
-from tests.support.pages import serve_page, write_album
 
 from hififace import FaceSwapper, SwapOptions
 from hififace.app.asking import CONSENT
@@ -36,32 +33,8 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_album(folder / "album")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def served(place: Path) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HIFIFACE_HOME", str(place / "home"))
-        patch.setenv("GRADIO_TEMP_DIR", str(place))
-        served = serve_page(place, Limits(upload_mb=1, film_mb=1, return_s=10))
-        yield served
-        served.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with chromium_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium: Any, served: Served) -> Iterator[Any]:
-    with opened(chromium, served) as page:
-        yield page
+def limits() -> Limits:
+    return Limits(upload_mb=1, film_mb=1, return_s=10)
 
 
 def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Path):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.support.browser import (
-    chromium_browser,
     downloaded,
     faces,
     fill_film,
@@ -20,7 +18,7 @@ from tests.support.browser import (
     serious_findings,
     standing,
 )
-from tests.support.pages import serve_page, write_album, write_film
+from tests.support.pages import write_film
 
 from hififace import FaceSwapper, SwapOptions
 from hififace.app.asking import CONSENT
@@ -37,33 +35,14 @@ NUM_FRAMES = 100
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_album(folder / "album")
-    write_film(folder / "album" / "long.mp4", 500)
-    return folder
+def place(place: Path) -> Path:
+    write_film(place / "album" / "long.mp4", 500)
+    return place
 
 
 @pytest.fixture(scope="module")
-def served(place: Path) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HIFIFACE_HOME", str(place / "home"))
-        patch.setenv("GRADIO_TEMP_DIR", str(place))
-        served = serve_page(place, Limits(film_minutes=0.5))
-        yield served
-        served.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with chromium_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium: Any, served: Served) -> Iterator[Any]:
-    with opened(chromium, served) as page:
-        yield page
+def limits() -> Limits:
+    return Limits(film_minutes=0.5)
 
 
 def start(page: Any, button: str) -> None:

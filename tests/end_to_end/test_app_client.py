@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from tests.support.pages import serve_page, write_album
 
 from hififace import FaceSwapper
 from hififace.app.asking import CONSENT
@@ -23,23 +21,6 @@ from hififace.media.probe import probe
 from hififace.provenance.verify import check_file
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "web-app.md"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_album(folder / "album")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def served(place: Path) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HIFIFACE_HOME", str(place / "home"))
-        patch.setenv("GRADIO_TEMP_DIR", str(place))
-        served = serve_page(place)
-        yield served
-        served.stop()
 
 
 @pytest.fixture(scope="module")

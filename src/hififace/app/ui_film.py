@@ -6,12 +6,11 @@ from typing import Any, Final
 
 import gradio as gr
 
-from hififace.app.asking import CONSENT
 from hififace.app.desk import PRIVATE, QUICK, RAW, Desk, upload_of, warned
 from hififace.app.face_picker import Shown, face_picker, frame_html
 from hififace.app.film_handlers import FilmState
 from hififace.app.film_player import film_html, film_player
-from hififace.app.ui_people import PeopleColumn, request_of
+from hififace.app.ui_people import PeopleColumn, consent_box, request_of
 from hififace.app.visits import client, spoken
 from hififace.app.words import film_figures, listed, progress_html
 
@@ -51,9 +50,7 @@ class FilmTab:
                 self.who = gr.Markdown("Add a photo of the person to put in.", elem_id="film-who")
             with gr.Column():
                 gr.Markdown("## 3. Swap", elem_classes="hf-step")
-                self.consent = gr.Checkbox(
-                    label=f"{CONSENT} (These words go into the film's mark.)", elem_id="film-consent"
-                )
+                self.consent = consent_box("film", "film-consent")
                 self.format = gr.Radio(
                     [_PLAIN, _OWN], value=_PLAIN, label="Kind of the result", elem_id="film-format"
                 )

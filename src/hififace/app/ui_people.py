@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from hififace.app.asking import SwapRequest
+from hififace.app.asking import CONSENT, SwapRequest
 from hififace.app.desk import Desk
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.people import People
@@ -100,6 +100,11 @@ def photo_box(label: str, elem_id: str) -> Any:
         height=260,
         buttons=[],
     )
+
+
+def consent_box(made: str, elem_id: str) -> Any:
+    """The statement to confirm before anything is made; `made` says in whose mark it is written: film or file."""
+    return gr.Checkbox(label=f"{CONSENT} (These words go into the {made}'s mark.)", elem_id=elem_id)
 
 
 def _settings() -> list[Any]:

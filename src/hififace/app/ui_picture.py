@@ -7,11 +7,10 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_img_array_to_cache
 
-from hififace.app.asking import CONSENT
 from hififace.app.desk import PRIVATE, QUICK, RAW, Desk, upload_of, warned
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.handlers import Made, PictureState
-from hififace.app.ui_people import PeopleColumn, photo_box, request_of
+from hififace.app.ui_people import PeopleColumn, consent_box, photo_box, request_of
 from hififace.app.visits import client, spoken
 from hififace.app.words import figures, listed
 from hififace.types import RGBImage
@@ -35,9 +34,7 @@ class PictureTab:
                 self.who = gr.Markdown("Add a photo of the person to put in.", elem_id="who")
             with gr.Column():
                 gr.Markdown("## 3. Swap", elem_classes="hf-step")
-                self.consent = gr.Checkbox(
-                    label=f"{CONSENT} (These words go into the file's mark.)", elem_id="consent"
-                )
+                self.consent = consent_box("file", "consent")
                 self.button = gr.Button("Swap", variant="primary", elem_id="swap-button")
                 self.slider = gr.ImageSlider(
                     label="Target and result: drag the line",

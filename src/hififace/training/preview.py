@@ -21,6 +21,7 @@ from hififace.data.loader import BatchLoader, CropBatch, PairBatch
 from hififace.media.image import write_picture
 from hififace.models.generator import Generator, GeneratorOutput
 from hififace.training.teachers import Teachers, to_device
+from hififace.training.terms import seen_by_generator
 
 PREVIEW_SEED = 20_210_609
 """Of the pairs, whatever the run's seed: previews of two runs on one set show the same people."""
@@ -41,7 +42,7 @@ class Preview:
     def draw(self, generator: nn.Module, images: int) -> NDArray[np.uint8]:
         """Writes `previews/000120000.png` and returns it, (rows·S, 5·S, 3) uint8."""
         target = self.batch.target.image
-        seen = _resized(target, cast("Generator", generator).params.resolution)  # a 512 model is given 256 px
+        seen = seen_by_generator(target, cast("Generator", generator).params)
         output = GeneratorOutput(*generator(seen, self.teachers.identity_vector(self.batch)))
         size = output.image.shape[-1]
         columns = (

@@ -17,7 +17,7 @@ from hififace.data.loader import CropBatch, PairBatch
 from hififace.data.pairs import keyed
 from hififace.errors import TrainingError
 from hififace.losses.adversarial import discriminator_accuracy, discriminator_loss, r1_penalty
-from hififace.losses.resampling import downsample, fill_invalid
+from hififace.losses.resampling import fill_invalid
 from hififace.losses.total import combine
 from hififace.models.generator import GeneratorOutput
 from hififace.training.checkpoint import Progress, TrainedParts
@@ -26,7 +26,7 @@ from hififace.training.distributed import World, share, without_gradient_sync
 from hififace.training.schedule import value_at
 from hififace.training.stats import StageClock
 from hififace.training.teachers import Teachers
-from hififace.training.terms import TermComputer
+from hififace.training.terms import TermComputer, seen_by_generator
 
 
 def create_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
@@ -88,9 +88,7 @@ class TrainingStep:
             with without_gradient_sync(self.shared_generator, active=not last):
                 with clock.stage("generator"), self._autocast():
                     vector = self.teachers.identity_vector(pairs)
-                    # A 512 model is given 256 px and asked for 512; for the others nothing changes here.
-                    side = self.config.generator.resolution
-                    target = downsample(pairs.target.image, (side, side))
+                    target = seen_by_generator(pairs.target.image, self.config.generator)
                     output = GeneratorOutput(*self.shared_generator(target, vector))
                 output = GeneratorOutput(*(part.float() for part in output))
                 with clock.stage("losses"), self._autocast():

@@ -30,6 +30,7 @@ from hififace.losses.reconstruction import cycle_loss, reconstruction_loss
 from hififace.losses.resampling import downsample, fill_invalid
 from hififace.losses.segmentation import segmentation_loss
 from hififace.models.generator import GeneratorOutput
+from hififace.models.params import GeneratorParams
 from hififace.training.config import TrainingConfig
 from hififace.training.teachers import Teachers
 
@@ -144,9 +145,13 @@ class TermComputer:
     def _cycle(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
         """G(source = I_t, target = I_r) against I_t; the gradient passes through I_r."""
         vector = self.teachers.cycle_vector(batch, output)
-        side = self.config.generator.resolution
-        again = self.generator(downsample(output.image, (side, side)), vector)
+        again = self.generator(seen_by_generator(output.image, self.config.generator), vector)
         return cycle_loss(batch.target.image, again.image, valid=batch.target.valid)
+
+
+def seen_by_generator(images: Tensor, params: GeneratorParams) -> Tensor:
+    """(B, 3, S, S) -> (B, 3, R, R): a 512 model is given 256 px and asked for 512; for the others nothing changes."""
+    return downsample(images, (params.resolution, params.resolution))
 
 
 def first_pairs(batch: PairBatch, count: int) -> PairBatch:
