@@ -30,6 +30,19 @@ def _cosines(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
     return np.array([p @ q / math.sqrt((p @ p) * (q @ q)) for p, q in zip(x, y, strict=True)])
 
 
+def test_what_is_enough_is_not_asked_for_again():
+    source = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double()
+    result = torch.tensor([[0.8, 0.6], [0.6, 0.8]]).double().requires_grad_()
+    loss = identity_loss(source, result, enough=0.7)
+    assert loss.item() == pytest.approx((0.0 + 0.1) / 2)
+    several = several_identity_loss([source], [result], embedder_weights=(2.0,), enough=0.7)
+    assert several.item() == pytest.approx(0.1)
+    loss.backward()
+    assert result.grad is not None
+    assert (result.grad[0] == 0).all()
+    assert (result.grad[1] != 0).any()
+
+
 def test_smoke():
     source, result, low = _vectors(0, 3)
     assert identity_loss(source, result, low).shape == ()

@@ -104,6 +104,8 @@ class LossConfig(Section):
     """How much results are moved at random before a face recogniser sees them (training/mesh_teachers.py); 1 is about
     what two detections of one face differ by. One fixed view can be fooled by a pattern of streaks, moving ones hardly.
     Only for the family "mesh"."""
+    identity_enough: float = Field(1.0, gt=0, le=1)
+    """Cosine to the source from which on a recogniser asks for nothing more (losses/identity.py)."""
     landmark_share: float = Field(1.0, gt=0, le=1)
     """Share of each batch on which terms from landmarks are computed."""
     perceptual_share: float = Field(1.0, gt=0, le=1)

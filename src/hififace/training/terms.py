@@ -121,7 +121,9 @@ class TermComputer:
         if "identity" in wanted:
             even = [1.0 / len(embedders)] * len(embedders)
             sources = self.teachers.known_embeddings(source)
-            terms["identity"] = share * several_identity_loss(sources, results, lows, embedder_weights=even)
+            terms["identity"] = share * several_identity_loss(
+                sources, results, lows, embedder_weights=even, enough=self.config.loss.identity_enough
+            )
         if "identity_leak" in wanted:
             known = self.teachers.known_embeddings(target)[0]
             terms["identity_leak"] = share * identity_leak_loss(
