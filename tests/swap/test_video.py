@@ -219,6 +219,21 @@ def test_an_error_in_a_stage_arrives_and_keeps_what_is_safe(swapper, film, tmp_p
     assert len(list(tmp_path.glob(".*.unfinished/segment-*.hfseg"))) == 1
 
 
+def test_the_same_swap_twice_at_once_is_refused_and_the_first_goes_on(swapper, film, whole, tmp_path):
+    output, refused = tmp_path / "out.mp4", []
+
+    def once_more(_progress):
+        if not refused:
+            with pytest.raises(FilmError, match="another run of the same swap") as caught:
+                swap_film(swapper, film, output, film_options=SHORT)
+            refused.append(caught.value)
+
+    swap_film(swapper, film, output, film_options=SHORT, progress=once_more)
+    assert len(refused) == 1
+    assert frames_of(output) == frames_of(whole[0])
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
 def test_a_damaged_film_is_swapped_as_far_as_it_goes_and_the_report_says_where(swapper, tmp_path):
     data = make_film(tmp_path / "whole.mkv").read_bytes()
     cut = tmp_path / "cut.mkv"

@@ -20,6 +20,7 @@ from hififace import __version__
 from hififace.data.index import CARD_NAME, SetCard, read_card
 from hififace.errors import DataError, OptionError
 from hififace.media.atomic import atomic_write
+from hififace.media.lock import folder_lock
 from hififace.preparation.assemble import Chosen, choose, write_set
 from hififace.preparation.blocks import (
     DescriberFactory,
@@ -109,7 +110,8 @@ def prepare_set(
         The card of the finished set; the report lies beside it.
 
     Raises:
-        DataError: an input is missing or damaged, no photo can be used, or the folder holds another set.
+        DataError: an input is missing or damaged, no photo can be used, the folder holds another set, or another
+            program is preparing it.
         OptionError: an option out of range, or an input whose layout cannot be told.
         WeightsError: a frozen part is missing.
     """
@@ -125,18 +127,22 @@ def prepare_set(
     if finished is not None:
         shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
         return finished
-    describer = DescriberSettings(options.family, options.template, options.resolution)
-    work = WorkSettings(describer, options.quality, options.min_age, factory)
-    parts_here = hashes_of(describer_for(work).parts)
-    folder = _begin(output, settings)
-    described_by = _note_parts(folder, parts_here)
-    num_blocks = _run_blocks(sources, folder, work, workers, progress)
-    parts = [_finished_part(folder, number) for number in range(num_blocks)]
-    parts_describer = describer_for(work)
-    chosen = choose(parts, options.quality, parts_describer.person_cosine)
-    card = _write(output, options, settings, sources, chosen, parts, parts_describer, described_by)
-    shutil.rmtree(folder)
-    return card
+    busy = DataError(
+        f"{output} is being prepared by another program. Wait for it, stop it, or choose another folder."
+    )
+    with folder_lock(output, busy):
+        describer = DescriberSettings(options.family, options.template, options.resolution)
+        work = WorkSettings(describer, options.quality, options.min_age, factory)
+        parts_here = hashes_of(describer_for(work).parts)
+        folder = _begin(output, settings)
+        described_by = _note_parts(folder, parts_here)
+        num_blocks = _run_blocks(sources, folder, work, workers, progress)
+        parts = [_finished_part(folder, number) for number in range(num_blocks)]
+        parts_describer = describer_for(work)
+        chosen = choose(parts, options.quality, parts_describer.person_cosine)
+        card = _write(output, options, settings, sources, chosen, parts, parts_describer, described_by)
+        shutil.rmtree(folder)
+        return card
 
 
 def _run_blocks(

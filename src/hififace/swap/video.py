@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from hififace import __version__
-from hififace.errors import InterruptedByUserError, OptionError
+from hififace.errors import FilmError, InterruptedByUserError, OptionError
 from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.mask_smoothing import TrackMasks
 from hififace.faces.templates import find_template
 from hififace.media.encoding import choose_settings
 from hififace.media.frames import FilmFrame
+from hififace.media.lock import folder_lock
 from hififace.media.planes import Box
 from hififace.media.timing import Place
 from hififace.media.video import FilmReader
@@ -98,7 +99,7 @@ def swap_film(
 
     Raises:
         OptionError: nobody was given to put in, or an option that does not fit this film.
-        FilmError: the film cannot be read or written.
+        FilmError: the film cannot be read or written, or another run is at the same swap.
         InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
     """
     options, film_options = options or SwapOptions(), film_options or FilmOptions()
@@ -110,7 +111,13 @@ def swap_film(
     if options.compare:
         raise OptionError("A film cannot be written side by side with its target; leave out compare.")
     run = _FilmRun(swapper, Path(film), Path(output), options, film_options, cast)
-    return run.finish(progress, should_stop or (lambda: False))
+    refusal = FilmError(
+        f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
+        "stop it first."
+    )
+    with folder_lock(run.folder, refusal):
+        run.take_up()
+        return run.finish(progress, should_stop or (lambda: False))
 
 
 class _FilmRun:
@@ -135,9 +142,13 @@ class _FilmRun:
             self._reader, output, codec=chosen.codec, crf=chosen.crf, preset=chosen.preset
         )
         self._reference = swapper.reference_identity(options)
-        folder = work_folder(swapper, film, output, options, film_options, cast)
-        self._writer = FilmWriter(folder, self._settings, frames_per_segment=chosen.segment_frames)
-        self._faces, self._masks = self._new_faces(), TrackMasks(film_options.mask_smoothing)
+        self.folder = work_folder(swapper, film, output, options, film_options, cast)
+
+    def take_up(self) -> None:
+        """Begin, or go on with what an earlier run left in the folder."""
+        length, output = self._film_options.segment_frames, self._output
+        self._writer = FilmWriter(self.folder, self._settings, frames_per_segment=length)
+        self._faces, self._masks = self._new_faces(), TrackMasks(self._film_options.mask_smoothing)
         state = self._writer.state
         self._tally = FilmTally.restored(state["tally"]) if state else FilmTally()
         if state.get("faces"):

@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader
 from hififace.errors import InterruptedByUserError, TrainingError
 from hififace.media.atomic import atomic_write
+from hififace.media.lock import folder_lock
 from hififace.models.create import create_discriminator, create_generator
 from hififace.training.checkpoint import CheckpointFolder, Progress, TrainedParts, read_state
 from hififace.training.config import ARCHITECTURE_KEYS, TrainingConfig, config_differences
@@ -77,11 +78,12 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
     Raises:
         OptionError: if the batch does not divide over the processes.
         DataError: if the set is missing, damaged or does not fit the configuration.
-        TrainingError: for a checkpoint of another architecture, a non-finite step, or a mask that stays empty.
+        TrainingError: for a checkpoint of another architecture, a non-finite step, a mask that stays empty, or a run
+            that another program is training.
         InterruptedByUserError: after Ctrl-C or a termination signal; the run is saved first.
     """
     options = options or RunOptions()
-    with joined(options.device) as world, _stop_flag() as stop:
+    with joined(options.device) as world, _alone_in(run, world), _stop_flag() as stop:
         # ---- Set up: numbers first, then data, teachers and networks.
         round_size = config.split_batch(world.size)
         torch.manual_seed(config.seed)
@@ -161,6 +163,18 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             batches.close()
             reports.close()
         return progress
+
+
+def _alone_in(run: Path, world: World) -> AbstractContextManager[None]:
+    """The run's folder held by the first process, for all of them."""
+    if not world.is_first:
+        return nullcontext()
+    return folder_lock(
+        run,
+        TrainingError(
+            f"The run in {run} is being trained by another program. Wait for it, stop it, or choose another run folder."
+        ),
+    )
 
 
 def _resume(
