@@ -29,18 +29,18 @@ def test_the_page_the_command_and_python_give_identical_pixels(
 ):
     ready(studio, upload)
     made = studio.swap(
-        "v", SwapRequest("double", consent=True, shape_rate=0.6, id_rate=0.8, passes=2, match_colour=True)
+        "v", SwapRequest("double", consent=True, shape_rate=0.6, id_rate=0.8, passes=2, match_colour=False)
     )
     swapper = FaceSwapper.load(bundle, threads=1)
     swapper.set_source(album / "me.png")
-    options = SwapOptions(shape_rate=0.6, id_rate=0.8, passes=2, match_colour=True)
+    options = SwapOptions(shape_rate=0.6, id_rate=0.8, passes=2, match_colour=False)
     swapper.swap(album / "target.jpg", options).save(tmp_path / "python.jpg")
     with pytest.raises(SystemExit) as left:
         main(
             [
                 *("swap", str(album / "me.png"), str(album / "target.jpg"), "-o", str(tmp_path / "cli.jpg")),
                 *("-m", str(bundle), "--threads", "1", "--shape-rate", "0.6", "--id-rate", "0.8"),
-                *("--passes", "2", "--match-colour"),
+                *("--passes", "2", "--no-match-colour"),
             ]
         )
     assert not left.value.code

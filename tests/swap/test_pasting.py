@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ FACE = Face(0, Detection(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float
 MATRIX = np.array([[1.0, 0.0, -20.0], [0.0, 1.0, -10.0]])
 PICTURE = np.random.default_rng(3).integers(60, 190, (100, 120, 3), dtype=np.uint8)
 CROP: RGBImage = PICTURE[10:74, 20:84]
+AS_PAINTED = SwapOptions(match_colour=False)
 
 
 def painted(image: RGBImage, mask: np.ndarray = MASK) -> PaintedFace:
@@ -30,7 +33,7 @@ def test_a_face_left_as_it_is_changes_no_pixel():
 def test_paint_shows_within_the_mask_and_nowhere_else():
     weight = MASK[:, :, None]  # as a generator does: the target itself where it paints nothing
     red = np.rint(weight * np.array([200, 20, 20]) + (1 - weight) * CROP).astype(np.uint8)
-    picture = paste(PICTURE, painted(red), SwapOptions(), border="mirror").picture
+    picture = paste(PICTURE, painted(red), AS_PAINTED, border="mirror").picture
     np.testing.assert_allclose(picture[42, 52].astype(int), [200, 20, 20], atol=1)
     outside = np.ones(PICTURE.shape[:2], bool)
     outside[10:74, 20:84] = MASK <= 0
@@ -54,7 +57,9 @@ def test_the_border_of_the_crop_never_shows():
     bright = np.full((SIDE, SIDE, 3), 180, np.uint8)
     everywhere = np.ones((SIDE, SIDE), np.float32)
     for erosion in (0, 7):
-        result = paste(grey, painted(bright, everywhere), SwapOptions(mask_erosion=erosion), border="mirror")
+        result = paste(
+            grey, painted(bright, everywhere), replace(AS_PAINTED, mask_erosion=erosion), border="mirror"
+        )
         levels = result.picture[:, :, 0].astype(int)
         assert levels[42, 52] == 180
         assert levels[10:74, 20:84][[0, -1]].max() == 100
@@ -73,10 +78,10 @@ def test_feathering_widens_the_rim():
     assert rim(SwapOptions(mask_feather_px=3.0)) > rim(SwapOptions()) > 0
 
 
-def test_colour_is_matched_to_the_target_only_if_asked():
+def test_colour_is_matched_to_the_target_unless_told_otherwise():
     dark = (CROP * 0.5).astype(np.uint8)
-    plain = paste(PICTURE, painted(dark), SwapOptions(), border="mirror")
-    matched = paste(PICTURE, painted(dark), SwapOptions(match_colour=True), border="mirror")
+    plain = paste(PICTURE, painted(dark), AS_PAINTED, border="mirror")
+    matched = paste(PICTURE, painted(dark), SwapOptions(), border="mirror")
     inside = MASK > 0.9
     means = [float(crop[inside].mean()) for crop in (plain.crop, matched.crop, CROP)]
     assert means[0] == pytest.approx(means[2] / 2, rel=0.05)

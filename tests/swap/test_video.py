@@ -26,6 +26,8 @@ from tests.support.face_films import face_film, head, put, room
 from tests.support.films import heard_clicks, make_film
 
 SHORT = FilmOptions(segment_frames=8)
+AS_PAINTED = SwapOptions(match_colour=False)
+"""A tint is all that the double paints."""
 
 
 def walk(number: int) -> np.ndarray:
@@ -43,7 +45,7 @@ def whole(film, swapper, tmp_path_factory):
     """The uninterrupted run: its result, report, and what was told on the way."""
     output = tmp_path_factory.mktemp("whole") / "out.mp4"
     told = []
-    report = swap_film(swapper, film, output, film_options=SHORT, progress=told.append)
+    report = swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT, progress=told.append)
     return output, report, told
 
 
@@ -109,10 +111,12 @@ def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(film, whole, swapper, 
     output = tmp_path / "out.mp4"
     count = iter(range(1000))
     with pytest.raises(InterruptedByUserError, match="same command"):
-        swap_film(swapper, film, output, film_options=SHORT, should_stop=lambda: next(count) >= 13)
+        swap_film(
+            swapper, film, output, AS_PAINTED, film_options=SHORT, should_stop=lambda: next(count) >= 13
+        )
     assert not output.exists()
     (tmp_path / ".out.123-456.part.mp4").write_bytes(b"left by a run that was killed while it signed")
-    report = swap_film(swapper, film, output, film_options=SHORT)
+    report = swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT)
     assert report.num_resumed == 8
     assert report.tally == whole[1].tally
     assert frames_of(output) == frames_of(whole[0])
@@ -130,10 +134,10 @@ from pathlib import Path
 from hififace.swap.swapper import FaceSwapper
 from hififace.swap.video import swap_film
 from tests.support.face_films import head
-from tests.swap.test_video import SHORT
+from tests.swap.test_video import AS_PAINTED, SHORT
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
-swap_film(swapper, {film!r}, {output!r}, film_options=SHORT)
+swap_film(swapper, {film!r}, {output!r}, AS_PAINTED, film_options=SHORT)
 """
 
 
@@ -153,7 +157,7 @@ def test_killed_by_the_system_the_same_command_goes_on(film, whole, swapper, mes
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     assert not output.exists()
-    report = swap_film(swapper, film, output, film_options=SHORT)
+    report = swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT)
     assert report.num_resumed >= 8
     assert frames_of(output) == frames_of(whole[0])
 
@@ -225,10 +229,10 @@ def test_the_same_swap_twice_at_once_is_refused_and_the_first_goes_on(swapper, f
     def once_more(_progress):
         if not refused:
             with pytest.raises(FilmError, match="another run of the same swap") as caught:
-                swap_film(swapper, film, output, film_options=SHORT)
+                swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT)
             refused.append(caught.value)
 
-    swap_film(swapper, film, output, film_options=SHORT, progress=once_more)
+    swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT, progress=once_more)
     assert len(refused) == 1
     assert frames_of(output) == frames_of(whole[0])
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]

@@ -25,7 +25,7 @@ class SwapRequest:
     passes: int = 1
     mask_erosion: int = SwapOptions().mask_erosion
     mask_feather_px: float = 0.0
-    match_colour: bool = False
+    match_colour: bool = SwapOptions().match_colour
     detail: float = 0.0
 
     def options(self, *, similarity: bool = True) -> SwapOptions:

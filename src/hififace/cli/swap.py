@@ -89,8 +89,8 @@ def swap(
     ] = 0.0,
     match_colour: Annotated[
         bool,
-        typer.Option("--match-colour", help="Match the target's skin colour.", rich_help_panel=_BLENDING),
-    ] = False,
+        typer.Option(help="Match the target's skin colour.", rich_help_panel=_BLENDING),
+    ] = SwapOptions().match_colour,
     detail: Annotated[
         float, typer.Option(help="Share of the target's finest detail kept.", rich_help_panel=_BLENDING)
     ] = 0.0,

@@ -190,8 +190,9 @@ def match_colour(
     ratio = np.clip(wanted_std / np.maximum(std, 1e-3), *STD_RATIO)
     matched = (lab - mean) * ratio + wanted_mean
     mixed = (lab + np.float32(strength) * (matched - lab)).astype(np.float32)
-    rgb = cv2.cvtColor(mixed, cv2.COLOR_LAB2RGB)
-    return np.asarray(np.clip(np.rint(rgb * 255.0), 0, 255), np.uint8)
+    # The difference is added, so that nothing changes where nothing need: the way to L*a*b* and back is not exact.
+    change = cv2.cvtColor(mixed, cv2.COLOR_LAB2RGB) - cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    return np.asarray(np.clip(np.rint(crop + change * 255.0), 0, 255), np.uint8)
 
 
 def grey_as(crop: RGBImage, reference: RGBImage) -> RGBImage:

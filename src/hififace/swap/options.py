@@ -44,8 +44,9 @@ class SwapOptions:
     inside the face and blends wider; 0 none."""
     mask_feather_px: float = 0.0
     """Gaussian blur of the mask after that, in pixels of the crop."""
-    match_colour: bool = False
-    """Bring the painted face to the colour statistics of the target's face."""
+    match_colour: bool = True
+    """Bring the painted face to the colour statistics of the target's face: part of a recogniser's idea of a person is
+    the tone of the skin, and the neck keeps the target's."""
     detail: float = 0.0
     """Share of the target's detail finer than the crop (pores, hairs) that is kept on the new face."""
     detection_threshold: float | None = None

@@ -24,7 +24,7 @@ class Pasted(NamedTuple):
     picture: RGBImage
     """(H, W, 3)."""
     crop: RGBImage
-    """(N, N, 3) what was put back: grey in a grey picture, its colour matched where that was asked for."""
+    """(N, N, 3) what was put back: its colour matched unless that was refused, grey in a grey picture."""
     mask: FloatArray
     """(N, N) 0..1 through which it was."""
 
@@ -39,9 +39,10 @@ def paste(image: RGBImage, painted: PaintedFace, options: SwapOptions, *, border
         border: as the crop was aligned with.
     """
     mask = blending_mask(painted.mask, options)
-    crop = grey_as(painted.image, painted.target.crop)
+    crop = painted.image
     if options.match_colour:
         crop = match_colour(crop, _at_side(painted.target.crop, crop.shape[0]), mask)
+    crop = grey_as(crop, painted.target.crop)
     picture = paste_back(image, crop, mask, painted.matrix, detail=options.detail, border=border)
     return Pasted(picture, crop, mask)
 
