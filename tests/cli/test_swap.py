@@ -50,7 +50,17 @@ def run(*words: str) -> int:
 
 
 def test_python_and_the_command_give_identical_pixels(bundle: str, capsys: pytest.CaptureFixture[str]):
-    words = ["--shape-rate", "0.7", "--id-rate", "0.9", "--passes", "2", "--no-match-colour", "--threads", "1"]
+    words = [
+        "--shape-rate",
+        "0.7",
+        "--id-rate",
+        "0.9",
+        "--passes",
+        "2",
+        "--no-match-colour",
+        "--threads",
+        "1",
+    ]
     assert run("me.png", "album/a.png", "-o", "out.png", "-m", bundle, *words) == 0
     assert capsys.readouterr().out.startswith("out.png: 1 of 1 faces swapped in ")
     swapper = FaceSwapper.load(bundle, threads=1)

@@ -73,14 +73,23 @@ def test_a_changed_crop_arrives_in_its_place(picture, scale):
     assert np.abs(result[right] - [20, 250, 20]).max() <= 3
 
 
-def test_the_target_s_fine_detail_is_dropped_unless_asked_for(picture):
+def test_the_target_s_texture_is_kept_if_asked_for_and_what_edges_leave_is_not():
     matrix = placed(0.35)  # three picture pixels to one of the crop
-    crop = np.full((SIZE, SIZE, 3), 128, np.uint8)
-    middle = (slice(80, 120), slice(100, 140))
-    plain = paste_back(picture, crop, np.ones((SIZE, SIZE)), matrix)[middle]
-    detailed = paste_back(picture, crop, np.ones((SIZE, SIZE)), matrix, detail=1.0)[middle]
-    assert plain.std() < 1.0
-    assert detailed.std() > 5.0
+    grain = np.random.default_rng(5).normal(0.0, 12.0, (200, 240, 1))
+    smooth = np.repeat(128.0 + grain, 3, axis=2)
+    smooth[:, 120:] = 30.0 + grain[:, 120:]
+    target = np.clip(smooth, 0, 255).astype(np.uint8)
+    crop = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    skin, edge = (slice(80, 120), slice(80, 105)), (slice(80, 120), slice(117, 123))
+    results = [
+        paste_back(target, crop, np.ones((SIZE, SIZE)), matrix, detail=share) for share in (0.0, 0.5, 1.0)
+    ]
+    plain, half, whole = (result[skin].std() for result in results)
+    assert plain < 1.0
+    assert half == pytest.approx(whole / 2, rel=0.15)
+    assert whole == pytest.approx(target[skin].std(), rel=0.3)
+    assert results[2][edge].std() < 0.3 * whole
+    assert results[2][edge].mean() == pytest.approx(200, abs=2)  # the edge itself is gone
 
 
 def test_unchanged_parts_of_a_changed_crop_keep_every_pixel(picture):

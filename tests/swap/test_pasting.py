@@ -17,7 +17,7 @@ FACE = Face(0, Detection(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float
 MATRIX = np.array([[1.0, 0.0, -20.0], [0.0, 1.0, -10.0]])
 PICTURE = np.random.default_rng(3).integers(60, 190, (100, 120, 3), dtype=np.uint8)
 CROP: RGBImage = PICTURE[10:74, 20:84]
-AS_PAINTED = SwapOptions(match_colour=False)
+AS_PAINTED = SwapOptions(match_colour=False, detail=0.0)
 
 
 def painted(image: RGBImage, mask: np.ndarray = MASK) -> PaintedFace:

@@ -16,7 +16,7 @@ from hififace.swap.identity_vector import identity_vectors
 from hififace.types import RGBImage
 from tests.support.bundle_doubles import colour_weights
 
-AS_PAINTED = SwapOptions(match_colour=False)
+AS_PAINTED = SwapOptions(match_colour=False, detail=0.0)
 """The double tells by colours what it was given."""
 
 

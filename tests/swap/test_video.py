@@ -26,7 +26,7 @@ from tests.support.face_films import face_film, head, put, room
 from tests.support.films import heard_clicks, make_film
 
 SHORT = FilmOptions(segment_frames=8)
-AS_PAINTED = SwapOptions(match_colour=False)
+AS_PAINTED = SwapOptions(match_colour=False, detail=0.0)
 """A tint is all that the double paints."""
 
 

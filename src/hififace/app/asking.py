@@ -26,7 +26,7 @@ class SwapRequest:
     mask_erosion: int = SwapOptions().mask_erosion
     mask_feather_px: float = 0.0
     match_colour: bool = SwapOptions().match_colour
-    detail: float = 0.0
+    detail: float = SwapOptions().detail
 
     def options(self, *, similarity: bool = True) -> SwapOptions:
         """As the library takes them.

@@ -125,5 +125,5 @@ def _settings() -> list[Any]:
             0, 20, ask.mask_feather_px, step=0.5, label="Blending: further blur of the edge, in pixels"
         ),
         gr.Checkbox(ask.match_colour, label="Match the target's skin colour"),
-        gr.Slider(0, 1, ask.detail, step=0.05, label="Share of the target's finest detail kept"),
+        gr.Slider(0, 1, ask.detail, step=0.05, label="Share of the target's finest texture kept"),
     ]

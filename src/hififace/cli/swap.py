@@ -92,8 +92,8 @@ def swap(
         typer.Option(help="Match the target's skin colour.", rich_help_panel=_BLENDING),
     ] = SwapOptions().match_colour,
     detail: Annotated[
-        float, typer.Option(help="Share of the target's finest detail kept.", rich_help_panel=_BLENDING)
-    ] = 0.0,
+        float, typer.Option(help="Share of the target's finest texture kept.", rich_help_panel=_BLENDING)
+    ] = SwapOptions().detail,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="Write target and result side by side.", rich_help_panel=_BLENDING),

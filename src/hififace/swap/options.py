@@ -47,8 +47,8 @@ class SwapOptions:
     match_colour: bool = True
     """Bring the painted face to the colour statistics of the target's face: part of a recogniser's idea of a person is
     the tone of the skin, and the neck keeps the target's."""
-    detail: float = 0.0
-    """Share of the target's detail finer than the crop (pores, hairs) that is kept on the new face."""
+    detail: float = 1.0
+    """Share of the target's texture finer than the crop (pores, grain of the film) that is kept on the new face."""
     detection_threshold: float | None = None
     """Least score of a face, 0 to 1; None is the detector's own."""
     rotated: bool = False
