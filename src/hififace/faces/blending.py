@@ -41,8 +41,8 @@ CHANGED_LEVELS = 3.0
 GATE_PX = 5
 
 TEXTURE_LEVELS = 12.0
-"""Contrast (standard deviation over `GATE_PX`) at which half of the target's fine detail is taken for an edge's. In crops
-of 128 px cheeks have 6 to 11, eyelids 24 to 54 (the two portraits of `examples/`)."""
+"""Contrast (standard deviation over `GATE_PX`) at which half of the target's fine detail is taken for an edge's. In
+crops of 128 px cheeks have 6 to 11, eyelids 24 to 54 (the two portraits of `examples/`)."""
 
 STRIP_PIXELS = 1 << 15
 """So many are put back at a time."""
