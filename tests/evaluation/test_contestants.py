@@ -9,6 +9,7 @@ from hififace.errors import FaceError
 from hififace.evaluation.contestants import Subject, baseline_entries, bundle_entries
 from hififace.evaluation.description import Description
 from hififace.faces.analysis import FaceAnalyser
+from hififace.swap.options import SwapOptions
 from hififace.swap.swapper import FaceSwapper
 from tests.support.bundle_doubles import write_mesh_bundle
 from tests.support.evaluation_doubles import description, portrait
@@ -33,7 +34,8 @@ def test_two_bundles_of_one_name_are_told_apart(folder, tmp_path):
     assert [e.name for e in bundle_entries([str(folder), str(folder)])] == ["double-1", "double-1-2"]
     (entry,) = bundle_entries([str(folder)])
     assert (entry.name, entry.version, len(entry.sha256)) == ("double", "1", 64)
-    assert pickle.loads(pickle.dumps(entry)) == entry
+    again = pickle.loads(pickle.dumps(entry))
+    assert (again.name, again.folder, again.sha256) == (entry.name, entry.folder, entry.sha256)
 
 
 def test_a_bundle_is_used_as_the_swapper_uses_it(folder):
@@ -45,6 +47,11 @@ def test_a_bundle_is_used_as_the_swapper_uses_it(folder):
     expected = swapper.swap(target.pixels)
     np.testing.assert_allclose(swapped.picture, expected.picture, atol=2)
     np.testing.assert_allclose(swapped.mask, expected.mask(), atol=1e-2)
+    options = SwapOptions(match_colour=False)
+    (other,) = bundle_entries([str(folder)], options)
+    as_painted = swapper.swap(target.pixels, options).picture
+    np.testing.assert_allclose(other.open().swap(source, target).picture, as_painted, atol=2)
+    assert np.abs(as_painted.astype(int) - expected.picture).max() > 20
 
 
 def test_what_is_known_of_a_source_is_what_the_swapper_would_find(folder):

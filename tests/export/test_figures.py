@@ -36,6 +36,13 @@ def test_figures_of_another_version_are_refused(tmp_path: Path) -> None:
         read_figures(write(tmp_path, report("100")), "200")
 
 
+def test_figures_of_other_options_are_refused(tmp_path: Path) -> None:
+    made = report("100")
+    made["contestants"][1]["options"] = {"detail": 0.0}
+    with pytest.raises(OptionError, match=r"other options than the defaults \(detail 0.0\)"):
+        read_figures(write(tmp_path, made), "100")
+
+
 def test_any_other_object_is_kept_as_it_is_and_no_object_is_refused(tmp_path: Path) -> None:
     assert read_figures(write(tmp_path, {"identity": 0.5}), "1") == {"identity": 0.5}
     with pytest.raises(OptionError, match="holds a list"):

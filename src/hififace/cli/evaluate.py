@@ -9,9 +9,12 @@ from typing import Annotated, Final
 import typer
 
 from hififace.errors import OptionError, RuntimeUnavailableError
+from hififace.swap.options import SwapOptions
 
 MOST_WORKERS: Final = 8
 """Each holds every network and PyTorch, about a gigabyte."""
+
+_BLENDING: Final = "How faces are put back"
 
 
 def evaluate(
@@ -45,6 +48,12 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Measure copy and paste too.")
     ] = True,
+    match_colour: Annotated[
+        bool, typer.Option(help="As of `hififace swap`.", rich_help_panel=_BLENDING)
+    ] = SwapOptions().match_colour,
+    detail: Annotated[
+        float, typer.Option(help="As of `hififace swap`.", rich_help_panel=_BLENDING)
+    ] = SwapOptions().detail,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Measure bundles on a fixed protocol, in one table with the baselines.
@@ -67,7 +76,8 @@ def evaluate(
     if output is not None and output.is_file():
         raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
     workers = workers or min(_num_cores(), MOST_WORKERS)
-    settings = Settings(data, protocol, pairs, workers, cache, baselines)
+    options = SwapOptions(match_colour=match_colour, detail=detail)
+    settings = Settings(data, protocol, pairs, workers, cache, baselines, options)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
         tasks: dict[str, TaskID] = {}

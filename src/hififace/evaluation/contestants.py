@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -60,6 +60,8 @@ class Entry:
     sha256: str = ""
     """Of the bundle's `model.json`, which names the hash of every other file."""
     details: dict[str, str] = field(default_factory=dict)
+    options: SwapOptions = field(default_factory=SwapOptions)
+    """How a bundle's faces are put back."""
 
     def open(self) -> Contestant:
         """Ready to swap.
@@ -69,7 +71,7 @@ class Entry:
         """
         if self.folder is None:
             return _Baseline(self.name)
-        return BundleContestant(self.folder)
+        return BundleContestant(self.folder, self.options)
 
 
 def baseline_entries() -> list[Entry]:
@@ -77,8 +79,12 @@ def baseline_entries() -> list[Entry]:
     return [Entry(name) for name in BASELINES]
 
 
-def bundle_entries(names: list[str]) -> list[Entry]:
+def bundle_entries(names: list[str], options: SwapOptions | None = None) -> list[Entry]:
     """Bundles, verified; two of one name are told apart by their version, or else by their place.
+
+    Args:
+        names: names or folders.
+        options: how their faces are put back; the defaults if None.
 
     Raises:
         BundleError: one is missing, incomplete or altered.
@@ -98,21 +104,22 @@ def bundle_entries(names: list[str]) -> list[Entry]:
             "training_data": bundle.training_data,
             "made_by": bundle.made_by,
         }
-        entries.append(Entry(name, bundle.folder, bundle.version, digest, details))
+        entries.append(Entry(name, bundle.folder, bundle.version, digest, details, options or SwapOptions()))
     return entries
 
 
 class BundleContestant:
-    """A bundle with the default options, as `hififace swap` would use it.
+    """A bundle as `hififace swap` would use it, but that no face is too much turned away to be measured.
 
     Args:
         folder: of the bundle.
+        options: how faces are put back.
         num_sources: kept, since a source comes several times.
     """
 
-    def __init__(self, folder: Path, *, num_sources: int = 256) -> None:
+    def __init__(self, folder: Path, options: SwapOptions, *, num_sources: int = 256) -> None:
         self._swapper = FaceSwapper.load(folder, providers=["cpu"], threads=1)
-        self._options = SwapOptions(largest_turn_deg=180.0)
+        self._options = replace(options, largest_turn_deg=180.0)
         self._sources: OrderedDict[str, Source] = OrderedDict()
         self._num_sources = num_sources
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from dataclasses import fields
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +25,7 @@ from hififace.evaluation.run import SHEET_PAIRS, Evaluation, Standing
 from hififace.media.atomic import atomic_write
 from hififace.media.image import LoadedImage
 from hififace.provenance.claim import Claim
+from hififace.swap.options import SwapOptions
 from hififace.swap.output import save_picture
 from hififace.types import RGBImage
 
@@ -157,6 +159,10 @@ def to_markdown(evaluation: Evaluation) -> str:
             f"{told['mean_distance_different']:.2f} of two. Another real photo of a source finds it among them in "
             f"{told['top1_real_photos']:.1f} % (top-5: {told['top5_real_photos']:.1f} %).",
         ]
+    changed = _options_json(evaluation.settings.options).get("options", {})
+    if changed:
+        listed = ", ".join(f"{name} {value}" for name, value in changed.items())
+        lines += ["", f"Bundles were used with other options than the defaults: {listed}."]
     for standing in standings:
         num = sum(len(refused) for refused in standing.refusals.values())
         if num:
@@ -217,6 +223,7 @@ def _standing_json(standing: Standing) -> dict[str, Any]:
         "version": entry.version or None,
         "model_json_sha256": entry.sha256 or None,
         **entry.details,
+        **_options_json(entry.options),
         "seconds": round(standing.seconds, 1),
         "refusals": {part: len(refused) for part, refused in standing.refusals.items()},
         "measures": {
@@ -224,6 +231,14 @@ def _standing_json(standing: Standing) -> dict[str, Any]:
             for part, measures in standing.parts.items()
         },
     }
+
+
+def _options_json(options: SwapOptions) -> dict[str, Any]:
+    """Options that are not the defaults; without them figures are those of `hififace swap` as it is."""
+    usual = SwapOptions()
+    changed = {one.name: getattr(options, one.name) for one in fields(SwapOptions)}
+    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
+    return {"options": changed} if changed else {}
 
 
 def _summary_json(summary: Summary) -> dict[str, Any]:

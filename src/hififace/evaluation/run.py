@@ -22,6 +22,7 @@ from hififace.evaluation.protocol import PARTS, Pair, Protocol, build_protocol
 from hififace.evaluation.work import SwapOutcome, SwapTask, Worker, described, in_tasks, work_through
 from hififace.faces.identity import SAME_PERSON_COSINE
 from hififace.models.dlib_recogniser import SAME_PERSON_DISTANCE
+from hififace.swap.options import SwapOptions
 from hififace.types import RGBImage
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate
@@ -49,6 +50,8 @@ class Settings:
     cache: Path | None = None
     """Where descriptions of photos and results of baselines are kept; None: the user's data folder."""
     baselines: bool = True
+    options: SwapOptions = field(default_factory=SwapOptions)
+    """How bundles put faces back."""
 
     def __post_init__(self) -> None:
         if self.num_pairs is not None and self.num_pairs < 1:
@@ -104,7 +107,9 @@ def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | No
     """
     tell = progress or (lambda *_: None)
     # Cheap failures first: everything that can be missing is looked for before minutes of work.
-    entries = (baseline_entries() if settings.baselines else []) + bundle_entries(list(bundles))
+    entries = (baseline_entries() if settings.baselines else []) + bundle_entries(
+        list(bundles), settings.options
+    )
     if not entries:
         raise OptionError("There is nothing to measure: give a bundle, or leave the baselines in.")
     for name in ("dlib_recogniser_tfjs", "dlib_recogniser_tfjs_layout"):

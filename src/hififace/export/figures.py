@@ -19,7 +19,8 @@ def read_figures(path: Path, version: str) -> dict[str, Any]:
         version: of the bundle that will carry them, so that no bundle shows the figures of another one.
 
     Raises:
-        OptionError: no such file, no JSON object, or a report without exactly one bundle of this version.
+        OptionError: no such file, no JSON object, a report without exactly one bundle of this version, or one
+            measured with other options than the defaults.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -38,6 +39,12 @@ def _from_report(report: Mapping[str, Any], path: Path, version: str) -> dict[st
         raise OptionError(
             f"--metrics {path} reports on {measured}; exactly one bundle of version {version} was expected. "
             "Evaluate a bundle of this very checkpoint first."
+        )
+    if "options" in fitting[0]:
+        changed = ", ".join(f"{name} {value}" for name, value in fitting[0]["options"].items())
+        raise OptionError(
+            f"--metrics {path} was measured with other options than the defaults ({changed}). A bundle carries the "
+            "figures of a plain `hififace swap`: evaluate it without them."
         )
     protocol = report["protocol"]
     figures = {
