@@ -243,3 +243,12 @@ def seen_flashes(path: Path) -> list[float]:
             for frame in film.decode(video=0)
             if frame.to_ndarray(format="gray").mean() > 160
         ]
+
+
+def latin_1_film(path: Path) -> Path:
+    """A Matroska film whose title is not UTF-8, as old cameras and editors wrote it."""
+    data = make_film(path, Recipe(metadata={"title": "Café au lait"})).read_bytes()
+    broken = data.replace("Café".encode(), b"Caf\xe9\xe9")
+    assert broken != data
+    path.write_bytes(broken)
+    return path

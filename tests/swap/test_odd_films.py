@@ -23,6 +23,7 @@ from hififace.media.film_colour import ColourFacts, from_rgb
 from hififace.media.frames import FilmFrame, FrameFacts
 from hififace.media.probe import probe
 from hififace.media.video import FilmReader
+from hififace.provenance.verify import check_file
 from hififace.swap.casting import Cast
 from hififace.swap.film_faces import FilmFaces
 from hififace.swap.film_options import FilmOptions
@@ -30,7 +31,16 @@ from hififace.swap.options import SwapOptions
 from hififace.swap.video import swap_film
 from hififace.types import Face
 from tests.support.face_films import SIZE, face_film, head, put, room
-from tests.support.films import NTSC, Recipe, Sound, heard_clicks, make_film, set_rotation, stamps_of
+from tests.support.films import (
+    NTSC,
+    Recipe,
+    Sound,
+    heard_clicks,
+    latin_1_film,
+    make_film,
+    set_rotation,
+    stamps_of,
+)
 from tests.support.interrupts import hear_interrupts
 
 COLOUR = ColourFacts(1, 1, 1, False, 1)
@@ -300,3 +310,10 @@ def test_a_film_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
         peaks.append(int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10))
     # A frame is 0.2 MiB as RGB and the state of a segment as much: 540 frames or 27 states kept would show.
     assert peaks[1] - peaks[0] < 5.0
+
+
+def test_a_film_whose_tags_are_no_text_is_swapped_and_marked(swapper, tmp_path):
+    output = tmp_path / "out.mkv"
+    swap_film(swapper, latin_1_film(tmp_path / "film.mkv"), output)
+    assert probe(output).metadata["title"].endswith(" au lait")
+    assert check_file(output).claim is not None

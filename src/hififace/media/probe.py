@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import av
 import numpy as np
 
+from hififace.containers import open_container, readable
 from hififace.errors import FilmError
 from hififace.media.film_colour import ColourFacts, HdrKind, colour_facts
 from hififace.media.planes import bit_depth
@@ -110,7 +111,7 @@ def open_film(path: str | os.PathLike[str]) -> Iterator[av.container.InputContai
     if source.stat().st_size == 0:
         raise FilmError(f"{source} is empty (0 bytes); copy or download it again.")
     try:
-        container = av.open(str(source), "r", metadata_errors="replace")
+        container = open_container(source)
     except (av.FFmpegError, ValueError) as error:
         raise FilmError(_why_unreadable(source, error)) from error
     try:
@@ -159,7 +160,7 @@ def probe(path: str | os.PathLike[str]) -> FilmInfo:
     source = Path(path)
     with open_film(source) as container:
         streams = tuple(_stream_info(s) for s in container.streams)
-        chapters = tuple(_chapter(c) for c in container.chapters()) if hasattr(container, "chapters") else ()
+        chapters = tuple(_chapter(c) for c in container.chapters())
         video = main_video(container, source)
         times = _first_time_stamps(container, video)
         container.seek(0, stream=video, backward=True) if times is None else _rewind(container, video, times)
@@ -169,7 +170,8 @@ def probe(path: str | os.PathLike[str]) -> FilmInfo:
         width, height = (frame.width, frame.height)
         if rotation % 180:
             width, height = height, width
-        time_base = video.time_base or Fraction(1, 1000)
+        # PyAV 19's rationals are numbers of their own; beyond this door everything is a Fraction.
+        time_base = Fraction(video.time_base or Fraction(1, 1000))
         rate = video.average_rate or video.guessed_rate or Fraction(25)
         duration = _duration(container, video)
         start = Fraction(times[0] if times is not None else (video.start_time or 0)) * time_base
@@ -196,8 +198,13 @@ def probe(path: str | os.PathLike[str]) -> FilmInfo:
             video_index=video.index,
             streams=streams,
             chapters=chapters,
-            metadata=dict(container.metadata),
+            metadata={name: readable(text) for name, text in container.metadata.items()},
         )
+
+
+def _tag(stream: Any, name: str) -> str | None:
+    text = stream.metadata.get(name)
+    return None if text is None else readable(text)
 
 
 def _stream_info(stream: Any) -> StreamInfo:
@@ -207,15 +214,17 @@ def _stream_info(stream: Any) -> StreamInfo:
         index=stream.index,
         kind=cast(StreamKind, kind),
         codec=context.codec.canonical_name if context is not None else "",
-        language=stream.metadata.get("language"),
-        title=stream.metadata.get("title"),
+        language=_tag(stream, "language"),
+        title=_tag(stream, "title"),
         is_cover=is_cover(stream),
     )
 
 
 def _chapter(chapter: Any) -> Chapter:
-    base = chapter["time_base"] or Fraction(1, 1000)
-    return Chapter(chapter["start"] * base, chapter["end"] * base, chapter["metadata"].get("title", ""))
+    base = Fraction(chapter["time_base"] or Fraction(1, 1000))
+    return Chapter(
+        chapter["start"] * base, chapter["end"] * base, readable(chapter["metadata"].get("title", ""))
+    )
 
 
 def _first_time_stamps(

@@ -219,7 +219,7 @@ def _join_into(
     video.metadata.update(kept_tags(dict(original.metadata)))
     video.disposition = original.disposition
     copied = add_copied_streams(source, film, reader.info.video_index, notes)
-    _add_chapters(film, reader, notes)
+    _add_chapters(film, reader)
     pictures = _video_packets(segments, settings, video, reader.shift_s)
     others = (_Timed(t, p) for t, p in copied_packets(source, copied, reader.span, reader.shift_s, notes))
     for timed in heapq.merge(pictures, others, key=lambda t: t.time_s):
@@ -281,12 +281,9 @@ def decoding_times(segments: Sequence[Segment]) -> Iterator[tuple[StoredPacket, 
             yield packet, next(clock)
 
 
-def _add_chapters(film: av.container.OutputContainer, reader: FilmReader, notes: list[str]) -> None:
+def _add_chapters(film: av.container.OutputContainer, reader: FilmReader) -> None:
     chapters = [c for c in (_in_span(c, reader) for c in reader.info.chapters) if c is not None]
     if not chapters:
-        return
-    if not hasattr(film, "set_chapters"):
-        notes.append("This version of PyAV cannot write chapters; they were left out. PyAV 15 or newer can.")
         return
     film.set_chapters(
         [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from hififace.containers import open_container
 from hififace.errors import ProvenanceError
 from hififace.provenance.claim import Claim, claim_in_text, claim_in_xmp
 from hififace.provenance.content_credentials import MIME_TYPES, Reading, read_credentials
@@ -153,7 +154,7 @@ def _claim_in_film(path: Path) -> Claim | None:
     import av
 
     try:
-        with av.open(str(path), "r", metadata_errors="replace") as film:
+        with open_container(path) as film:
             tags = {name.lower(): text for name, text in film.metadata.items()}
     except (av.FFmpegError, OSError, ValueError):
         return None

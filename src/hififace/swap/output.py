@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from hififace.containers import open_container
 from hififace.errors import PictureError, ProvenanceError
 from hififace.media.atomic import atomic_path, atomic_write
 from hififace.media.image import LoadedImage, encode_image, format_for
@@ -125,9 +126,7 @@ def mark_film(unmarked: Path, path: str | os.PathLike[str], claim: Claim) -> Pat
 
 
 def _check_tags(film: Path) -> None:
-    import av
-
-    with av.open(str(film), "r", metadata_errors="replace") as container:
+    with open_container(film) as container:
         tags = {name.lower(): text for name, text in container.metadata.items()}
     if claim_in_text(tags.get("comment", "")) is None:
         raise ProvenanceError(f"{film} lacks its plain mark: its writer must be given film_tags(claim).")
