@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hififace.provenance.verify import check_file
+from hififace.weights.bundle import load_bundle
 from hififace.weights.registry import CARDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +24,11 @@ DOCUMENTS = [
 ]
 # A block is run unless the line before it says why not: <!-- not run: reason -->
 FENCE = re.compile(r"(<!-- not run: [^>]+ -->\n)?```bash\n(.*?)```", re.S)
-RUN_HERE = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+RUN_HERE = [
+    ROOT / "README.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
 
 
 def commands(document: Path) -> list[str]:
@@ -108,6 +114,14 @@ def test_the_notices_of_what_ships_name_the_same_files():
             assert card.sha256 in notice or card.filename.endswith(".npz"), (
                 f"NOTICE.md has another {card.filename}"
             )
+
+
+@pytest.mark.parametrize("name", ["examples/nobody.jpg", "docs/side-by-side.jpg"])
+def test_swaps_that_are_shown_are_marked_as_such(name: str):
+    verdict = check_file(ROOT / name)
+    assert verdict.claim is not None
+    mini = load_bundle("mini")
+    assert (verdict.claim.model, verdict.claim.model_version) == (mini.name, mini.version), "make them anew"
 
 
 def test_every_example_has_a_licence():
