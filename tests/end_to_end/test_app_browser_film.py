@@ -76,7 +76,7 @@ def test_a_face_is_picked_on_a_frame_and_the_film_is_the_librarys(page: Any, pla
     page.locator("#film-result input[type=range]").fill("50")
     assert page.evaluate("document.querySelector('.hf-film').style.getPropertyValue('--line')") == "50%"
     page.mouse.move(0, 0)
-    photograph(page, "film-done")
+    photograph(page, "film-done", settle_ms=3000)  # the player stops spinning
 
     file = downloaded(page, "film-download", tmp_path)
     assert file.name == "film-swapped.mp4"

@@ -126,10 +126,10 @@ def downloaded(page: Any, button: str, folder: Path) -> Path:
     return file
 
 
-def photograph(page: Any, name: str) -> None:
+def photograph(page: Any, name: str, *, settle_ms: int = 600) -> None:
     """Kept for the documentation; written only when asked, so that a test run changes no tracked file."""
     if os.environ.get("KEEP_SCREENSHOTS"):
-        page.wait_for_timeout(600)  # bars and lines glide into their places
+        page.wait_for_timeout(settle_ms)  # bars and lines glide into their places
         shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         PICTURES.mkdir(parents=True, exist_ok=True)
         shown.quantize(256, method=Image.Quantize.MEDIANCUT).save(PICTURES / f"{name}.png", optimize=True)
