@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -116,26 +115,6 @@ def test_a_photo_comes_from_the_camera(chromium: Any, served: Served, place: Pat
         page.get_by_text("Add the photo whose faces shall be replaced.").wait_for()
         photograph(page, "camera")
     sees.close()
-
-
-def test_a_photo_comes_from_the_clipboard(chromium: Any, served: Served, place: Path):
-    from playwright.sync_api import TimeoutError as NotThere
-
-    with opened(chromium, served, permissions=["clipboard-read", "clipboard-write"]) as page:
-        packed = base64.b64encode((place / "album" / "me.png").read_bytes()).decode()
-        page.evaluate(
-            """async (packed) => {
-              const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
-              const blob = new Blob([bytes], { type: "image/png" });
-              await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
-            }""",
-            packed,
-        )
-        page.locator("#source-photo").get_by_label("Paste from clipboard").click()
-        # Gradio pastes at this click or offers a field to click on, as the browser is quick or slow to grant it.
-        with contextlib.suppress(NotThere):
-            page.locator("#source-photo [data-testid=upload-text]").click(timeout=5000)
-        faces(page, "source-faces").first.wait_for()
 
 
 def test_the_keyboard_reaches_faces_and_keeps_its_place(page: Any, place: Path):
@@ -253,3 +232,38 @@ def test_axe_finds_nothing_serious(page: Any, place: Path):
     swapped(page)
     found = serious_findings(page)
     assert not found, "\n".join(found)
+
+
+def test_a_photo_comes_from_the_clipboard(chromium: Any, served: Served, place: Path):
+    # In one of five tries on a busy machine headless Chromium begins to upload what it pasted and never sends it: the
+    # server is idle, the page waits. So there are three tries; and last in this file, since the server forgets a
+    # visitor with an upload that never ended only when it has been idle for long.
+    tries = (pasted(chromium, served, place / "album" / "me.png") for _ in range(3))
+    assert any(tries), "no face after three photos pasted"
+
+
+def pasted(chromium: Any, served: Served, photo: Path) -> bool:
+    """Put a photo on the clipboard and paste it; whether its face appeared."""
+    from playwright.sync_api import TimeoutError as NotThere
+
+    with opened(chromium, served, permissions=["clipboard-read", "clipboard-write"]) as page:
+        packed = base64.b64encode(photo.read_bytes()).decode()
+        page.evaluate(
+            """async (packed) => {
+              const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+              const blob = new Blob([bytes], { type: "image/png" });
+              await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+            }""",
+            packed,
+        )
+        face = faces(page, "source-faces").first
+        page.locator("#source-photo").get_by_label("Paste from clipboard").click()
+        try:
+            # Gradio pastes at this click, or shows a field for a second one.
+            face.or_(page.locator("#source-photo [data-testid=upload-text]")).first.wait_for(timeout=15_000)
+            if not face.is_visible():
+                page.locator("#source-photo [data-testid=upload-text]").click(timeout=15_000)
+            face.wait_for(timeout=15_000)
+        except NotThere:
+            return False
+        return True
