@@ -9,7 +9,7 @@ from hififace.swap.options import SwapOptions
 from hififace.swap.painting import PaintedFace, TargetFace
 from hififace.swap.pasting import blending_mask, paste
 from hififace.types import Detection, Face, RGBImage
-from tests.support.bundle_doubles import disc
+from tests.support.bundle_doubles import AS_PAINTED, disc
 
 SIDE = 64
 MASK = disc(SIDE)[0, 0]
@@ -17,7 +17,6 @@ FACE = Face(0, Detection(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float
 MATRIX = np.array([[1.0, 0.0, -20.0], [0.0, 1.0, -10.0]])
 PICTURE = np.random.default_rng(3).integers(60, 190, (100, 120, 3), dtype=np.uint8)
 CROP: RGBImage = PICTURE[10:74, 20:84]
-AS_PAINTED = SwapOptions(match_colour=False, detail=0.0)
 
 
 def painted(image: RGBImage, mask: np.ndarray = MASK) -> PaintedFace:

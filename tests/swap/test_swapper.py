@@ -14,10 +14,7 @@ from hififace.errors import BundleError, FaceError, NoFaceFoundError, OptionErro
 from hififace.swap.casting import Cast
 from hififace.swap.identity_vector import identity_vectors
 from hififace.types import RGBImage
-from tests.support.bundle_doubles import colour_weights
-
-AS_PAINTED = SwapOptions(match_colour=False, detail=0.0)
-"""The double tells by colours what it was given."""
+from tests.support.bundle_doubles import AS_PAINTED, colour_weights
 
 
 @pytest.fixture(autouse=True)

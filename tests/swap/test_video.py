@@ -22,12 +22,11 @@ from hififace.swap.casting import Cast
 from hififace.swap.film_options import FilmOptions
 from hififace.swap.options import SwapOptions
 from hififace.swap.video import swap_film, work_folder
+from tests.support.bundle_doubles import AS_PAINTED
 from tests.support.face_films import face_film, head, put, room
 from tests.support.films import heard_clicks, make_film
 
 SHORT = FilmOptions(segment_frames=8)
-AS_PAINTED = SwapOptions(match_colour=False, detail=0.0)
-"""A tint is all that the double paints."""
 
 
 def walk(number: int) -> np.ndarray:
@@ -133,8 +132,9 @@ sys.path.insert(0, {root!r})
 from pathlib import Path
 from hififace.swap.swapper import FaceSwapper
 from hififace.swap.video import swap_film
+from tests.support.bundle_doubles import AS_PAINTED
 from tests.support.face_films import head
-from tests.swap.test_video import AS_PAINTED, SHORT
+from tests.swap.test_video import SHORT
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
 swap_film(swapper, {film!r}, {output!r}, AS_PAINTED, film_options=SHORT)

@@ -159,7 +159,7 @@ def to_markdown(evaluation: Evaluation) -> str:
             f"{told['mean_distance_different']:.2f} of two. Another real photo of a source finds it among them in "
             f"{told['top1_real_photos']:.1f} % (top-5: {told['top5_real_photos']:.1f} %).",
         ]
-    changed = _options_json(evaluation.settings.options).get("options", {})
+    changed = _changed_options(evaluation.settings.options)
     if changed:
         listed = ", ".join(f"{name} {value}" for name, value in changed.items())
         lines += ["", f"Bundles were used with other options than the defaults: {listed}."]
@@ -217,13 +217,14 @@ def _cell(summary: Summary | None, digits: int) -> str:
 
 def _standing_json(standing: Standing) -> dict[str, Any]:
     entry = standing.entry
+    changed = _changed_options(entry.options)
     return {
         "name": entry.name,
         "kind": "bundle" if entry.folder is not None else "baseline",
         "version": entry.version or None,
         "model_json_sha256": entry.sha256 or None,
         **entry.details,
-        **_options_json(entry.options),
+        **({"options": changed} if changed else {}),
         "seconds": round(standing.seconds, 1),
         "refusals": {part: len(refused) for part, refused in standing.refusals.items()},
         "measures": {
@@ -233,12 +234,11 @@ def _standing_json(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _options_json(options: SwapOptions) -> dict[str, Any]:
+def _changed_options(options: SwapOptions) -> dict[str, Any]:
     """Options that are not the defaults; without them figures are those of `hififace swap` as it is."""
     usual = SwapOptions()
-    changed = {one.name: getattr(options, one.name) for one in fields(SwapOptions)}
-    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
-    return {"options": changed} if changed else {}
+    pairs = [(one.name, getattr(options, one.name), getattr(usual, one.name)) for one in fields(SwapOptions)]
+    return {name: value for name, value, default in pairs if value != default}
 
 
 def _summary_json(summary: Summary) -> dict[str, Any]:

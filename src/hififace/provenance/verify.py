@@ -150,15 +150,24 @@ def _claim_in_picture(data: bytes, mime_type: str | None) -> Claim | None:
         return None
 
 
+def claim_in_tags(film: Path) -> Claim | None:
+    """The plain mark among the tags of a film; None if there is none.
+
+    Raises:
+        av.FFmpegError, OSError, ValueError: it cannot be read.
+    """
+    with open_container(film) as container:
+        tags = {name.lower(): text for name, text in container.metadata.items()}
+    return claim_in_text(tags.get("comment", ""))
+
+
 def _claim_in_film(path: Path) -> Claim | None:
     import av
 
     try:
-        with open_container(path) as film:
-            tags = {name.lower(): text for name, text in film.metadata.items()}
+        return claim_in_tags(path)
     except (av.FFmpegError, OSError, ValueError):
         return None
-    return claim_in_text(tags.get("comment", ""))
 
 
 def _read_signed(

@@ -12,13 +12,13 @@ import os
 from pathlib import Path
 from typing import Final
 
-from hififace.containers import open_container
 from hififace.errors import PictureError, ProvenanceError
 from hififace.media.atomic import atomic_path, atomic_write
 from hififace.media.image import LoadedImage, encode_image, format_for
-from hififace.provenance.claim import Claim, claim_in_text
+from hififace.provenance.claim import Claim
 from hififace.provenance.content_credentials import MIME_TYPES, sign_bytes, sign_file
 from hififace.provenance.signer import obtain_identity
+from hififace.provenance.verify import claim_in_tags
 from hififace.types import RGBImage
 from hififace.weights.store import data_dir
 
@@ -126,9 +126,7 @@ def mark_film(unmarked: Path, path: str | os.PathLike[str], claim: Claim) -> Pat
 
 
 def _check_tags(film: Path) -> None:
-    with open_container(film) as container:
-        tags = {name.lower(): text for name, text in container.metadata.items()}
-    if claim_in_text(tags.get("comment", "")) is None:
+    if claim_in_tags(film) is None:
         raise ProvenanceError(f"{film} lacks its plain mark: its writer must be given film_tags(claim).")
 
 

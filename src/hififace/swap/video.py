@@ -146,9 +146,9 @@ class _FilmRun:
 
     def take_up(self) -> None:
         """Begin, or go on with what an earlier run left in the folder."""
-        length, output = self._film_options.segment_frames, self._output
-        self._writer = FilmWriter(self.folder, self._settings, frames_per_segment=length)
-        self._faces, self._masks = self._new_faces(), TrackMasks(self._film_options.mask_smoothing)
+        chosen, output = self._film_options, self._output
+        self._writer = FilmWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
+        self._faces, self._masks = self._new_faces(), TrackMasks(chosen.mask_smoothing)
         state = self._writer.state
         self._tally = FilmTally.restored(state["tally"]) if state else FilmTally()
         if state.get("faces"):
