@@ -39,9 +39,9 @@ from skimage import data
 from contract import environment, in_turns, write_result
 from hififace import FaceSwapper
 from hififace.media.video import FilmReader
-from hififace.swap.film_report import FilmReport
-from hififace.swap.video import swap_film
 from hififace.types import RGBImage
+from hififace.video.job import swap_film
+from hififace.video.report import FilmReport
 
 RESULT = Path(__file__).parent / "results" / "film.json"
 MEMORY_RESULT = RESULT.with_name("film-memory.json")

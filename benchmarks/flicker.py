@@ -28,9 +28,9 @@ from contract import environment, write_result
 from film import draw, portrait
 from hififace import FaceSwapper
 from hififace.evaluation.film import measure_flicker
-from hififace.faces.mask_smoothing import MaskSmoothingOptions, TrackMasks
-from hififace.swap.film_options import FilmOptions
-from hififace.swap.video import swap_film
+from hififace.video.job import swap_film
+from hififace.video.mask_smoothing import MaskSmoothingOptions, TrackMasks
+from hififace.video.options import FilmOptions
 
 RESULT = Path(__file__).parent / "results" / "flicker.json"
 SIZE, FACE_PX, RATE, GRAIN = (640, 480), 160.0, 25, 12.0

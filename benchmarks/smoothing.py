@@ -19,8 +19,8 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.faces.mask_smoothing import MaskSmoother, MaskSmoothingOptions
-from hififace.faces.smoothing import PointSmoother, SmoothingOptions, face_size
+from hififace.video.mask_smoothing import MaskSmoother, MaskSmoothingOptions
+from hififace.video.smoothing import PointSmoother, SmoothingOptions, face_size
 
 SIZE_PX, NOISE_PX, RATE, SECONDS, WARM_UP = 200.0, 1.0, 30, 10, 60
 

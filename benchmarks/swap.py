@@ -31,11 +31,11 @@ from contract import Timing, environment, in_turns, matrix_product_gflops, write
 from hififace import FaceSwapper, SwapOptions, SwapResult
 from hififace.export.checkpoint import export_published
 from hififace.export.graph import export_bundle
-from hififace.models.arcface import ArcFace
 from hififace.models.blocks import initialise
 from hififace.models.create import create_generator
-from hififace.models.deep3d import Deep3D
 from hififace.models.params import mini_128, paper_256
+from hififace.models.pretrained.arcface import ArcFace
+from hififace.models.pretrained.deep3d import Deep3D
 from hififace.models.published import Published
 from hififace.types import RGBImage
 from hififace.weights.bundle import bundle_names

@@ -13,7 +13,7 @@ from skimage import data
 
 from hififace.evaluation.identity import CHIP_POINTS, DlibEmbedder, dlib_chip
 from hififace.faces.analysis import FaceAnalyser
-from hififace.models.dlib_recogniser import load_dlib_recogniser
+from hififace.models.pretrained.dlib import load_dlib_recogniser
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from skimage import data
 
 import mesh_parts
-from hififace.models.face_mesh import load_face_mesh
-from hififace.models.iris import load_iris
-from hififace.models.sface import load_sface
+from hififace.models.pretrained.face_mesh import load_face_mesh
+from hififace.models.pretrained.iris import load_iris
+from hififace.models.pretrained.sface import load_sface
 from packages import EMBEDDED, MEDIAPIPE, fetch, read_member
 
 FACE_BOX = (150, 25, 145)  # of the astronaut's portrait: left, top, side

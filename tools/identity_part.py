@@ -1,7 +1,7 @@
 """SFace, the identity network: from the OpenCV Zoo's int8 blocks to folded weights stored in float16.
 
 Every batch normalisation stands behind a convolution without bias or around the last linear layer, so all of
-them fold into weight and bias; what remains is convolution and PReLU, as `hififace.models.sface` has it.
+them fold into weight and bias; what remains is convolution and PReLU, as `hififace.models.pretrained.sface` has it.
 """
 
 from __future__ import annotations

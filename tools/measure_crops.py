@@ -24,9 +24,9 @@ from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.mesh_roi import roi_from_landmarks
 from hififace.faces.templates import TEMPLATES
-from hififace.models.face_mesh import FaceMesh, load_face_mesh
-from hififace.models.resampling import apply_affine, invert_affine, resample_affine
-from hififace.models.sface import load_sface
+from hififace.models.pretrained.face_mesh import FaceMesh, load_face_mesh
+from hififace.models.pretrained.resampling import apply_affine, invert_affine, resample_affine
+from hififace.models.pretrained.sface import load_sface
 from hififace.training.mesh_teachers import mesh_region
 
 TEMPLATE = TEMPLATES["mini_128"]

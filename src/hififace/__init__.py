@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from hififace.swap.options import SwapOptions
     from hififace.swap.result import SwapResult
-    from hififace.swap.swapper import FaceSwapper
+    from hififace.swapper import FaceSwapper
 
 __version__ = "0.1.0"
 
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 _HOMES = {name: "hififace.errors" for name in __all__ if name.endswith("Error")} | {
-    "FaceSwapper": "hififace.swap.swapper",
+    "FaceSwapper": "hififace.swapper",
     "SwapOptions": "hififace.swap.options",
     "SwapResult": "hififace.swap.result",
 }

@@ -19,9 +19,9 @@ from hififace.app.sessions import Sessions
 from hififace.media.probe import probe
 from hififace.media.video import FilmReader
 from hififace.provenance.verify import check_file
-from hififace.swap.casting import Cast, Role
-from hififace.swap.film_options import FilmOptions
-from hififace.swap.video import swap_film
+from hififace.swap.source_map import Cast, Role
+from hififace.video.job import swap_film
+from hififace.video.options import FilmOptions
 from tests.support.face_films import face_film, head, put, room
 
 ASKED = SwapRequest(model="double", consent=True)

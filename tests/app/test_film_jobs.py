@@ -11,7 +11,7 @@ from hififace import FilmError
 from hififace.app.film_jobs import FilmJobs
 from hififace.app.limits import LimitError
 from hififace.errors import InterruptedByUserError
-from hififace.swap.film_report import FilmReport, FilmTally, Progress
+from hififace.video.report import FilmReport, FilmTally, Progress
 
 WAIT_S = 30
 

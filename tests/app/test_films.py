@@ -9,7 +9,7 @@ from hififace import FilmError, OptionError
 from hififace.app.film_player import film_html
 from hififace.app.films import first_frame_with_faces, frame_at, open_film
 from hififace.app.limits import Limits
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from tests.support.face_films import face_film, head, put, room
 from tests.support.films import Recipe, make_film
 

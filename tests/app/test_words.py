@@ -8,7 +8,7 @@ import pytest
 
 from hififace.app.film_jobs import Standing
 from hififace.app.words import figures, film_figures, listed, progress_html
-from hififace.swap.film_report import FilmReport, FilmTally, Progress, TrackReport
+from hififace.video.report import FilmReport, FilmTally, Progress, TrackReport
 
 NASTY = "<script>|[x](y)`*.png"
 

@@ -14,7 +14,7 @@ from hififace.cli.film import film_sentence, parse_rate, parse_seconds, progress
 from hififace.cli.main import main
 from hififace.errors import OptionError
 from hififace.media.probe import probe
-from hififace.swap.film_report import Progress
+from hififace.video.report import Progress
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_importing_sets_up_no_logging():
     assert out.strip() == "0"
 
 
-@pytest.mark.parametrize("layer", ["faces", "swap", "media", "weights", "runtime", "provenance"])
+@pytest.mark.parametrize("layer", ["faces", "swap", "video", "media", "weights", "provenance"])
 def test_a_layer_of_swapping_imports_no_torch(layer: str):
     code = (
         "import importlib, pkgutil, sys\n"

@@ -32,11 +32,11 @@ PICTURE_WRITERS = {
 }
 DOORS = {
     "encode_image": {"media/image.py", "swap/output.py"},
-    "FilmWriter": {"media/writing.py", "swap/video.py"},
+    "FilmWriter": {"media/writing.py", "video/job.py"},
     "join_film": {"media/writing.py"},
 }
 # `write_picture` writes drawings without a mark, so what shows a swapped face must not come near it.
-UNMARKED_FORBIDDEN = ("swap/", "app/", "server/", "cli/swap.py", "cli/app.py")
+UNMARKED_FORBIDDEN = ("swapper.py", "swap/", "video/", "app/", "server/", "cli/swap.py", "cli/app.py")
 
 
 def relative(path: Path) -> str:

@@ -27,7 +27,7 @@ from hififace.app.limits import Limits
 from hififace.media.probe import probe
 from hififace.media.video import FilmReader
 from hififace.provenance.verify import check_file
-from hififace.swap.video import swap_film
+from hififace.video.job import swap_film
 
 pytestmark = pytest.mark.browser
 

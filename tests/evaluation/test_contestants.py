@@ -10,7 +10,7 @@ from hififace.evaluation.contestants import Subject, baseline_entries, bundle_en
 from hififace.evaluation.description import Description
 from hififace.faces.analysis import FaceAnalyser
 from hififace.swap.options import SwapOptions
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from tests.support.bundle_doubles import write_mesh_bundle
 from tests.support.evaluation_doubles import description, portrait
 

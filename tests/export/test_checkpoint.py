@@ -15,8 +15,8 @@ from hififace.errors import WeightsError
 from hififace.export.checkpoint import convert_checkpoint, export_published
 from hififace.export.graph import SHAPE_OUTPUTS
 from hififace.models.published import Published, load
-from hififace.runtime.sessions import open_session
 from hififace.weights.bundle import Bundle, load_bundle
+from hififace.weights.sessions import open_session
 from tests.support.published_doubles import SMALL, small_published
 from tests.support.seeded_weights import reference_shapes, seeded_image, seeded_state
 

@@ -14,8 +14,8 @@ from hififace.export import graph as graph_module
 from hififace.export.graph import ExportReport, export_bundle
 from hififace.models.create import create_generator
 from hififace.models.params import mini_128, tiny
-from hififace.runtime.sessions import open_session
 from hififace.weights.bundle import load_bundle
+from hififace.weights.sessions import open_session
 
 DESCRIPTION: dict[str, Any] = {
     "name": "tiny",

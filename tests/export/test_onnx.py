@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from hififace.errors import WeightsError
 from hififace.export.onnx import OPSET, export_graph
-from hififace.runtime.sessions import open_session
 from hififace.weights.graphs import read_initializers
+from hififace.weights.sessions import open_session
 
 
 class _Network(nn.Module):

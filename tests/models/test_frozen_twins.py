@@ -13,11 +13,11 @@ from skimage import data
 from torch import nn
 
 from hififace.errors import WeightsError
-from hififace.models.face_mesh import FaceMesh, load_face_mesh
-from hififace.models.frozen import load_frozen
-from hififace.models.iris import load_iris
-from hififace.models.mobile_blocks import BlockSpec, ResidualBlock, pad_same
-from hififace.models.sface import SFace, load_sface
+from hififace.models.pretrained.face_mesh import FaceMesh, load_face_mesh
+from hififace.models.pretrained.frozen import load_frozen
+from hififace.models.pretrained.iris import load_iris
+from hififace.models.pretrained.mobile_blocks import BlockSpec, ResidualBlock, pad_same
+from hififace.models.pretrained.sface import SFace, load_sface
 from hififace.weights.store import embedded_path
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mesh_originals.npz"

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hififace.models.deep3d import FaceCoefficients
 from hififace.models.identity import average_sources, basel_quantities, identity_vector, interpolate, split
 from hififace.models.params import BASEL_VECTOR, mesh_vector
+from hififace.models.pretrained.deep3d import FaceCoefficients
 
 LAYOUT = mesh_vector(identity_size=4, expression_size=3, embedding_size=5)
 

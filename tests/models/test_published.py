@@ -10,8 +10,8 @@ import torch
 
 from hififace.errors import WeightsError
 from hififace.models import published
-from hififace.models.arcface import ArcFace
-from hififace.models.deep3d import Deep3D
+from hififace.models.pretrained.arcface import ArcFace
+from hififace.models.pretrained.deep3d import Deep3D
 from hififace.models.published import IDENTITY_PREFIX, SHAPE_PREFIX, Published, load, to_state_dict
 from tests.support.published_doubles import SMALL, reload_small, small_published, small_state
 from tests.support.seeded_weights import GOLDEN, reference_shapes, seeded_image, seeded_state

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from hififace.models.arcface import ArcFace
-from hififace.models.bisenet import BiSeNet
-from hififace.models.deep3d import Deep3D, FaceCoefficients
+from hififace.models.pretrained.arcface import ArcFace
+from hififace.models.pretrained.bisenet import BiSeNet
+from hififace.models.pretrained.deep3d import Deep3D, FaceCoefficients
 from hififace.preparation.basel import LAYOUT, BaselParts
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from scipy.io import savemat
 
-from hififace.models.arcface import ArcFace
-from hififace.models.bfm import BaselFaceModel
-from hififace.models.deep3d import Deep3D
-from hififace.models.frozen import freeze
-from hififace.models.hrnet import HRNet
 from hififace.models.params import BASEL_VECTOR
-from hififace.models.vgg_lpips import VggFeatures
+from hififace.models.pretrained.arcface import ArcFace
+from hififace.models.pretrained.bfm import BaselFaceModel
+from hififace.models.pretrained.deep3d import Deep3D
+from hififace.models.pretrained.frozen import freeze
+from hififace.models.pretrained.hrnet import HRNet
+from hififace.models.pretrained.vgg_lpips import VggFeatures
 from hififace.preparation.basel import LAYOUT
 from hififace.training.basel_teachers import BaselTeachers
 from hififace.weights.registry import find_card

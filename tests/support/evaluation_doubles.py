@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from hififace.evaluation.description import Description
-from hififace.models.dlib_recogniser import DlibRecogniser
+from hififace.models.pretrained.dlib import DlibRecogniser
 from hififace.types import RGBImage
 
 

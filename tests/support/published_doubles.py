@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hififace.models.arcface import ArcFace
-from hififace.models.deep3d import Deep3D
 from hififace.models.generator import Generator
 from hififace.models.params import BASEL_VECTOR, BlockParams, GeneratorParams
+from hififace.models.pretrained.arcface import ArcFace
+from hififace.models.pretrained.deep3d import Deep3D
 from hififace.models.published import Published, from_state_dict, to_state_dict
 
 SMALL = GeneratorParams(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 from tests.support.bundle_doubles import write_basel_bundle, write_mesh_bundle
 

@@ -24,12 +24,12 @@ from hififace.media.frames import FilmFrame, FrameFacts
 from hififace.media.probe import probe
 from hififace.media.video import FilmReader
 from hififace.provenance.verify import check_file
-from hififace.swap.casting import Cast
-from hififace.swap.film_faces import FilmFaces
-from hififace.swap.film_options import FilmOptions
 from hififace.swap.options import SwapOptions
-from hififace.swap.video import swap_film
+from hififace.swap.source_map import Cast
 from hififace.types import Face
+from hififace.video.job import swap_film
+from hififace.video.options import FilmOptions
+from hififace.video.tracker import FilmFaces
 from tests.support.face_films import SIZE, face_film, head, put, room
 from tests.support.films import (
     NTSC,
@@ -235,8 +235,8 @@ CHILD = """
 import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from hififace.swap.swapper import FaceSwapper
-from hififace.swap.video import swap_film
+from hififace.swapper import FaceSwapper
+from hififace.video.job import swap_film
 from tests.support.face_films import head
 from tests.swap.test_odd_films import STOPPABLE
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
@@ -277,8 +277,8 @@ WEIGH = """
 import resource, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from hififace.swap.swapper import FaceSwapper
-from hififace.swap.video import swap_film
+from hififace.swapper import FaceSwapper
+from hififace.video.job import swap_film
 from tests.support.face_films import head
 from tests.swap.test_odd_films import SHORT_SEGMENTS
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)

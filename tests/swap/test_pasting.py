@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hififace.swap.generate import PaintedFace, TargetFace
 from hififace.swap.options import SwapOptions
-from hififace.swap.painting import PaintedFace, TargetFace
 from hififace.swap.pasting import blending_mask, paste
 from hififace.types import Detection, Face, RGBImage
 from tests.support.bundle_doubles import AS_PAINTED, disc

@@ -12,7 +12,7 @@ from hififace.media.image import LoadedImage, read_image
 from hififace.provenance.verify import check_file
 from hififace.swap.options import SwapOptions
 from hififace.swap.output import identity_folder
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 
 

@@ -12,7 +12,7 @@ from hififace.errors import FaceError, NoFaceFoundError, OptionError, PictureErr
 from hififace.faces.identity import cosine
 from hififace.media.image import LoadedImage
 from hififace.swap.sources import choose_face, load_picture, photo_list, require_frontal
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from hififace.types import Detection, Face, RGBImage
 
 

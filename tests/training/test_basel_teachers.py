@@ -14,9 +14,9 @@ from hififace.data.loader import CropBatch, PairBatch
 from hififace.errors import WeightsError
 from hififace.losses.attributes import EYE_CHANNELS, MOUTH_CHANNELS
 from hififace.models.create import create_discriminator, create_generator
-from hififace.models.deep3d import FaceCoefficients
 from hififace.models.generator import GeneratorOutput
 from hififace.models.params import DiscriminatorParams
+from hififace.models.pretrained.deep3d import FaceCoefficients
 from hififace.training.basel_teachers import BaselTeachers
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.distributed import World

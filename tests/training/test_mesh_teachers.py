@@ -19,14 +19,14 @@ from hififace.faces.mesh_roi import roi_from_landmarks
 from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import TEMPLATES
 from hififace.losses.attributes import iris_direction
-from hififace.models.arcface import ArcFace
-from hififace.models.face_mesh import load_face_mesh
-from hififace.models.frozen import freeze
 from hififace.models.generator import GeneratorOutput
-from hififace.models.iris import load_iris
-from hififace.models.mesh_shape import load_mesh_shape
 from hififace.models.params import mesh_vector
-from hififace.models.sface import load_sface
+from hififace.models.pretrained.arcface import ArcFace
+from hififace.models.pretrained.face_mesh import load_face_mesh
+from hififace.models.pretrained.frozen import freeze
+from hififace.models.pretrained.iris import load_iris
+from hififace.models.pretrained.mesh_shape import load_mesh_shape
+from hififace.models.pretrained.sface import load_sface
 from hififace.training import mesh_teachers
 from hififace.training.config import with_overrides
 from hififace.training.mesh_teachers import OPENINGS, MeshTeachers, mesh_region, random_views

@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hififace.models.bfm import BaselFaceModel
-from hififace.models.deep3d import FaceCoefficients
-from hififace.models.face_mesh import load_face_mesh
-from hififace.models.iris import load_iris
-from hififace.models.mesh_shape import load_mesh_shape
-from hififace.models.resampling import apply_affine, invert_affine, resample_affine
+from hififace.models.pretrained.bfm import BaselFaceModel
+from hififace.models.pretrained.deep3d import FaceCoefficients
+from hififace.models.pretrained.face_mesh import load_face_mesh
+from hififace.models.pretrained.iris import load_iris
+from hififace.models.pretrained.mesh_shape import load_mesh_shape
+from hififace.models.pretrained.resampling import apply_affine, invert_affine, resample_affine
 from hififace.training.loop import RunOptions, train
 from tests.support.training_doubles import FakeTeachers, tiny_config, write_tiny_set
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hififace.errors import HififaceError, OptionError
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from hififace.weights.bundle import MANIFEST_NAME, Bundle, bundle_names, load_bundle
 
 _NO_MODEL = (

@@ -35,12 +35,12 @@ from hififace.app.people import People
 from hififace.app.sessions import Session
 from hififace.errors import HififaceError, OptionError
 from hififace.faces.identity import SAME_PERSON_COSINE, cosine
-from hififace.swap.casting import Cast, Role
-from hififace.swap.film_options import FilmOptions
-from hififace.swap.film_report import FilmReport, Progress
-from hififace.swap.swapper import FaceSwapper
-from hififace.swap.video import swap_film, work_folder
+from hififace.swap.source_map import Cast, Role
+from hififace.swapper import FaceSwapper
 from hififace.types import FloatArray, RGBImage
+from hififace.video.job import swap_film, work_folder
+from hififace.video.options import FilmOptions
+from hififace.video.report import FilmReport, Progress
 
 SEGMENT_FRAMES: Final = FilmOptions().segment_frames
 """Most frames that are done again when a cancelled film goes on."""

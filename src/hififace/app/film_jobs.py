@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 
 from hififace.app.limits import LimitError
 from hififace.errors import HififaceError, InterruptedByUserError
-from hififace.swap.film_report import FilmReport, Progress
+from hififace.video.report import FilmReport, Progress
 
 LOGGER = logging.getLogger(__name__)
 

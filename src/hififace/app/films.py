@@ -12,7 +12,7 @@ from hififace.errors import FilmError, HififaceError
 from hififace.media.encoding import CONTAINERS
 from hififace.media.probe import FilmInfo, probe
 from hififace.media.video import FilmReader
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from hififace.types import Face, FloatArray, RGBImage
 
 PLAIN_SUFFIX: Final = ".mp4"

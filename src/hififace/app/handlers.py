@@ -28,9 +28,9 @@ from hififace.app.photos import Photo, open_photo, read_photo
 from hififace.app.sessions import Session, Sessions
 from hififace.errors import HififaceError, OptionError
 from hififace.media.image import suffix_for
-from hififace.swap.casting import Cast
 from hififace.swap.result import SwapResult
-from hififace.swap.swapper import FaceSwapper
+from hififace.swap.source_map import Cast
+from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 
 

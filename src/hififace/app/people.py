@@ -8,8 +8,8 @@ from pathlib import Path
 from hififace.app.limits import Limits
 from hififace.app.photos import Photo, read_photo
 from hififace.errors import OptionError
-from hififace.swap.casting import Source
-from hififace.swap.swapper import FaceSwapper
+from hififace.swap.source_map import Source
+from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from hififace.app.limits import Limits
 from hififace.errors import NoFaceFoundError, PictureError
 from hififace.media.image import LoadedImage, read_image
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from hififace.types import Face, RGBImage
 
 THUMBNAIL_PX: Final = 128

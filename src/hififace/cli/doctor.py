@@ -92,7 +92,7 @@ def _versions() -> dict[str, str]:
 
 def _look_at_runtime(findings: Findings, wanted: list[str] | None) -> None:
     """Open the smallest network that ships: only a session shows which provider really runs."""
-    from hififace.runtime.sessions import available_providers, full_provider_name, open_session
+    from hififace.weights.sessions import available_providers, full_provider_name, open_session
     from hififace.weights.store import embedded_path
 
     findings.runtime = {"cores": os.cpu_count(), "asked_for": wanted or []}

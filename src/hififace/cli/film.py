@@ -9,13 +9,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from hififace.errors import OptionError
-from hififace.swap.film_options import FilmOptions
+from hififace.video.options import FilmOptions
 
 if TYPE_CHECKING:
-    from hififace.swap.film_report import Progress
     from hififace.swap.jobs import Job
     from hififace.swap.options import SwapOptions
-    from hififace.swap.swapper import FaceSwapper
+    from hififace.swapper import FaceSwapper
+    from hififace.video.report import Progress
 
 
 def parse_seconds(text: str | None, option: str) -> float | None:
@@ -62,7 +62,7 @@ def swap_film_job(
     swapper: FaceSwapper, job: Job, options: SwapOptions, film_options: FilmOptions
 ) -> dict[str, Any]:
     """Swap one film; the report for `--json`."""
-    from hififace.swap.video import swap_film
+    from hififace.video.job import swap_film
 
     with _bar(job.target.name) as advance:
         report = swap_film(swapper, job.target, job.output, options, film_options, progress=advance)

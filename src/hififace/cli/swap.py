@@ -12,13 +12,13 @@ import typer
 
 from hififace.cli.film import film_sentence, parse_rate, parse_seconds, swap_film_job
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
-from hififace.swap.film_options import FilmOptions
 from hififace.swap.jobs import Job, plan_jobs
 from hififace.swap.options import SwapOptions, parse_selection
 from hififace.swap.sources import FaceChoice
+from hififace.video.options import FilmOptions
 
 if TYPE_CHECKING:
-    from hififace.swap.swapper import FaceSwapper
+    from hififace.swapper import FaceSwapper
 
 _FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
 _FILMS = "Films"
@@ -204,7 +204,7 @@ def swap(
     face, pairs = _parse_face(source_face), [_parse_pair(text) for text in mapping or []]
     jobs = plan_jobs(targets, output)
 
-    from hififace.swap.swapper import FaceSwapper
+    from hififace.swapper import FaceSwapper
 
     swapper = FaceSwapper.load(
         model,

@@ -13,11 +13,11 @@ import numpy as np
 from hififace.evaluation.baselines import copy_target, paste_source
 from hififace.evaluation.description import Description
 from hififace.faces.alignment import invert, warp
-from hififace.swap.casting import Source
 from hififace.swap.options import SwapOptions
 from hififace.swap.pasting import blending_mask
+from hififace.swap.source_map import Source
 from hififace.swap.sources import FaceChoice
-from hififace.swap.swapper import FaceSwapper
+from hififace.swapper import FaceSwapper
 from hififace.types import Face, FloatArray, RGBImage
 from hififace.weights.bundle import MANIFEST_NAME, load_bundle
 

@@ -38,7 +38,7 @@ class EfficientNetLite0Features:
     name = "efficientnet_lite0"
 
     def __init__(self) -> None:
-        from hififace.models.efficientnet_lite import load_efficientnet_lite0
+        from hififace.models.pretrained.efficientnet_lite import load_efficientnet_lite0
 
         self._network = load_efficientnet_lite0(locate(find_card("efficientnet_lite0")), stages=(5,))
 

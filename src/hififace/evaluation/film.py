@@ -34,11 +34,11 @@ from hififace.faces.templates import find_template
 from hififace.media.frames import FilmFrame
 from hififace.media.image import read_image
 from hififace.media.video import FilmReader
-from hififace.swap.casting import Cast
-from hififace.swap.film_faces import FilmFaces
-from hififace.swap.film_options import FilmOptions
 from hififace.swap.options import SwapOptions
+from hififace.swap.source_map import Cast
 from hififace.types import Face, FloatArray, RGBImage
+from hififace.video.options import FilmOptions
+from hififace.video.tracker import FilmFaces
 
 SIDE_PX = 256
 """Long side of the part of a frame in which flow is computed; larger faces are shrunk to it."""

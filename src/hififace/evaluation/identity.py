@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.faces.alignment import estimate_similarity, warp
-from hififace.models.dlib_recogniser import SAME_PERSON_DISTANCE, SIZE_PX, load_dlib_recogniser
+from hififace.models.pretrained.dlib import SAME_PERSON_DISTANCE, SIZE_PX, load_dlib_recogniser
 from hififace.pixels import to_nchw
 from hififace.types import FloatArray, RGBImage
 from hififace.weights.registry import find_card

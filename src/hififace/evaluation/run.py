@@ -21,7 +21,7 @@ from hififace.evaluation.photos import PhotoSet, read_photo_set
 from hififace.evaluation.protocol import PARTS, Pair, Protocol, build_protocol
 from hififace.evaluation.work import SwapOutcome, SwapTask, Worker, described, in_tasks, work_through
 from hififace.faces.identity import SAME_PERSON_COSINE
-from hififace.models.dlib_recogniser import SAME_PERSON_DISTANCE
+from hififace.models.pretrained.dlib import SAME_PERSON_DISTANCE
 from hififace.swap.options import SwapOptions
 from hififace.types import RGBImage
 from hififace.weights.registry import find_card

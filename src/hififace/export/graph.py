@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from hififace.export.onnx import export_graph
 from hififace.export.parity import Difference, largest_differences, require_equal
-from hififace.models.arcface import NUM_FEATURES, ArcFace
-from hififace.models.deep3d import NUM_COEFFICIENTS, Deep3D
 from hififace.models.generator import Generator
+from hififace.models.pretrained.arcface import NUM_FEATURES, ArcFace
+from hififace.models.pretrained.deep3d import NUM_COEFFICIENTS, Deep3D
 from hififace.weights.bundle import Bundle, check_writable, write_bundle
 
 GENERATOR_OUTPUTS = ("image", "mask")

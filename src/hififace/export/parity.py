@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hififace.errors import WeightsError
-from hififace.runtime.sessions import open_session
+from hififace.weights.sessions import open_session
 
 TOLERANCE = 1e-3
 """Largest difference allowed with float32 weights, of outputs that are of the order of 1."""

@@ -13,7 +13,7 @@ from hififace.export.graph import ExportReport, export_bundle
 from hififace.models.create import create_generator
 from hififace.models.generator import Generator
 from hififace.models.params import generator_params
-from hififace.models.strict_loading import load_strictly
+from hififace.models.pretrained.strict_loading import load_strictly
 from hififace.training.checkpoint import read_state
 
 TEMPLATES = {"mesh": "mini_128", "basel": "frontal_256"}
@@ -95,8 +95,8 @@ def export_trained(
         WeightsError: weights that do not fit, or a graph that does not agree with PyTorch.
         BundleError: the description is wrong, or the folder holds something else.
     """
-    from hififace.models.arcface import load_arcface
-    from hififace.models.deep3d import load_deep3d
+    from hififace.models.pretrained.arcface import load_arcface
+    from hififace.models.pretrained.deep3d import load_deep3d
 
     checkpoint = find_checkpoint(run)
     state = read_state(checkpoint)

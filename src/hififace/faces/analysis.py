@@ -38,7 +38,7 @@ class FaceAnalyser:
         embedder: who they are.
         prior: their shape.
         iris: their irises.
-        providers: for the parts opened here, see `runtime.sessions.open_session`.
+        providers: for the parts opened here, see `weights.sessions.open_session`.
         threads: likewise.
     """
 

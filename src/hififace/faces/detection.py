@@ -67,7 +67,7 @@ class YuNetDetector:
         overlap_threshold: intersection over union above which two candidates are one face.
         smallest_face_px: the smallest face to be found (square root of its box's area), in picture pixels. Time
             grows as its inverse square: at 24 a 4K picture is seen nearly at its own size, at 96 four times smaller.
-        providers: see `runtime.sessions.open_session`.
+        providers: see `weights.sessions.open_session`.
         threads: likewise.
         path: another file of the same layout; None is the one that ships.
 

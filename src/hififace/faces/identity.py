@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hififace.errors import FaceError, WeightsError
 from hififace.faces.alignment import align
 from hififace.faces.templates import TEMPLATES
-from hififace.runtime.sessions import Session, open_session
 from hififace.types import FloatArray, RGBImage
+from hififace.weights.sessions import Session, open_session
 from hififace.weights.store import embedded_path
 
 SAME_PERSON_COSINE = 0.363
@@ -84,7 +84,7 @@ class SFaceEmbedder(_AlignedEmbedder):
     """The embedded recogniser, 128 numbers (OpenCV Zoo, Apache-2.0).
 
     Args:
-        providers: of ONNX Runtime, see `runtime.sessions.open_session`.
+        providers: of ONNX Runtime, see `weights.sessions.open_session`.
         threads: of one run.
         flip: average the crop and its mirror image.
     """

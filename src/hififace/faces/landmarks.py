@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from hififace.faces.alignment import invert, transform_points
 from hififace.faces.mesh_roi import INPUT_SIZE_PX, mesh_to_picture, roi_from_landmarks, roi_from_points
 from hififace.pixels import to_nchw
-from hififace.runtime.sessions import open_session
 from hififace.types import Detection, FloatArray, Landmarks, Matrix23, RGBImage
+from hififace.weights.sessions import open_session
 from hififace.weights.store import embedded_path
 
 NUM_POINTS: Final = 468
@@ -61,7 +61,7 @@ class FaceMeshLandmarker:
     """Finds the 468 points of faces that a detector found.
 
     Args:
-        providers: of ONNX Runtime, see `runtime.sessions.open_session`.
+        providers: of ONNX Runtime, see `weights.sessions.open_session`.
         threads: of one pass.
         passes: 2 unless the points of the first, about 2 % of the eye distance off, are good enough.
         mirrored: whether the last pass averages over the crop and its mirror image.

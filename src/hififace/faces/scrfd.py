@@ -20,8 +20,8 @@ from hififace.errors import WeightsError
 from hififace.faces.candidates import Candidates, as_detections, merge
 from hififace.faces.turning import search_turned
 from hififace.faces.views import check_picture
-from hififace.runtime.sessions import Session, open_session
 from hififace.types import Detection, FloatArray, RGBImage
+from hififace.weights.sessions import Session, open_session
 
 STRIDES = (8, 16, 32)
 NUM_ANCHORS = 2
@@ -38,7 +38,7 @@ class ScrfdDetector:
         path: the ONNX file, such as ``scrfd_10g_bnkps.onnx``.
         score_threshold: least score of a face, 0 to 1.
         overlap_threshold: intersection over union above which two candidates are one face.
-        providers: see `runtime.sessions.open_session`.
+        providers: see `weights.sessions.open_session`.
         threads: likewise.
 
     Raises:

@@ -10,7 +10,7 @@ aligned points, so solving is one matrix product. HifiFace (section 3.1, equatio
 the source and the expression and pose of the target from a 3D face model; this is the same with a model that
 is free of anyone's licence.
 
-`hififace.models.mesh_shape` is the PyTorch twin.
+`hififace.models.pretrained.mesh_shape` is the PyTorch twin.
 """
 
 from __future__ import annotations

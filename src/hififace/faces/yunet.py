@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from hififace.faces.candidates import Candidates
-from hififace.runtime.sessions import open_session
 from hififace.types import FloatArray, RGBImage
+from hififace.weights.sessions import open_session
 from hififace.weights.store import embedded_path
 
 STRIDES = (8, 16, 32)
@@ -31,7 +31,7 @@ class YuNet:
 
     Args:
         path: another file of the same layout; None is the one that ships.
-        providers: see `runtime.sessions.open_session`.
+        providers: see `weights.sessions.open_session`.
         threads: likewise.
     """
 

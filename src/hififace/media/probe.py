@@ -13,8 +13,8 @@ from typing import Any, Literal, cast
 import av
 import numpy as np
 
-from hififace.containers import open_container, readable
 from hififace.errors import FilmError
+from hififace.media.containers import open_container, readable
 from hififace.media.film_colour import ColourFacts, HdrKind, colour_facts
 from hififace.media.planes import bit_depth
 

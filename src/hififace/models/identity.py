@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hififace.models.deep3d import FaceCoefficients
 from hififace.models.params import VectorPart
+from hififace.models.pretrained.deep3d import FaceCoefficients
 
 Quantities = Mapping[str, Tensor]
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hififace.models.arcface import ArcFace
-from hififace.models.deep3d import Deep3D
-from hififace.models.frozen import freeze
 from hififace.models.generator import Generator, GeneratorOutput
 from hififace.models.params import GeneratorParams, paper_256
+from hififace.models.pretrained.arcface import ArcFace
+from hififace.models.pretrained.deep3d import Deep3D
+from hififace.models.pretrained.frozen import freeze
+from hififace.models.pretrained.strict_loading import read_state_dict, require_same
 from hififace.models.reference_keys import generator_key_map
-from hififace.models.strict_loading import read_state_dict, require_same
 
 SHAPE_PREFIX = "id_extractor.f_3d."
 IDENTITY_PREFIX = "id_extractor.f_id."

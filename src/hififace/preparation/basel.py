@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from hififace.models.arcface import ArcFace, load_arcface
-from hififace.models.bisenet import BiSeNet, load_bisenet
-from hififace.models.deep3d import Deep3D, load_deep3d
+from hififace.models.pretrained.arcface import ArcFace, load_arcface
+from hififace.models.pretrained.bisenet import BiSeNet, load_bisenet
+from hififace.models.pretrained.deep3d import Deep3D, load_deep3d
 from hififace.pixels import to_nchw
 from hififace.preparation.crop import Crop
 from hififace.preparation.describe import DescriberSettings, Description, MeshDescriber

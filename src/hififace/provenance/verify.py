@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from hififace.containers import open_container
 from hififace.errors import ProvenanceError
+from hififace.media.containers import open_container
 from hififace.provenance.claim import Claim, claim_in_text, claim_in_xmp
 from hififace.provenance.content_credentials import MIME_TYPES, Reading, read_credentials
 from hififace.provenance.signer import load_identity

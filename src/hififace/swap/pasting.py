@@ -10,8 +10,8 @@ import numpy as np
 from hififace.faces.alignment import Border
 from hififace.faces.blending import paste_back
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
+from hififace.swap.generate import PaintedFace
 from hififace.swap.options import SwapOptions
-from hififace.swap.painting import PaintedFace
 from hififace.types import FloatArray, RGBImage
 
 EROSION_SIDE_PX = 256

@@ -13,10 +13,10 @@ import numpy as np
 from hififace.errors import FaceError, NoFaceFoundError, OptionError
 from hififace.faces.identity import average
 from hififace.media.image import LoadedImage, read_image
-from hififace.swap.casting import Source
+from hififace.swap.engine import FrozenParts
+from hififace.swap.face_features import POSE
 from hififace.swap.identity_vector import Quantities, average_sources, source_needs
-from hififace.swap.measurement import POSE
-from hififace.swap.parts import FrozenParts
+from hififace.swap.source_map import Source
 from hififace.types import Face, FloatArray, RGBImage
 
 PictureLike: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | RGBImage | LoadedImage"

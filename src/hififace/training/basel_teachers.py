@@ -20,15 +20,15 @@ from hififace.losses.attributes import EYE_CHANNELS, MOUTH_CHANNELS, heatmap_los
 from hififace.losses.perceptual import lpips_distance
 from hififace.losses.resampling import fill_invalid
 from hififace.losses.shape import landmark_loss
-from hififace.models.arcface import ArcFace, load_arcface
-from hififace.models.bfm import BaselFaceModel, load_bfm
-from hififace.models.deep3d import SIZE_PX, Deep3D, FaceCoefficients, load_deep3d
-from hififace.models.frozen import full_precision
 from hififace.models.generator import GeneratorOutput
-from hififace.models.hrnet import HRNet, load_hrnet
 from hififace.models.identity import basel_quantities, identity_vector
 from hififace.models.params import VectorPart
-from hififace.models.vgg_lpips import VggFeatures, load_vgg_lpips
+from hififace.models.pretrained.arcface import ArcFace, load_arcface
+from hififace.models.pretrained.bfm import BaselFaceModel, load_bfm
+from hififace.models.pretrained.deep3d import SIZE_PX, Deep3D, FaceCoefficients, load_deep3d
+from hififace.models.pretrained.frozen import full_precision
+from hififace.models.pretrained.hrnet import HRNet, load_hrnet
+from hififace.models.pretrained.vgg_lpips import VggFeatures, load_vgg_lpips
 from hififace.training.teachers import Embedder
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate_in

@@ -35,20 +35,20 @@ from hififace.losses.attributes import (
 from hififace.losses.perceptual import feature_l1_distance
 from hififace.losses.resampling import fill_invalid
 from hififace.losses.shape import mesh_shape_loss, region_weights
-from hififace.models.arcface import ArcFace, load_arcface
-from hififace.models.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
-from hififace.models.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
-from hififace.models.face_mesh import SIZE_PX as MESH_SIZE_PX
-from hififace.models.frozen import full_precision
 from hififace.models.generator import GeneratorOutput
 from hififace.models.identity import identity_vector
-from hififace.models.iris import SIZE_PX as EYE_SIZE_PX
-from hififace.models.iris import Iris, load_iris
-from hififace.models.mesh_shape import MeshShape, load_mesh_shape
 from hififace.models.params import VectorPart
-from hififace.models.resampling import apply_affine, invert_affine, resample_affine
-from hififace.models.sface import SIZE_PX as SFACE_SIZE_PX
-from hififace.models.sface import SFace, load_sface
+from hififace.models.pretrained.arcface import ArcFace, load_arcface
+from hififace.models.pretrained.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
+from hififace.models.pretrained.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
+from hififace.models.pretrained.face_mesh import SIZE_PX as MESH_SIZE_PX
+from hififace.models.pretrained.frozen import full_precision
+from hififace.models.pretrained.iris import SIZE_PX as EYE_SIZE_PX
+from hififace.models.pretrained.iris import Iris, load_iris
+from hififace.models.pretrained.mesh_shape import MeshShape, load_mesh_shape
+from hififace.models.pretrained.resampling import apply_affine, invert_affine, resample_affine
+from hififace.models.pretrained.sface import SIZE_PX as SFACE_SIZE_PX
+from hififace.models.pretrained.sface import SFace, load_sface
 from hififace.training.teachers import Embedder
 from hififace.weights.registry import find_card
 from hififace.weights.store import embedded_path, locate, locate_in

@@ -1,0 +1,1 @@
+"""Other people's networks, frozen: each reads the weights that were published for it, strictly."""

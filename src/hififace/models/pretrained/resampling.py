@@ -1,0 +1,63 @@
+"""Differentiable resampling of pictures through affine maps: how a crop reaches a network with its own template.
+
+Letters: B pictures, C channels, S side of the output.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hififace.models.pretrained.frozen import full_precision
+
+
+def invert_affine(matrix: Tensor) -> Tensor:
+    """The inverse of affine maps, (..., 2, 3) to (..., 2, 3)."""
+    with full_precision(matrix):
+        linear, shift = matrix[..., :2], matrix[..., 2:]
+        inverse = torch.linalg.inv(linear)
+        return torch.cat((inverse, -inverse @ shift), dim=-1)
+
+
+def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str = "zeros") -> Tensor:
+    """The pictures as seen through an affine map, bilinearly; carries gradients to the pictures.
+
+    Pixel centres are at integers, as everywhere: the map takes (x, y) of the picture to (x, y) of the output.
+    There is no antialiasing: meant for scales between about 0.5 and any enlargement.
+
+    Args:
+        images: (B, C, H, W).
+        matrix: (2, 3), or (B, 2, 3) for a map of each picture's own.
+        size: side S of the output.
+        padding: "zeros" or "border", what lies outside the picture.
+
+    Returns:
+        (B, C, S, S).
+    """
+    batch, _, height, width = images.shape
+    inverse = invert_affine(matrix.to(images.device, torch.float32))
+    if inverse.ndim == 2:
+        inverse = inverse.expand(batch, 2, 3)
+    steps = torch.arange(size, device=images.device, dtype=torch.float32)
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    points = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1).view(1, -1, 3)  # (1, S·S, 3)
+    with full_precision(images):
+        places = points @ inverse.transpose(1, 2)  # (B, S·S, 2) picture pixels
+    extent = torch.tensor((width, height), device=images.device, dtype=torch.float32)
+    # grid_sample counts from the picture's outer edges: -1 is half a pixel before the first centre.
+    grid = ((places + 0.5) * 2.0 / extent - 1.0).view(batch, size, size, 2)
+    return F.grid_sample(
+        images, grid.to(images.dtype), mode="bilinear", padding_mode=padding, align_corners=False
+    )
+
+
+def apply_affine(matrix: Tensor, points: Tensor) -> Tensor:
+    """Maps points: (2, 3) or (B, 2, 3) and (B, N, 2 or 3) to (B, N, 2 or 3); a z is scaled with the map."""
+    linear, shift = matrix[..., :2], matrix[..., 2]
+    with full_precision(points):
+        flat = points[..., :2] @ linear.transpose(-1, -2) + shift[..., None, :]
+    if points.shape[-1] == 2:
+        return flat
+    scale = torch.linalg.det(linear).abs().sqrt()
+    return torch.cat((flat, points[..., 2:] * scale[..., None, None]), dim=-1)

@@ -1,1 +1,0 @@
-"""Where the work runs: ONNX Runtime sessions, devices, seeds."""

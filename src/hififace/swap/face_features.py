@@ -1,0 +1,169 @@
+"""What the frozen parts say about a face, under the names of the bundle's identity vector: one class per family.
+
+A quantity costs a network, so callers name what they need. The mesh family's numbers are those that
+`preparation/describe.py` stored with the training photos: identity of the photo itself, shape of the
+landmarks in crop pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+import numpy as np
+
+from hififace.errors import BundleError
+from hififace.faces.alignment import Border, transform_points
+from hififace.faces.identity import IdentityEmbedder
+from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.shape import MeshShapePrior
+from hififace.pixels import to_nchw
+from hififace.swap.identity_vector import IDENTITY
+from hififace.types import Face, FloatArray, Matrix23, RGBImage
+from hififace.weights.bundle import Bundle
+from hififace.weights.sessions import Session, open_session
+
+POSE: Final = "pose"
+"""(3,) pitch, yaw, roll in radians, in both families."""
+
+
+class Measurer(Protocol):
+    """A family of frozen parts."""
+
+    border: Border
+    """What the family's crops show beyond the picture."""
+    unit_identity: bool
+    """Whether a mixed identity is brought back to unit length."""
+
+    def measure(
+        self,
+        image: RGBImage,
+        faces: Sequence[Face],
+        crops: Sequence[RGBImage],
+        matrices: Sequence[Matrix23],
+        wanted: frozenset[str],
+    ) -> list[dict[str, FloatArray]]:
+        """The wanted quantities (and perhaps others that cost nothing more) of several faces of one picture.
+
+        Args:
+            image: (H, W, 3) the picture.
+            faces: of that picture; landmarks and identities that they already carry are not looked for again.
+            crops: (S, S, 3) of each, aligned to the bundle's template.
+            matrices: picture pixels to crop pixels, of each.
+            wanted: names of quantities.
+        """
+
+
+def create_measurer(
+    bundle: Bundle,
+    landmarker: FaceMeshLandmarker | None,
+    embedder: IdentityEmbedder,
+    *,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+) -> Measurer:
+    """The parts that a bundle's family needs.
+
+    Raises:
+        BundleError: a part that this hififace does not know.
+        WeightsError: a graph that cannot be opened.
+    """
+    if bundle.family == "mesh":
+        if (bundle.identity.part, bundle.shape.part) != ("sface", "mesh") or landmarker is None:
+            raise BundleError(
+                f"Bundle '{bundle.name}' asks for the parts '{bundle.identity.part}' and '{bundle.shape.part}'; this "
+                "hififace has sface and mesh. Update hififace, or export the bundle again."
+            )
+        return MeshMeasurer(landmarker, embedder, MeshShapePrior.load())
+    if bundle.graphs.identity is None or bundle.graphs.shape is None:
+        raise BundleError(
+            f"Bundle '{bundle.name}' is of the Basel family but lacks its identity or shape graph; "
+            "`hififace convert` makes it whole."
+        )
+    return BaselMeasurer(
+        open_session(bundle.path("identity"), providers=providers, threads=threads),
+        open_session(bundle.path("shape"), providers=providers, threads=threads),
+    )
+
+
+class MeshMeasurer:
+    """The embedded parts: FaceMesh, SFace and the linear shape prior."""
+
+    border: Border = "mirror"
+    unit_identity = True
+
+    def __init__(
+        self, landmarker: FaceMeshLandmarker, embedder: IdentityEmbedder, prior: MeshShapePrior
+    ) -> None:
+        self._landmarker, self._embedder, self._prior = landmarker, embedder, prior
+
+    def measure(
+        self,
+        image: RGBImage,
+        faces: Sequence[Face],
+        crops: Sequence[RGBImage],
+        matrices: Sequence[Matrix23],
+        wanted: frozenset[str],
+    ) -> list[dict[str, FloatArray]]:
+        """See `Measurer`: shape (K_id,), expression (K_exp,), pose (3,) radians, identity (128,)."""
+        found: list[dict[str, FloatArray]] = [{} for _ in faces]
+        if wanted - {IDENTITY}:
+            located = with_landmarks(self._landmarker, image, faces)
+            for quantities, face, matrix in zip(found, located, matrices, strict=True):
+                assert face.landmarks is not None
+                points = transform_points(matrix, face.landmarks.points).astype(np.float32)
+                coefficients = self._prior.coefficients(points)
+                quantities["shape"] = np.asarray(coefficients.identity, np.float32)
+                quantities["expression"] = np.asarray(coefficients.expression, np.float32)
+                quantities[POSE] = np.deg2rad(coefficients.pose_deg).astype(np.float32)
+        if IDENTITY in wanted:
+            for quantities, face in zip(found, faces, strict=True):
+                known = face.identity
+                if known is None:
+                    known = self._embedder.embed(image, face.detection.points)
+                quantities[IDENTITY] = known
+        return found
+
+
+class BaselMeasurer:
+    """The graphs of a converted checkpoint, which look at the aligned crop."""
+
+    border: Border = "black"  # as the reference implementation pads
+    unit_identity = False
+
+    def __init__(self, identity: Session, shape: Session) -> None:
+        self._identity, self._shape = identity, shape
+
+    def measure(
+        self,
+        image: RGBImage,
+        faces: Sequence[Face],
+        crops: Sequence[RGBImage],
+        matrices: Sequence[Matrix23],
+        wanted: frozenset[str],
+    ) -> list[dict[str, FloatArray]]:
+        """See `Measurer`: the shape graph's outputs by name, and identity."""
+        found: list[dict[str, FloatArray]] = [{} for _ in faces]
+        if not faces:
+            return found
+        batch = {"image": to_nchw(np.stack(crops))}
+        outputs: dict[str, FloatArray] = {}
+        if wanted - {IDENTITY}:
+            outputs |= self._shape.run(batch)
+        if IDENTITY in wanted:
+            outputs |= self._identity.run(batch)
+        for name, values in outputs.items():
+            for quantities, row in zip(found, values, strict=True):
+                quantities[name] = row
+        return found
+
+
+def with_landmarks(landmarker: FaceMeshLandmarker, image: RGBImage, faces: Sequence[Face]) -> list[Face]:
+    """The faces with the 468 points of each; those that are missing are found in one go."""
+    missing = [place for place, face in enumerate(faces) if face.landmarks is None]
+    located = landmarker.locate_many(image, [faces[place].detection for place in missing])
+    complete = list(faces)
+    for place, landmarks in zip(missing, located, strict=True):
+        complete[place] = replace(faces[place], landmarks=landmarks)
+    return complete

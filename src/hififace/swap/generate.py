@@ -1,0 +1,124 @@
+"""Running the generator: aligned crops and identity vectors in, painted faces and their masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from hififace.errors import BundleError
+from hififace.faces.alignment import compose
+from hififace.pixels import to_nchw, to_nhwc
+from hififace.swap.identity_vector import Quantities
+from hififace.types import Face, FloatArray, Matrix23, RGBImage
+from hififace.weights.bundle import Bundle
+from hififace.weights.sessions import Session, open_session
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetFace:
+    """One face of a target, cut out and measured: ready for the generator, whatever the source."""
+
+    face: Face
+    crop: RGBImage = field(repr=False)
+    """(S, S, 3) aligned to the bundle's template."""
+    matrix: Matrix23 = field(repr=False)
+    """Picture pixels to crop pixels."""
+    quantities: Quantities = field(repr=False)
+
+
+class PaintedFace(NamedTuple):
+    """What the generator made of one face."""
+
+    image: RGBImage
+    """(N, N, 3)."""
+    mask: FloatArray
+    """(N, N) 0..1, the network's own: where it painted."""
+    matrix: Matrix23
+    """Picture pixels to pixels of `image`."""
+    target: TargetFace
+    """What it was painted on."""
+
+
+class Painter:
+    """A bundle's generator.
+
+    Raises:
+        WeightsError: the graph cannot be opened.
+        BundleError: it is not what model.json says.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None
+    ) -> None:
+        self.session: Session = open_session(bundle.path("generator"), providers=providers, threads=threads)
+        self.resolution = bundle.resolution
+        inputs = {tensor.name: tensor.shape for tensor in self.session.inputs}
+        side, size = bundle.resolution, bundle.vector_size
+        if (
+            set(inputs) != {"target", "identity_vector"}
+            or tuple(inputs["target"][1:]) != (3, side, side)
+            or tuple(inputs["identity_vector"][1:]) != (size,)
+        ):
+            raise BundleError(
+                f"The generator of bundle '{bundle.name}' takes {inputs}; by its model.json it should take target "
+                f"(B, 3, {side}, {side}) and identity_vector (B, {size}). Export the bundle again."
+            )
+
+    def paint(
+        self, faces: Sequence[TargetFace], vectors: FloatArray, *, passes: int, batch_size: int
+    ) -> list[PaintedFace]:
+        """Paint any number of faces, of one picture or of several.
+
+        Each pass after the first paints on the result of the one before, with the same vector: expression and pose
+        stay those of the original target. Masks of all passes are united.
+
+        Args:
+            faces: targets.
+            vectors: (B, D), one for each.
+            passes: 1 or more.
+            batch_size: faces in one run, at most.
+        """
+        painted: list[PaintedFace] = []
+        for start in range(0, len(faces), batch_size):
+            part = faces[start : start + batch_size]
+            images, masks = self._paint_batch(
+                np.stack([face.crop for face in part]), vectors[start : start + batch_size], passes
+            )
+            enlarge = enlarging(images.shape[1] / self.resolution)
+            painted += [
+                PaintedFace(image, mask, compose(face.matrix, enlarge), face)
+                for face, image, mask in zip(part, images, masks, strict=True)
+            ]
+        return painted
+
+    def _paint_batch(self, crops: RGBImage, vectors: FloatArray, passes: int) -> tuple[RGBImage, FloatArray]:
+        """(B, S, S, 3) uint8, (B, D) to (B, N, N, 3) uint8 and (B, N, N)."""
+        united: FloatArray | None = None
+        images = crops
+        for _ in range(passes):
+            outputs = self.session.run(
+                {"target": to_nchw(self._at_input_size(images)), "identity_vector": vectors}
+            )
+            images = to_nhwc(outputs["image"])
+            masks = np.clip(outputs["mask"][:, 0], 0.0, 1.0)
+            united = masks if united is None else np.maximum(united, masks)
+        assert united is not None
+        return images, united
+
+    def _at_input_size(self, images: RGBImage) -> RGBImage:
+        if images.shape[1] == self.resolution:
+            return images
+        side = (self.resolution, self.resolution)
+        return np.stack(
+            [np.asarray(cv2.resize(image, side, interpolation=cv2.INTER_AREA)) for image in images]
+        )
+
+
+def enlarging(factor: float) -> Matrix23:
+    """From pixels of the crop to pixels of a painted face `factor` times its size; pixel centres at integers."""
+    shift = (factor - 1.0) / 2.0
+    return np.array([[factor, 0.0, shift], [0.0, factor, shift]])

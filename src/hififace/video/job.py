@@ -1,0 +1,380 @@
+"""A film through the swapper: decode, follow, swap and encode overlap; stopped at any moment, it goes on.
+
+    report = swap_film(swapper, "film.mp4", "out.mp4")
+
+Everything between decoder and encoder is a pure function of the film, the options and the state at the last finished
+segment: the same command after a kill gives the same bytes as an uninterrupted run.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hififace import __version__
+from hififace.errors import FilmError, InterruptedByUserError, OptionError
+from hififace.faces.blending import affected_rectangle
+from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.templates import find_template
+from hififace.media.encoding import choose_settings
+from hififace.media.frames import FilmFrame
+from hififace.media.lock import folder_lock
+from hififace.media.planes import Box
+from hififace.media.timing import Place
+from hififace.media.video import FilmReader
+from hififace.media.writing import FilmWriter
+from hififace.swap.generate import PaintedFace, TargetFace
+from hififace.swap.options import SwapOptions
+from hififace.swap.output import film_tags, mark_film
+from hififace.swap.source_map import Cast, Source
+from hififace.swap.sources import turn_deg
+from hififace.swapper import FaceSwapper
+from hififace.types import RGBImage
+from hififace.video.mask_smoothing import TrackMasks
+from hififace.video.options import FRAMES_PER_GROUP, FilmOptions
+from hififace.video.pipeline import Pipeline
+from hififace.video.report import FilmReport, FilmTally, Progress
+from hififace.video.tracker import FilmFaces, FrameFaces
+
+_STATE_VERSION = 2
+"""Raised whenever the same options give another film, or the state stored with a segment changes: unfinished work of
+before is then not taken up."""
+
+_LARGE_FRAME_PX = 3_000_000
+"""From here on fewer frames wait between the stages: memory stays below half a gigabyte at 4K."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Painted:
+    """One frame and what the network made of its faces."""
+
+    faces: FrameFaces
+    painted: tuple[PaintedFace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """One frame for the encoder."""
+
+    frame: FilmFrame
+    faces: FrameFaces
+    swapped: frozenset[int]
+    masks: dict[str, Any] | None
+    """State of the masks behind this frame, where a segment ends with it."""
+
+
+def swap_film(
+    swapper: FaceSwapper,
+    film: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    options: SwapOptions | None = None,
+    film_options: FilmOptions | None = None,
+    *,
+    cast: Cast | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> FilmReport:
+    """Swap the faces of a film.
+
+    Args:
+        swapper: with its sources set.
+        film: the target.
+        output: the result; its ending names the container.
+        options: as for pictures. Numbers of faces count from the left of the first frame with faces, then in order
+            of appearance.
+        film_options: see `FilmOptions`.
+        cast: who is put in; None takes the swapper's own.
+        progress: told after each frame.
+        should_stop: asked after each frame; True stops as Ctrl-C does.
+
+    Raises:
+        OptionError: nobody was given to put in, or an option that does not fit this film.
+        FilmError: the film cannot be read or written, or another run is at the same swap.
+        InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
+    """
+    options, film_options = options or SwapOptions(), film_options or FilmOptions()
+    cast = cast or swapper.cast
+    if cast.is_empty:
+        raise OptionError(
+            "Nobody was given to put into the film. Call set_source(photo) first, or map_source."
+        )
+    if options.compare:
+        raise OptionError("A film cannot be written side by side with its target; leave out compare.")
+    run = _FilmRun(swapper, Path(film), Path(output), options, film_options, cast)
+    refusal = FilmError(
+        f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
+        "stop it first."
+    )
+    with folder_lock(run.folder, refusal):
+        run.take_up()
+        return run.finish(progress, should_stop or (lambda: False))
+
+
+class _FilmRun:
+    """One call of `swap_film`."""
+
+    def __init__(
+        self,
+        swapper: FaceSwapper,
+        film: Path,
+        output: Path,
+        options: SwapOptions,
+        film_options: FilmOptions,
+        cast: Cast,
+    ) -> None:
+        self._swapper, self._film, self._output = swapper, film, output
+        self._options, self._film_options, self._cast = options, film_options, cast
+        chosen = film_options
+        self._reader = FilmReader(
+            film, start_s=chosen.start_s, end_s=chosen.last_s, fps=chosen.fps, tone_map=chosen.tone_map
+        )
+        self._settings = choose_settings(
+            self._reader, output, codec=chosen.codec, crf=chosen.crf, preset=chosen.preset
+        )
+        self._reference = swapper.reference_identity(options)
+        self.folder = work_folder(swapper, film, output, options, film_options, cast)
+
+    def take_up(self) -> None:
+        """Begin, or go on with what an earlier run left in the folder."""
+        chosen, output = self._film_options, self._output
+        self._writer = FilmWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
+        self._faces, self._masks = self._new_faces(), TrackMasks(chosen.mask_smoothing)
+        state = self._writer.state
+        self._tally = FilmTally.restored(state["tally"]) if state else FilmTally()
+        if state.get("faces"):
+            self._faces.restore(state["faces"])
+            self._masks.restore(state["masks"])
+        self._num_resumed = self._tally.num_frames
+        if self._num_resumed:
+            # Killed while it was being signed, the earlier run left its copy beside the result.
+            for leftover in output.parent.glob(f".{glob.escape(output.stem)}.*.part{output.suffix}"):
+                leftover.unlink(missing_ok=True)
+        self._last: _Finished | None = None
+
+    def _new_faces(self) -> FilmFaces:
+        swapper, options = self._swapper, self._options
+        return FilmFaces(
+            find_faces=lambda image: swapper.find_faces(image, options),
+            embed=swapper.identity,
+            # One thread: the stages beside it have work for the other cores.
+            landmarker=FaceMeshLandmarker(providers=[swapper.provider], threads=1),
+            template=find_template(swapper.bundle.template).scaled(swapper.bundle.resolution),
+            options=options,
+            film_options=self._film_options,
+            cast=self._cast,
+            reference=self._reference,
+        )
+
+    def finish(
+        self, progress: Callable[[Progress], None] | None, should_stop: Callable[[], bool]
+    ) -> FilmReport:
+        """Do what is left and put the film into its place."""
+        began = time.perf_counter()
+        depth = 1 if self._reader.info.width * self._reader.info.height > _LARGE_FRAME_PX else 2
+        stages: dict[str, Callable[[Any], Any]] = {
+            "follow": self._follow,
+            "paint": self._paint,
+            "paste": self._paste,
+        }
+        groups = _groups(self._reader.frames(after=self._writer.place))
+        with Pipeline[list[_Finished]](groups, stages, depth=depth) as pipeline:
+
+            def told() -> Iterator[FilmFrame]:
+                for one in itertools.chain.from_iterable(pipeline):
+                    if should_stop():
+                        raise KeyboardInterrupt
+                    # Counted before it is handed on: a segment that ends with it stores the tally at once.
+                    self._count(one)
+                    if progress is not None:
+                        progress(self._progress(time.perf_counter() - began, pipeline.busy_s))
+                    yield one.frame
+
+            try:
+                self._writer.write(told(), self._state)
+            except KeyboardInterrupt:
+                raise self._interrupted() from None
+            busy = dict(pipeline.busy_s)
+            busy["encode"] = time.perf_counter() - began - pipeline.waited_s
+        notes = self._put_in_place()
+        busy["join"] = time.perf_counter() - began - busy["encode"] - pipeline.waited_s
+        self._writer.discard()
+        return FilmReport(
+            target=self._film,
+            output=self._output,
+            tally=self._tally,
+            model=self._swapper.bundle.name,
+            provider=self._swapper.provider,
+            seconds=time.perf_counter() - began,
+            num_resumed=self._num_resumed,
+            busy_s=busy,
+            notes=(*notes, *self._reader.problems.sentences()),
+        )
+
+    # -------------------------------------------------------------------------------------------------------
+    # The stages
+
+    def _follow(self, frames: list[FilmFrame]) -> list[FrameFaces]:
+        return [self._faces.take(frame) for frame in frames]
+
+    def _paint(self, group: list[FrameFaces]) -> list[_Painted]:
+        """Paint all faces of a group in one go."""
+        targets: list[TargetFace] = []
+        sources: list[Source] = []
+        places: list[int] = []
+        for place, one in enumerate(group):
+            chosen = [(face, source) for face, source in zip(one.faces, one.sources, strict=True) if source]
+            if not chosen:
+                continue
+            prepared = self._swapper.prepare(
+                one.frame.rgb(),
+                [steady.face for steady, _ in chosen],
+                self._options,
+                matrices=[steady.matrix for steady, _ in chosen],
+            )
+            for target, (_, source) in zip(prepared, chosen, strict=True):
+                if turn_deg(target.quantities) <= self._options.largest_turn_deg:
+                    targets.append(target)
+                    sources.append(source)
+                    places.append(place)
+        painted = self._swapper.paint(targets, sources, self._options)
+        return [
+            _Painted(one, tuple(face for face, where in zip(painted, places, strict=True) if where == place))
+            for place, one in enumerate(group)
+        ]
+
+    def _paste(self, group: list[_Painted]) -> list[_Finished]:
+        """Put faces back frame by frame, through masks that are steady over time."""
+        return [self._pasted(one) for one in group]
+
+    def _pasted(self, one: _Painted) -> _Finished:
+        frame, painted = one.faces.frame, one.painted
+        if self._film_options.smooth:
+            painted = self._steadied(one)
+        if painted:
+            image = self._swapper.paste(frame.rgb(), painted, self._options)
+            frame = frame.with_rgb(image, _reach(painted, image))
+        swapped = frozenset(face.target.face.index for face in painted)
+        masks = None if one.faces.state is None else self._masks.state()
+        return _Finished(frame, one.faces, swapped, masks)
+
+    def _steadied(self, one: _Painted) -> tuple[PaintedFace, ...]:
+        time_s = float(one.faces.frame.time_s)
+        if one.faces.is_cut:
+            self._masks.cut()
+        self._masks.forget(time_s)
+        return tuple(
+            face._replace(mask=self._masks.update(face.target.face.index, face.mask, time_s))
+            for face in one.painted
+        )
+
+    # -------------------------------------------------------------------------------------------------------
+    # The end
+
+    def _count(self, one: _Finished) -> None:
+        self._tally.add(one.faces, set(one.swapped))
+        self._last = one
+
+    def _state(self, place: Place) -> dict[str, Any]:
+        """For the segment that ends with this frame; the last one of the film has nothing to go on behind."""
+        last = self._last
+        if last is None or last.faces.frame.index != place.index:
+            return {"tally": self._tally.state()}
+        return {"tally": self._tally.state(), "faces": last.faces.state, "masks": last.masks}
+
+    def _progress(self, elapsed_s: float, busy_s: dict[str, float]) -> Progress:
+        done = self._tally.num_frames
+        expected = self._reader.expected_frames
+        rate = (done - self._num_resumed) / elapsed_s if elapsed_s > 0 else 0.0
+        return Progress(done, None if expected is None else max(expected, done), rate, dict(busy_s))
+
+    def _interrupted(self) -> InterruptedByUserError:
+        place = self._writer.place
+        safe = 0 if place is None else place.index + 1
+        return InterruptedByUserError(
+            f"{self._film}: stopped after {self._tally.num_frames} frames, of which {safe} are safe. The same command "
+            "goes on from there."
+        )
+
+    def _put_in_place(self) -> list[str]:
+        """Join and sign; the film appears under its name when it is whole."""
+        claim = self._swapper.claim(self._options)
+        tags = film_tags(claim)
+        comment = self._reader.info.metadata.get("comment")
+        if comment and "comment" in tags:
+            tags["comment"] = f"{comment} {tags['comment']}"
+        # With the unfinished work, where the same command finds it again should it be killed now.
+        unmarked = self._writer.folder / f"unmarked{self._output.suffix}"
+        try:
+            notes = self._writer.finish(unmarked, self._reader, tags)
+            mark_film(unmarked, self._output, claim)
+        finally:
+            unmarked.unlink(missing_ok=True)
+        return notes
+
+
+def _reach(painted: Sequence[PaintedFace], image: RGBImage) -> Box:
+    """x0, y0, x1, y1 of what pasting could change of a picture (H, W, 3)."""
+    boxes = [affected_rectangle(np.ones_like(face.mask), face.matrix, image.shape[:2]) for face in painted]
+    corners = np.array([box for box in boxes if box is not None], int).reshape(-1, 4)
+    if not len(corners):
+        return (0, 0, 0, 0)
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _groups(frames: Iterator[FilmFrame]) -> Iterator[list[FilmFrame]]:
+    """Stretches of `FRAMES_PER_GROUP` frames at fixed places of the film."""
+    for _, group in itertools.groupby(frames, key=lambda frame: frame.index // FRAMES_PER_GROUP):
+        yield list(group)
+
+
+def work_folder(
+    swapper: FaceSwapper,
+    film: Path,
+    output: Path,
+    options: SwapOptions,
+    film_options: FilmOptions,
+    cast: Cast,
+) -> Path:
+    """Where the unfinished work of one swap lies: found again by the same question, and only by that.
+
+    Its name holds a digest of everything that decides the result: the film, the bundle, the people, the options.
+    """
+    status = film.stat() if film.exists() else None
+    question = {
+        # What is stored with a segment, and what follows from it, may differ from version to version.
+        "program": [__version__, _STATE_VERSION],
+        "film": [str(film.resolve()), status.st_size, status.st_mtime_ns] if status else str(film),
+        "ending": output.suffix.lower(),
+        "bundle": swapper.bundle.model_dump(mode="json"),
+        "options": {f.name: _digested(getattr(options, f.name)) for f in fields(options)},
+        "film_options": film_options.decisive(),
+        "cast": _cast_digest(cast),
+    }
+    text = json.dumps(question, sort_keys=True, default=str)
+    name = f".{output.name}.{hashlib.sha256(text.encode()).hexdigest()[:12]}.unfinished"
+    return (film_options.work_folder or output.parent) / name
+
+
+def _digested(value: Any) -> str:
+    return hashlib.sha256(value.tobytes()).hexdigest() if isinstance(value, np.ndarray) else repr(value)
+
+
+def _cast_digest(cast: Cast) -> list[Any]:
+    def person(source: Source | None) -> Any:
+        if source is None:
+            return None
+        return [source.name, {str(k): _digested(v) for k, v in source.quantities.items()}]
+
+    roles = [[_digested(role.reference), person(role.source)] for role in cast.roles]
+    return [person(cast.default), roles, {str(k): person(v) for k, v in sorted(cast.by_index.items())}]

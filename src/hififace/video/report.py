@@ -1,0 +1,139 @@
+"""What a film's swap did: who was where for how long, what went wrong, and where the time went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hififace.video.tracker import FrameFaces
+
+
+@dataclass(slots=True)
+class TrackReport:
+    """One person's appearance."""
+
+    index: int
+    first_s: float
+    last_s: float
+    source: str | None = None
+    """Name of who was put in; None: it stayed as it was."""
+    num_frames: int = 0
+    """Frames in which it was there."""
+    num_swapped: int = 0
+    """Frames in which it was swapped."""
+    num_bridged: int = 0
+    """Frames in which it was carried on unseen."""
+    mean_size_px: float = 0.0
+
+
+@dataclass(slots=True)
+class FilmTally:
+    """Counts frames as they are finished; goes through JSON, so that a resumed run counts on."""
+
+    num_frames: int = 0
+    num_without_faces: int = 0
+    num_changed: int = 0
+    num_cuts: int = 0
+    tracks: dict[int, TrackReport] = field(default_factory=dict)
+
+    def add(self, result: FrameFaces, swapped: set[int]) -> None:
+        """Count one frame; `swapped` are the indices of the faces that were really painted."""
+        self.num_frames += 1
+        self.num_cuts += result.is_cut
+        self.num_without_faces += not result.faces
+        self.num_changed += bool(swapped)
+        time_s = float(result.frame.time_s)
+        for one, source in zip(result.faces, result.sources, strict=True):
+            index = one.face.index
+            track = self.tracks.setdefault(index, TrackReport(index, time_s, time_s))
+            track.last_s = time_s
+            track.num_frames += 1
+            track.num_bridged += one.bridged
+            track.mean_size_px += (one.face.detection.size_px - track.mean_size_px) / track.num_frames
+            if index in swapped and source is not None:
+                track.num_swapped += 1
+                track.source = source.name
+
+    def state(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {**asdict(self), "tracks": [asdict(t) for t in self.tracks.values()]}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> FilmTally:
+        """What `state()` described."""
+        tracks = {t["index"]: TrackReport(**t) for t in state["tracks"]}
+        return cls(**{**state, "tracks": tracks})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a film is."""
+
+    done: int
+    """Frames finished, those of an earlier run included."""
+    expected: int | None
+    """About how many there will be; None where the film does not say."""
+    fps: float
+    """Frames finished per second in this run."""
+    busy_s: dict[str, float]
+    """Stage -> seconds of work so far."""
+
+    @property
+    def left_s(self) -> float | None:
+        """About how many seconds are left."""
+        if self.expected is None or self.fps <= 0:
+            return None
+        return max(self.expected - self.done, 0) / self.fps
+
+
+@dataclass(frozen=True, slots=True)
+class FilmReport:
+    """A finished film."""
+
+    target: Path
+    output: Path
+    tally: FilmTally
+    model: str
+    provider: str
+    seconds: float
+    """Of this run."""
+    num_resumed: int
+    """Frames that an earlier run had done."""
+    busy_s: dict[str, float]
+    """Stage -> seconds of work in this run; they overlap."""
+    notes: tuple[str, ...] = ()
+    """What could not be carried over, and what was wrong with the film."""
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of this run."""
+        return (self.tally.num_frames - self.num_resumed) / self.seconds if self.seconds > 0 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        tracks = [
+            {
+                **asdict(t),
+                "first_s": round(t.first_s, 3),
+                "last_s": round(t.last_s, 3),
+                "mean_size_px": round(t.mean_size_px, 1),
+            }
+            for t in sorted(self.tally.tracks.values(), key=lambda t: t.index)
+        ]
+        return {
+            "target": str(self.target),
+            "output": str(self.output),
+            "model": self.model,
+            "provider": self.provider,
+            "num_frames": self.tally.num_frames,
+            "num_frames_without_faces": self.tally.num_without_faces,
+            "num_frames_changed": self.tally.num_changed,
+            "num_cuts": self.tally.num_cuts,
+            "num_frames_resumed": self.num_resumed,
+            "tracks": tracks,
+            "seconds": round(self.seconds, 3),
+            "fps": round(self.fps, 2),
+            "busy_s": {stage: round(spent, 3) for stage, spent in self.busy_s.items()},
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,206 @@
+"""One face of a film over time: where it really is, steadied, and what is known about who it is.
+
+Every frame's place comes from the face mesh, never now from the detector and now from the mesh: the two disagree by
+a pixel or so, and a face would hop with the rhythm of detection. What the detector's five points lie beside the
+mesh's is learned over the track and added, because networks were trained on the detector's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.faces.alignment import estimate_similarity, invert, transform_points
+from hififace.faces.landmarks import EYE_CORNERS
+from hififace.faces.templates import Template
+from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23
+from hififace.video.smoothing import PointSmoother, SmoothingOptions, face_size
+
+_NOSE_TIP, _MOUTH_CORNERS = 4, (61, 291)
+_OFFSET_RATE = 0.1
+"""How fast the learned distance between the two kinds of five points follows."""
+_FARTHEST_STEP = 0.5
+"""A face is not expected farther from where it was than this share of its size."""
+_OLD_S = 0.2
+"""Motion seen so long ago says nothing any more."""
+
+
+def mesh_points5(points: NDArray[Any]) -> NDArray[np.float64]:
+    """(5, 2) image-left eye, image-right eye, nose tip, image-left and image-right mouth corner of a mesh (468, 3)."""
+    plane = np.asarray(points, np.float64)[:, :2]
+    eyes = [plane[list(corners)].mean(axis=0) for corners in EYE_CORNERS]
+    return np.stack([*eyes, plane[_NOSE_TIP], plane[_MOUTH_CORNERS[0]], plane[_MOUTH_CORNERS[1]]])
+
+
+def mesh_box(points: NDArray[Any]) -> FloatArray:
+    """(4,) the box around a mesh."""
+    plane = np.asarray(points)[:, :2]
+    return np.concatenate([plane.min(axis=0), plane.max(axis=0)]).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyFace:
+    """A face of one frame, ready to be swapped."""
+
+    face: Face
+    """With steadied landmarks and five points; its index is that of the track."""
+    matrix: Matrix23
+    """Picture pixels to pixels of the bundle's crop."""
+    bridged: bool
+    """Not seen in this frame: carried on along its path."""
+
+
+class FollowedFace:
+    """The memory of one track.
+
+    Attributes:
+        index: of the track.
+        mesh: (468, 3) as last measured, not steadied: where the next frame looks first.
+        seen_s: when it was last seen.
+        detected_s: when the detector itself last saw it.
+        looked_s: when the detector last looked in a way that would have shown it.
+        identity: (D,) of its best view so far, None before the first.
+        num_views: how many views were looked at.
+    """
+
+    def __init__(self, index: int, template: Template, smoothing: SmoothingOptions | None) -> None:
+        self.index = index
+        self.mesh: FloatArray | None = None
+        self.seen_s = self.detected_s = self.looked_s = -1e9
+        self.identity: FloatArray | None = None
+        self.num_views = 0
+        self._template, self._smoothing = template, smoothing
+        self._smoother = PointSmoother(smoothing)
+        self._offset: NDArray[np.float64] | None = None
+        self._score = 0.0
+        self._best_view = 0.0
+        self._velocity = np.zeros(2)
+
+    def expected(self, time_s: float) -> FloatArray | None:
+        """(468, 3) where the mesh should be now, if the face goes on as it did; None before the first."""
+        if self.mesh is None:
+            return None
+        since_s = time_s - self.seen_s
+        if not 0 < since_s <= _OLD_S:
+            return self.mesh
+        step = self._velocity * since_s
+        length, most = float(np.linalg.norm(step)), _FARTHEST_STEP * face_size(self.mesh)
+        if length > most:
+            step *= most / length
+        moved: FloatArray = (self.mesh + np.array([*step, 0.0])).astype(np.float32)
+        return moved
+
+    def see(self, face: Face, time_s: float, *, detected: bool) -> SteadyFace:
+        """Take in where the face is now.
+
+        Args:
+            face: with landmarks; its five points are the detector's if `detected`.
+            time_s: of the frame.
+            detected: whether the detector saw it, or only the mesh followed it.
+        """
+        if face.landmarks is None:
+            raise ValueError("a followed face needs landmarks")
+        self._learn_velocity(face.landmarks.points, time_s)
+        self.mesh, self._score, self.seen_s = face.landmarks.points, face.detection.score, time_s
+        if detected:
+            self.detected_s = self.looked_s = time_s
+            self._learn_offset(face)
+        if face.identity is not None:
+            self._look(face)
+        steady = face.landmarks.points
+        if self._smoothing is not None:
+            smoothed = self._smoother.update(steady, time_s)
+            steady = steady if smoothed is None else smoothed
+        return self._place(steady, replace(face, index=self.index), bridged=False)
+
+    def miss(self, time_s: float) -> SteadyFace | None:
+        """Where the face probably is while nobody sees it; None once it is given up."""
+        guess = self._smoother.update(None, time_s) if self._smoothing is not None else None
+        if guess is None:
+            return None
+        found = Detection(mesh_box(guess), self._score, mesh_points5(guess).astype(np.float32))
+        return self._place(guess, Face(self.index, found, Landmarks(guess, 0.0)), bridged=True)
+
+    def _place(self, mesh: FloatArray, face: Face, *, bridged: bool) -> SteadyFace:
+        points5 = mesh_points5(mesh)
+        if self._offset is not None:
+            aligned = estimate_similarity(points5, self._template.points)
+            points5 = transform_points(invert(aligned), transform_points(aligned, points5) + self._offset)
+        detection = replace(face.detection, points=points5.astype(np.float32))
+        landmarks = Landmarks(mesh, 0.0 if face.landmarks is None else face.landmarks.score)
+        return SteadyFace(
+            replace(face, detection=detection, landmarks=landmarks),
+            estimate_similarity(points5, self._template.points),
+            bridged,
+        )
+
+    def _learn_velocity(self, mesh: FloatArray, time_s: float) -> None:
+        """Pixels per second of the face as a whole; half of what was believed before, against single bad looks."""
+        since_s = time_s - self.seen_s
+        if self.mesh is None or not 0 < since_s <= _OLD_S:
+            self._velocity = np.zeros(2)
+            return
+        now = (mesh[:, :2].mean(axis=0) - self.mesh[:, :2].mean(axis=0)).astype(np.float64) / since_s
+        self._velocity = 0.5 * (self._velocity + now)
+
+    def _learn_offset(self, face: Face) -> None:
+        """The detector's points less the mesh's, in pixels of the crop, where the face's size and turn do not count."""
+        assert face.landmarks is not None
+        mesh5 = mesh_points5(face.landmarks.points)
+        aligned = estimate_similarity(mesh5, self._template.points)
+        found = transform_points(aligned, face.detection.points) - transform_points(aligned, mesh5)
+        if self._offset is None:
+            self._offset = found
+        else:
+            self._offset += _OFFSET_RATE * (found - self._offset)
+
+    def _look(self, face: Face) -> None:
+        """Keep the identity of the best view: large and well seen."""
+        self.num_views += 1
+        view = face.detection.size_px * face.detection.score
+        if self.identity is None or view > self._best_view:
+            self.identity, self._best_view = face.identity, view
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as JSON can hold it."""
+
+        def listed(array: NDArray[Any] | None) -> Any:
+            return None if array is None else array.tolist()
+
+        return {
+            "index": self.index,
+            "mesh": listed(self.mesh),
+            "seen_s": self.seen_s,
+            "detected_s": self.detected_s,
+            "looked_s": self.looked_s,
+            "identity": listed(self.identity),
+            "num_views": self.num_views,
+            "smoother": self._smoother.state(),
+            "offset": listed(self._offset),
+            "score": self._score,
+            "best_view": self._best_view,
+            "velocity": self._velocity.tolist(),
+        }
+
+    @classmethod
+    def restored(
+        cls, state: dict[str, Any], template: Template, smoothing: SmoothingOptions | None
+    ) -> FollowedFace:
+        """What `state()` described."""
+
+        def array(name: str, dtype: Any) -> Any:
+            return None if state[name] is None else np.array(state[name], dtype)
+
+        face = cls(state["index"], template, smoothing)
+        face.mesh, face.identity = array("mesh", np.float32), array("identity", np.float32)
+        face.seen_s, face.detected_s = state["seen_s"], state["detected_s"]
+        face.looked_s = state["looked_s"]
+        face.num_views = state["num_views"]
+        face._smoother.restore(state["smoother"])
+        face._offset = array("offset", np.float64)
+        face._score, face._best_view = state["score"], state["best_view"]
+        face._velocity = array("velocity", np.float64)
+        return face

@@ -1,0 +1,272 @@
+"""The faces of a film, frame by frame: who is where, steadied, and who becomes whom.
+
+Known faces are followed by the face mesh, from where they were to where they are. The detector (`looking.py`) finds
+new ones, and confirms or denies those that are followed. A track keeps its number through crossings and cuts
+(`video/tracking.py`), and its person by its best view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hififace.faces.candidates import iou_matrix
+from hififace.faces.identity import cosine
+from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.templates import Template
+from hififace.media.frames import FilmFrame
+from hififace.swap.options import SwapOptions
+from hififace.swap.source_map import Cast, Source
+from hififace.types import Detection, Face, FloatArray, Landmarks, RGBImage
+from hififace.video.assignment import FORBIDDEN, assign
+from hififace.video.detection_schedule import FindFaces, Look, Lookout
+from hififace.video.options import FilmOptions
+from hififace.video.shot_detection import CutDetector
+from hififace.video.smoothing import face_size
+from hififace.video.track import FollowedFace, SteadyFace, mesh_box, mesh_points5
+from hififace.video.tracking import FaceTracker
+
+_ENOUGH_VIEWS = 5
+"""Views of a person that are looked at before the best one is trusted."""
+_ASK_AGAIN_FRAMES = 64
+"""After so many frames, who somebody is is asked again..."""
+_ASK_NEAR_FRAMES = 6
+"""...and after so many while two people are so near each other that they could be mistaken."""
+_FOLLOW_SCORE = 0.5
+"""The mesh network's own confidence below which a face counts as lost."""
+_FOLLOW_S = 1.0
+"""How long the mesh alone may follow a face that the detector does not see although it looks."""
+_SAME_OVERLAP = 0.3
+_SAME_POINTS = 0.2
+"""A detection and a mesh are one face if their boxes overlap so much, and their five points lie no farther apart than
+this, on average, in face sizes (a mesh that slid off its face is found anew)."""
+_LEADER_S = 1.0
+"""How long `select="largest"` waits for the face it chose before it chooses another."""
+
+Embed = Callable[[RGBImage, Face], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFaces:
+    """What is to be done with one frame."""
+
+    frame: FilmFrame
+    faces: tuple[SteadyFace, ...]
+    """All faces, also those that stay as they are."""
+    sources: tuple[Source | None, ...]
+    """One for each; None: it stays as it is."""
+    is_cut: bool
+    state: dict[str, Any] | None = None
+    """Everything needed to go on behind this frame, where a segment ends with it."""
+
+
+class FilmFaces:
+    """Takes frames in order; `state` and `restore` carry it over an interruption."""
+
+    def __init__(
+        self,
+        find_faces: FindFaces,
+        embed: Embed,
+        landmarker: FaceMeshLandmarker,
+        template: Template,
+        options: SwapOptions,
+        film_options: FilmOptions,
+        cast: Cast,
+        reference: FloatArray | None = None,
+    ) -> None:
+        self._embed, self._landmarker = embed, landmarker
+        self._lookout = Lookout(find_faces, film_options.detect_every)
+        self._template, self._options, self._film_options = template, options, film_options
+        self._cast, self._reference = cast, reference
+        # A selection may also be numbers or the pixels of a photo.
+        self._named = options.select if isinstance(options.select, str) else None
+        self._smoothing = film_options.smoothing if film_options.smooth else None
+        self._cuts, self._tracker = CutDetector(), FaceTracker()
+        self._followed: dict[int, FollowedFace] = {}
+        self._look_now = True
+        self._asked = -_ASK_AGAIN_FRAMES
+        self._leader: int | None = None
+
+    def take(self, frame: FilmFrame) -> FrameFaces:
+        """What is to be done with the next frame."""
+        thumbnail = frame.thumbnail()
+        is_cut = self._cuts.update(thumbnail)
+        if is_cut:
+            self._tracker.cut()
+            self._followed.clear()
+            self._leader = None
+        time_s = float(frame.time_s)
+        look = self._lookout.look(
+            frame, thumbnail, must=is_cut or self._look_now, anybody=bool(self._followed)
+        )
+        self._look_now = False
+        faces = self._seen(frame, time_s, look)
+        steady = self._update(frame, faces, time_s) if faces or self._followed else []
+        ends_segment = (frame.index + 1) % self._film_options.segment_frames == 0
+        return FrameFaces(
+            frame,
+            tuple(steady),
+            self._sources(steady, time_s),
+            is_cut,
+            self.state() if ends_segment else None,
+        )
+
+    # -------------------------------------------------------------------------------------------------------
+    # Where they are
+
+    def _seen(self, frame: FilmFrame, time_s: float, look: Look | None) -> list[tuple[Face, bool]]:
+        """Faces with landmarks, and whether the detector itself saw each."""
+        known = [one for one in self._followed.values() if one.looked_s - one.detected_s <= _FOLLOW_S]
+        places = [place for place in (one.expected(time_s) for one in known) if place is not None]
+        meshes = self._landmarker.follow(frame.rgb(), places) if places else []
+        meshes = [mesh for mesh in meshes if mesh.score >= _FOLLOW_SCORE]
+        detections = () if look is None else look.detections
+        confirmed = confirmations(meshes, detections)
+        new = [one for place, one in enumerate(detections) if place not in confirmed.values()]
+        found = [(Face(0, detections[there], meshes[here]), True) for here, there in confirmed.items()]
+        if new:
+            located = self._landmarker.locate_many(frame.rgb(), new)
+            found += [(Face(0, one, mesh), True) for one, mesh in zip(new, located, strict=True)]
+        taken = [_box_of(face) for face, _ in found]
+        for place, mesh in enumerate(meshes):
+            box = mesh_box(mesh.points)
+            # A mesh that nobody confirms, on a face that is somebody's: it slid there from a face that is hidden.
+            slid = bool(taken) and iou_matrix(box[None], np.stack(taken)).max() >= _SAME_OVERLAP
+            if place not in confirmed and not slid:
+                points5 = mesh_points5(mesh.points).astype(np.float32)
+                found.append((Face(0, Detection(box, mesh.score, points5), mesh), False))
+        if look is not None:
+            for one in self._followed.values():
+                if one.mesh is not None and face_size(one.mesh) >= look.surely_px:
+                    one.looked_s = time_s
+        return found
+
+    def _update(
+        self, frame: FilmFrame, faces: Sequence[tuple[Face, bool]], time_s: float
+    ) -> list[SteadyFace]:
+        """Match faces with tracks, take them in, and carry on those that nobody sees."""
+        if any(seen for _, seen in faces) and self._must_know_who([face for face, _ in faces], frame.index):
+            self._asked = frame.index
+            image = frame.rgb()
+            faces = [
+                (replace(face, identity=self._embed(image, face)) if detected else face, detected)
+                for face, detected in faces
+            ]
+        # Boxes of one kind, or a track's speed would change with the rhythm of detection.
+        boxed = [
+            replace(face, index=place, detection=replace(face.detection, box=_box_of(face)))
+            for place, (face, _) in enumerate(faces)
+        ]
+        by_mesh = {id(face.landmarks): place for place, face in enumerate(boxed)}
+        steady = []
+        for tracked in self._tracker.update(boxed):
+            face, detected = faces[by_mesh[id(tracked.landmarks)]]
+            followed = self._followed.get(tracked.index)
+            if followed is None:
+                followed = FollowedFace(tracked.index, self._template, self._smoothing)
+                self._followed[tracked.index] = followed
+            steady.append(followed.see(face, time_s, detected=detected))
+        seen = {one.face.index for one in steady}
+        for index in [i for i in self._followed if i not in seen]:
+            guess = self._followed[index].miss(time_s)
+            self._look_now = True
+            if guess is None:
+                del self._followed[index]
+            else:
+                steady.append(guess)
+        return sorted(steady, key=lambda one: one.face.index)
+
+    def _must_know_who(self, faces: Sequence[Face], index: int) -> bool:
+        """Whether identities are worth their time: somebody is new or lost, or two come near each other."""
+        if not faces:
+            return False
+        since = index - self._asked
+        views = [one.num_views for one in self._followed.values()]
+        if len(faces) != len(views) or min(views) < _ENOUGH_VIEWS or since >= _ASK_AGAIN_FRAMES:
+            return True
+        boxes = np.stack([_box_of(face) for face in faces])
+        near = float((iou_matrix(boxes, boxes) - np.eye(len(faces))).max()) > 0.02
+        return near and since >= _ASK_NEAR_FRAMES
+
+    # -------------------------------------------------------------------------------------------------------
+    # Who becomes whom
+
+    def _sources(self, steady: Sequence[SteadyFace], time_s: float) -> tuple[Source | None, ...]:
+        if self._named == "largest":
+            self._choose_leader(steady, time_s)
+        return tuple(self._source(one) for one in steady)
+
+    def _choose_leader(self, steady: Sequence[SteadyFace], time_s: float) -> None:
+        """The largest face, kept while it is there: two people of one size must not take turns."""
+        leader = None if self._leader is None else self._followed.get(self._leader)
+        if leader is not None and time_s - leader.seen_s <= _LEADER_S:
+            return
+        largest = max(steady, key=lambda one: one.face.detection.size_px, default=None)
+        self._leader = None if largest is None else largest.face.index
+
+    def _source(self, one: SteadyFace) -> Source | None:
+        options, index = self._options, one.face.index
+        if one.face.detection.size_px < options.smallest_face_px:
+            return None
+        if index in self._cast.by_index:
+            return self._cast.by_index[index]
+        identity = self._followed[index].identity
+        if self._reference is not None:
+            selected = identity is not None and cosine(identity, self._reference) >= options.same_person
+        elif options.indices is not None:
+            selected = index in options.indices
+        else:
+            selected = self._named == "all" or index == self._leader
+        if not selected:
+            return None
+        if identity is None or not self._cast.roles:
+            return self._cast.default
+        return self._cast.source_for(identity, options.same_person)
+
+    # -------------------------------------------------------------------------------------------------------
+    # Going on
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as JSON can hold it."""
+        return {
+            "cuts": self._cuts.state(),
+            "lookout": self._lookout.state(),
+            "tracker": self._tracker.state(),
+            "followed": [one.state() for one in self._followed.values()],
+            "look_now": self._look_now,
+            "asked": self._asked,
+            "leader": self._leader,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state()` gave."""
+        self._cuts.restore(state["cuts"])
+        self._lookout.restore(state["lookout"])
+        self._tracker.restore(state["tracker"])
+        restored = [FollowedFace.restored(s, self._template, self._smoothing) for s in state["followed"]]
+        self._followed = {one.index: one for one in restored}
+        self._look_now, self._asked = state["look_now"], state["asked"]
+        self._leader = state["leader"]
+
+
+def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) -> dict[int, int]:
+    """Which meshes are confirmed by which detections: place of the mesh -> place of the detection, one to one."""
+    if not meshes or not detections:
+        return {}
+    overlap = iou_matrix(
+        np.stack([mesh_box(mesh.points) for mesh in meshes]), np.stack([one.box for one in detections])
+    )
+    costs = np.where(overlap >= _SAME_OVERLAP, 1.0 - overlap, FORBIDDEN)
+    for row, mesh in enumerate(meshes):
+        five, size = mesh_points5(mesh.points), face_size(mesh.points)
+        for column, one in enumerate(detections):
+            if float(np.linalg.norm(five - one.points, axis=1).mean()) > _SAME_POINTS * size:
+                costs[row, column] = FORBIDDEN
+    return dict(assign(costs))
+
+
+def _box_of(face: Face) -> FloatArray:
+    return face.detection.box if face.landmarks is None else mesh_box(face.landmarks.points)

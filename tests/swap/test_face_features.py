@@ -1,0 +1,94 @@
+"""What the frozen parts say when swapping is what they said when the training set was prepared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hififace.errors import BundleError
+from hififace.faces.identity import SFaceEmbedder
+from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.preparation.crop import cut
+from hififace.preparation.describe import DescriberSettings, MeshDescriber
+from hififace.swap.engine import FrozenParts, create_detector
+from hififace.swap.face_features import create_measurer
+from hififace.swapper import FaceSwapper
+from hififace.types import RGBImage
+from hififace.weights.bundle import Part
+
+ALL = frozenset({"shape", "expression", "pose", "identity"})
+
+
+@pytest.fixture(scope="module")
+def parts(swapper: FaceSwapper) -> FrozenParts:
+    return FrozenParts(swapper.bundle, threads=1)
+
+
+def test_crops_and_numbers_are_those_of_preparation(parts: FrozenParts, astronaut: RGBImage):
+    (face,) = parts.find_faces(astronaut)
+    (found,) = parts.cut_out(astronaut, [face], ALL)
+    describer = MeshDescriber(DescriberSettings(template="mini_128", resolution=64))
+    crop = cut(astronaut, face.detection.points, describer.template)
+    np.testing.assert_array_equal(found.crop, crop.image)
+    np.testing.assert_array_equal(found.matrix, crop.matrix)
+    description = describer.describe(astronaut, face.detection, crop)
+    expected, start = {}, 0
+    for name, size in describer.layout:
+        expected[name] = description.coefficients[start : start + size]
+        start += size
+    np.testing.assert_allclose(found.quantities["shape"], expected["identity"], atol=1e-5)
+    np.testing.assert_allclose(found.quantities["expression"], expected["expression"], atol=1e-5)
+    np.testing.assert_allclose(found.quantities["pose"], expected["pose"], atol=1e-6)
+    np.testing.assert_allclose(found.quantities["identity"], description.identity, atol=1e-5)
+
+
+def test_pose_is_that_of_the_crop_in_radians(parts: FrozenParts, astronaut: RGBImage):
+    """A turn of the picture is gone from an aligned crop: the pose is that of the upright picture."""
+    poses = []
+    for picture in (astronaut, np.ascontiguousarray(np.rot90(astronaut))):
+        (face,) = parts.find_faces(picture, rotated=True)
+        (found,) = parts.cut_out(picture, [face], frozenset({"pose"}))
+        poses.append(found.quantities["pose"])
+    assert np.abs(poses[0] - poses[1]).max() < np.deg2rad(6)
+    assert np.abs(poses).max() < 1.0
+
+
+def test_only_what_is_wanted_is_measured(parts: FrozenParts, astronaut: RGBImage):
+    (face,) = parts.find_faces(astronaut)
+    (found,) = parts.cut_out(
+        astronaut, [replace(face, identity=np.ones(128, np.float32))], frozenset({"identity"})
+    )
+    assert set(found.quantities) == {"identity"}
+    assert found.quantities["identity"].sum() == 128  # as it came, without asking the recogniser again
+
+
+def test_landmarks_that_a_face_carries_are_used(parts: FrozenParts, astronaut: RGBImage):
+    (face,) = parts.find_faces(astronaut)
+    blank = np.zeros_like(astronaut)
+    landmarks = FaceMeshLandmarker(threads=1).locate(astronaut, face.detection)
+    (on_blank,) = parts.cut_out(blank, [replace(face, landmarks=landmarks)], frozenset({"shape"}))
+    (on_photo,) = parts.cut_out(astronaut, [face], frozenset({"shape"}))
+    np.testing.assert_allclose(on_blank.quantities["shape"], on_photo.quantities["shape"], atol=1e-5)
+
+
+def test_the_basel_graphs_look_at_the_aligned_crop(basel_swapper: FaceSwapper, astronaut: RGBImage):
+    faces = basel_swapper.find_faces(astronaut)
+    (target,) = basel_swapper.prepare(astronaut, faces)
+    assert {name: len(values) for name, values in target.quantities.items()} == {
+        "shape": 80, "expression": 64, "texture": 80, "pose": 3, "light": 27, "translation": 3,
+    }  # fmt: skip
+    source = basel_swapper.cast.default
+    assert source is not None
+    assert source.quantities["identity"].shape == (512,)
+
+
+def test_unknown_parts_are_refused(swapper: FaceSwapper):
+    bundle = swapper.bundle.model_copy(update={"shape": Part(part="wax")})
+    with pytest.raises(BundleError, match="'sface' and 'wax'"):
+        create_measurer(bundle, None, SFaceEmbedder(threads=1))
+    with pytest.raises(BundleError, match="lacks its identity or shape graph"):
+        create_measurer(swapper.bundle.model_copy(update={"family": "basel"}), None, SFaceEmbedder(threads=1))
+    with pytest.raises(BundleError, match="detector 'eagle'"):
+        create_detector("eagle")

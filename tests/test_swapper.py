@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hififace import FaceSwapper, SwapOptions, SwapResult
+from hififace.errors import BundleError, FaceError, NoFaceFoundError, OptionError
+from hififace.swap.identity_vector import identity_vectors
+from hififace.swap.source_map import Cast
+from hififace.types import RGBImage
+from tests.support.bundle_doubles import AS_PAINTED, colour_weights
+
+
+@pytest.fixture(autouse=True)
+def cast_kept(swapper: FaceSwapper) -> Iterator[None]:
+    """The swapper is shared; whatever a test maps is forgotten after it."""
+    kept = swapper.cast
+    yield
+    swapper.cast = kept
+
+
+@pytest.fixture(scope="module")
+def pair(astronaut: RGBImage) -> RGBImage:
+    """(230, 460, 3): the face on the left, and its mirror image in other light on the right."""
+    right = np.clip(astronaut[:, ::-1] * 0.8 + 20, 0, 255).astype(np.uint8)
+    return np.concatenate([astronaut, right], axis=1)
+
+
+def colour_of(result: SwapResult, place: int = 0) -> np.ndarray:
+    """(3,) the colour that the double mixed in, 0..1."""
+    outcome = result.faces[place]
+    assert outcome.crop is not None
+    assert outcome.target_crop is not None
+    middle = slice(24, 40)
+    painted, target = (c[middle, middle].astype(float) for c in (outcome.crop, outcome.target_crop))
+    return (2 * painted - target).mean(axis=(0, 1)) / 255.0
+
+
+def expected_colour(swapper: FaceSwapper, image: RGBImage, options: SwapOptions) -> np.ndarray:
+    (target,) = swapper.prepare(image, swapper.find_faces(image), options)
+    source = swapper.cast.default
+    assert source is not None
+    (vector,) = identity_vectors(
+        swapper.bundle.vector,
+        [source.quantities],
+        [target.quantities],
+        shape_rate=options.shape_rate,
+        id_rate=options.id_rate,
+        unit_identity=swapper.bundle.family == "mesh",
+    )
+    return 1.0 / (1.0 + np.exp(-(vector @ colour_weights(len(vector)))))
+
+
+@pytest.mark.parametrize(
+    "options", [AS_PAINTED, replace(AS_PAINTED, shape_rate=0.2, id_rate=0.4)], ids=["full", "mixed"]
+)
+@pytest.mark.parametrize("family", ["swapper", "basel_swapper"])
+def test_the_vector_reaches_the_generator(
+    family: str, options: SwapOptions, astronaut: RGBImage, request: pytest.FixtureRequest
+):
+    swapper: FaceSwapper = request.getfixturevalue(family)
+    target = np.ascontiguousarray(np.clip(astronaut[:, ::-1] * 0.7, 0, 255).astype(np.uint8))
+    result = swapper.swap(target, options)
+    np.testing.assert_allclose(colour_of(result), expected_colour(swapper, target, options), atol=0.01)
+
+
+def test_only_the_face_changes(swapper: FaceSwapper, astronaut: RGBImage):
+    result = swapper.swap(astronaut, AS_PAINTED)
+    assert result.picture.shape == astronaut.shape
+    changed = (result.picture != astronaut).any(axis=2)
+    x0, y0, x1, y1 = result.faces[0].face.detection.box.astype(int)
+    assert changed[y0 + 20 : y1 - 20, x0 + 20 : x1 - 20].mean() > 0.9
+    away = np.ones_like(changed)
+    away[max(y0 - 25, 0) : y1 + 25, max(x0 - 25, 0) : x1 + 25] = False
+    assert not changed[away].any()
+    assert (result.mask() > 0.5)[changed].mean() > 0.8
+    assert result.num_swapped == 1
+
+
+def test_the_same_question_gives_the_same_pixels(swapper: FaceSwapper, astronaut: RGBImage):
+    first, second = (swapper.swap(astronaut, SwapOptions(passes=2)) for _ in range(2))
+    np.testing.assert_array_equal(first.picture, second.picture)
+
+
+def test_selected_faces_are_swapped_and_others_say_why(swapper: FaceSwapper, pair: RGBImage):
+    everybody = swapper.swap(pair)
+    assert [outcome.swapped for outcome in everybody.faces] == [True, True]
+    one = swapper.swap(pair, SwapOptions(select=[1]))
+    assert [(o.swapped, o.reason) for o in one.faces] == [(False, "it was not selected"), (True, "")]
+    np.testing.assert_array_equal(one.picture[:, :200], pair[:, :200])
+    with pytest.raises(FaceError, match="no face 5"):
+        swapper.swap(pair, SwapOptions(select=[5]))
+
+
+def test_a_reference_photo_selects_a_person(swapper: FaceSwapper, pair: RGBImage, astronaut: RGBImage):
+    options = SwapOptions(select=astronaut)
+    assert [o.swapped for o in swapper.swap(pair, options).faces] == [True, False]
+    darker = (pair * 0.9).astype(np.uint8)
+    with pytest.raises(FaceError, match="None of the 2 faces"):
+        swapper.swap(darker, replace(options, same_person=1.0))
+
+
+def test_different_people_get_different_sources(swapper: FaceSwapper, pair: RGBImage, astronaut: RGBImage):
+    plain = swapper.swap(pair, AS_PAINTED)
+    other = swapper.read_source(np.ascontiguousarray(astronaut[:, ::-1] // 2))
+    swapper.map_source(1, other)
+    mapped = swapper.swap(pair, AS_PAINTED)
+    np.testing.assert_allclose(colour_of(mapped, 0), colour_of(plain, 0), atol=1e-6)
+    assert np.abs(colour_of(mapped, 1) - colour_of(plain, 1)).max() > 0.01
+
+
+def test_a_map_alone_leaves_strangers_as_they_are(swapper: FaceSwapper, astronaut: RGBImage):
+    swapper.cast = Cast()
+    role = swapper.map_source(astronaut, astronaut)
+    assert role is not None
+    assert swapper.swap(astronaut).num_swapped == 1
+    with pytest.raises(FaceError, match="no source was given for this person"):
+        swapper.swap(np.ascontiguousarray(astronaut[:, ::-1] // 2), SwapOptions(same_person=0.9999))
+
+
+def test_a_cast_of_ones_own_leaves_the_common_one_alone(swapper: FaceSwapper, astronaut: RGBImage):
+    own = Cast(swapper.read_source(np.ascontiguousarray(astronaut // 2)))
+    kept = swapper.cast
+    assert not np.array_equal(swapper.swap(astronaut, cast=own).picture, swapper.swap(astronaut).picture)
+    assert swapper.cast is kept
+
+
+def test_nobody_to_put_in_is_told(swapper: FaceSwapper, astronaut: RGBImage):
+    swapper.cast = Cast()
+    with pytest.raises(OptionError, match="set_source"):
+        swapper.swap(astronaut)
+
+
+def test_pictures_that_cannot_be_swapped_are_told(swapper: FaceSwapper, astronaut: RGBImage):
+    with pytest.raises(NoFaceFoundError, match="No face was found in the picture"):
+        swapper.swap(np.full((90, 120, 3), 200, np.uint8))
+    with pytest.raises(FaceError, match="face 0: it is turned away by"):
+        swapper.swap(astronaut, SwapOptions(largest_turn_deg=0.0))
+    with pytest.raises(FaceError, match="below the limit of 300 px"):
+        swapper.swap(astronaut, SwapOptions(smallest_face_px=300.0))
+    with pytest.raises(NoFaceFoundError):
+        swapper.swap(astronaut, SwapOptions(detection_threshold=0.999))
+
+
+def test_a_face_that_lies_is_found_if_asked(swapper: FaceSwapper, astronaut: RGBImage):
+    upside_down = np.ascontiguousarray(astronaut[::-1, ::-1])
+    result = swapper.swap(upside_down, SwapOptions(rotated=True))
+    upright = swapper.swap(astronaut)
+    difference = np.abs(result.picture[::-1, ::-1].astype(int) - upright.picture)
+    assert difference.mean() < 2.0
+
+
+def test_similarities_and_timings(swapper: FaceSwapper, astronaut: RGBImage):
+    result = swapper.swap(astronaut, SwapOptions(similarity=True))
+    (outcome,) = result.faces
+    assert outcome.similarity_source is not None
+    assert 0.3 < outcome.similarity_source < 1.0
+    # Source and target are one photo here.
+    assert outcome.similarity_source == pytest.approx(outcome.similarity_target, abs=1e-3)
+    stages = result.timings_ms
+    assert list(stages)[-1] == "total"
+    assert {"read", "detect", "align", "measure", "paint", "paste", "similarity"} < set(stages)
+    assert sum(stages.values()) - stages["total"] <= stages["total"]
+    assert swapper.swap(astronaut).faces[0].similarity_source is None
+
+
+def test_frames_of_a_film_give_the_pixels_of_a_picture(swapper: FaceSwapper, pair: RGBImage):
+    """The steps that a film takes one by one, batched over two frames, and all at once."""
+    options = SwapOptions(passes=2, batch_size=3)
+    source = swapper.cast.default
+    assert source is not None
+    frames = [pair, np.ascontiguousarray(pair[:, ::-1])]
+    expected = [swapper.swap(frame, options).picture for frame in frames]
+    prepared = [swapper.prepare(frame, swapper.find_faces(frame), options) for frame in frames]
+    painted = swapper.paint([face for faces in prepared for face in faces], [source] * 4, options)
+    for frame, faces, wanted in zip(frames, (painted[:2], painted[2:]), expected, strict=True):
+        np.testing.assert_array_equal(swapper.paste(frame, faces, options), wanted)
+    faces = swapper.find_faces(pair)
+    np.testing.assert_array_equal(swapper.swap_frame(pair, faces, [source, source], options), expected[0])
+    matrices = [target.matrix for target in prepared[0]]
+    again = swapper.swap_frame(pair, faces, [source, source], options, matrices=matrices)
+    np.testing.assert_array_equal(again, expected[0])
+
+
+def test_a_frame_in_which_nobody_is_swapped_comes_back_as_it_was(swapper: FaceSwapper, pair: RGBImage):
+    faces = swapper.find_faces(pair)
+    assert swapper.swap_frame(pair, faces, [None, None]) is pair
+    assert swapper.swap_frame(pair, [], []) is pair
+    source = swapper.cast.default
+    assert swapper.swap_frame(pair, faces, [source, source], SwapOptions(largest_turn_deg=0.0)) is pair
+
+
+def test_threads_share_a_swapper(swapper: FaceSwapper, pair: RGBImage):
+    expected = swapper.swap(pair).picture
+    found: list[RGBImage] = []
+
+    def work() -> None:
+        found.append(swapper.swap(pair).picture)
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(found) == 3
+    for picture in found:
+        np.testing.assert_array_equal(picture, expected)
+
+
+def test_large_faces_come_back_sharp_where_nothing_was_painted(swapper: FaceSwapper, astronaut: RGBImage):
+    large = cv2.resize(astronaut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    result = swapper.swap(large)
+    np.testing.assert_array_equal(result.picture[:60], large[:60])
+    assert (result.picture != large).any()
+
+
+def test_a_bundle_that_is_not_there_is_a_sentence():
+    with pytest.raises(BundleError, match="No bundle 'no-such-model'"):
+        FaceSwapper.load("no-such-model")
+
+
+def test_an_altered_bundle_is_refused(mesh_bundle: Path, tmp_path: Path):
+    for file in mesh_bundle.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with (tmp_path / "generator.onnx").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(BundleError, match="was altered"):
+        FaceSwapper.load(tmp_path)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from hififace.faces.alignment import transform_points
+from hififace.faces.templates import find_template
+from hififace.types import Detection, Face, Landmarks
+from hififace.video.smoothing import SmoothingOptions
+from hififace.video.track import FollowedFace, mesh_box, mesh_points5
+
+TEMPLATE = find_template("mini_128")
+MESH = np.random.default_rng(0).uniform(-1, 1, (468, 3)).astype(np.float32)
+for index, place in {33: (-0.6, -0.4), 133: (-0.2, -0.4), 362: (0.2, -0.4), 263: (0.6, -0.4)}.items():
+    MESH[index, :2] = place
+MESH[4, :2], MESH[61, :2], MESH[291, :2] = (0, 0.1), (-0.35, 0.5), (0.35, 0.5)
+
+
+def face(x=100.0, size=80.0, beside=0.0, identity=None, score=0.9):
+    points = (MESH * size / 2 + (x, 100, 0)).astype(np.float32)
+    five = mesh_points5(points) + beside
+    return Face(
+        0, Detection(mesh_box(points), score, five.astype(np.float32)), Landmarks(points, 0.9), identity
+    )
+
+
+def followed(smoothing=None):
+    return FollowedFace(7, TEMPLATE, smoothing)
+
+
+def test_five_points_of_the_mesh_are_eyes_nose_and_mouth():
+    five = mesh_points5(face(size=2.0, x=0).landmarks.points - np.float32([0, 100, 0]))
+    np.testing.assert_allclose(
+        five, [(-0.4, -0.4), (0.4, -0.4), (0, 0.1), (-0.35, 0.5), (0.35, 0.5)], atol=1e-5
+    )
+
+
+def test_the_crop_lies_where_the_detectors_points_would_put_it():
+    one = followed()
+    steady = one.see(face(beside=1.5), 0.0, detected=True)
+    np.testing.assert_allclose(
+        steady.face.detection.points, mesh_points5(face().landmarks.points) + 1.5, atol=1e-3
+    )
+    # Followed by the mesh alone, twice as large: what was learned grows with the face.
+    later = one.see(face(size=160.0), 0.04, detected=False)
+    np.testing.assert_allclose(
+        later.face.detection.points, mesh_points5(face(size=160.0).landmarks.points) + 3.0, atol=1e-3
+    )
+    assert later.face.index == 7
+    eyes = transform_points(later.matrix, later.face.detection.points)[:2].mean(axis=0)
+    assert abs(eyes[0] - TEMPLATE.points[:2, 0].mean()) < 3
+
+
+def test_who_it_is_comes_from_the_best_view():
+    one = followed()
+    small, large, blurred = (np.float32([v, 0]) for v in (1, 2, 3))
+    one.see(face(size=50, identity=small), 0.0, detected=True)
+    one.see(face(size=90, identity=large), 0.1, detected=True)
+    one.see(face(size=92, identity=blurred, score=0.5), 0.2, detected=True)
+    assert one.identity is large
+    assert one.num_views == 3
+
+
+def test_without_smoothing_nothing_is_invented():
+    one = followed()
+    one.see(face(), 0.0, detected=True)
+    assert one.miss(0.04) is None
+
+
+def test_with_smoothing_a_short_loss_is_bridged():
+    one = followed(SmoothingOptions())
+    for n in range(10):
+        one.see(face(x=100 + 2 * n), n / 25, detected=True)
+    guess = one.miss(10 / 25)
+    assert guess is not None
+    assert guess.bridged
+    assert guess.face.detection.points.mean(axis=0)[0] == pytest.approx(120, abs=2.5)
+    assert one.miss(2.0) is None
+
+
+def test_a_face_is_expected_where_its_motion_leads_but_never_far_away():
+    one = followed()
+    assert one.expected(0.0) is None
+    for n in range(12):
+        one.see(face(x=100 + 6 * n), n / 25, detected=True)
+    x = one.expected(12 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
+    assert x == pytest.approx(6.0, abs=0.1)
+    # Motion of half a second ago says nothing any more.
+    np.testing.assert_array_equal(one.expected(1.0), one.mesh)
+    one.see(face(x=600), 12 / 25, detected=True)
+    jump = one.expected(13 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
+    assert 0 < jump <= 0.5 * 100
+
+
+def test_state_goes_through_json():
+    one = followed(SmoothingOptions())
+    for n in range(5):
+        one.see(face(x=100 + n, beside=1.0, identity=np.float32([n, 1])), n / 25, detected=True)
+    again = FollowedFace.restored(json.loads(json.dumps(one.state())), TEMPLATE, SmoothingOptions())
+    a, b = (f.see(face(x=106), 0.24, detected=False) for f in (one, again))
+    np.testing.assert_array_equal(a.matrix, b.matrix)
+    np.testing.assert_array_equal(one.identity, again.identity)
+
+
+def test_a_face_without_landmarks_is_a_programmers_mistake():
+    bare = Face(0, face().detection)
+    with pytest.raises(ValueError, match="landmarks"):
+        followed().see(bare, 0.0, detected=True)
