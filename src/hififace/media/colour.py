@@ -14,33 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
-import zlib
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from hififace.errors import PictureError
+from hififace.media.image_formats import DECODER_ERRORS
 from hififace.types import RGBImage
-
-# Everything Pillow's decoders are known to raise on damaged files, beside OSError.
-DECODER_ERRORS: Final = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    MemoryError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
 
 # Tags that stay true of the result. Orientation was applied; layout tags, thumbnails, maker notes and
 # the colour, XMP and Photoshop blocks of a TIFF describe pixels that are no longer there.
@@ -55,6 +37,8 @@ _KEPT_TAGS: Final = (
     ExifTags.Base.Artist,
     ExifTags.Base.Copyright,
 )
+
+_STRIP_PIXELS: Final = 1 << 22
 
 
 def bit_depth(picture: Image.Image, data: bytes) -> int:
@@ -97,11 +81,11 @@ def to_rgb(picture: Image.Image, icc: bytes | None, name: str) -> tuple[RGBImage
     """
     mode = picture.mode
     if mode in {"RGB", "RGBA", "RGBX", "P", "PA", "YCbCr", "HSV"}:
-        return np.array(picture.convert("RGB")), icc if _is_rgb_profile(icc) else None
+        return converted(picture, "RGB"), icc if _is_rgb_profile(icc) else None
     if mode in {"CMYK", "LAB"}:
-        return np.array(_to_srgb(picture, icc)), None
+        return converted(_to_srgb(picture, icc), "RGB"), None
     if mode in {"L", "LA", "La", "1"}:
-        return np.array(picture.convert("L").convert("RGB")), None
+        return np.repeat(converted(picture, "L")[..., None], 3, axis=2), None
     if mode.startswith("I"):
         grey = np.asarray(picture).astype(np.float64)
         top = float(grey.max(initial=0.0))
@@ -112,6 +96,23 @@ def to_rgb(picture: Image.Image, icc: bytes | None, name: str) -> tuple[RGBImage
         f"{name} holds pixels of kind {mode!r}, for which white is not agreed upon. "
         f"Save it with 8 or 16 bits per channel."
     )
+
+
+def converted(picture: Image.Image, mode: str) -> NDArray[np.uint8]:
+    """Pixels in another mode of 8 bits: (H, W) for "L", (H, W, C) for others.
+
+    Strip by strip: Pillow's own way makes three copies of the whole image, gigabytes for the largest photos.
+    """
+    width, height = picture.size
+    bands = Image.getmodebands(mode)
+    pixels: NDArray[np.uint8] = np.empty((height, width) if bands == 1 else (height, width, bands), np.uint8)
+    rows = max(_STRIP_PIXELS // max(width, 1), 1)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        # A cut: cropping would ask Pillow's own limit, which is the caller's business.
+        strip = picture.resize((width, bottom - top), Image.Resampling.NEAREST, (0, top, width, bottom))
+        pixels[top:bottom] = np.asarray(strip.convert(mode))
+    return pixels
 
 
 def _is_rgb_profile(icc: bytes | None) -> bool:

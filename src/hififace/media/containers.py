@@ -1,13 +1,35 @@
-"""Film files opened by whichever PyAV is installed; everything else about films is in `media/`."""
+"""Film files opened by whichever PyAV is installed, as containers that we name; everything else is in `media/`."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+
+DEMUXERS: Final = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    "avi",
+    "mpeg",
+    "mpegts",
+    "mpegvideo",
+    "asf",
+    "flv",
+    "ogg",
+    "mxf",
+    "nut",
+    "dv",
+    "h264",
+    "hevc",
+    "ivf",
+)
+"""FFmpeg's names of the containers that are opened. Left out above all: playlists and scripts (`concat`, `hls`,
+`dash`, `sdp`, `image2`, ...), which name other files or addresses that the demuxer then reads."""
+
+_RESTRICTED: Final = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
 
 
 def open_container(path: Path) -> InputContainer:
@@ -18,7 +40,8 @@ def open_container(path: Path) -> InputContainer:
     """
     import av
 
-    container: InputContainer = av.open(str(path), "r", **_forgiving())
+    # "file:" keeps a colon in a file's name from being read as a protocol.
+    container: InputContainer = av.open(f"file:{path}", "r", options=dict(_RESTRICTED), **_forgiving())
     return container
 
 

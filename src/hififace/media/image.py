@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
@@ -20,7 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from hififace.errors import PictureError
 from hififace.media.atomic import atomic_path, atomic_write
-from hififace.media.colour import DECODER_ERRORS, bit_depth, clean_exif, to_rgb
+from hififace.media.colour import bit_depth, clean_exif, converted, to_rgb
+from hififace.media.image_formats import DECODER_ERRORS, open_image, register_heif
 from hififace.types import RGBImage
 
 __all__ = [
@@ -63,7 +63,6 @@ _FORMAT_SUFFIXES: Final = {"JPEG": ".jpg", "HEIF": ".heic", "TIFF": ".tif"}
 _WITH_ALPHA: Final = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF", "GIF"}
 _WITH_XMP: Final = {"JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 _DEFAULT_QUALITY: Final = 95
-_LIMIT_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class LoadedImage:
 
 
 def read_image(source: PictureSource, *, max_megapixels: float = MAX_MEGAPIXELS) -> LoadedImage:
-    """Read a picture of any kind Pillow knows (and HEIC where pillow-heif is installed).
+    """Read a picture of one of `IMAGE_FORMATS` (HEIC where pillow-heif is installed).
 
     Of an animation or a multi-picture file the first frame is read.
 
@@ -126,9 +125,8 @@ def read_image(source: PictureSource, *, max_megapixels: float = MAX_MEGAPIXELS)
     path = Path(source) if isinstance(source, (str, os.PathLike)) else None
     name = str(path) if path is not None else "the picture"
     data = _read_bytes(source, name)
-    _register_heif()
     try:
-        with _open(data) as picture:
+        with open_image(data) as picture:
             width, height = picture.size
             if width * height > max_megapixels * 1e6:
                 raise PictureError(
@@ -168,28 +166,6 @@ def _read_bytes(source: PictureSource, name: str) -> bytes:
     return data
 
 
-def _register_heif() -> None:
-    """Teach Pillow HEIC where pillow-heif is installed; registering twice does nothing."""
-    if "HEIF" in Image.OPEN:
-        return
-    try:
-        import pillow_heif
-    except ImportError:
-        return
-    pillow_heif.register_heif_opener()
-
-
-def _open(data: bytes) -> Image.Image:
-    """Read the header only. Our own limit replaces Pillow's, which is one number for the whole process."""
-    with _LIMIT_LOCK:
-        saved = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            return Image.open(io.BytesIO(data))
-        finally:
-            Image.MAX_IMAGE_PIXELS = saved
-
-
 def _what_it_looks_like(data: bytes) -> str:
     signatures = (
         (b"%PDF", " (it is a PDF)"),
@@ -197,6 +173,8 @@ def _what_it_looks_like(data: bytes) -> str:
         (b"<svg", " (it is an SVG drawing)"),
         (b"<?xml", " (it is an XML file)"),
         (b"PK\x03\x04", " (it is a ZIP archive)"),
+        (b"%!PS", " (it is a PostScript drawing, which is a program; it is never run)"),
+        (b"\xc5\xd0\xd3\xc6", " (it is a PostScript drawing, which is a program; it is never run)"),
     )
     for signature, words in signatures:
         if data.startswith(signature):
@@ -216,11 +194,11 @@ def _convert(opened: Image.Image, path: Path | None, data: bytes) -> LoadedImage
     opened.load()
     icc = opened.info.get("icc_profile") or None
     exif = clean_exif(opened)
-    picture = ImageOps.exif_transpose(opened)
+    ImageOps.exif_transpose(opened, in_place=True)
+    picture = opened
     alpha: NDArray[np.uint8] | None = None
     if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        alpha = np.asarray(picture.getchannel("A")).copy()
+        alpha = converted(picture, "RGBA")[..., 3].copy()
         if bool((alpha == 255).all()) and mode in {"RGB", "P", "L"}:
             alpha = None
     rgb, icc = to_rgb(picture, icc, str(path) if path is not None else "the picture")
@@ -287,7 +265,7 @@ def encode_image(
     if format not in SUFFIX_FORMATS.values():
         format = "PNG"
     if format == "HEIF":
-        _register_heif()
+        register_heif()
         if "HEIF" not in Image.SAVE:
             raise PictureError(
                 "HEIC cannot be written here. Run `pip install hififace[heic]` or choose .jpg."

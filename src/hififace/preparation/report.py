@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from hififace.data.shards import MEMBERS
 from hififace.media.atomic import atomic_write
 from hififace.media.image import write_picture
+from hififace.media.image_formats import open_image
 from hififace.preparation.assemble import Chosen
 from hififace.preparation.quality import Reason
 from hififace.types import RGBImage
@@ -152,8 +152,8 @@ def _thumbnail(row: dict[str, Any]) -> RGBImage:
         for ending, place in zip(MEMBERS, row["places"], strict=True):
             file.seek(place.offset)
             files[ending] = file.read(place.size)
-    image = np.array(Image.open(io.BytesIO(files["jpg"])).convert("RGB"))
-    mask = np.array(Image.open(io.BytesIO(files["mask.png"])).convert("L"))
+    image = np.array(open_image(files["jpg"]).convert("RGB"))
+    mask = np.array(open_image(files["mask.png"]).convert("L"))
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(image, outlines, -1, (64, 255, 64), 1)
     return np.asarray(cv2.resize(image, (SHEET_CELL_PX, SHEET_CELL_PX), interpolation=cv2.INTER_AREA))

@@ -141,12 +141,12 @@ def _claim_in_picture(data: bytes, mime_type: str | None) -> Claim | None:
     if mime_type != MIME_TYPES["GIF"]:
         return claim_in_xmp(data)
     # A GIF cuts its comment into blocks of 255 bytes, so it must be put together first.
-    from PIL import Image, UnidentifiedImageError
+    from hififace.media.image_formats import DECODER_ERRORS, open_image
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with open_image(data) as picture:
             return claim_in_xmp(picture.info.get("comment", b""))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except DECODER_ERRORS:
         return None
 
 
