@@ -11,6 +11,7 @@ RUN python -m pip install --no-cache-dir --constraint /build/constraints.txt '/b
 # that signs results) is as lasting as the volume that is put there.
 RUN useradd --create-home hififace && install -d -m 1777 /var/lib/hififace
 ENV HIFIFACE_HOME=/var/lib/hififace \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONDONTWRITEBYTECODE=1
 USER hififace
 WORKDIR /work

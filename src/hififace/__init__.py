@@ -6,11 +6,13 @@
     swapper.set_source("me.jpg")
     swapper.swap("holiday.jpg").save("out.jpg")
 
-Importing this package does nothing: names are looked up when they are first used.
+Importing this package does nothing: names are looked up when they are first used. One exception: libraries that
+report their use to their makers are told not to, since the first import of theirs would be too late.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
     from hififace.swap.options import SwapOptions
     from hififace.swap.result import SwapResult
     from hififace.swapper import FaceSwapper
+
+# ONNX Runtime 1.31 writes a device id and a queue of events when it is imported, and sends them later; Gradio, the
+# Hugging Face client below it and Ray send theirs.
+os.environ.update(
+    ORT_DISABLE_TELEMETRY="1",
+    GRADIO_ANALYTICS_ENABLED="False",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    RAY_USAGE_STATS_ENABLED="0",
+)
 
 __version__ = "0.1.0"
 

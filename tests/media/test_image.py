@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import struct
 import zlib
@@ -33,6 +34,7 @@ def encoded(picture: Image.Image, format: str, **settings: object) -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache  # it holds the second in which it was made
 def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

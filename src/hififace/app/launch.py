@@ -76,7 +76,6 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
         RuntimeUnavailableError: gradio is not installed.
         OptionError: a folder without bundles, or a port that is taken.
     """
-    _silence()
     try:
         import gradio as gr
     except ImportError as error:
@@ -130,12 +129,6 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
         raise
     sessions.start_sweeping(visits.sweep)
     return Served(page, url, sessions, jobs)
-
-
-def _silence() -> None:
-    """Gradio asks its makers for the newest version, and reports its use, unless told not to before it is imported."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 def _add_headers(app: Any) -> None:

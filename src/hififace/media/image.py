@@ -42,6 +42,9 @@ PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes]"
 MAX_MEGAPIXELS: Final = 200.0
 """More than any camera makes; a larger header is more likely a decompression bomb than a photo."""
 
+MAX_FILE_BYTES: Final = 1_700_000_000
+"""As many as 200 megapixels take with 16 bits in four channels and no compression."""
+
 SUFFIX_FORMATS: Final[dict[str, str]] = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -154,16 +157,28 @@ def _read_bytes(source: PictureSource, name: str) -> bytes:
         if path.is_dir():
             raise PictureError(f"{name} is a folder; a picture file was expected.")
         try:
-            data = path.read_bytes()
+            data = _bounded(path)
         except FileNotFoundError:
             raise PictureError(f"{name} does not exist. Check the spelling of the path.") from None
         except OSError as error:
             raise PictureError(f"{name} cannot be opened: {error.strerror or error}.") from error
     else:
         data = source.read()
+    if len(data) > MAX_FILE_BYTES:
+        raise PictureError(f"{name} has more than {MAX_FILE_BYTES / 1e9:.3g} GB; no photo is that large.")
     if not data:
         raise PictureError(f"{name} is empty (0 bytes); a picture was expected.")
     return data
+
+
+def _bounded(path: Path) -> bytes:
+    """The file's bytes, at most one more than `MAX_FILE_BYTES`: a pipe or a device may never end."""
+    with path.open("rb") as file:
+        pieces, total = [], 0
+        while total <= MAX_FILE_BYTES and (piece := file.read(1 << 24)):
+            pieces.append(piece)
+            total += len(piece)
+    return b"".join(pieces)
 
 
 def _what_it_looks_like(data: bytes) -> str:
