@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skimage.data
 
 from hififace.faces.detection import YuNetDetector
+from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.media.image import read_image
+
+PORTRAITS = Path(__file__).parents[1] / "portraits"
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +43,14 @@ def wall():
         return np.ascontiguousarray(np.kron(blocks, np.ones((16, 16, 1), np.uint8))[:height, :width])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def landmarker():
+    return FaceMeshLandmarker(threads=1)
+
+
+@pytest.fixture(scope="session")
+def portraits():
+    """{name: (320, 320, 3)}, one frontal face of about 120 px each; who they are by stands beside them."""
+    return {path.stem: read_image(path).pixels for path in sorted(PORTRAITS.glob("*.jpg"))}

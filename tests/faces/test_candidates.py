@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge
+from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge, parts_of
 from hififace.faces.turning import turn_picture
 
 
@@ -25,6 +25,13 @@ def test_merge_drops_a_part_of_a_better_face():
     # A mouth and chin: overlap 0.16 of the union only, but wholly inside.
     kept = merge(make([[0, 0, 100, 100], [30, 50, 70, 90]], [0.9, 0.8]))
     assert len(kept) == 1
+
+
+def test_parts_of_a_face_are_told_from_the_face_and_from_its_neighbours():
+    face = np.array([[0, 0, 100, 100]], np.float32)
+    mouth, same, beside, around = [20, 50, 80, 95], [5, 5, 95, 95], [70, 0, 170, 100], [-60, -60, 160, 160]
+    assert parts_of(make([mouth, same, beside, around]), face).tolist() == [True, False, False, False]
+    assert parts_of(make([mouth]), np.zeros((0, 4), np.float32)).tolist() == [False]
 
 
 def test_neighbours_that_touch_are_two():

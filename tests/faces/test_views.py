@@ -9,6 +9,7 @@ import pytest
 
 from hififace.errors import PictureError
 from hififace.faces.views import (
+    LARGEST_FACE_PX,
     LARGEST_SHORT_SIDE_PX,
     MOST_VIEW_PIXELS,
     OVERLAP_PX,
@@ -101,6 +102,18 @@ def test_views_know_their_scale():
         height, width = view.image.shape[:2]
         assert view.scale_x == pytest.approx(1000 / width)
         assert view.scale_y == pytest.approx(700 / height)
+
+
+def test_only_the_coarsest_view_answers_for_faces_of_any_size():
+    seen = list(views(np.zeros((700, 1000, 3), np.uint8), 24.0))
+    assert [view.largest_face_px for view in seen] == [float("inf"), LARGEST_FACE_PX]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_face_too_large_for_a_view_is_surely_seen_by_the_next(size):
+    sizes = view_sizes(*size, 24.0)
+    for coarse, fine in itertools.pairwise(sizes):
+        assert LARGEST_FACE_PX * max(coarse) / max(fine) > 1.5 * VIEW_FACE_PX
 
 
 def test_a_view_of_the_same_size_is_the_picture_itself():

@@ -17,6 +17,9 @@ COVERED = 0.75
 """A box that lies this much inside a better one is a part of the same face: a mouth and chin seen whole in a tile's
 view. No real face hides another this far and is still found."""
 
+SAME = 0.6
+"""Boxes of one face in two views have at least this intersection over union."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -116,6 +119,25 @@ def merge(candidates: Candidates, overlap: float = 0.3) -> Candidates:
         same[0] = True
         left = left.take(~same)
     return Candidates.joined(kept)
+
+
+def parts_of(candidates: Candidates, faces: FloatArray) -> NDArray[np.bool_]:
+    """Which candidates are only parts of faces that a coarser view saw whole.
+
+    Args:
+        candidates: N of them, of a finer view.
+        faces: (M, 4) boxes of the coarser view, in the same pixels.
+
+    Returns:
+        (N,) true where a candidate lies inside a face and is clearly smaller. One of about the same box is the
+        same face seen more sharply, and no part.
+    """
+    found = np.zeros(len(candidates), bool)
+    for box in faces:
+        shared, union, _ = _overlaps(box, candidates.boxes)
+        areas = np.prod(np.maximum(candidates.boxes[:, 2:] - candidates.boxes[:, :2], 0.0), axis=1)
+        found |= (shared > COVERED * areas) & (shared < SAME * union)
+    return found
 
 
 def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:

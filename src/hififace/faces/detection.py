@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from hififace.errors import OptionError
-from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge
+from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge, parts_of
 from hififace.faces.scrfd import ScrfdDetector
 from hififace.faces.turning import search_turned, straighten
 from hififace.faces.views import Tile, View, check_picture, cut_out, tiles, views, worth_searching
@@ -130,7 +130,11 @@ class YuNetDetector:
         for tile in cut:
             if len(cut) == 1 or worth_searching(tile, view, known_boxes):
                 proposals.append(self._propose(view, tile))
-        proposed = merge(Candidates.joined(proposals), self.overlap_threshold)
+        proposed = Candidates.joined(proposals)
+        # What is too large for this view, or part of a face that a coarser one saw whole, it may not answer for.
+        proposed = proposed.take(_sizes(proposed.boxes) <= view.largest_face_px)
+        proposed = proposed.take(~parts_of(proposed, known_boxes))
+        proposed = merge(proposed, self.overlap_threshold)
         sure = proposed.scores >= max(SURE, self.score_threshold)
         # A doubtful part of a face already found is not worth a second look.
         new = (iou_matrix(proposed.boxes, known_boxes) > self.overlap_threshold).sum(axis=1) == 0
@@ -154,7 +158,7 @@ class YuNetDetector:
     def _look_again(self, image: RGBImage, one: Candidates) -> Candidates:
         """The same face as the second looks see it (mean score, last points), or none if either denies it."""
         box = one.boxes[0]
-        size = float(np.sqrt(np.prod(box[2:] - box[:2])))
+        size = float(_sizes(one.boxes)[0])
         middle = (box[:2] + box[2:]) * 0.5
         side = max(round(size * SECOND_LOOK_WIDTH), 1)
         left, top = (int(v) for v in np.floor(middle - side * 0.5))
@@ -176,3 +180,8 @@ class YuNetDetector:
             scores.append(float(last.scores[0]))
         score = np.array([np.mean(scores)], np.float32)
         return Candidates(last.boxes, score, last.points, score)
+
+
+def _sizes(boxes: FloatArray) -> FloatArray:
+    """(N, 4) to (N,) square roots of the boxes' areas."""
+    return np.asarray(np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)), np.float32)
