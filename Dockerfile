@@ -1,4 +1,4 @@
-# Swaps faces in pictures and films, and serves the page, on the CPU; no PyTorch. How to use it: docs/how-to/docker.md.
+# Swaps faces in pictures and videos, and serves the page, on the CPU; no PyTorch. How to use it: docs/how-to/docker.md.
 FROM python:3.11-slim
 
 # The versions that `make test` passes with. Everything below needs of the system only what Python itself does.

@@ -1,10 +1,10 @@
-"""How much a swapped film flickers, with and without what steadies it: `hififace flicker` on made-up films.
+"""How much a swapped video flickers, with and without what steadies it: `hififace flicker` on made-up videos.
 
     not steadied    every frame as it was measured
     places          landmarks and alignment steadied
     everything      masks too: what `hififace swap` does
 
-Two films of a public-domain portrait with the grain of a dark room (12 levels, standard deviation): a face that keeps
+Two videos of a public-domain portrait with the grain of a dark room (12 levels, standard deviation): a face that keeps
 still, and one that moves. Fixed seeds; no time is measured. Below, how much the network's own mask changes at its rim
 from frame to frame, before and after (mean absolute difference, 0 to 1).
 
@@ -25,34 +25,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract import environment, write_result
-from film import draw, portrait
 from hififace import FaceSwapper
-from hififace.evaluation.film import measure_flicker
-from hififace.video.job import swap_film
+from hififace.evaluation.video import measure_flicker
+from hififace.video.job import swap_video
 from hififace.video.mask_smoothing import MaskSmoothingOptions, TrackMasks
-from hififace.video.options import FilmOptions
+from hififace.video.options import VideoOptions
+from video import draw, portrait
 
 RESULT = Path(__file__).parent / "results" / "flicker.json"
 SIZE, FACE_PX, RATE, GRAIN = (640, 480), 160.0, 25, 12.0
 FREE = MaskSmoothingOptions(min_cutoff_hz=1e9)
 """Lets every mask through as it is."""
 WAYS = {
-    "not steadied": FilmOptions(smooth=False, crf=10),
-    "places": FilmOptions(mask_smoothing=FREE, crf=10),
-    "everything": FilmOptions(crf=10),
+    "not steadied": VideoOptions(smooth=False, crf=10),
+    "places": VideoOptions(mask_smoothing=FREE, crf=10),
+    "everything": VideoOptions(crf=10),
 }
 
 
-def make_film(path: Path, num_frames: int, moving: bool) -> Path:
+def make_video(path: Path, num_frames: int, moving: bool) -> Path:
     """Lossless in brightness, so that the grain stays."""
-    with av.open(str(path), "w") as film:
-        video = film.add_stream("libx264", rate=Fraction(RATE), options={"crf": "0", "preset": "ultrafast"})
-        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+    with av.open(str(path), "w") as video:
+        picture_stream = video.add_stream(
+            "libx264", rate=Fraction(RATE), options={"crf": "0", "preset": "ultrafast"}
+        )
+        picture_stream.width, picture_stream.height, picture_stream.pix_fmt = *SIZE, "yuv420p"
         for number in range(num_frames):
             grain = np.random.default_rng(number).normal(0, GRAIN, (SIZE[1], SIZE[0], 3))
             picture = np.clip(draw(number if moving else 0, *SIZE, FACE_PX) + grain, 0, 255).astype(np.uint8)
-            film.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        film.mux(video.encode(None))
+            video.mux(picture_stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        video.mux(picture_stream.encode(None))
     return path
 
 
@@ -87,17 +89,17 @@ class WatchedMasks:
         }
 
 
-def measure(swapper: FaceSwapper, film: Path) -> dict[str, Any]:
-    """One film, every way."""
-    outputs = {way: film.with_name(f"{film.stem}-{number}.mp4") for number, way in enumerate(WAYS)}
+def measure(swapper: FaceSwapper, video: Path) -> dict[str, Any]:
+    """One video, every way."""
+    outputs = {way: video.with_name(f"{video.stem}-{number}.mp4") for number, way in enumerate(WAYS)}
     masks: dict[str, float] = {}
     for way, options in WAYS.items():
         with WatchedMasks() as watched:
-            swap_film(swapper, film, outputs[way], film_options=options)
+            swap_video(swapper, video, outputs[way], video_options=options)
         if way == "everything":
             masks = watched.steps()
-    source = swapper.cast.default
-    rows = measure_flicker(film, list(outputs.values()), source=None if source is None else source.identity)
+    source = swapper.source_map.default
+    rows = measure_flicker(video, list(outputs.values()), source=None if source is None else source.identity)
     found: dict[str, Any] = {
         name: {
             "similarity": row.similarity,
@@ -105,11 +107,11 @@ def measure(swapper: FaceSwapper, film: Path) -> dict[str, Any]:
             "similarity_flicker": row.similarity_flicker,
             "warping_error": row.warping_error,
         }
-        for name, row in zip(("the film itself", *outputs), rows, strict=True)
+        for name, row in zip(("the video itself", *outputs), rows, strict=True)
     }
     for name, row in found.items():
-        print(f"{film.stem:<7} {name:<16} " + "  ".join(f"{key} {value:.3g}" for key, value in row.items()))
-    print(f"{film.stem:<7} mask steps at the rim: {masks}", flush=True)
+        print(f"{video.stem:<7} {name:<16} " + "  ".join(f"{key} {value:.3g}" for key, value in row.items()))
+    print(f"{video.stem:<7} mask steps at the rim: {masks}", flush=True)
     return found | {"mask_steps": masks}
 
 
@@ -118,7 +120,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="mini", help="name or folder of a bundle")
-    parser.add_argument("--frames", type=int, default=75, help="of each film")
+    parser.add_argument("--frames", type=int, default=75, help="of each video")
     parser.add_argument("--output", type=Path, default=RESULT, help="where the result goes")
     options = parser.parse_args()
     where = environment(1)
@@ -126,11 +128,11 @@ def main() -> None:
     swapper.set_source(portrait())
     with tempfile.TemporaryDirectory() as name:
         found = {
-            stem: measure(swapper, make_film(Path(name) / f"{stem}.mp4", options.frames, stem == "moving"))
+            stem: measure(swapper, make_video(Path(name) / f"{stem}.mp4", options.frames, stem == "moving"))
             for stem in ("still", "moving")
         }
     model = {"name": swapper.bundle.name, "version": swapper.bundle.version}
-    write_result(options.output, {"environment": where, "model": model, "films": found})
+    write_result(options.output, {"environment": where, "model": model, "videos": found})
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from hififace.video.smoothing import PointSmoother, SmoothingOptions, face_size
 SIZE_PX, NOISE_PX, RATE, SECONDS, WARM_UP = 200.0, 1.0, 30, 10, 60
 
 
-def film(speed: float = 0.0, talking: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def video(speed: float = 0.0, talking: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(T, 5, 2) true and (T, 5, 2) measured points; speed in face sizes per second, talking as a share of the size."""
     times = np.arange(SECONDS * RATE) / RATE
     shape = np.array([[-0.5, -0.5], [0.5, -0.5], [0.0, 0.0], [-0.4, 0.6], [0.4, 0.6]])
@@ -44,7 +44,7 @@ def smoothed(measured: NDArray[np.float64], options: SmoothingOptions) -> NDArra
 
 def measure(options: SmoothingOptions) -> dict[str, float]:
     """All numbers for one setting."""
-    true, noisy = film()
+    true, noisy = video()
     after = smoothed(noisy, options)[WARM_UP:]
     numbers = {
         "jitter_left": float(np.diff(after, axis=0).std() / np.diff(noisy[WARM_UP:], axis=0).std()),
@@ -52,10 +52,10 @@ def measure(options: SmoothingOptions) -> dict[str, float]:
         "still_error_before_px": float(np.sqrt(((noisy - true)[WARM_UP:] ** 2).sum(-1).mean())),
     }
     for speed in (0.1, 0.25, 0.5, 1.0, 2.0):
-        true, noisy = film(speed)
+        true, noisy = video(speed)
         behind = (true - smoothed(noisy, options))[WARM_UP:, :, 0].mean()
         numbers[f"lag_ms_at_{speed:g}_sizes_per_s"] = float(behind / (speed * SIZE_PX) * 1000.0)
-    true, noisy = film(talking=0.05)
+    true, noisy = video(talking=0.05)
     error = (smoothed(noisy, options) - true)[WARM_UP:, 3:]
     numbers["talking_error_px"] = float(np.sqrt((error**2).sum(-1).mean()))
     numbers["talking_error_before_px"] = float(np.sqrt(((noisy - true)[WARM_UP:, 3:] ** 2).sum(-1).mean()))

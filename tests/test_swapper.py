@@ -12,17 +12,17 @@ import pytest
 from hififace import FaceSwapper, SwapOptions, SwapResult
 from hififace.errors import BundleError, FaceError, NoFaceFoundError, OptionError
 from hififace.swap.identity_vector import identity_vectors
-from hififace.swap.source_map import Cast
+from hififace.swap.source_map import SourceMap
 from hififace.types import RGBImage
-from tests.support.bundle_doubles import AS_PAINTED, colour_weights
+from tests.support.bundle_doubles import AS_GENERATED, colour_weights
 
 
 @pytest.fixture(autouse=True)
 def cast_kept(swapper: FaceSwapper) -> Iterator[None]:
     """The swapper is shared; whatever a test maps is forgotten after it."""
-    kept = swapper.cast
+    kept = swapper.source_map
     yield
-    swapper.cast = kept
+    swapper.source_map = kept
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +38,18 @@ def colour_of(result: SwapResult, place: int = 0) -> np.ndarray:
     assert outcome.crop is not None
     assert outcome.target_crop is not None
     middle = slice(24, 40)
-    painted, target = (c[middle, middle].astype(float) for c in (outcome.crop, outcome.target_crop))
-    return (2 * painted - target).mean(axis=(0, 1)) / 255.0
+    generated, target = (c[middle, middle].astype(float) for c in (outcome.crop, outcome.target_crop))
+    return (2 * generated - target).mean(axis=(0, 1)) / 255.0
 
 
 def expected_colour(swapper: FaceSwapper, image: RGBImage, options: SwapOptions) -> np.ndarray:
     (target,) = swapper.prepare(image, swapper.find_faces(image), options)
-    source = swapper.cast.default
+    source = swapper.source_map.default
     assert source is not None
     (vector,) = identity_vectors(
         swapper.bundle.vector,
-        [source.quantities],
-        [target.quantities],
+        [source.features],
+        [target.features],
         shape_rate=options.shape_rate,
         id_rate=options.id_rate,
         unit_identity=swapper.bundle.family == "mesh",
@@ -58,7 +58,7 @@ def expected_colour(swapper: FaceSwapper, image: RGBImage, options: SwapOptions)
 
 
 @pytest.mark.parametrize(
-    "options", [AS_PAINTED, replace(AS_PAINTED, shape_rate=0.2, id_rate=0.4)], ids=["full", "mixed"]
+    "options", [AS_GENERATED, replace(AS_GENERATED, shape_rate=0.2, id_rate=0.4)], ids=["full", "mixed"]
 )
 @pytest.mark.parametrize("family", ["swapper", "basel_swapper"])
 def test_the_vector_reaches_the_generator(
@@ -71,7 +71,7 @@ def test_the_vector_reaches_the_generator(
 
 
 def test_only_the_face_changes(swapper: FaceSwapper, astronaut: RGBImage):
-    result = swapper.swap(astronaut, AS_PAINTED)
+    result = swapper.swap(astronaut, AS_GENERATED)
     assert result.picture.shape == astronaut.shape
     changed = (result.picture != astronaut).any(axis=2)
     x0, y0, x1, y1 = result.faces[0].face.detection.box.astype(int)
@@ -107,32 +107,34 @@ def test_a_reference_photo_selects_a_person(swapper: FaceSwapper, pair: RGBImage
 
 
 def test_different_people_get_different_sources(swapper: FaceSwapper, pair: RGBImage, astronaut: RGBImage):
-    plain = swapper.swap(pair, AS_PAINTED)
+    plain = swapper.swap(pair, AS_GENERATED)
     other = swapper.read_source(np.ascontiguousarray(astronaut[:, ::-1] // 2))
     swapper.map_source(1, other)
-    mapped = swapper.swap(pair, AS_PAINTED)
+    mapped = swapper.swap(pair, AS_GENERATED)
     np.testing.assert_allclose(colour_of(mapped, 0), colour_of(plain, 0), atol=1e-6)
     assert np.abs(colour_of(mapped, 1) - colour_of(plain, 1)).max() > 0.01
 
 
 def test_a_map_alone_leaves_strangers_as_they_are(swapper: FaceSwapper, astronaut: RGBImage):
-    swapper.cast = Cast()
-    role = swapper.map_source(astronaut, astronaut)
-    assert role is not None
+    swapper.source_map = SourceMap()
+    person = swapper.map_source(astronaut, astronaut)
+    assert person is not None
     assert swapper.swap(astronaut).num_swapped == 1
     with pytest.raises(FaceError, match="no source was given for this person"):
         swapper.swap(np.ascontiguousarray(astronaut[:, ::-1] // 2), SwapOptions(same_person=0.9999))
 
 
 def test_a_cast_of_ones_own_leaves_the_common_one_alone(swapper: FaceSwapper, astronaut: RGBImage):
-    own = Cast(swapper.read_source(np.ascontiguousarray(astronaut // 2)))
-    kept = swapper.cast
-    assert not np.array_equal(swapper.swap(astronaut, cast=own).picture, swapper.swap(astronaut).picture)
-    assert swapper.cast is kept
+    own = SourceMap(swapper.read_source(np.ascontiguousarray(astronaut // 2)))
+    kept = swapper.source_map
+    assert not np.array_equal(
+        swapper.swap(astronaut, source_map=own).picture, swapper.swap(astronaut).picture
+    )
+    assert swapper.source_map is kept
 
 
 def test_nobody_to_put_in_is_told(swapper: FaceSwapper, astronaut: RGBImage):
-    swapper.cast = Cast()
+    swapper.source_map = SourceMap()
     with pytest.raises(OptionError, match="set_source"):
         swapper.swap(astronaut)
 
@@ -165,21 +167,21 @@ def test_similarities_and_timings(swapper: FaceSwapper, astronaut: RGBImage):
     assert outcome.similarity_source == pytest.approx(outcome.similarity_target, abs=1e-3)
     stages = result.timings_ms
     assert list(stages)[-1] == "total"
-    assert {"read", "detect", "align", "measure", "paint", "paste", "similarity"} < set(stages)
+    assert {"read", "detect", "align", "measure", "generate", "paste", "similarity"} < set(stages)
     assert sum(stages.values()) - stages["total"] <= stages["total"]
     assert swapper.swap(astronaut).faces[0].similarity_source is None
 
 
-def test_frames_of_a_film_give_the_pixels_of_a_picture(swapper: FaceSwapper, pair: RGBImage):
-    """The steps that a film takes one by one, batched over two frames, and all at once."""
+def test_frames_of_a_video_give_the_pixels_of_a_picture(swapper: FaceSwapper, pair: RGBImage):
+    """The steps that a video takes one by one, batched over two frames, and all at once."""
     options = SwapOptions(passes=2, batch_size=3)
-    source = swapper.cast.default
+    source = swapper.source_map.default
     assert source is not None
     frames = [pair, np.ascontiguousarray(pair[:, ::-1])]
     expected = [swapper.swap(frame, options).picture for frame in frames]
     prepared = [swapper.prepare(frame, swapper.find_faces(frame), options) for frame in frames]
-    painted = swapper.paint([face for faces in prepared for face in faces], [source] * 4, options)
-    for frame, faces, wanted in zip(frames, (painted[:2], painted[2:]), expected, strict=True):
+    generated = swapper.generate([face for faces in prepared for face in faces], [source] * 4, options)
+    for frame, faces, wanted in zip(frames, (generated[:2], generated[2:]), expected, strict=True):
         np.testing.assert_array_equal(swapper.paste(frame, faces, options), wanted)
     faces = swapper.find_faces(pair)
     np.testing.assert_array_equal(swapper.swap_frame(pair, faces, [source, source], options), expected[0])
@@ -192,7 +194,7 @@ def test_a_frame_in_which_nobody_is_swapped_comes_back_as_it_was(swapper: FaceSw
     faces = swapper.find_faces(pair)
     assert swapper.swap_frame(pair, faces, [None, None]) is pair
     assert swapper.swap_frame(pair, [], []) is pair
-    source = swapper.cast.default
+    source = swapper.source_map.default
     assert swapper.swap_frame(pair, faces, [source, source], SwapOptions(largest_turn_deg=0.0)) is pair
 
 

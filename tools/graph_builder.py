@@ -23,8 +23,8 @@ class GraphBuilder:
     def __init__(self, name: str, *, float16_from: int | None = None) -> None:
         """Args:
         name: of the graph.
-        float16_from: store weights of at least that many values as float16 behind a Cast to float32. ONNX
-            Runtime folds the Cast when it loads, so only the file is smaller. None stores all as float32.
+        float16_from: store weights of at least that many values as float16 behind a SourceMap to float32. ONNX
+            Runtime folds the SourceMap when it loads, so only the file is smaller. None stores all as float32.
         """
         self._name = name
         self._float16_from = float16_from
@@ -43,7 +43,7 @@ class GraphBuilder:
             self._initializers.append(numpy_helper.from_array(value.astype(np.float32), name))
             return name
         self._initializers.append(numpy_helper.from_array(value.astype(np.float16), name))
-        return self.add("Cast", [name], f"{name}.float32", to=TensorProto.FLOAT)
+        return self.add("SourceMap", [name], f"{name}.float32", to=TensorProto.FLOAT)
 
     def constant(self, value: NDArray[np.generic]) -> str:
         """A value that is no weight: a shape, axes, a scale."""

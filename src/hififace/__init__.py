@@ -1,4 +1,4 @@
-"""Swap faces in photographs and film, and train the network that does it.
+"""Swap faces in photographs and video, and train the network that does it.
 
     from hififace import FaceSwapper
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         BundleError,
         DataError,
         FaceError,
-        FilmError,
         HififaceError,
         InterruptedByUserError,
         NoFaceFoundError,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         ProvenanceError,
         RuntimeUnavailableError,
         TrainingError,
+        VideoError,
         WeightsError,
     )
     from hififace.swap.options import SwapOptions
@@ -52,7 +52,6 @@ __all__ = [
     "DataError",
     "FaceError",
     "FaceSwapper",
-    "FilmError",
     "HififaceError",
     "InterruptedByUserError",
     "NoFaceFoundError",
@@ -63,6 +62,7 @@ __all__ = [
     "SwapOptions",
     "SwapResult",
     "TrainingError",
+    "VideoError",
     "WeightsError",
     "__version__",
 ]

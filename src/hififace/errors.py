@@ -22,8 +22,8 @@ class PictureError(HififaceError):
     """A picture cannot be read or written: truncated, empty, too large, or no picture at all."""
 
 
-class FilmError(HififaceError):
-    """A film cannot be read or written: no video stream, broken, cut short, or an unsupported kind."""
+class VideoError(HififaceError):
+    """A video cannot be read or written: no video stream, broken, cut short, or an unsupported kind."""
 
 
 class FaceError(HififaceError):

@@ -4,9 +4,9 @@
     swapper.set_source("me.jpg")                  # the costly half, once
     swapper.swap("holiday.jpg").save("out.jpg")   # the cheap half, many times
 
-Two doors. `swap` takes a picture of any kind and does everything (`picture.py`). Films, which find and steady faces
-themselves (`video.py`), take the steps below it one by one: `prepare` cuts out and measures, `paint` runs the network
-on any number of faces of any number of frames, `paste` puts them back.
+Two doors. `swap` takes an image of any kind and does everything (`swap/image.py`). Videos, which find and steady faces
+themselves (`video/job.py`), take the steps below it one by one: `prepare` cuts out and encodes, `generate` runs the
+network on any number of faces of any number of frames, `paste` puts them back.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from typing import TYPE_CHECKING
 
 from hififace.provenance.claim import Claim
 from hififace.swap.engine import FrozenParts
-from hififace.swap.generate import PaintedFace, Painter, TargetFace
+from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.image import swap_picture
 from hififace.swap.options import SwapOptions
 from hififace.swap.pasting import Pasted, paste
 from hififace.swap.result import SwapResult
-from hififace.swap.source_map import Assignment, Cast, Role, Source, assign
+from hififace.swap.source_map import Assignment, ReferencePerson, Source, SourceMap, assign
 from hififace.swap.sources import FaceChoice, Photos, PictureLike, read_person, read_source, turn_deg
 from hififace.swap.stages import StageClock
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle, load_bundle
 
-if TYPE_CHECKING:  # films are built on this file
-    from hififace.video.options import FilmOptions
-    from hififace.video.report import FilmReport
+if TYPE_CHECKING:  # videos are built on this file
+    from hififace.video.options import VideoOptions
+    from hififace.video.report import VideoReport
 
 
 class FaceSwapper:
     """A bundle and the frozen parts around it, ready to swap.
 
-    Threads may share one; each with its own `Cast`, since `set_source` and `map_source` change the common one.
+    Threads may share one; each with its own `SourceMap`, since `set_source` and `map_source` change the common one.
 
     Attributes:
         bundle: what is swapped with.
-        parts: the detector, the recogniser and the measurer around its generator.
+        parts: the detector, the recogniser and the feature encoder around its generator.
         provider: what the generator really runs on, by ONNX Runtime's name.
         reason: one sentence saying why that.
-        cast: who is put into targets when `swap` is told nothing else.
+        source_map: who is put into targets when `swap` is told nothing else.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class FaceSwapper:
     ) -> None:
         self.bundle = bundle
         self.parts = FrozenParts(bundle, providers=providers, threads=threads)
-        self._painter = Painter(bundle, providers=providers, threads=threads)
-        self.provider = self._painter.session.provider
-        self.reason = self._painter.session.reason
-        self.cast = Cast()
+        self._generator = FaceGenerator(bundle, providers=providers, threads=threads)
+        self.provider = self._generator.session.provider
+        self.reason = self._generator.session.reason
+        self.source_map = SourceMap()
         self._last_reference: tuple[SwapOptions, FloatArray] | None = None
 
     @classmethod
@@ -96,12 +96,12 @@ class FaceSwapper:
             PictureError: a photo that cannot be read.
         """
         source = self.read_source(photos, face=face)
-        self.cast = replace(self.cast, default=source)
+        self.source_map = replace(self.source_map, default=source)
         return source
 
     def map_source(
         self, reference: PictureLike | int, photos: Photos | Source, *, face: FaceChoice = "main"
-    ) -> Role | None:
+    ) -> ReferencePerson | None:
         """Say who is put in for one certain person of the targets, before `set_source` for all others.
 
         Args:
@@ -118,14 +118,16 @@ class FaceSwapper:
         """
         source = photos if isinstance(photos, Source) else self.read_source(photos, face=face)
         if isinstance(reference, int):
-            self.cast = replace(self.cast, by_index={**self.cast.by_index, reference: source})
+            self.source_map = replace(
+                self.source_map, by_index={**self.source_map.by_index, reference: source}
+            )
             return None
-        role = Role(*read_person(self.parts, reference, face), source)
-        self.cast = replace(self.cast, roles=(*self.cast.roles, role))
-        return role
+        person = ReferencePerson(*read_person(self.parts, reference, face), source)
+        self.source_map = replace(self.source_map, people=(*self.source_map.people, person))
+        return person
 
     def read_source(self, photos: Photos, *, face: FaceChoice | Face = "main") -> Source:
-        """What `set_source` works out, for who keeps sources themselves (`Cast`); changes nothing here.
+        """What `set_source` works out, for who keeps sources themselves (`SourceMap`); changes nothing here.
 
         Args:
             photos: as in `set_source`.
@@ -141,14 +143,14 @@ class FaceSwapper:
     # The cheap half: targets
 
     def swap(
-        self, picture: PictureLike, options: SwapOptions | None = None, *, cast: Cast | None = None
+        self, picture: PictureLike, options: SwapOptions | None = None, *, source_map: SourceMap | None = None
     ) -> SwapResult:
         """Swap the faces of one picture.
 
         Args:
             picture: a path, bytes, an open file, an (H, W, 3) uint8 RGB array, or a `LoadedImage`.
             options: see `SwapOptions`.
-            cast: who is put in; None takes what `set_source` and `map_source` said.
+            source_map: who is put in; None takes what `set_source` and `map_source` said.
 
         Raises:
             OptionError: nobody was given to put in.
@@ -156,19 +158,19 @@ class FaceSwapper:
             FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
             PictureError: it cannot be read.
         """
-        return swap_picture(self, picture, options or SwapOptions(), cast or self.cast)
+        return swap_picture(self, picture, options or SwapOptions(), source_map or self.source_map)
 
     def swap_video(
         self,
-        film: str | Path,
+        video: str | Path,
         output: str | Path,
         options: SwapOptions | None = None,
-        film_options: FilmOptions | None = None,
-    ) -> FilmReport:
-        """Swap the faces of a film; `video.job.swap_film` has more to ask and says what can go wrong."""
-        from hififace.video.job import swap_film
+        video_options: VideoOptions | None = None,
+    ) -> VideoReport:
+        """Swap the faces of a video; `video.job.swap_video` has more to ask and says what can go wrong."""
+        from hififace.video.job import swap_video
 
-        return swap_film(self, film, output, options, film_options)
+        return swap_video(self, video, output, options, video_options)
 
     def claim(self, options: SwapOptions) -> Claim:
         """What results say about themselves."""
@@ -180,7 +182,7 @@ class FaceSwapper:
         )
 
     # -------------------------------------------------------------------------------------------------------
-    # Step by step: for films
+    # Step by step: for videos
 
     def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
         """Faces of a picture (H, W, 3), left to right, with detections and nothing more."""
@@ -188,11 +190,15 @@ class FaceSwapper:
         return self.parts.find_faces(image, threshold=options.detection_threshold, rotated=options.rotated)
 
     def identity(self, image: RGBImage, face: Face) -> FloatArray:
-        """(D,) unit vector by the recogniser that ships: what `Cast` and references are compared by."""
+        """(D,) unit vector by the recogniser that ships: what `SourceMap` and references are compared by."""
         return self.parts.identity(image, face)
 
     def assign(
-        self, image: RGBImage, faces: Sequence[Face], options: SwapOptions, cast: Cast | None = None
+        self,
+        image: RGBImage,
+        faces: Sequence[Face],
+        options: SwapOptions,
+        source_map: SourceMap | None = None,
     ) -> list[Assignment]:
         """Which faces of a picture are swapped, and with whom.
 
@@ -201,7 +207,7 @@ class FaceSwapper:
                 of the reference photo.
         """
         return assign(
-            cast or self.cast,
+            source_map or self.source_map,
             faces,
             options,
             lambda face: self.identity(image, face),
@@ -240,9 +246,9 @@ class FaceSwapper:
         needs = target_needs(self.bundle.vector, options.shape_rate, options.id_rate)
         return self.parts.cut_out(image, faces, needs, matrices=matrices, clock=clock)
 
-    def paint(
+    def generate(
         self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions | None = None
-    ) -> list[PaintedFace]:
+    ) -> list[GeneratedFace]:
         """Run the network on faces of any number of pictures.
 
         Args:
@@ -255,25 +261,29 @@ class FaceSwapper:
             return []
         vectors = identity_vectors(
             self.bundle.vector,
-            [source.quantities for source in sources],
-            [target.quantities for target in targets],
+            [source.features for source in sources],
+            [target.features for target in targets],
             shape_rate=options.shape_rate,
             id_rate=options.id_rate,
             unit_identity=self.parts.unit_identity,
         )
-        return self._painter.paint(targets, vectors, passes=options.passes, batch_size=options.batch_size)
+        return self._generator.generate(
+            targets, vectors, passes=options.passes, batch_size=options.batch_size
+        )
 
     def paste(
-        self, image: RGBImage, painted: Sequence[PaintedFace], options: SwapOptions | None = None
+        self, image: RGBImage, generated: Sequence[GeneratedFace], options: SwapOptions | None = None
     ) -> RGBImage:
-        """Put painted faces back into their picture (H, W, 3), which is not changed; a new one comes back."""
-        for face in painted:
+        """Put generated faces back into their picture (H, W, 3), which is not changed; a new one comes back."""
+        for face in generated:
             image = self.paste_one(image, face, options).picture
         return image
 
-    def paste_one(self, image: RGBImage, painted: PaintedFace, options: SwapOptions | None = None) -> Pasted:
+    def paste_one(
+        self, image: RGBImage, generated: GeneratedFace, options: SwapOptions | None = None
+    ) -> Pasted:
         """The same for one face, with the crop and the mask as they were used."""
-        return paste(image, painted, options or SwapOptions(), border=self.parts.border)
+        return paste(image, generated, options or SwapOptions(), border=self.parts.border)
 
     def swap_frame(
         self,
@@ -284,7 +294,7 @@ class FaceSwapper:
         *,
         matrices: Sequence[Matrix23] | None = None,
     ) -> RGBImage:
-        """`prepare`, `paint` and `paste` for one frame whose faces and sources are known.
+        """`prepare`, `generate` and `paste` for one frame whose faces and sources are known.
 
         Args:
             image: (H, W, 3).
@@ -307,7 +317,7 @@ class FaceSwapper:
         pairs = [
             (target, source)
             for target, source in zip(targets, (s for s in sources if s is not None), strict=True)
-            if turn_deg(target.quantities) <= options.largest_turn_deg
+            if turn_deg(target.features) <= options.largest_turn_deg
         ]
-        painted = self.paint([target for target, _ in pairs], [source for _, source in pairs], options)
-        return self.paste(image, painted, options)
+        generated = self.generate([target for target, _ in pairs], [source for _, source in pairs], options)
+        return self.paste(image, generated, options)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from hififace.app.face_picker import Shown, data_url, faces_html, frame_html
-from hififace.app.films import Frame, FramedFace
+from hififace.app.videos import Frame, FramedFace
 from hififace.types import Detection, Face
 
 GREY = np.full((128, 128, 3), 90, np.uint8)

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from hififace.app.film_jobs import Standing
-from hififace.app.words import figures, film_figures, listed, progress_html
-from hififace.video.report import FilmReport, FilmTally, Progress, TrackReport
+from hififace.app.video_jobs import Standing
+from hififace.app.words import figures, listed, progress_html, video_figures
+from hififace.video.report import Progress, TrackReport, VideoReport, VideoTally
 
 NASTY = "<script>|[x](y)`*.png"
 
 
-def report(**changes: object) -> FilmReport:
-    tally = FilmTally(num_frames=50, tracks={0: TrackReport(0, 0.0, 2.0, NASTY, 50, 48)})
+def report(**changes: object) -> VideoReport:
+    tally = VideoTally(num_frames=50, tracks={0: TrackReport(0, 0.0, 2.0, NASTY, 50, 48)})
     values = {"seconds": 5.0, "num_resumed": 0, "busy_s": {"follow": 2.0, "swap": 4.25}, **changes}
-    return FilmReport(Path("a.mp4"), Path("b.mp4"), tally, "double", "CPU", **values)  # type: ignore[arg-type]
+    return VideoReport(Path("a.mp4"), Path("b.mp4"), tally, "double", "CPU", **values)  # type: ignore[arg-type]
 
 
 class Texts(HTMLParser):
@@ -58,8 +58,8 @@ def test_figures_say_what_became_of_each_face_and_where_the_time_went():
         assert text in told.texts
 
 
-def test_figures_of_a_film():
-    told = Texts(film_figures(report(num_resumed=7, notes=("A note <b>.",)).to_json()))
+def test_figures_of_a_video():
+    told = Texts(video_figures(report(num_resumed=7, notes=("A note <b>.",)).to_json()))
     assert not told.tags & {"script", "b"}
     for text in (f"became {NASTY}", "48 of 50", "0.0 to 2.0 s", "4.2 s", "5.0 s"):
         assert text in told.texts
@@ -69,16 +69,16 @@ def test_figures_of_a_film():
 @pytest.mark.parametrize(
     ("standing", "words"),
     [
-        (Standing("waiting", before=2), "The film waits: 2 before it."),
-        (Standing("waiting"), "The film waits: the next one."),
-        (Standing("working"), "Swapping the film ..."),
-        (Standing("working", stopping=True), "Cancelling the film ..."),
+        (Standing("waiting", before=2), "The video waits: 2 before it."),
+        (Standing("waiting"), "The video waits: the next one."),
+        (Standing("working"), "Swapping the video ..."),
+        (Standing("working", stopping=True), "Cancelling the video ..."),
         (
             Standing("working", progress=Progress(30, 120, 12.0, {})),
             "25%, 30 of 120 frames, 12.0 frames per second, 0:08",
         ),
         (Standing("working", progress=Progress(30, None, 12.0, {})), "30 frames, 12.0 frames per second"),
-        (Standing("done", report=report()), "The film is done: 50 frames in 0:05."),
+        (Standing("done", report=report()), "The video is done: 50 frames in 0:05."),
         (Standing("cancelled", problem="Cancelled after 5 frames."), "Cancelled after 5 frames."),
         (Standing("failed", problem=f"{NASTY} is broken."), f"{NASTY} is broken."),
     ],

@@ -138,7 +138,7 @@ def test_wrong_words_are_a_sentence_and_an_exit_code(
         ("album/empty.png", "album/a.png", "No face was found in empty.png"),
         ("missing.png", "album/a.png", "missing.png does not exist"),
         ("me.png", "album/empty.png", "No face was found in album/empty.png"),
-        ("me.png", "film.mp4", "film.mp4"),
+        ("me.png", "video.mp4", "video.mp4"),
     ],
 )
 def test_pictures_that_do_not_do_are_a_sentence_and_leave_nothing(

@@ -27,13 +27,12 @@ PICTURE_WRITERS = {
     "imsave",
     "mimsave",
     "encode_image",
-    "FilmWriter",
-    "join_film",
+    "join_video",
 }
 DOORS = {
     "encode_image": {"media/image.py", "swap/output.py"},
-    "FilmWriter": {"media/writing.py", "video/job.py"},
-    "join_film": {"media/writing.py"},
+    "VideoWriter": {"media/writing.py", "video/job.py"},
+    "join_video": {"media/writing.py"},
 }
 # `write_picture` writes drawings without a mark, so what shows a swapped face must not come near it.
 UNMARKED_FORBIDDEN = ("swapper.py", "swap/", "video/", "app/", "server/", "cli/swap.py", "cli/app.py")

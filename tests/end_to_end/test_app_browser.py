@@ -34,7 +34,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def limits() -> Limits:
-    return Limits(upload_mb=1, film_mb=1, return_s=10)
+    return Limits(upload_mb=1, video_mb=1, return_s=10)
 
 
 def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Path):

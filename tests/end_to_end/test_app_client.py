@@ -60,32 +60,32 @@ def test_the_example_of_the_documentation_runs(
 ):
     (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
     assert "http://127.0.0.1:7860" in example
-    for name, given in {"me.jpg": "me.png", "holiday.jpg": "target.jpg", "film.mp4": "film.mp4"}.items():
+    for name, given in {"me.jpg": "me.png", "holiday.jpg": "target.jpg", "video.mp4": "video.mp4"}.items():
         shutil.copyfile(place / "album" / given, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(example.replace("http://127.0.0.1:7860", served.url), names)
-    for kind in ("photo", "film"):
+    for kind in ("photo", "video"):
         claim = check_file(Path(names[kind])).claim
         assert claim is not None
         assert claim.consent_statement == CONSENT
     assert names["report"]["num_frames"] == 75
-    assert probe(names["film"]).of_kind("audio")
+    assert probe(names["video"]).of_kind("audio")
 
 
-def test_a_film_that_cannot_be_made_is_a_sentence(program: Client, place: Path):
-    me, film = handle_file(place / "album" / "me.png"), handle_file(place / "album" / "film.mp4")
+def test_a_video_that_cannot_be_made_is_a_sentence(program: Client, place: Path):
+    me, video = handle_file(place / "album" / "me.png"), handle_file(place / "album" / "video.mp4")
     with pytest.raises(AppError, match="not confirmed"):
-        program.predict(me, film, False, api_name="/swap_film")
+        program.predict(me, video, False, api_name="/swap_video")
     letter = handle_file(place / "album" / "letter.mp4")
-    with pytest.raises(AppError, match=r"letter\.mp4 is not a film"):
-        program.predict(me, letter, True, api_name="/swap_film")
+    with pytest.raises(AppError, match=r"letter\.mp4 is not a video"):
+        program.predict(me, letter, True, api_name="/swap_video")
 
 
 def test_programs_may_call_nothing_else(program: Client):
     described = program.view_api(return_format="dict", print_info=False)
     assert isinstance(described, dict)
-    assert set(described["named_endpoints"]) == {"/swap", "/swap_film"}
+    assert set(described["named_endpoints"]) == {"/swap", "/swap_video"}
     assert described["unnamed_endpoints"] == {}
 
 

@@ -49,9 +49,9 @@ def test_a_bundle_is_used_as_the_swapper_uses_it(folder):
     np.testing.assert_allclose(swapped.mask, expected.mask(), atol=1e-2)
     options = SwapOptions(match_colour=False)
     (other,) = bundle_entries([str(folder)], options)
-    as_painted = swapper.swap(target.pixels, options).picture
-    np.testing.assert_allclose(other.open().swap(source, target).picture, as_painted, atol=2)
-    assert np.abs(as_painted.astype(int) - expected.picture).max() > 20
+    as_generated = swapper.swap(target.pixels, options).picture
+    np.testing.assert_allclose(other.open().swap(source, target).picture, as_generated, atol=2)
+    assert np.abs(as_generated.astype(int) - expected.picture).max() > 20
 
 
 def test_what_is_known_of_a_source_is_what_the_swapper_would_find(folder):
@@ -61,9 +61,9 @@ def test_what_is_known_of_a_source_is_what_the_swapper_would_find(folder):
         swapper.read_source(source.pixels),
         swapper.read_source(source.pixels, face=source.face.face()),
     )
-    assert found.quantities.keys() == known.quantities.keys()
-    for name, values in found.quantities.items():
-        np.testing.assert_allclose(known.quantities[name], values, atol=1e-5)
+    assert found.features.keys() == known.features.keys()
+    for name, values in found.features.items():
+        np.testing.assert_allclose(known.features[name], values, atol=1e-5)
     np.testing.assert_allclose(known.identity, found.identity, atol=1e-6)
     far = source.face._replace(box=source.face.box * 0.1).face()
     with pytest.raises(FaceError, match="at least 40 px are needed"):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hififace.evaluation.temporal import (
-    FilmFlicker,
     TrackFlicker,
+    VideoFlicker,
     successive_variance,
     trusted,
     warping_error,
@@ -74,18 +74,18 @@ def track(index, num_frames, similarity, error):
     return TrackFlicker(index, num_frames, similarity, similarity / 100, similarity / 1000, error)
 
 
-def test_a_film_is_the_mean_of_its_tracks_by_their_length():
-    film = FilmFlicker(
+def test_a_video_is_the_mean_of_its_tracks_by_their_length():
+    video = VideoFlicker(
         Path("a.mp4"), (track(0, 30, 0.8, 3.0), track(1, 10, 0.4, 5.0), track(2, 1, 0.7, None))
     )
-    assert film.num_frames == 41
-    assert film.similarity == pytest.approx((30 * 0.8 + 10 * 0.4 + 0.7) / 41)
-    assert film.similarity_variance == pytest.approx(film.similarity / 100)
-    assert film.similarity_flicker == pytest.approx(film.similarity / 1000)
+    assert video.num_frames == 41
+    assert video.similarity == pytest.approx((30 * 0.8 + 10 * 0.4 + 0.7) / 41)
+    assert video.similarity_variance == pytest.approx(video.similarity / 100)
+    assert video.similarity_flicker == pytest.approx(video.similarity / 1000)
     # Squares are averaged, of the tracks that have an error: (30 * 9 + 10 * 25) / 40 = 13.
-    assert film.warping_error == pytest.approx(np.sqrt(13.0))
+    assert video.warping_error == pytest.approx(np.sqrt(13.0))
 
 
-def test_a_film_without_faces_has_no_numbers():
-    film = FilmFlicker(Path("a.mp4"), ())
-    assert film.similarity is film.similarity_variance is film.warping_error is None
+def test_a_video_without_faces_has_no_numbers():
+    video = VideoFlicker(Path("a.mp4"), ())
+    assert video.similarity is video.similarity_variance is video.warping_error is None

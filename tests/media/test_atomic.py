@@ -44,7 +44,7 @@ def test_a_failing_rename_is_a_sentence_and_leaves_nothing(tmp_path: Path, monke
 
 
 def test_the_temporary_name_keeps_ending_and_folder(tmp_path: Path):
-    with atomic_path(tmp_path / "film.mp4") as temporary:
+    with atomic_path(tmp_path / "video.mp4") as temporary:
         assert temporary.suffix == ".mp4"
         assert temporary.parent == tmp_path
         temporary.write_bytes(b"x")

@@ -3,9 +3,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from tests.support.films import NTSC, Recipe, make_film, set_rotation
+from tests.support.videos import NTSC, Recipe, make_video, set_rotation
 
-from hififace.errors import FilmError, OptionError
+from hififace.errors import OptionError, VideoError
 from hififace.media.encoding import (
     _repeatable,
     choose_settings,
@@ -14,11 +14,11 @@ from hififace.media.encoding import (
     holds,
     open_encoder,
 )
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
 
 
 def settings_for(tmp_path, name, output, recipe, reader_options=None, **options):
-    reader = FilmReader(make_film(tmp_path / name, recipe), **(reader_options or {}))
+    reader = VideoReader(make_video(tmp_path / name, recipe), **(reader_options or {}))
     return choose_settings(reader, tmp_path / output, **options)
 
 
@@ -39,7 +39,7 @@ QUICK = {"seconds": 0.12}
         ("a.avi", "mpeg4", "yuv420p", "mpeg4"),
     ],
 )
-def test_the_films_own_kind_is_kept(tmp_path, name, codec, pixel_format, encoder):
+def test_the_videos_own_kind_is_kept(tmp_path, name, codec, pixel_format, encoder):
     options = {"x265-params": "log-level=error"} if codec == "libx265" else {}
     recipe = Recipe(codec=codec, pixel_format=pixel_format, options=options, **QUICK)
     settings = settings_for(tmp_path, name, "out" + name[1:], recipe)
@@ -91,16 +91,16 @@ def test_quality_and_speed_can_be_asked_for(tmp_path):
     assert (settings.options["crf"], settings.options["preset"]) == ("30", "medium")
 
 
-def test_a_turned_film_has_its_sides_swapped(tmp_path):
-    path = set_rotation(make_film(tmp_path / "a.mp4", Recipe(pixel_format="yuv422p", **QUICK)), 90)
-    settings = choose_settings(FilmReader(path), tmp_path / "b.mp4")
+def test_a_turned_video_has_its_sides_swapped(tmp_path):
+    path = set_rotation(make_video(tmp_path / "a.mp4", Recipe(pixel_format="yuv422p", **QUICK)), 90)
+    settings = choose_settings(VideoReader(path), tmp_path / "b.mp4")
     assert (settings.width, settings.height, settings.pixel_format) == (64, 96, "yuv444p")
 
 
 def test_combinations_that_cannot_be_are_refused_with_the_way_out(tmp_path):
-    with pytest.raises(FilmError, match=r"h264, which a webm file cannot hold.*\.mkv"):
+    with pytest.raises(VideoError, match=r"h264, which a webm file cannot hold.*\.mkv"):
         settings_for(tmp_path, "a.mp4", "b.webm", Recipe(**QUICK))
-    with pytest.raises(OptionError, match="does not end like a film"):
+    with pytest.raises(OptionError, match="does not end like a video"):
         settings_for(tmp_path, "a.mp4", "b.txt", Recipe(**QUICK))
     with pytest.raises(OptionError, match='no encoder for "theora"'):
         settings_for(tmp_path, "a.mp4", "b.mkv", Recipe(**QUICK), codec="theora")
@@ -126,11 +126,11 @@ def test_fingerprints_differ_where_bytes_would(tmp_path):
 
 
 def test_x264_gives_the_same_bytes_however_often_it_is_asked(tmp_path):
-    # With its AVX-512 routines about one in three encodings of this film differed.
-    film = make_film(tmp_path / "film.mp4")
+    # With its AVX-512 routines about one in three encodings of this video differed.
+    video = make_video(tmp_path / "video.mp4")
     results = set()
     for _ in range(12):
-        reader = FilmReader(film)
+        reader = VideoReader(video)
         settings = choose_settings(reader, "out.mp4", preset="veryfast")
         encoder = open_encoder(settings)
         packets = [encoder.encode(f.picture(settings.pixel_format, settings.colour)) for f in reader]

@@ -6,27 +6,27 @@ import av
 import numpy as np
 import pytest
 
-from hififace.media.film_colour import SDR_BT709, ColourFacts, from_rgb, to_rgb
-from hififace.media.frames import FilmFrame, FrameFacts, luma_thumbnail
+from hififace.media.frames import Frame, FrameFacts, luma_thumbnail
 from hififace.media.planes import planes_of
+from hififace.media.video_colour import SDR_BT709, ColourFacts, from_rgb, to_rgb
 
 BT709 = ColourFacts(1, 1, 1, False, 1)
 
 
-def film_frame(pixel_format="yuv420p", size=(48, 32), rotation=0, colour=BT709, seed=3):
+def video_frame(pixel_format="yuv420p", size=(48, 32), rotation=0, colour=BT709, seed=3):
     raw = av.VideoFrame(*size, pixel_format)
     rng = np.random.default_rng(seed)
     unit = 4 if "10" in pixel_format else 1
     for plane in planes_of(raw):
         plane[...] = rng.integers(80 * unit, 170 * unit, plane.shape)
-    frame = FilmFrame(
+    frame = Frame(
         raw, FrameFacts(colour, rotation), index=4, pts=4004, time_base=Fraction(1, 30000), duration=1001
     )
     return raw, frame
 
 
 def test_an_unchanged_frame_reaches_the_encoder_as_the_decoder_left_it():
-    raw, frame = film_frame()
+    raw, frame = video_frame()
     raw.pict_type = 1
     picture = frame.picture("yuv420p", BT709)
     assert picture is raw
@@ -38,7 +38,7 @@ def test_an_unchanged_frame_reaches_the_encoder_as_the_decoder_left_it():
 
 
 def test_rgb_is_made_once_and_cannot_be_scribbled_on():
-    _, frame = film_frame()
+    _, frame = video_frame()
     assert frame.rgb() is frame.rgb()
     with pytest.raises(ValueError, match="read-only"):
         frame.rgb()[0, 0] = 0
@@ -51,7 +51,7 @@ def test_a_small_picture_is_the_upright_one_shrunk_and_leaves_no_large_one(rotat
         "yuv420p",
         BT709,
     )
-    frame = FilmFrame(raw, FrameFacts(BT709, rotation), index=0, pts=0, time_base=Fraction(1, 25))
+    frame = Frame(raw, FrameFacts(BT709, rotation), index=0, pts=0, time_base=Fraction(1, 25))
     size = (16, 24) if rotation else (24, 16)
     small = frame.small_rgb(*size)
     assert small.shape == (size[1], size[0], 3)
@@ -62,7 +62,7 @@ def test_a_small_picture_is_the_upright_one_shrunk_and_leaves_no_large_one(rotat
 
 
 def test_a_changed_frame_keeps_its_time_and_all_untouched_samples():
-    raw, frame = film_frame("yuv420p10le")
+    raw, frame = video_frame("yuv420p10le")
     before = [p.copy() for p in planes_of(raw)]
     image = frame.rgb().copy()
     image[10:20, 8:24] = 200
@@ -79,7 +79,7 @@ def test_a_changed_frame_keeps_its_time_and_all_untouched_samples():
 
 
 def test_two_changes_add_up():
-    _, frame = film_frame()
+    _, frame = video_frame()
     once = frame.rgb().copy()
     once[0:8, 0:8] = 200
     first = frame.with_rgb(once)
@@ -92,22 +92,22 @@ def test_two_changes_add_up():
 
 
 def test_the_same_picture_again_is_no_change():
-    raw, frame = film_frame()
+    raw, frame = video_frame()
     same = frame.with_rgb(frame.rgb().copy())
     assert not same.is_changed
     assert same.picture("yuv420p", BT709) is raw
 
 
 def test_a_picture_of_another_size_is_refused():
-    _, frame = film_frame()
+    _, frame = video_frame()
     with pytest.raises(ValueError, match=r"\(32, 48, 3\)"):
         frame.with_rgb(np.zeros((31, 48, 3), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_turned_film_is_seen_and_written_upright(rotation, changed):
-    raw, frame = film_frame("yuv444p", rotation=rotation)
+def test_a_turned_video_is_seen_and_written_upright(rotation, changed):
+    raw, frame = video_frame("yuv444p", rotation=rotation)
     expected = np.rot90(to_rgb(raw, BT709), rotation // 90)
     assert frame.size == (expected.shape[1], expected.shape[0])
     np.testing.assert_array_equal(frame.rgb(), expected)
@@ -121,15 +121,15 @@ def test_a_turned_film_is_seen_and_written_upright(rotation, changed):
 
 def test_full_range_frames_under_their_old_name_keep_their_numbers():
     facts = ColourFacts(6, 1, 1, True, 6)
-    raw, frame = film_frame("yuvj420p", colour=facts)
+    raw, frame = video_frame("yuvj420p", colour=facts)
     picture = frame.picture("yuv420p", facts)
     assert picture.format.name == "yuv420p"
     for old, new in zip(planes_of(raw), planes_of(picture), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_an_rgb_film_for_a_yuv_encoder_goes_through_its_new_tags():
-    raw, frame = film_frame("gbrp", colour=ColourFacts(0, 1, 1, True, 0))
+def test_an_rgb_video_for_a_yuv_encoder_goes_through_its_new_tags():
+    raw, frame = video_frame("gbrp", colour=ColourFacts(0, 1, 1, True, 0))
     picture = frame.picture("yuv444p", SDR_BT709)
     expected = to_rgb(raw, ColourFacts(0, 1, 1, True, 0)).astype(int)
     assert np.abs(to_rgb(picture, SDR_BT709) - expected).max() <= 2
@@ -153,7 +153,7 @@ def test_thumbnails_average_brightness_whatever_the_format():
 
 
 def test_a_moved_twin_shares_the_picture():
-    raw, frame = film_frame()
+    raw, frame = video_frame()
     twin = frame.moved(index=9, pts=7, time_base=Fraction(1, 15), duration=1)
     assert (twin.index, twin.pts, twin.time_s) == (9, 7, Fraction(7, 15))
     assert twin.picture("yuv420p", BT709) is raw

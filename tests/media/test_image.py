@@ -201,8 +201,8 @@ def test_bytes_paths_and_file_objects_give_the_same(tmp_path: Path):
         (b"", "empty"),
         (b"hello, I am a text file", "not a picture"),
         (b"%PDF-1.7 and so on", "PDF"),
-        (b"\0\0\0\x18ftypmp42" + b"\0" * 40, "film"),
-        (b"\x1aE\xdf\xa3" + b"\0" * 40, "film"),
+        (b"\0\0\0\x18ftypmp42" + b"\0" * 40, "video"),
+        (b"\x1aE\xdf\xa3" + b"\0" * 40, "video"),
         (b"\x89PNG\r\n\x1a\n", "damaged or cut short|not a picture"),
     ],
 )

@@ -4,7 +4,6 @@ import av
 import numpy as np
 import pytest
 
-from hififace.media.film_colour import ColourFacts, from_rgb, to_rgb
 from hififace.media.planes import (
     bit_depth,
     changed_box,
@@ -17,6 +16,7 @@ from hififace.media.planes import (
     turn_upright,
     upright_format,
 )
+from hififace.media.video_colour import ColourFacts, from_rgb, to_rgb
 
 BT709 = ColourFacts(1, 1, 1, False, 1)
 
@@ -59,7 +59,7 @@ def test_every_stored_format_has_a_plain_one(stored, plain):
     assert is_planar(plain)
 
 
-def test_a_film_on_its_side_keeps_all_its_chroma():
+def test_a_video_on_its_side_keeps_all_its_chroma():
     assert upright_format("yuv420p", 90) == "yuv420p"
     assert upright_format("yuv422p10le", 270) == "yuv444p10le"
     assert upright_format("yuv422p", 180) == "yuv422p"
@@ -112,7 +112,7 @@ def test_paint_leaves_every_untouched_sample_exact_and_shows_the_new_picture(pix
     assert np.abs(to_rgb(frame, facts)[inner].astype(int) - after[inner]).max() <= 3
 
 
-def test_fading_changes_of_a_ten_bit_film_keep_their_fine_steps():
+def test_fading_changes_of_a_ten_bit_video_keep_their_fine_steps():
     # A gradient of a quarter of an 8-bit level per pixel, made one 8-bit level brighter: with plain rounding the
     # result would be stairs of four pixels; the rest that is added back keeps the gradient.
     frame = av.VideoFrame(64, 16, "yuv444p10le")

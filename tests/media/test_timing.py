@@ -6,9 +6,9 @@ import av
 import pytest
 
 from hififace.errors import OptionError
-from hififace.media.film_colour import ColourFacts
-from hififace.media.frames import FilmFrame, FrameFacts
+from hififace.media.frames import Frame, FrameFacts
 from hififace.media.timing import Span, retime, tick_base
+from hififace.media.video_colour import ColourFacts
 
 FACTS = FrameFacts(ColourFacts(1, 1, 1, False, 1), 0)
 
@@ -17,7 +17,7 @@ def frames(stamps, base, last_duration):
     raws = [av.VideoFrame(16, 16, "yuv420p") for _ in stamps]
     ends = [*stamps[1:], stamps[-1] + last_duration]
     return [
-        FilmFrame(raw, FACTS, index=i, pts=pts, time_base=base, duration=end - pts)
+        Frame(raw, FACTS, index=i, pts=pts, time_base=base, duration=end - pts)
         for i, (raw, pts, end) in enumerate(zip(raws, stamps, ends, strict=True))
     ]
 
@@ -41,7 +41,7 @@ def test_double_the_rate_repeats_frames():
     assert shown(given, retime(iter(given), Fraction(50), Fraction(0))) == [0, 0, 1, 1, 2, 2]
 
 
-def test_variable_rate_shows_at_each_tick_what_the_film_shows():
+def test_variable_rate_shows_at_each_tick_what_the_video_shows():
     given = frames([0, 10, 500, 510, 900], Fraction(1, 1000), 100)
     result = list(retime(iter(given), Fraction(10), Fraction(0)))
     assert shown(given, result) == [0, 1, 1, 1, 1, 2, 3, 3, 3, 4]
@@ -73,7 +73,7 @@ def test_no_frames_give_no_frames():
     assert list(retime(iter([]), Fraction(25), Fraction(0))) == []
 
 
-def test_spans_are_told_from_the_beginning_of_the_film():
+def test_spans_are_told_from_the_beginning_of_the_video():
     assert Span.after(Fraction(7, 5), None, None) == Span(None, None)
     assert Span.after(Fraction(7, 5), 0.0, 2.0) == Span(None, Fraction(17, 5))
     assert Span.after(Fraction(0), 0.5, None) == Span(Fraction(1, 2), None)

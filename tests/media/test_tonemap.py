@@ -4,9 +4,9 @@ import av
 import numpy as np
 import pytest
 
-from hififace.media.film_colour import ColourFacts
 from hififace.media.planes import planes_of
 from hififace.media.tonemap import KNEE, PEAK_NITS, REFERENCE_WHITE_NITS, bend, tone_map
+from hififace.media.video_colour import ColourFacts
 
 PQ = ColourFacts(9, 9, 16, False, 9)
 HLG = ColourFacts(9, 9, 18, False, 9)

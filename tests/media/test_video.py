@@ -6,11 +6,11 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from tests.support.films import NTSC, Recipe, Sound, drifting, make_film, set_rotation, stamps_of
+from tests.support.videos import NTSC, Recipe, Sound, drifting, make_video, set_rotation, stamps_of
 
-from hififace.errors import FilmError, OptionError
+from hififace.errors import OptionError, VideoError
 from hififace.media.timing import Place
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
 
 UNEVEN = [0, 3000, 3500, 20000, 21000, 24000, 24100, 50000, 52000, 53000, 90000, 91000, 99000, 120000]
 
@@ -18,30 +18,30 @@ UNEVEN = [0, 3000, 3500, 20000, 21000, 24000, 24100, 50000, 52000, 53000, 90000,
 @pytest.fixture(scope="module")
 def ntsc(tmp_path_factory):
     recipe = Recipe(seconds=2.0, rate=NTSC, time_base=Fraction(1, 30000))
-    return make_film(tmp_path_factory.mktemp("films") / "ntsc.mp4", recipe)
+    return make_video(tmp_path_factory.mktemp("videos") / "ntsc.mp4", recipe)
 
 
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory):
     recipe = Recipe(time_base=Fraction(1, 90000), stamps=UNEVEN)
-    return make_film(tmp_path_factory.mktemp("films") / "vfr.mp4", recipe)
+    return make_video(tmp_path_factory.mktemp("videos") / "vfr.mp4", recipe)
 
 
-def test_time_stamps_are_the_films_own_and_exact(ntsc):
-    frames = list(FilmReader(ntsc))
+def test_time_stamps_are_the_videos_own_and_exact(ntsc):
+    frames = list(VideoReader(ntsc))
     assert [f.time_s for f in frames] == [Fraction(1001 * i, 30000) for i in range(60)]
     assert [f.index for f in frames] == list(range(60))
     assert {f.duration for f in frames} == {1001}
 
 
 def test_variable_rate_keeps_every_stamp_and_knows_how_long_each_frame_stays(uneven):
-    frames = list(FilmReader(uneven))
+    frames = list(VideoReader(uneven))
     assert [f.pts for f in frames] == UNEVEN
     assert [f.duration for f in frames[:-1]] == np.diff(UNEVEN).tolist()
 
 
 def test_the_picture_is_the_one_that_was_drawn(ntsc):
-    for frame in list(FilmReader(ntsc))[::20]:
+    for frame in list(VideoReader(ntsc))[::20]:
         wanted = drifting(frame.index, 0.0, (96, 64)).astype(int)
         assert np.abs(frame.rgb() - wanted).mean() < 4
 
@@ -54,28 +54,28 @@ def test_a_phone_held_upright_gives_upright_pictures(tmp_path, clockwise):
         scene[:20, :20] = (220, 40, 40)
         return np.rot90(scene, clockwise // 90) if clockwise != 180 else np.rot90(scene.transpose(1, 0, 2), 2)
 
-    path = set_rotation(make_film(tmp_path / "phone.mp4", Recipe(seconds=0.2, draw=draw)), clockwise)
-    image = next(iter(FilmReader(path))).rgb().astype(int)
+    path = set_rotation(make_video(tmp_path / "phone.mp4", Recipe(seconds=0.2, draw=draw)), clockwise)
+    image = next(iter(VideoReader(path))).rgb().astype(int)
     assert np.abs(image[4:16, 4:16] - (220, 40, 40)).max() < 12
     assert np.abs(image[30:, 30:] - 60).max() < 12
 
 
 def test_a_span_begins_with_what_is_on_screen_and_ends_in_time(uneven):
     # 90000 units per second; 0.25 s = 22500 lies inside the frame of 21000.
-    reader = FilmReader(uneven, start_s=0.25, end_s=0.6)
+    reader = VideoReader(uneven, start_s=0.25, end_s=0.6)
     frames = list(reader)
     assert [f.pts for f in frames] == [22500, 24000, 24100, 50000, 52000, 53000]
     assert frames[0].duration == 1500
     assert frames[-1].pts + frames[-1].duration == 54000
     assert reader.shift_s == Fraction(1, 4)
-    assert frames[0].rgb().tobytes() == list(FilmReader(uneven))[4].rgb().tobytes()
+    assert frames[0].rgb().tobytes() == list(VideoReader(uneven))[4].rgb().tobytes()
 
 
 def test_a_new_rate_moves_no_moment(ntsc):
-    reader = FilmReader(ntsc, fps=Fraction(10))
+    reader = VideoReader(ntsc, fps=Fraction(10))
     frames = list(reader)
     assert [f.time_s for f in frames] == [Fraction(k, 10) for k in range(21)]
-    own = list(FilmReader(ntsc))
+    own = list(VideoReader(ntsc))
     for frame in frames[::4]:
         on_screen = max((f for f in own if f.time_s <= frame.time_s), key=lambda f: f.pts)
         np.testing.assert_array_equal(frame.rgb(), on_screen.rgb())
@@ -86,7 +86,7 @@ def test_a_new_rate_moves_no_moment(ntsc):
 )
 @pytest.mark.parametrize("kind", ["ntsc", "uneven"])
 def test_going_on_gives_the_same_frames_as_never_stopping(kind, options, request):
-    reader = FilmReader(request.getfixturevalue(kind), **options)
+    reader = VideoReader(request.getfixturevalue(kind), **options)
     whole = list(reader)
     for done in (1, len(whole) // 2, len(whole) - 1, len(whole)):
         last = whole[done - 1]
@@ -98,25 +98,25 @@ def test_going_on_gives_the_same_frames_as_never_stopping(kind, options, request
             assert a.rgb().tobytes() == b.rgb().tobytes()
 
 
-def test_a_film_cut_short_gives_what_is_there_and_says_so(tmp_path):
-    whole = make_film(tmp_path / "whole.mkv", Recipe(seconds=4.0)).read_bytes()
+def test_a_video_cut_short_gives_what_is_there_and_says_so(tmp_path):
+    whole = make_video(tmp_path / "whole.mkv", Recipe(seconds=4.0)).read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole[: int(len(whole) * 0.5)])
-    reader = FilmReader(cut)
+    reader = VideoReader(cut)
     frames = list(reader)
     assert 30 < len(frames) < 70
     assert any("cut short" in s and "of 4.0" in s for s in reader.problems.sentences())
 
 
 def test_a_broken_middle_is_survived_and_counted(tmp_path):
-    path = make_film(tmp_path / "film.mp4", Recipe(seconds=3.0, gop_size=5))
-    with av.open(str(path)) as film:
-        packets = [(p.pos, p.size) for p in film.demux(video=0) if p.size]
+    path = make_video(tmp_path / "video.mp4", Recipe(seconds=3.0, gop_size=5))
+    with av.open(str(path)) as video:
+        packets = [(p.pos, p.size) for p in video.demux(video=0) if p.size]
     data = bytearray(path.read_bytes())
     for at, size in packets[30:34]:
         data[at : at + size] = b"\xff" * size
     path.write_bytes(bytes(data))
-    reader = FilmReader(path)
+    reader = VideoReader(path)
     frames = list(reader)
     assert len(frames) >= 69
     assert frames[-1].pts == list(range(0, 75))[-1] * int(Fraction(1, 25) / frames[0].time_base)
@@ -126,49 +126,49 @@ def test_a_broken_middle_is_survived_and_counted(tmp_path):
     np.testing.assert_allclose(frames[10].rgb().astype(int), drifting(10, 0, (96, 64)), atol=40)
 
 
-def test_a_sound_film_has_no_problems(ntsc):
-    reader = FilmReader(ntsc)
+def test_a_sound_video_has_no_problems(ntsc):
+    reader = VideoReader(ntsc)
     assert len(list(reader)) == 60
     assert reader.problems.sentences() == []
 
 
-def test_a_size_that_changes_in_mid_film_is_fitted_to_the_first(tmp_path):
+def test_a_size_that_changes_in_mid_video_is_fitted_to_the_first(tmp_path):
     # Two transport streams glued together, as recorders do.
-    first = make_film(tmp_path / "a.ts", Recipe(seconds=0.4))
-    second = make_film(tmp_path / "b.ts", Recipe(seconds=0.4, size=(64, 48)))
+    first = make_video(tmp_path / "a.ts", Recipe(seconds=0.4))
+    second = make_video(tmp_path / "b.ts", Recipe(seconds=0.4, size=(64, 48)))
     glued = tmp_path / "glued.ts"
     with glued.open("wb") as file:
         for part in (first, second):
             with part.open("rb") as source:
                 shutil.copyfileobj(source, file)
-    reader = FilmReader(glued)
+    reader = VideoReader(glued)
     assert {f.rgb().shape for f in reader} == {(64, 96, 3)}
 
 
 def test_hdr_is_refused_with_the_way_out_and_mapped_on_request(tmp_path):
     recipe = Recipe(seconds=0.2, pixel_format="yuv420p10le", matrix=9, primaries=9, transfer=16)
-    path = make_film(tmp_path / "hdr.mp4", recipe)
-    with pytest.raises(FilmError, match=r"high dynamic range, PQ.*--tone-map"):
-        FilmReader(path)
-    frame = next(iter(FilmReader(path, tone_map=True)))
+    path = make_video(tmp_path / "hdr.mp4", recipe)
+    with pytest.raises(VideoError, match=r"high dynamic range, PQ.*--tone-map"):
+        VideoReader(path)
+    frame = next(iter(VideoReader(path, tone_map=True)))
     assert frame.rgb().shape == (64, 96, 3)
 
 
 def test_options_that_make_no_sense_are_refused(ntsc):
     with pytest.raises(OptionError, match="lasts 2"):
-        FilmReader(ntsc, start_s=5)
+        VideoReader(ntsc, start_s=5)
     with pytest.raises(OptionError, match="--fps"):
-        FilmReader(ntsc, fps=Fraction(0))
+        VideoReader(ntsc, fps=Fraction(0))
 
 
 def test_expected_frames_is_about_right(ntsc):
-    assert FilmReader(ntsc).expected_frames == 60
-    assert FilmReader(ntsc, start_s=1, fps=Fraction(10)).expected_frames == 10
+    assert VideoReader(ntsc).expected_frames == 60
+    assert VideoReader(ntsc, start_s=1, fps=Fraction(10)).expected_frames == 10
 
 
-def test_films_without_presentation_times_get_them_from_their_order(tmp_path):
-    path = make_film(
+def test_videos_without_presentation_times_get_them_from_their_order(tmp_path):
+    path = make_video(
         tmp_path / "old.avi", Recipe(codec="mpeg4", options={}, sounds=(Sound(codec="pcm_s16le"),))
     )
-    assert [f.time_s for f in FilmReader(path)] == [Fraction(i, 25) for i in range(25)]
+    assert [f.time_s for f in VideoReader(path)] == [Fraction(i, 25) for i in range(25)]
     assert stamps_of(path) == [Fraction(i, 25) for i in range(25)]

@@ -12,14 +12,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.support.films import NTSC, Recipe, Sound, decoded, make_film, set_rotation, stamps_of
+from tests.support.videos import NTSC, Recipe, Sound, decoded, make_video, set_rotation, stamps_of
 
-from hififace.errors import FilmError, HififaceError
+from hififace.errors import HififaceError, VideoError
 from hififace.media.encoding import choose_settings
 from hififace.media.planes import planes_of
 from hififace.media.probe import probe
-from hififace.media.video import FilmReader
-from hififace.media.writing import FilmWriter, decoding_times
+from hififace.media.video import VideoReader
+from hififace.media.writing import VideoWriter, decoding_times
 
 UNEVEN = [
     0,
@@ -45,10 +45,10 @@ X265 = {"x265-params": "log-level=error", "preset": "ultrafast"}
 def rewrite(
     source, output, *, frames_per_segment=10, edit=None, folder=None, settings=None, **reader_options
 ):
-    """Read a film and write it again; returns the reader and the notes."""
-    reader = FilmReader(source, **reader_options)
+    """Read a video and write it again; returns the reader and the notes."""
+    reader = VideoReader(source, **reader_options)
     chosen = choose_settings(reader, output, **(settings or {}))
-    writer = FilmWriter(folder or output.with_suffix(".work"), chosen, frames_per_segment=frames_per_segment)
+    writer = VideoWriter(folder or output.with_suffix(".work"), chosen, frames_per_segment=frames_per_segment)
     frames = reader.frames(after=writer.place)
     writer.write(frames if edit is None else map(edit, frames))
     notes = writer.finish(output, reader)
@@ -60,7 +60,7 @@ def rewrite(
     ("name", "recipe"),
     [
         ("ntsc.mp4", Recipe(rate=NTSC, time_base=Fraction(1, 30000))),
-        ("film.mov", Recipe(rate=Fraction(24000, 1001), time_base=Fraction(1, 24000))),
+        ("video.mov", Recipe(rate=Fraction(24000, 1001), time_base=Fraction(1, 24000))),
         ("vfr.mp4", Recipe(time_base=Fraction(1, 90000), stamps=UNEVEN)),
         ("hevc.mp4", Recipe(codec="libx265", pixel_format="yuv420p10le", options=X265)),
         (
@@ -78,8 +78,8 @@ def rewrite(
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_a_film_comes_back_as_it_was(tmp_path, name, recipe):
-    source = make_film(tmp_path / name, recipe)
+def test_a_video_comes_back_as_it_was(tmp_path, name, recipe):
+    source = make_video(tmp_path / name, recipe)
     output = tmp_path / f"out-{name}"
     _, notes = rewrite(source, output)
     before, after = probe(source), probe(output)
@@ -100,14 +100,16 @@ def test_a_film_comes_back_as_it_was(tmp_path, name, recipe):
 
 
 def test_the_last_frame_stays_as_long_as_it_did(tmp_path):
-    source = make_film(tmp_path / "vfr.mp4", Recipe(time_base=Fraction(1, 90000), stamps=UNEVEN))
+    source = make_video(tmp_path / "vfr.mp4", Recipe(time_base=Fraction(1, 90000), stamps=UNEVEN))
     rewrite(source, tmp_path / "out.mp4")
     assert probe(tmp_path / "out.mp4").duration_s == probe(source).duration_s
 
 
 def test_segments_rise_in_decoding_time_and_never_show_before_they_are_decoded(tmp_path):
-    reader = FilmReader(make_film(tmp_path / "vfr.mp4", Recipe(time_base=Fraction(1, 90000), stamps=UNEVEN)))
-    writer = FilmWriter(tmp_path / "work", choose_settings(reader, "out.mp4"), frames_per_segment=5)
+    reader = VideoReader(
+        make_video(tmp_path / "vfr.mp4", Recipe(time_base=Fraction(1, 90000), stamps=UNEVEN))
+    )
+    writer = VideoWriter(tmp_path / "work", choose_settings(reader, "out.mp4"), frames_per_segment=5)
     writer.write(reader.frames())
     assert len(writer.segments) == 4
     pairs = [(dts, packet.pts) for packet, dts in decoding_times(writer.segments)]
@@ -119,7 +121,7 @@ def test_segments_rise_in_decoding_time_and_never_show_before_they_are_decoded(t
 @pytest.mark.parametrize("options", [{}, {"start_s": 0.33}, {"fps": Fraction(12)}])
 def test_stopped_anywhere_the_result_is_byte_for_byte_that_of_an_uninterrupted_run(tmp_path, options):
     recipe = Recipe(seconds=1.6, time_base=Fraction(1, 90000), sounds=(Sound(),))
-    source = make_film(tmp_path / "film.mp4", recipe)
+    source = make_video(tmp_path / "video.mp4", recipe)
 
     def edit(frame):
         image = frame.rgb().copy()
@@ -147,8 +149,8 @@ def test_stopped_anywhere_the_result_is_byte_for_byte_that_of_an_uninterrupted_r
     ("name", "recipe"),
     [
         ("deep.mp4", Recipe(size=(320, 240), pixel_format="yuv420p10le")),
-        ("film.mkv", Recipe(sounds=(Sound(codec="libopus"),))),
-        ("film.webm", Recipe(codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"})),
+        ("video.mkv", Recipe(sounds=(Sound(codec="libopus"),))),
+        ("video.webm", Recipe(codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"})),
         ("hevc.mp4", Recipe(codec="libx265", options=X265)),
         ("av1.mkv", Recipe(codec="libsvtav1", options={"preset": "12"})),
     ],
@@ -156,7 +158,7 @@ def test_stopped_anywhere_the_result_is_byte_for_byte_that_of_an_uninterrupted_r
 )
 def test_every_codec_and_container_gives_the_same_bytes_again(tmp_path, name, recipe):
     # x264 with 10 bits and threads did not (4 different results of 10), nor Matroska with its random numbers.
-    source = make_film(tmp_path / name, recipe)
+    source = make_video(tmp_path / name, recipe)
     results = []
     for number in range(3):
         rewrite(source, tmp_path / f"{number}-{name}")
@@ -178,7 +180,7 @@ rewrite(Path({source!r}), Path({output!r}), edit=slow)
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
 def test_killed_by_the_system_it_goes_on_and_the_result_is_the_same(tmp_path):
-    source = make_film(tmp_path / "film.mp4", Recipe(seconds=2.0, sounds=(Sound(),)))
+    source = make_video(tmp_path / "video.mp4", Recipe(seconds=2.0, sounds=(Sound(),)))
     rewrite(source, tmp_path / "whole.mp4")
     output = tmp_path / "killed.mp4"
     root = str(Path(__file__).parents[2])
@@ -201,15 +203,15 @@ def test_killed_by_the_system_it_goes_on_and_the_result_is_the_same(tmp_path):
 
 
 def test_a_damaged_segment_is_made_again(tmp_path):
-    source = make_film(tmp_path / "film.mp4")
+    source = make_video(tmp_path / "video.mp4")
     rewrite(source, tmp_path / "whole.mp4")
-    reader = FilmReader(source)
+    reader = VideoReader(source)
     settings = choose_settings(reader, "out.mp4")
-    writer = FilmWriter(tmp_path / "work", settings, frames_per_segment=10)
+    writer = VideoWriter(tmp_path / "work", settings, frames_per_segment=10)
     writer.write(reader.frames())
     broken = writer.segments[1].path
     broken.write_bytes(broken.read_bytes()[:-20])
-    again = FilmWriter(tmp_path / "work", settings, frames_per_segment=10)
+    again = VideoWriter(tmp_path / "work", settings, frames_per_segment=10)
     assert again.place is not None
     assert again.place.index == 9
     again.write(reader.frames(after=again.place))
@@ -218,28 +220,28 @@ def test_a_damaged_segment_is_made_again(tmp_path):
 
 
 def test_state_comes_back_with_the_frames_it_belongs_to(tmp_path):
-    reader = FilmReader(make_film(tmp_path / "film.mp4"))
+    reader = VideoReader(make_video(tmp_path / "video.mp4"))
     settings = choose_settings(reader, "out.mp4")
-    writer = FilmWriter(tmp_path / "work", settings, frames_per_segment=10)
+    writer = VideoWriter(tmp_path / "work", settings, frames_per_segment=10)
     assert writer.state == {}
     writer.write(reader.frames(), lambda place: {"tracks": [place.index]})
-    assert FilmWriter(tmp_path / "work", settings, frames_per_segment=10).state == {"tracks": [24]}
+    assert VideoWriter(tmp_path / "work", settings, frames_per_segment=10).state == {"tracks": [24]}
 
 
 def test_work_with_other_settings_is_not_mixed(tmp_path):
-    reader = FilmReader(make_film(tmp_path / "film.mp4"))
-    writer = FilmWriter(tmp_path / "work", choose_settings(reader, "out.mp4"), frames_per_segment=10)
+    reader = VideoReader(make_video(tmp_path / "video.mp4"))
+    writer = VideoWriter(tmp_path / "work", choose_settings(reader, "out.mp4"), frames_per_segment=10)
     writer.write(reader.frames())
-    with pytest.raises(FilmError, match=r"other settings \(options\)"):
-        FilmWriter(tmp_path / "work", choose_settings(reader, "out.mp4", crf=30))
+    with pytest.raises(VideoError, match=r"other settings \(options\)"):
+        VideoWriter(tmp_path / "work", choose_settings(reader, "out.mp4", crf=30))
 
 
 def test_the_picture_is_upright_and_carries_no_rotation_any_more(tmp_path):
-    source = set_rotation(make_film(tmp_path / "phone.mp4"), 90)
+    source = set_rotation(make_video(tmp_path / "phone.mp4"), 90)
     rewrite(source, tmp_path / "out.mp4")
     info = probe(tmp_path / "out.mp4")
     assert (info.rotation_deg, info.width, info.height) == (0, 64, 96)
-    old, new = FilmReader(source), FilmReader(tmp_path / "out.mp4")
+    old, new = VideoReader(source), VideoReader(tmp_path / "out.mp4")
     for a, b in zip(old, new, strict=True):
         assert np.abs(a.rgb().astype(int) - b.rgb()).mean() < 3
 
@@ -251,7 +253,7 @@ def test_chapters_metadata_and_stream_tags_are_kept(tmp_path):
         chapters=((0.0, 0.8, "one"), (0.8, 2.0, "two")),
         metadata={"title": "A walk", "artist": "Somebody", "comment": "by the sea"},
     )
-    source = make_film(tmp_path / "film.mp4", recipe)
+    source = make_video(tmp_path / "video.mp4", recipe)
     rewrite(source, tmp_path / "out.mp4")
     info = probe(tmp_path / "out.mp4")
     assert [(float(c.start_s), float(c.end_s), c.title) for c in info.chapters] == [
@@ -268,7 +270,7 @@ def test_chapters_metadata_and_stream_tags_are_kept(tmp_path):
     ]
 
 
-def test_a_tone_mapped_film_is_tagged_as_what_it_is(tmp_path):
+def test_a_tone_mapped_video_is_tagged_as_what_it_is(tmp_path):
     recipe = Recipe(
         seconds=0.2,
         codec="libx265",
@@ -278,7 +280,7 @@ def test_a_tone_mapped_film_is_tagged_as_what_it_is(tmp_path):
         transfer=16,
         options=X265,
     )
-    _, notes = rewrite(make_film(tmp_path / "hdr.mp4", recipe), tmp_path / "out.mp4", tone_map=True)
+    _, notes = rewrite(make_video(tmp_path / "hdr.mp4", recipe), tmp_path / "out.mp4", tone_map=True)
     info = probe(tmp_path / "out.mp4")
     assert info.hdr is None
     assert (info.colour.matrix, info.colour.primaries, info.colour.transfer) == (1, 1, 1)
@@ -286,14 +288,14 @@ def test_a_tone_mapped_film_is_tagged_as_what_it_is(tmp_path):
 
 
 def test_hevc_is_called_by_the_name_that_every_player_knows(tmp_path):
-    source = make_film(tmp_path / "a.mp4", Recipe(seconds=0.2, codec="libx265", options=X265))
+    source = make_video(tmp_path / "a.mp4", Recipe(seconds=0.2, codec="libx265", options=X265))
     rewrite(source, tmp_path / "out.mp4")
-    with av.open(str(tmp_path / "out.mp4")) as film:
-        assert film.streams.video[0].codec_context.codec_tag == "hvc1"
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        assert video.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
 def test_nothing_half_written_is_left_when_the_end_cannot_be_written(tmp_path):
-    source = make_film(tmp_path / "film.mp4")
+    source = make_video(tmp_path / "video.mp4")
     (tmp_path / "out.mp4").mkdir()
     with pytest.raises(HififaceError, match="is a folder"):
         rewrite(source, tmp_path / "out.mp4", folder=tmp_path / "work")
@@ -303,7 +305,7 @@ def test_nothing_half_written_is_left_when_the_end_cannot_be_written(tmp_path):
 
 
 def test_an_empty_span_is_a_sentence(tmp_path):
-    reader = FilmReader(make_film(tmp_path / "film.mp4"))
-    writer = FilmWriter(tmp_path / "work", choose_settings(reader, "out.mp4"))
-    with pytest.raises(FilmError, match="no frames in the part"):
+    reader = VideoReader(make_video(tmp_path / "video.mp4"))
+    writer = VideoWriter(tmp_path / "work", choose_settings(reader, "out.mp4"))
+    with pytest.raises(VideoError, match="no frames in the part"):
         writer.finish(tmp_path / "out.mp4", reader)

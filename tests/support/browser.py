@@ -96,13 +96,13 @@ def fill(page: Any, album: Path) -> None:
     faces(page, "target-faces").nth(1).wait_for()
 
 
-def fill_film(page: Any, album: Path, film: str = "film.mp4") -> None:
-    """A source and a film."""
+def fill_video(page: Any, album: Path, video: str = "video.mp4") -> None:
+    """A source and a video."""
     give(page, "source-photo", album / "me.png")
     faces(page, "source-faces").first.wait_for()
-    page.get_by_role("tab", name="Film").click()
-    give(page, "film-file", album / film)
-    faces(page, "film-faces").first.wait_for()
+    page.get_by_role("tab", name="Video").click()
+    give(page, "video-file", album / video)
+    faces(page, "video-faces").first.wait_for()
 
 
 def swapped(page: Any) -> None:
@@ -113,8 +113,8 @@ def swapped(page: Any) -> None:
 
 
 def standing(page: Any, status: str) -> None:
-    """Wait until the film's progress says so."""
-    page.wait_for_selector(f"#film-progress [data-status={status}]")
+    """Wait until the video's progress says so."""
+    page.wait_for_selector(f"#video-progress [data-status={status}]")
 
 
 def downloaded(page: Any, button: str, folder: Path) -> Path:
@@ -155,14 +155,14 @@ def with_camera(browser: Any, place: Path) -> Any:
     """Another browser, whose camera sees a face."""
     seen = np.full((480, 640, 3), 120, np.uint8)
     seen[:, 64:576] = data.astronaut()[:480]
-    with av.open(str(place), "w", format="mjpeg") as film:
-        video = film.add_stream("mjpeg", rate=10)
-        video.width, video.height, video.pix_fmt = 640, 480, "yuvj420p"
+    with av.open(str(place), "w", format="mjpeg") as video:
+        picture_stream = video.add_stream("mjpeg", rate=10)
+        picture_stream.width, picture_stream.height, picture_stream.pix_fmt = 640, 480, "yuvj420p"
         for number in range(5):
             frame = av.VideoFrame.from_ndarray(seen, format="rgb24").reformat(format="yuvj420p")
             frame.pts = number
-            film.mux(video.encode(frame))
-        film.mux(video.encode(None))
+            video.mux(picture_stream.encode(frame))
+        video.mux(picture_stream.encode(None))
     flags = [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",

@@ -18,7 +18,7 @@ from hififace.faces.shape import MeshShapePrior
 from hififace.swap.options import SwapOptions
 from hififace.weights.bundle import Bundle, write_bundle
 
-AS_PAINTED = SwapOptions(match_colour=False, detail=0.0)
+AS_GENERATED = SwapOptions(match_colour=False, detail=0.0)
 """Blending that leaves the paint alone: the double tells by a colour what it was given."""
 
 BASEL_SIZES = {"shape": 80, "expression": 64, "texture": 80, "pose": 3, "light": 27, "translation": 3}

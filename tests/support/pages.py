@@ -14,11 +14,11 @@ from hififace.app.launch import Served, ServeOptions, serve
 from hififace.app.limits import Limits
 from hififace.types import RGBImage
 from tests.support.bundle_doubles import write_mesh_bundle
-from tests.support.face_films import face_film, head, put, room
+from tests.support.face_videos import face_video, head, put, room
 
 
 def write_album(folder: Path) -> Path:
-    """me.png, target.jpg (two faces), film.mp4 (one), empty.png, broken.jpg and letter.mp4, which are refused.
+    """me.png, target.jpg (two faces), video.mp4 (one), empty.png, broken.jpg and letter.mp4, which are refused.
 
     From scikit-image's astronaut (public domain).
     """
@@ -29,19 +29,19 @@ def write_album(folder: Path) -> Path:
     Image.fromarray(pair).save(folder / "target.jpg", quality=95)
     Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save(folder / "empty.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
-    (folder / "letter.mp4").write_text("Dear reader, this is no film. " * 50)
-    write_film(folder / "film.mp4", 100)
+    (folder / "letter.mp4").write_text("Dear reader, this is no video. " * 50)
+    write_video(folder / "video.mp4", 100)
     return folder
 
 
-def write_film(path: Path, num_frames: int) -> Path:
+def write_video(path: Path, num_frames: int) -> Path:
     """A head that sways through a room, at 25 frames per second, with sound."""
 
     def sway(number: int) -> RGBImage:
         x = 160 + 40 * math.sin(number / 12)
         return put(room(), head(), x, 120, turn_deg=6 * math.sin(number / 9))
 
-    return face_film(path, sway, num_frames, sound=True)
+    return face_video(path, sway, num_frames, sound=True)
 
 
 def serve_page(folder: Path, limits: Limits | None = None) -> Served:

@@ -13,7 +13,7 @@ from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.preparation.crop import cut
 from hififace.preparation.describe import DescriberSettings, MeshDescriber
 from hififace.swap.engine import FrozenParts, create_detector
-from hififace.swap.face_features import create_measurer
+from hififace.swap.face_features import create_encoder
 from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 from hififace.weights.bundle import Part
@@ -38,10 +38,10 @@ def test_crops_and_numbers_are_those_of_preparation(parts: FrozenParts, astronau
     for name, size in describer.layout:
         expected[name] = description.coefficients[start : start + size]
         start += size
-    np.testing.assert_allclose(found.quantities["shape"], expected["identity"], atol=1e-5)
-    np.testing.assert_allclose(found.quantities["expression"], expected["expression"], atol=1e-5)
-    np.testing.assert_allclose(found.quantities["pose"], expected["pose"], atol=1e-6)
-    np.testing.assert_allclose(found.quantities["identity"], description.identity, atol=1e-5)
+    np.testing.assert_allclose(found.features["shape"], expected["identity"], atol=1e-5)
+    np.testing.assert_allclose(found.features["expression"], expected["expression"], atol=1e-5)
+    np.testing.assert_allclose(found.features["pose"], expected["pose"], atol=1e-6)
+    np.testing.assert_allclose(found.features["identity"], description.identity, atol=1e-5)
 
 
 def test_pose_is_that_of_the_crop_in_radians(parts: FrozenParts, astronaut: RGBImage):
@@ -50,7 +50,7 @@ def test_pose_is_that_of_the_crop_in_radians(parts: FrozenParts, astronaut: RGBI
     for picture in (astronaut, np.ascontiguousarray(np.rot90(astronaut))):
         (face,) = parts.find_faces(picture, rotated=True)
         (found,) = parts.cut_out(picture, [face], frozenset({"pose"}))
-        poses.append(found.quantities["pose"])
+        poses.append(found.features["pose"])
     assert np.abs(poses[0] - poses[1]).max() < np.deg2rad(6)
     assert np.abs(poses).max() < 1.0
 
@@ -60,8 +60,8 @@ def test_only_what_is_wanted_is_measured(parts: FrozenParts, astronaut: RGBImage
     (found,) = parts.cut_out(
         astronaut, [replace(face, identity=np.ones(128, np.float32))], frozenset({"identity"})
     )
-    assert set(found.quantities) == {"identity"}
-    assert found.quantities["identity"].sum() == 128  # as it came, without asking the recogniser again
+    assert set(found.features) == {"identity"}
+    assert found.features["identity"].sum() == 128  # as it came, without asking the recogniser again
 
 
 def test_landmarks_that_a_face_carries_are_used(parts: FrozenParts, astronaut: RGBImage):
@@ -70,25 +70,25 @@ def test_landmarks_that_a_face_carries_are_used(parts: FrozenParts, astronaut: R
     landmarks = FaceMeshLandmarker(threads=1).locate(astronaut, face.detection)
     (on_blank,) = parts.cut_out(blank, [replace(face, landmarks=landmarks)], frozenset({"shape"}))
     (on_photo,) = parts.cut_out(astronaut, [face], frozenset({"shape"}))
-    np.testing.assert_allclose(on_blank.quantities["shape"], on_photo.quantities["shape"], atol=1e-5)
+    np.testing.assert_allclose(on_blank.features["shape"], on_photo.features["shape"], atol=1e-5)
 
 
 def test_the_basel_graphs_look_at_the_aligned_crop(basel_swapper: FaceSwapper, astronaut: RGBImage):
     faces = basel_swapper.find_faces(astronaut)
     (target,) = basel_swapper.prepare(astronaut, faces)
-    assert {name: len(values) for name, values in target.quantities.items()} == {
+    assert {name: len(values) for name, values in target.features.items()} == {
         "shape": 80, "expression": 64, "texture": 80, "pose": 3, "light": 27, "translation": 3,
     }  # fmt: skip
-    source = basel_swapper.cast.default
+    source = basel_swapper.source_map.default
     assert source is not None
-    assert source.quantities["identity"].shape == (512,)
+    assert source.features["identity"].shape == (512,)
 
 
 def test_unknown_parts_are_refused(swapper: FaceSwapper):
     bundle = swapper.bundle.model_copy(update={"shape": Part(part="wax")})
     with pytest.raises(BundleError, match="'sface' and 'wax'"):
-        create_measurer(bundle, None, SFaceEmbedder(threads=1))
+        create_encoder(bundle, None, SFaceEmbedder(threads=1))
     with pytest.raises(BundleError, match="lacks its identity or shape graph"):
-        create_measurer(swapper.bundle.model_copy(update={"family": "basel"}), None, SFaceEmbedder(threads=1))
+        create_encoder(swapper.bundle.model_copy(update={"family": "basel"}), None, SFaceEmbedder(threads=1))
     with pytest.raises(BundleError, match="detector 'eagle'"):
         create_detector("eagle")

@@ -7,7 +7,7 @@ import torch
 from hififace.models import identity as torch_identity
 from hififace.models.params import BASEL_VECTOR, VectorPart, mesh_vector
 from hififace.swap.identity_vector import (
-    Quantities,
+    FaceFeatures,
     average_sources,
     identity_vectors,
     source_needs,
@@ -23,7 +23,7 @@ def entries(layout: tuple[VectorPart, ...]) -> tuple[VectorEntry, ...]:
 
 
 def face(layout: tuple[VectorPart, ...], seed: int) -> dict[str, np.ndarray]:
-    """All quantities of the layout; the identity of unit length."""
+    """All features of the layout; the identity of unit length."""
     generator = np.random.default_rng(seed)
     found = {
         part.name.partition("_")[2]: generator.normal(size=part.size).astype(np.float32) for part in layout
@@ -32,8 +32,8 @@ def face(layout: tuple[VectorPart, ...], seed: int) -> dict[str, np.ndarray]:
     return found
 
 
-def as_torch(quantities: Quantities) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(np.asarray(values))[None] for name, values in quantities.items()}
+def as_torch(features: FaceFeatures) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.asarray(values))[None] for name, values in features.items()}
 
 
 @pytest.mark.parametrize("layout", [MESH, BASEL_VECTOR], ids=["mesh", "basel"])

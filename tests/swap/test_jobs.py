@@ -6,13 +6,13 @@ import pytest
 
 from hififace.errors import OptionError, PictureError
 from hififace.media.encoding import container_of
-from hififace.swap.jobs import FILM_SUFFIXES, Job, plan_jobs
+from hififace.swap.jobs import VIDEO_SUFFIXES, Job, plan_jobs
 
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     folder = tmp_path / "album"
-    for name in ("b.jpg", "a.PNG", "c.bmp", "film.MP4", "notes.txt", ".hidden.jpg", "deep/d.jpg"):
+    for name in ("b.jpg", "a.PNG", "c.bmp", "video.MP4", "notes.txt", ".hidden.jpg", "deep/d.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     return folder
@@ -28,13 +28,13 @@ def test_one_file_goes_into_a_folder_that_is_there_or_is_meant(album: Path, tmp_
     assert plan_jobs([album / "b.jpg"], f"{tmp_path}/new/")[0].output == tmp_path / "new" / "b.jpg"
 
 
-def test_a_folder_is_its_own_pictures_and_films_in_order(album: Path, tmp_path: Path):
+def test_a_folder_is_its_own_pictures_and_videos_in_order(album: Path, tmp_path: Path):
     jobs = plan_jobs([album], tmp_path / "out")
     assert [(job.target.name, job.output.name, job.kind) for job in jobs] == [
         ("a.PNG", "a.PNG", "picture"),
         ("b.jpg", "b.jpg", "picture"),
         ("c.bmp", "c.png", "picture"),
-        ("film.MP4", "film.MP4", "film"),
+        ("video.MP4", "video.MP4", "video"),
     ]
 
 
@@ -78,7 +78,7 @@ def test_several_targets_need_a_folder(album: Path, tmp_path: Path):
 
 def test_an_empty_folder_or_pattern_is_told(tmp_path: Path):
     for target in (tmp_path, f"{tmp_path}/*.jpg"):
-        with pytest.raises(PictureError, match="no picture or film"):
+        with pytest.raises(PictureError, match="no picture or video"):
             plan_jobs([target], tmp_path / "out")
 
 
@@ -87,22 +87,22 @@ def test_an_ending_that_cannot_be_written_is_told_before_any_work(album: Path, t
         plan_jobs([album / "b.jpg"], tmp_path / "out.xyz")
 
 
-def test_films_that_are_read_but_not_written_get_an_ending_that_is(tmp_path):
+def test_videos_that_are_read_but_not_written_get_an_ending_that_is(tmp_path):
     for name in ("a.mpg", "b.3gp", "c.mp4", "d.wmv"):
-        (tmp_path / name).write_bytes(b"film")
+        (tmp_path / name).write_bytes(b"video")
     jobs = plan_jobs([tmp_path], tmp_path / "out")
     assert [(job.target.name, job.output.name, job.kind) for job in jobs] == [
-        ("a.mpg", "a.mkv", "film"),
-        ("b.3gp", "b.mp4", "film"),
-        ("c.mp4", "c.mp4", "film"),
-        ("d.wmv", "d.mkv", "film"),
+        ("a.mpg", "a.mkv", "video"),
+        ("b.3gp", "b.mp4", "video"),
+        ("c.mp4", "c.mp4", "video"),
+        ("d.wmv", "d.mkv", "video"),
     ]
     written = {container_of(job.output) for job in jobs}
     assert written == {"matroska", "mp4"}
 
 
-def test_every_film_that_is_read_can_become_a_result(tmp_path):
-    for suffix in FILM_SUFFIXES:
-        (tmp_path / f"film-{suffix[1:]}{suffix}").write_bytes(b"film")
+def test_every_video_that_is_read_can_become_a_result(tmp_path):
+    for suffix in VIDEO_SUFFIXES:
+        (tmp_path / f"video-{suffix[1:]}{suffix}").write_bytes(b"video")
     for job in plan_jobs([tmp_path], tmp_path / "out"):
         assert container_of(job.output)

@@ -15,7 +15,7 @@ from hififace.media.image import LoadedImage, read_image
 from hififace.provenance.claim import Claim, claim_in_xmp
 from hififace.provenance.verify import check_file
 from hififace.swap import output
-from hififace.swap.output import film_tags, identity_folder, mark_film, marked_picture, save_picture
+from hififace.swap.output import identity_folder, mark_video, marked_picture, save_picture, video_tags
 
 CLAIM = Claim(model="mini", model_version="1", consent_confirmed=True)
 RESULT = np.random.default_rng(1).integers(0, 255, (48, 40, 3), dtype=np.uint8)
@@ -87,7 +87,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def film(path: Path, tags: dict[str, str]) -> Path:
+def video(path: Path, tags: dict[str, str]) -> Path:
     with av.open(str(path), "w") as container:
         container.metadata.update(tags)
         stream = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "mpeg4", rate=10)
@@ -103,9 +103,11 @@ def film(path: Path, tags: dict[str, str]) -> Path:
 @pytest.mark.parametrize(
     ("ending", "credentials"), [(".mp4", "own"), (".mov", "own"), (".mkv", "absent"), (".webm", "absent")]
 )
-def test_films_carry_what_their_container_has_room_for(tmp_path: Path, ending: str, credentials: str, caplog):
-    unmarked = film(tmp_path / f"unmarked{ending}", film_tags(CLAIM))
-    path = mark_film(unmarked, tmp_path / f"out{ending}", CLAIM)
+def test_videos_carry_what_their_container_has_room_for(
+    tmp_path: Path, ending: str, credentials: str, caplog
+):
+    unmarked = video(tmp_path / f"unmarked{ending}", video_tags(CLAIM))
+    path = mark_video(unmarked, tmp_path / f"out{ending}", CLAIM)
     verdict = check_file(path, identity_folder())
     assert (verdict.credentials, verdict.metadata, verdict.claim) == (credentials, True, CLAIM)
     assert verdict.marked
@@ -114,19 +116,19 @@ def test_films_carry_what_their_container_has_room_for(tmp_path: Path, ending: s
         assert sum(1 for _ in container.decode(video=0)) == 4
 
 
-def test_a_film_without_its_plain_mark_is_not_let_out(tmp_path: Path):
-    unmarked = film(tmp_path / "unmarked.mp4", {})
+def test_a_video_without_its_plain_mark_is_not_let_out(tmp_path: Path):
+    unmarked = video(tmp_path / "unmarked.mp4", {})
     with pytest.raises(ProvenanceError, match="lacks its plain mark"):
-        mark_film(unmarked, tmp_path / "out.mp4", CLAIM)
+        mark_video(unmarked, tmp_path / "out.mp4", CLAIM)
     assert unmarked.exists()
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_film_that_cannot_be_placed_stays_where_it_was(tmp_path: Path):
-    unmarked = film(tmp_path / "unmarked.mp4", film_tags(CLAIM))
+def test_a_video_that_cannot_be_placed_stays_where_it_was(tmp_path: Path):
+    unmarked = video(tmp_path / "unmarked.mp4", video_tags(CLAIM))
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(HififaceError, match="cannot be written"):
-        mark_film(unmarked, tmp_path / "file" / "out.mp4", CLAIM)
+        mark_video(unmarked, tmp_path / "file" / "out.mp4", CLAIM)
     assert unmarked.exists()
 
 

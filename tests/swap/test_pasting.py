@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hififace.swap.generate import PaintedFace, TargetFace
+from hififace.swap.generate import GeneratedFace, TargetFace
 from hififace.swap.options import SwapOptions
 from hififace.swap.pasting import blending_mask, paste
 from hififace.types import Detection, Face, RGBImage
-from tests.support.bundle_doubles import AS_PAINTED, disc
+from tests.support.bundle_doubles import AS_GENERATED, disc
 
 SIDE = 64
 MASK = disc(SIDE)[0, 0]
@@ -19,20 +19,20 @@ PICTURE = np.random.default_rng(3).integers(60, 190, (100, 120, 3), dtype=np.uin
 CROP: RGBImage = PICTURE[10:74, 20:84]
 
 
-def painted(image: RGBImage, mask: np.ndarray = MASK) -> PaintedFace:
-    return PaintedFace(image, mask, MATRIX, TargetFace(FACE, CROP, MATRIX, {}))
+def generated(image: RGBImage, mask: np.ndarray = MASK) -> GeneratedFace:
+    return GeneratedFace(image, mask, MATRIX, TargetFace(FACE, CROP, MATRIX, {}))
 
 
 def test_a_face_left_as_it_is_changes_no_pixel():
-    result = paste(PICTURE, painted(CROP), SwapOptions(), border="mirror")
+    result = paste(PICTURE, generated(CROP), SwapOptions(), border="mirror")
     np.testing.assert_array_equal(result.picture, PICTURE)
     assert result.picture is not PICTURE
 
 
 def test_paint_shows_within_the_mask_and_nowhere_else():
-    weight = MASK[:, :, None]  # as a generator does: the target itself where it paints nothing
+    weight = MASK[:, :, None]  # as a generator does: the target itself where it generates nothing
     red = np.rint(weight * np.array([200, 20, 20]) + (1 - weight) * CROP).astype(np.uint8)
-    picture = paste(PICTURE, painted(red), AS_PAINTED, border="mirror").picture
+    picture = paste(PICTURE, generated(red), AS_GENERATED, border="mirror").picture
     np.testing.assert_allclose(picture[42, 52].astype(int), [200, 20, 20], atol=1)
     outside = np.ones(PICTURE.shape[:2], bool)
     outside[10:74, 20:84] = MASK <= 0
@@ -51,13 +51,13 @@ def test_more_erosion_keeps_further_inside(passed: float):
 
 
 def test_the_border_of_the_crop_never_shows():
-    """A mask that says face everywhere, as of a face larger than its crop, and a paint of another colour."""
+    """A mask that says face everywhere, as of a face larger than its crop, and a generate of another colour."""
     grey = np.full((100, 120, 3), 100, np.uint8)
     bright = np.full((SIDE, SIDE, 3), 180, np.uint8)
     everywhere = np.ones((SIDE, SIDE), np.float32)
     for erosion in (0, 7):
         result = paste(
-            grey, painted(bright, everywhere), replace(AS_PAINTED, mask_erosion=erosion), border="mirror"
+            grey, generated(bright, everywhere), replace(AS_GENERATED, mask_erosion=erosion), border="mirror"
         )
         levels = result.picture[:, :, 0].astype(int)
         assert levels[42, 52] == 180
@@ -79,8 +79,8 @@ def test_feathering_widens_the_rim():
 
 def test_colour_is_matched_to_the_target_unless_told_otherwise():
     dark = (CROP * 0.5).astype(np.uint8)
-    plain = paste(PICTURE, painted(dark), AS_PAINTED, border="mirror")
-    matched = paste(PICTURE, painted(dark), SwapOptions(), border="mirror")
+    plain = paste(PICTURE, generated(dark), AS_GENERATED, border="mirror")
+    matched = paste(PICTURE, generated(dark), SwapOptions(), border="mirror")
     inside = MASK > 0.9
     means = [float(crop[inside].mean()) for crop in (plain.crop, matched.crop, CROP)]
     assert means[0] == pytest.approx(means[2] / 2, rel=0.05)
@@ -90,7 +90,7 @@ def test_colour_is_matched_to_the_target_unless_told_otherwise():
 def test_a_grey_picture_gets_a_grey_face():
     grey = np.repeat(CROP[..., :1], 3, axis=2)
     picture = np.repeat(PICTURE[..., :1], 3, axis=2)
-    face = PaintedFace(CROP, MASK, MATRIX, TargetFace(FACE, grey, MATRIX, {}))
+    face = GeneratedFace(CROP, MASK, MATRIX, TargetFace(FACE, grey, MATRIX, {}))
     result = paste(picture, face, SwapOptions(), border="mirror").picture
     assert (result != picture).any()
     np.testing.assert_array_equal(result[..., 0], result[..., 2])

@@ -7,7 +7,7 @@ import pytest
 
 from hififace.errors import FaceError
 from hififace.swap.options import SwapOptions
-from hififace.swap.source_map import Cast, Role, Source, assign
+from hififace.swap.source_map import ReferencePerson, Source, SourceMap, assign
 from hififace.types import Detection, Face
 
 AXES = np.eye(4, dtype=np.float32)
@@ -31,57 +31,62 @@ def faces() -> list[Face]:
 
 
 def names(
-    cast: Cast, options: SwapOptions | None = None, reference: np.ndarray | None = None
+    source_map: SourceMap, options: SwapOptions | None = None, reference: np.ndarray | None = None
 ) -> list[str | None]:
-    assigned = assign(cast, faces(), options or SwapOptions(), lambda face: AXES[face.index], reference)
+    assigned = assign(source_map, faces(), options or SwapOptions(), lambda face: AXES[face.index], reference)
     return [a.source.name if a.source is not None else None for a in assigned]
 
 
 def test_everybody_the_largest_and_numbers():
-    cast = Cast(ME)
-    assert names(cast) == ["me", "me", "me"]
-    assert names(cast, SwapOptions(select="largest")) == [None, "me", None]
-    assert names(cast, SwapOptions(select=[0, 2])) == ["me", None, "me"]
+    source_map = SourceMap(ME)
+    assert names(source_map) == ["me", "me", "me"]
+    assert names(source_map, SwapOptions(select="largest")) == [None, "me", None]
+    assert names(source_map, SwapOptions(select=[0, 2])) == ["me", None, "me"]
 
 
 def test_a_reference_photo_selects_the_one_most_alike():
     seen = (AXES[2] + 0.5 * AXES[0]) / np.sqrt(1.25)
-    assert names(Cast(ME), SwapOptions(select="photo.jpg"), seen) == [None, None, "me"]
+    assert names(SourceMap(ME), SwapOptions(select="photo.jpg"), seen) == [None, None, "me"]
     with pytest.raises(FaceError, match="None of the 3 faces"):
-        names(Cast(ME), SwapOptions(select="photo.jpg"), AXES[3])
+        names(SourceMap(ME), SwapOptions(select="photo.jpg"), AXES[3])
 
 
 def test_roles_come_before_the_default_and_without_one_others_stay():
-    roles = (Role("a.jpg", AXES[0], ANNA), Role("b.jpg", AXES[1], BERT))
-    assert names(Cast(ME, roles)) == ["anna", "bert", "me"]
-    assert names(Cast(None, roles)) == ["anna", "bert", None]
+    people = (ReferencePerson("a.jpg", AXES[0], ANNA), ReferencePerson("b.jpg", AXES[1], BERT))
+    assert names(SourceMap(ME, people)) == ["anna", "bert", "me"]
+    assert names(SourceMap(None, people)) == ["anna", "bert", None]
 
 
 def test_the_most_alike_role_wins():
     between = (0.6 * AXES[0] + 0.8 * AXES[1]).astype(np.float32)
-    roles = (Role("a.jpg", AXES[0], ANNA), Role("b.jpg", between, BERT))
-    assert names(Cast(None, roles)) == ["anna", "bert", None]
+    people = (ReferencePerson("a.jpg", AXES[0], ANNA), ReferencePerson("b.jpg", between, BERT))
+    assert names(SourceMap(None, people)) == ["anna", "bert", None]
 
 
 def test_numbered_faces_come_before_everything():
-    cast = Cast(ME, (Role("a.jpg", AXES[0], ANNA),), {0: BERT})
-    assert names(cast) == ["bert", "me", "me"]
-    assert names(Cast(ME, by_index={2: BERT}), SwapOptions(select="largest")) == [None, "me", "bert"]
+    source_map = SourceMap(ME, (ReferencePerson("a.jpg", AXES[0], ANNA),), {0: BERT})
+    assert names(source_map) == ["bert", "me", "me"]
+    assert names(SourceMap(ME, by_index={2: BERT}), SwapOptions(select="largest")) == [None, "me", "bert"]
 
 
 def test_a_number_that_is_not_there_is_told():
     with pytest.raises(FaceError, match="no face 3: the picture shows 3"):
-        names(Cast(ME), SwapOptions(select=[3]))
+        names(SourceMap(ME), SwapOptions(select=[3]))
     with pytest.raises(FaceError, match="no face 7"):
-        names(Cast(ME, by_index={7: ANNA}))
+        names(SourceMap(ME, by_index={7: ANNA}))
 
 
 def test_faces_that_stay_say_why():
-    assigned = assign(Cast(ME), faces(), SwapOptions(smallest_face_px=70.0), lambda face: AXES[face.index])
+    assigned = assign(
+        SourceMap(ME), faces(), SwapOptions(smallest_face_px=70.0), lambda face: AXES[face.index]
+    )
     assert [a.source is None for a in assigned] == [True, False, False]
     assert "60 px large, below the limit of 70 px" in assigned[0].reason
     assigned = assign(
-        Cast(None, (Role("a.jpg", AXES[0], ANNA),)), faces(), SwapOptions(), lambda face: AXES[face.index]
+        SourceMap(None, (ReferencePerson("a.jpg", AXES[0], ANNA),)),
+        faces(),
+        SwapOptions(),
+        lambda face: AXES[face.index],
     )
     assert [a.reason for a in assigned] == ["", *["no source was given for this person"] * 2]
 
@@ -90,4 +95,4 @@ def test_identities_are_asked_for_only_where_people_are_told_apart():
     def never(face: Face) -> np.ndarray:
         raise AssertionError("the recogniser costs more than all else")
 
-    assert all(a.source is ME for a in assign(Cast(ME), faces(), SwapOptions(), never))
+    assert all(a.source is ME for a in assign(SourceMap(ME), faces(), SwapOptions(), never))

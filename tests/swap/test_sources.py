@@ -76,16 +76,16 @@ def test_several_photos_average_into_one_person(swapper: FaceSwapper, astronaut:
     both = swapper.read_source([astronaut, noisy])
     assert both.num_photos == 2
     np.testing.assert_allclose(
-        both.quantities["shape"], (one.quantities["shape"] + other.quantities["shape"]) / 2, atol=1e-5
+        both.features["shape"], (one.features["shape"] + other.features["shape"]) / 2, atol=1e-5
     )
-    assert np.linalg.norm(both.quantities["identity"]) == pytest.approx(1.0, abs=1e-5)
+    assert np.linalg.norm(both.features["identity"]) == pytest.approx(1.0, abs=1e-5)
     for single in (one, other):
         assert cosine(both.identity, single.identity) > cosine(one.identity, other.identity)
-    assert not both.quantities["shape"].flags.writeable
+    assert not both.features["shape"].flags.writeable
 
 
 def test_real_photos_that_do_not_do(swapper: FaceSwapper, astronaut: RGBImage):
-    kept = swapper.cast
+    kept = swapper.source_map
     with pytest.raises(NoFaceFoundError):
         swapper.set_source(np.full((120, 120, 3), 127, np.uint8))
     small = cv2.resize(astronaut, None, fx=0.32, fy=0.32, interpolation=cv2.INTER_AREA)
@@ -93,4 +93,4 @@ def test_real_photos_that_do_not_do(swapper: FaceSwapper, astronaut: RGBImage):
         swapper.set_source(small)
     with pytest.raises(FaceError, match="2 faces and none is clearly the main one"):
         swapper.set_source(np.concatenate([astronaut, astronaut[:, ::-1]], axis=1))
-    assert swapper.cast is kept
+    assert swapper.source_map is kept

@@ -6,10 +6,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hififace.media.film_colour import ColourFacts, from_rgb
-from hififace.media.frames import FilmFrame, FrameFacts
+from hififace.media.frames import Frame, FrameFacts
+from hififace.media.video_colour import ColourFacts, from_rgb
 from hififace.types import Detection, Face
-from hififace.video.detection_schedule import SURELY_PX, Lookout, coarse_size, enlarged
+from hififace.video.detection_schedule import RELIABLE_PX, DetectionSchedule, coarse_size, enlarged
 
 COLOUR = ColourFacts(1, 1, 1, False, 1)
 
@@ -17,7 +17,7 @@ COLOUR = ColourFacts(1, 1, 1, False, 1)
 def frame(number, size=(960, 540), shade=100):
     picture = np.full((size[1], size[0], 3), shade, np.uint8)
     raw = from_rgb(picture, "yuv420p", COLOUR)
-    return FilmFrame(raw, FrameFacts(COLOUR, 0), index=number, pts=number, time_base=Fraction(1, 25))
+    return Frame(raw, FrameFacts(COLOUR, 0), index=number, pts=number, time_base=Fraction(1, 25))
 
 
 class Detector:
@@ -36,15 +36,15 @@ class Detector:
         return [Face(0, Detection(box, 0.9, np.repeat(middle[None] - 0.5, 5, axis=0)))]
 
 
-def look(lookout, number, *, must=False, anybody=True, shade=100):
+def look(schedule, number, *, must=False, anybody=True, shade=100):
     one = frame(number, shade=shade)
-    return lookout.look(one, one.thumbnail(), must=must, anybody=anybody)
+    return schedule.look(one, one.thumbnail(), must=must, anybody=anybody)
 
 
 def test_coarse_looks_and_every_eighth_one_whole():
     detector = Detector()
-    lookout = Lookout(detector, every=2)
-    looked = [look(lookout, n) is not None for n in range(33)]
+    schedule = DetectionSchedule(detector, every=2)
+    looked = [look(schedule, n) is not None for n in range(33)]
     assert looked == [n % 2 == 0 for n in range(33)]
     whole, coarse = (960, 540), (640, 360)
     assert detector.shown == [whole, *[coarse] * 7, whole, *[coarse] * 7, whole]
@@ -52,15 +52,15 @@ def test_coarse_looks_and_every_eighth_one_whole():
 
 def test_where_it_matters_the_rhythm_does_not_count():
     detector = Detector()
-    found = look(Lookout(detector, every=5), 3, must=True)
+    found = look(DetectionSchedule(detector, every=5), 3, must=True)
     assert detector.shown == [(960, 540)]
-    assert found.surely_px == SURELY_PX
+    assert found.reliable_px == RELIABLE_PX
 
 
 def test_what_a_coarse_look_finds_is_in_pixels_of_the_frame():
-    lookout = Lookout(Detector(), every=1)
-    coarse, whole = look(lookout, 1), look(lookout, 8)
-    assert coarse.surely_px == pytest.approx(1.5 * SURELY_PX)
+    schedule = DetectionSchedule(Detector(), every=1)
+    coarse, whole = look(schedule, 1), look(schedule, 8)
+    assert coarse.reliable_px == pytest.approx(1.5 * RELIABLE_PX)
     np.testing.assert_allclose(coarse.detections[0].box, whole.detections[0].box)
     np.testing.assert_allclose(coarse.detections[0].points, whole.detections[0].points)
 
@@ -75,32 +75,32 @@ def test_boxes_are_edges_and_points_are_centres():
 
 def test_a_picture_that_stayed_empty_is_not_looked_at_again_until_it_changes():
     detector = Detector(anybody=False)
-    lookout = Lookout(detector, every=1)
+    schedule = DetectionSchedule(detector, every=1)
     shades = [100, 100, 101, 120, 120, 120, 120, 120, 120, 120]
-    looked = [look(lookout, n, anybody=False, shade=shade) is not None for n, shade in enumerate(shades)]
+    looked = [look(schedule, n, anybody=False, shade=shade) is not None for n, shade in enumerate(shades)]
     # The fourth picture is another one, which only the next whole look proves empty.
     assert looked == [True, False, False, *[True] * 6, False]
     assert detector.shown[0] == (960, 540)
 
 
 def test_a_coarse_look_does_not_prove_that_nobody_is_there():
-    lookout = Lookout(Detector(anybody=False), every=1)
-    assert look(lookout, 1, anybody=False) is not None
-    assert look(lookout, 2, anybody=False) is not None
+    schedule = DetectionSchedule(Detector(anybody=False), every=1)
+    assert look(schedule, 1, anybody=False) is not None
+    assert look(schedule, 2, anybody=False) is not None
 
 
 def test_while_somebody_is_followed_every_turn_is_taken():
-    lookout = Lookout(Detector(anybody=False), every=1)
-    assert all(look(lookout, n, anybody=True) is not None for n in range(4))
+    schedule = DetectionSchedule(Detector(anybody=False), every=1)
+    assert all(look(schedule, n, anybody=True) is not None for n in range(4))
 
 
 def test_state_goes_through_json():
-    lookout = Lookout(Detector(anybody=False), every=1)
-    look(lookout, 0, anybody=False)
-    again = Lookout(Detector(anybody=False), every=1)
-    again.restore(json.loads(json.dumps(lookout.state())))
+    schedule = DetectionSchedule(Detector(anybody=False), every=1)
+    look(schedule, 0, anybody=False)
+    again = DetectionSchedule(Detector(anybody=False), every=1)
+    again.restore(json.loads(json.dumps(schedule.state())))
     assert look(again, 1, anybody=False) is None
-    fresh = Lookout(Detector(), every=1)
+    fresh = DetectionSchedule(Detector(), every=1)
     fresh.restore({})
     assert look(fresh, 1, anybody=False) is not None
 
@@ -115,5 +115,5 @@ def test_state_goes_through_json():
         ((64, 48), None),
     ],
 )
-def test_small_films_are_always_seen_whole(size, coarse):
+def test_small_videos_are_always_seen_whole(size, coarse):
     assert coarse_size(*size) == coarse

@@ -1,4 +1,4 @@
-"""Whole films through a swapper whose generator tints faces green: slow parts are shared between tests."""
+"""Whole videos through a swapper whose generator tints faces green: slow parts are shared between tests."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hififace.errors import FilmError, InterruptedByUserError, OptionError
+from hififace.errors import InterruptedByUserError, OptionError, VideoError
 from hififace.media.probe import probe
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
 from hififace.provenance.claim import claim_in_text
 from hififace.swap.options import SwapOptions
-from hififace.swap.source_map import Cast
-from hififace.video.job import swap_film, work_folder
-from hififace.video.options import FilmOptions
-from tests.support.bundle_doubles import AS_PAINTED
-from tests.support.face_films import face_film, head, put, room
-from tests.support.films import heard_clicks, make_film
+from hififace.swap.source_map import SourceMap
+from hififace.video.job import swap_video, work_folder
+from hififace.video.options import VideoOptions
+from tests.support.bundle_doubles import AS_GENERATED
+from tests.support.face_videos import face_video, head, put, room
+from tests.support.videos import heard_clicks, make_video
 
-SHORT = FilmOptions(segment_frames=8)
+SHORT = VideoOptions(segment_frames=8)
 
 
 def walk(number: int) -> np.ndarray:
@@ -35,42 +35,42 @@ def walk(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory) -> Path:
-    return face_film(tmp_path_factory.mktemp("film") / "film.mp4", walk, 20, sound=True)
+def video(tmp_path_factory) -> Path:
+    return face_video(tmp_path_factory.mktemp("video") / "video.mp4", walk, 20, sound=True)
 
 
 @pytest.fixture(scope="module")
-def whole(film, swapper, tmp_path_factory):
+def whole(video, swapper, tmp_path_factory):
     """The uninterrupted run: its result, report, and what was told on the way."""
     output = tmp_path_factory.mktemp("whole") / "out.mp4"
     told = []
-    report = swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT, progress=told.append)
+    report = swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT, progress=told.append)
     return output, report, told
 
 
 def changed_share(before: Path, after: Path) -> list[float]:
     """For each frame the share of pixels that differ clearly."""
-    pairs = zip(FilmReader(before), FilmReader(after), strict=True)
+    pairs = zip(VideoReader(before), VideoReader(after), strict=True)
     return [float((np.abs(a.rgb().astype(int) - b.rgb()).max(axis=2) > 40).mean()) for a, b in pairs]
 
 
-def test_the_face_is_swapped_where_it_is_and_nothing_else(film, whole):
+def test_the_face_is_swapped_where_it_is_and_nothing_else(video, whole):
     output, report, _ = whole
-    share = changed_share(film, output)
+    share = changed_share(video, output)
     assert all(s == 0 for s in share[:3] + share[17:])
-    # A new face may be found one frame late, where the film is looked at in every second frame.
+    # A new face may be found one frame late, where the video is looked at in every second frame.
     assert all(s > 0.005 for s in share[4:17])
-    frames = list(FilmReader(output))
+    frames = list(VideoReader(output))
     middle = frames[10].rgb().astype(int)
     # The doubles' generator mixes in a colour of its own; away from the face the room is the room.
     assert np.abs(middle[:, :60] - room()[:, :60]).mean() < 3
     assert report.tally.num_frames == 20
 
 
-def test_sound_stays_and_time_stamps_too(film, whole):
+def test_sound_stays_and_time_stamps_too(video, whole):
     output, _, _ = whole
-    np.testing.assert_allclose(heard_clicks(output), heard_clicks(film), atol=0.001)
-    assert [f.pts for f in FilmReader(output)] == [f.pts for f in FilmReader(film)]
+    np.testing.assert_allclose(heard_clicks(output), heard_clicks(video), atol=0.001)
+    assert [f.pts for f in VideoReader(output)] == [f.pts for f in VideoReader(video)]
 
 
 def test_the_result_is_marked(whole, swapper):
@@ -90,7 +90,7 @@ def test_the_report_tells_who_was_there_and_where_the_time_went(whole):
     assert track["num_swapped"] == track["num_frames"] == told["num_frames_changed"] >= 13
     assert 0.12 <= track["first_s"] <= 0.16
     assert track["last_s"] >= 0.64
-    assert set(told["busy_s"]) == {"decode", "follow", "paint", "paste", "encode", "join"}
+    assert set(told["busy_s"]) == {"decode", "follow", "generate", "paste", "encode", "join"}
     assert told["num_frames_resumed"] == 0
 
 
@@ -106,16 +106,16 @@ def test_nothing_is_left_beside_the_result(whole):
     assert [p.name for p in output.parent.iterdir()] == ["out.mp4"]
 
 
-def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(film, whole, swapper, tmp_path):
+def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(video, whole, swapper, tmp_path):
     output = tmp_path / "out.mp4"
     count = iter(range(1000))
     with pytest.raises(InterruptedByUserError, match="same command"):
-        swap_film(
-            swapper, film, output, AS_PAINTED, film_options=SHORT, should_stop=lambda: next(count) >= 13
+        swap_video(
+            swapper, video, output, AS_GENERATED, video_options=SHORT, should_stop=lambda: next(count) >= 13
         )
     assert not output.exists()
     (tmp_path / ".out.123-456.part.mp4").write_bytes(b"left by a run that was killed while it signed")
-    report = swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT)
+    report = swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT)
     assert report.num_resumed == 8
     assert report.tally == whole[1].tally
     assert frames_of(output) == frames_of(whole[0])
@@ -123,7 +123,7 @@ def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(film, whole, swapper, 
 
 
 def frames_of(path: Path) -> list[bytes]:
-    return [frame.rgb().tobytes() for frame in FilmReader(path)]
+    return [frame.rgb().tobytes() for frame in VideoReader(path)]
 
 
 CHILD = """
@@ -131,21 +131,21 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from hififace.swapper import FaceSwapper
-from hififace.video.job import swap_film
-from tests.support.bundle_doubles import AS_PAINTED
-from tests.support.face_films import head
+from hififace.video.job import swap_video
+from tests.support.bundle_doubles import AS_GENERATED
+from tests.support.face_videos import head
 from tests.swap.test_video import SHORT
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
-swap_film(swapper, {film!r}, {output!r}, AS_PAINTED, film_options=SHORT)
+swap_video(swapper, {video!r}, {output!r}, AS_GENERATED, video_options=SHORT)
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
-def test_killed_by_the_system_the_same_command_goes_on(film, whole, swapper, mesh_bundle, tmp_path):
+def test_killed_by_the_system_the_same_command_goes_on(video, whole, swapper, mesh_bundle, tmp_path):
     output = tmp_path / "out.mp4"
     root = str(Path(__file__).parents[2])
-    code = CHILD.format(root=root, bundle=str(mesh_bundle), film=str(film), output=str(output))
+    code = CHILD.format(root=root, bundle=str(mesh_bundle), video=str(video), output=str(output))
     child = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 120
     while (
@@ -157,15 +157,20 @@ def test_killed_by_the_system_the_same_command_goes_on(film, whole, swapper, mes
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     assert not output.exists()
-    report = swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT)
+    report = swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT)
     assert report.num_resumed >= 8
     assert frames_of(output) == frames_of(whole[0])
 
 
-def test_only_the_same_question_finds_unfinished_work(swapper, film, tmp_path):
-    def folder(options=None, film_options=SHORT, cast=None, output="out.mp4"):
+def test_only_the_same_question_finds_unfinished_work(swapper, video, tmp_path):
+    def folder(options=None, video_options=SHORT, source_map=None, output="out.mp4"):
         return work_folder(
-            swapper, film, tmp_path / output, options or SwapOptions(), film_options, cast or swapper.cast
+            swapper,
+            video,
+            tmp_path / output,
+            options or SwapOptions(),
+            video_options,
+            source_map or swapper.source_map,
         )
 
     assert folder() == folder()
@@ -173,42 +178,42 @@ def test_only_the_same_question_finds_unfinished_work(swapper, film, tmp_path):
     others = {
         folder(SwapOptions(shape_rate=0.5)),
         folder(SwapOptions(select=np.zeros((4, 4, 3), np.uint8))),
-        folder(film_options=replace(SHORT, crf=30)),
-        folder(cast=Cast(by_index={1: swapper.cast.default})),
+        folder(video_options=replace(SHORT, crf=30)),
+        folder(source_map=SourceMap(by_index={1: swapper.source_map.default})),
         folder(output="other.mp4"),
         folder(),
     }
     assert len(others) == 6
-    assert folder(film_options=replace(SHORT, work_folder=tmp_path / "w")).parent == tmp_path / "w"
+    assert folder(video_options=replace(SHORT, work_folder=tmp_path / "w")).parent == tmp_path / "w"
 
 
-def test_a_preview_at_another_rate_is_short_and_even(film, swapper, tmp_path):
+def test_a_preview_at_another_rate_is_short_and_even(video, swapper, tmp_path):
     options = replace(SHORT, preview_s=0.3, fps=Fraction(10))
-    report = swap_film(swapper, film, tmp_path / "out.mp4", film_options=options)
+    report = swap_video(swapper, video, tmp_path / "out.mp4", video_options=options)
     assert report.tally.num_frames == 3
-    assert [f.time_s for f in FilmReader(tmp_path / "out.mp4")] == [Fraction(k, 10) for k in range(3)]
+    assert [f.time_s for f in VideoReader(tmp_path / "out.mp4")] == [Fraction(k, 10) for k in range(3)]
 
 
-def test_a_film_without_faces_comes_back_unchanged_and_says_so(swapper, tmp_path):
-    plain = face_film(tmp_path / "plain.mp4", lambda number: room(90 + number), 6)
-    report = swap_film(swapper, plain, tmp_path / "out.mp4", film_options=SHORT)
+def test_a_video_without_faces_comes_back_unchanged_and_says_so(swapper, tmp_path):
+    plain = face_video(tmp_path / "plain.mp4", lambda number: room(90 + number), 6)
+    report = swap_video(swapper, plain, tmp_path / "out.mp4", video_options=SHORT)
     assert (report.tally.num_without_faces, report.tally.num_changed, report.tally.tracks) == (6, 0, {})
     assert changed_share(plain, tmp_path / "out.mp4") == [0.0] * 6
 
 
-def test_what_cannot_be_is_refused_before_anything_runs(swapper, film, tmp_path):
+def test_what_cannot_be_is_refused_before_anything_runs(swapper, video, tmp_path):
     with pytest.raises(OptionError, match="Nobody was given"):
-        swap_film(swapper, film, tmp_path / "out.mp4", cast=Cast())
+        swap_video(swapper, video, tmp_path / "out.mp4", source_map=SourceMap())
     with pytest.raises(OptionError, match="side by side"):
-        swap_film(swapper, film, tmp_path / "out.mp4", SwapOptions(compare=True))
-    with pytest.raises(OptionError, match="does not end like a film"):
-        swap_film(swapper, film, tmp_path / "out.jpg")
-    with pytest.raises(FilmError, match="does not exist"):
-        swap_film(swapper, tmp_path / "none.mp4", tmp_path / "out.mp4")
+        swap_video(swapper, video, tmp_path / "out.mp4", SwapOptions(compare=True))
+    with pytest.raises(OptionError, match="does not end like a video"):
+        swap_video(swapper, video, tmp_path / "out.jpg")
+    with pytest.raises(VideoError, match="does not exist"):
+        swap_video(swapper, tmp_path / "none.mp4", tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_in_a_stage_arrives_and_keeps_what_is_safe(swapper, film, tmp_path, monkeypatch):
+def test_an_error_in_a_stage_arrives_and_keeps_what_is_safe(swapper, video, tmp_path, monkeypatch):
     calls = iter(range(1000))
     whole_paste = swapper.paste
 
@@ -219,29 +224,29 @@ def test_an_error_in_a_stage_arrives_and_keeps_what_is_safe(swapper, film, tmp_p
 
     monkeypatch.setattr(swapper, "paste", failing)
     with pytest.raises(MemoryError):
-        swap_film(swapper, film, tmp_path / "out.mp4", film_options=SHORT)
+        swap_video(swapper, video, tmp_path / "out.mp4", video_options=SHORT)
     assert len(list(tmp_path.glob(".*.unfinished/segment-*.hfseg"))) == 1
 
 
-def test_the_same_swap_twice_at_once_is_refused_and_the_first_goes_on(swapper, film, whole, tmp_path):
+def test_the_same_swap_twice_at_once_is_refused_and_the_first_goes_on(swapper, video, whole, tmp_path):
     output, refused = tmp_path / "out.mp4", []
 
     def once_more(_progress):
         if not refused:
-            with pytest.raises(FilmError, match="another run of the same swap") as caught:
-                swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT)
+            with pytest.raises(VideoError, match="another run of the same swap") as caught:
+                swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT)
             refused.append(caught.value)
 
-    swap_film(swapper, film, output, AS_PAINTED, film_options=SHORT, progress=once_more)
+    swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT, progress=once_more)
     assert len(refused) == 1
     assert frames_of(output) == frames_of(whole[0])
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_a_damaged_film_is_swapped_as_far_as_it_goes_and_the_report_says_where(swapper, tmp_path):
-    data = make_film(tmp_path / "whole.mkv").read_bytes()
+def test_a_damaged_video_is_swapped_as_far_as_it_goes_and_the_report_says_where(swapper, tmp_path):
+    data = make_video(tmp_path / "whole.mkv").read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) // 3])
-    report = swap_film(swapper, cut, tmp_path / "out.mkv", film_options=SHORT)
+    report = swap_video(swapper, cut, tmp_path / "out.mkv", video_options=SHORT)
     assert 0 < report.tally.num_frames < 25
     assert any("cut short" in note for note in report.notes)

@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from hififace.errors import OptionError
-from hififace.video.options import FilmOptions
+from hififace.video.options import VideoOptions
 
 
 def test_a_preview_ends_early_but_never_late():
-    assert FilmOptions().last_s is None
-    assert FilmOptions(preview_s=10).last_s == 10
-    assert FilmOptions(start_s=5, preview_s=10).last_s == 15
-    assert FilmOptions(start_s=5, end_s=8, preview_s=10).last_s == 8
-    assert FilmOptions(end_s=8).last_s == 8
+    assert VideoOptions().last_s is None
+    assert VideoOptions(preview_s=10).last_s == 10
+    assert VideoOptions(start_s=5, preview_s=10).last_s == 15
+    assert VideoOptions(start_s=5, end_s=8, preview_s=10).last_s == 8
+    assert VideoOptions(end_s=8).last_s == 8
 
 
 def test_what_decides_the_result_is_all_but_where_the_work_lies():
-    plain = FilmOptions().decisive()
-    assert FilmOptions(work_folder=Path("elsewhere")).decisive() == plain
-    for other in (FilmOptions(crf=20), FilmOptions(fps=Fraction(24)), FilmOptions(smooth=False)):
+    plain = VideoOptions().decisive()
+    assert VideoOptions(work_folder=Path("elsewhere")).decisive() == plain
+    for other in (VideoOptions(crf=20), VideoOptions(fps=Fraction(24)), VideoOptions(smooth=False)):
         assert other.decisive() != plain
 
 
@@ -36,4 +36,4 @@ def test_what_decides_the_result_is_all_but_where_the_work_lies():
 )
 def test_options_out_of_range_are_refused_by_name(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
-        FilmOptions(**wrong)
+        VideoOptions(**wrong)

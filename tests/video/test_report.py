@@ -8,7 +8,7 @@ import numpy as np
 
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face
-from hififace.video.report import FilmReport, FilmTally, Progress
+from hififace.video.report import Progress, VideoReport, VideoTally
 
 ME = Source("me", {}, np.zeros(4, np.float32))
 
@@ -28,11 +28,11 @@ def frame_with(time_s, *faces, is_cut=False):
 
 
 def counted():
-    tally = FilmTally()
+    tally = VideoTally()
     tally.add(frame_with(0.0), set())
     tally.add(frame_with(0.04, (0, 50, False, ME), (1, 80, False, None)), {0})
     tally.add(frame_with(0.08, (0, 70, True, ME), is_cut=True), {0})
-    # Chosen, but turned too far away: not painted.
+    # Chosen, but turned too far away: not generated.
     tally.add(frame_with(0.12, (0, 60, False, ME)), set())
     return tally
 
@@ -48,7 +48,7 @@ def test_frames_and_tracks_are_counted():
 
 def test_a_tally_goes_through_json_and_counts_on():
     tally = counted()
-    again = FilmTally.restored(json.loads(json.dumps(tally.state())))
+    again = VideoTally.restored(json.loads(json.dumps(tally.state())))
     assert again == tally
     for one in (tally, again):
         one.add(frame_with(0.16, (0, 60, False, ME)), {0})
@@ -62,7 +62,7 @@ def test_progress_knows_what_is_left_where_it_can():
 
 
 def test_the_report_counts_only_this_runs_frames_as_speed():
-    report = FilmReport(Path("a.mp4"), Path("b.mp4"), counted(), "mini", "cpu", 2.0, 2, {"swap": 1.23456})
+    report = VideoReport(Path("a.mp4"), Path("b.mp4"), counted(), "mini", "cpu", 2.0, 2, {"swap": 1.23456})
     assert report.fps == 1.0
     told = json.loads(json.dumps(report.to_json()))
     assert told["busy_s"] == {"swap": 1.235}

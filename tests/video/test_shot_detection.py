@@ -40,10 +40,10 @@ def cuts_in(thumbnails):
 
 
 def test_hard_cuts_are_found_at_their_frame():
-    film = []
+    video = []
     for name in ("astronaut", "coffee", "cat", "rocket", "astronaut"):
-        film += [scene(name, shift=0.4 * i) for i in range(6)]
-    assert cuts_in(film) == [6, 12, 18, 24]
+        video += [scene(name, shift=0.4 * i) for i in range(6)]
+    assert cuts_in(video) == [6, 12, 18, 24]
 
 
 @pytest.mark.parametrize("speed", [1.0, 6.0, 20.0])
@@ -68,22 +68,22 @@ def test_a_flash_is_no_cut():
 
 def test_a_fade_through_black_is_one_cut_where_the_new_scene_becomes_visible():
     first, second = scene("coffee"), scene("rocket")
-    film = [lit(first, g) for g in (1.0, 0.6, 0.3, 0.1, 0.0)] + [
+    video = [lit(first, g) for g in (1.0, 0.6, 0.3, 0.1, 0.0)] + [
         lit(second, g) for g in (0.0, 0.1, 0.3, 0.6, 1.0)
     ]
-    found = cuts_in(film)
+    found = cuts_in(video)
     assert len(found) == 1
     assert 5 <= found[0] <= 8
 
 
 def test_a_face_that_moves_through_a_still_room_is_no_cut():
     room, face = scene("coffee"), scene("astronaut")[4:30, 20:40]
-    film = []
+    video = []
     for i in range(14):
         frame = room.copy()
         frame[5:31, 3 * i : 3 * i + 20] = face
-        film.append(frame)
-    assert cuts_in(film) == []
+        video.append(frame)
+    assert cuts_in(video) == []
 
 
 def test_noise_is_no_cut():
@@ -102,18 +102,18 @@ def test_difference_is_zero_for_the_same_and_near_one_for_strangers():
 
 
 def test_going_on_from_a_saved_state_finds_the_same_cuts():
-    film = [scene("astronaut", shift=0.5 * i) for i in range(5)] + [
+    video = [scene("astronaut", shift=0.5 * i) for i in range(5)] + [
         scene("coffee", shift=i) for i in range(5)
     ]
     detector = CutDetector()
-    for thumbnail in film[:5]:
+    for thumbnail in video[:5]:
         detector.update(thumbnail)
     again = CutDetector()
     again.restore(json.loads(json.dumps(detector.state())))
-    assert [again.update(t) for t in film[5:]] == [True, False, False, False, False]
+    assert [again.update(t) for t in video[5:]] == [True, False, False, False, False]
     fresh = CutDetector()
     fresh.restore(json.loads(json.dumps(CutDetector().state())))
-    assert not fresh.update(film[0])
+    assert not fresh.update(video[0])
 
 
 def test_black_from_the_start_is_no_cut():

@@ -9,7 +9,7 @@ from hififace.faces.alignment import transform_points
 from hififace.faces.templates import find_template
 from hififace.types import Detection, Face, Landmarks
 from hififace.video.smoothing import SmoothingOptions
-from hififace.video.track import FollowedFace, mesh_box, mesh_points5
+from hififace.video.track import Track, mesh_box, mesh_points5
 
 TEMPLATE = find_template("mini_128")
 MESH = np.random.default_rng(0).uniform(-1, 1, (468, 3)).astype(np.float32)
@@ -27,7 +27,7 @@ def face(x=100.0, size=80.0, beside=0.0, identity=None, score=0.9):
 
 
 def followed(smoothing=None):
-    return FollowedFace(7, TEMPLATE, smoothing)
+    return Track(7, TEMPLATE, smoothing)
 
 
 def test_five_points_of_the_mesh_are_eyes_nose_and_mouth():
@@ -98,7 +98,7 @@ def test_state_goes_through_json():
     one = followed(SmoothingOptions())
     for n in range(5):
         one.see(face(x=100 + n, beside=1.0, identity=np.float32([n, 1])), n / 25, detected=True)
-    again = FollowedFace.restored(json.loads(json.dumps(one.state())), TEMPLATE, SmoothingOptions())
+    again = Track.restored(json.loads(json.dumps(one.state())), TEMPLATE, SmoothingOptions())
     a, b = (f.see(face(x=106), 0.24, detected=False) for f in (one, again))
     np.testing.assert_array_equal(a.matrix, b.matrix)
     np.testing.assert_array_equal(one.identity, again.identity)

@@ -11,14 +11,14 @@ import pytest
 
 from hififace.faces.identity import SAME_PERSON_COSINE
 from hififace.faces.templates import find_template
-from hififace.media.film_colour import ColourFacts, from_rgb
-from hififace.media.frames import FilmFrame, FrameFacts
+from hififace.media.frames import Frame, FrameFacts
+from hififace.media.video_colour import ColourFacts, from_rgb
 from hififace.swap.options import SwapOptions
-from hififace.swap.source_map import Cast, Role, Source
+from hififace.swap.source_map import ReferencePerson, Source, SourceMap
 from hififace.types import Detection, Face, Landmarks
-from hififace.video.options import FilmOptions
+from hififace.video.options import VideoOptions
 from hififace.video.track import mesh_points5
-from hififace.video.tracker import FilmFaces
+from hififace.video.tracker import VideoFaces
 
 SHAPE = np.random.default_rng(0).uniform(-1, 1, (468, 3))
 # The points that matter for alignment, at a face's proportions.
@@ -96,15 +96,15 @@ class World:
         return found
 
 
-def faces_of(world, options=None, film_options=None, cast=None, reference=None):
-    return FilmFaces(
+def faces_of(world, options=None, video_options=None, source_map=None, reference=None):
+    return VideoFaces(
         world.find_faces,
         world.embed,
         SimpleNamespace(locate_many=world.locate_many, follow=world.follow),
         find_template("mini_128"),
         options or SwapOptions(),
-        film_options or FilmOptions(),
-        cast or Cast(default=source("me")),
+        video_options or VideoOptions(),
+        source_map or SourceMap(default=source("me")),
         reference,
     )
 
@@ -116,9 +116,7 @@ def frame(number, shot=0):
         x, y = rng.integers(0, 56), rng.integers(0, 40)
         picture[y : y + 10, x : x + 10] = rng.integers(40, 220)
     raw = from_rgb(picture, "yuv420p", COLOUR)
-    return FilmFrame(
-        raw, FrameFacts(COLOUR, 0), index=number, pts=number, time_base=Fraction(1, 25), duration=1
-    )
+    return Frame(raw, FrameFacts(COLOUR, 0), index=number, pts=number, time_base=Fraction(1, 25), duration=1)
 
 
 def run(faces, world, numbers, shots=lambda n: 0):
@@ -141,7 +139,7 @@ def swapped(result):
 
 def test_a_face_is_followed_between_detections_and_stays_one_track():
     world = World(lambda n: {0: (100 + 3 * n, 100, 80)})
-    results = run(faces_of(world, film_options=FilmOptions(detect_every=4)), world, range(20))
+    results = run(faces_of(world, video_options=VideoOptions(detect_every=4)), world, range(20))
     assert [indices(r) for r in results] == [[0]] * 20
     assert world.num_detections == 5
     # Who it is was asked while the person was new, not for every frame.
@@ -151,7 +149,7 @@ def test_a_face_is_followed_between_detections_and_stays_one_track():
 def test_the_place_does_not_hop_with_the_rhythm_of_detection():
     # The detector's five points lie 1.6 px beside the mesh's: alternating between the two would show.
     world = World(lambda n: {0: (100, 100, 80)})
-    results = run(faces_of(world, film_options=FilmOptions(detect_every=2, smooth=False)), world, range(20))
+    results = run(faces_of(world, video_options=VideoOptions(detect_every=2, smooth=False)), world, range(20))
     matrices = np.stack([r.faces[0].matrix for r in results])
     np.testing.assert_allclose(matrices, np.broadcast_to(matrices[0], matrices.shape), atol=1e-6)
     points = results[3].faces[0].face.detection.points
@@ -161,7 +159,7 @@ def test_the_place_does_not_hop_with_the_rhythm_of_detection():
 def test_smoothing_steadies_and_can_be_switched_off():
     def shake(smooth):
         world = World(lambda n: {0: (100, 100, 80)}, noise=0.4)
-        results = run(faces_of(world, film_options=FilmOptions(smooth=smooth)), world, range(50))
+        results = run(faces_of(world, video_options=VideoOptions(smooth=smooth)), world, range(50))
         return np.diff([r.faces[0].face.landmarks.points for r in results[10:]], axis=0).std()
 
     assert shake(True) < 0.4 * shake(False)
@@ -170,7 +168,7 @@ def test_smoothing_steadies_and_can_be_switched_off():
 def test_a_frame_without_faces_is_not_even_converted():
     world = World(lambda n: {})
     # Another shot in each frame: no two pictures are alike.
-    results = run(faces_of(world, film_options=FilmOptions(detect_every=4)), world, range(8), lambda n: n)
+    results = run(faces_of(world, video_options=VideoOptions(detect_every=4)), world, range(8), lambda n: n)
     assert [r.faces for r in results] == [()] * 8
     looked = [n % 4 == 0 or results[n].is_cut for n in range(8)]
     assert [r.frame._rgb is not None for r in results] == looked
@@ -205,8 +203,10 @@ def test_people_who_cross_keep_their_numbers_and_their_sources():
         return {0: (60 + 8 * n, 100, 80), 1: (380 - 8 * n, 100, 70)}
 
     world = World(path, hidden=lambda n: (1,) if 17 <= n <= 23 else ())
-    cast = Cast(roles=(Role("a", person(0), source("A")), Role("b", person(1), source("B"))))
-    results = run(faces_of(world, cast=cast), world, range(41))
+    source_map = SourceMap(
+        people=(ReferencePerson("a", person(0), source("A")), ReferencePerson("b", person(1), source("B")))
+    )
+    results = run(faces_of(world, source_map=source_map), world, range(41))
     assert swapped(results[0]) == swapped(results[40]) == {0: "A", 1: "B"}
     last = {one.face.index: one.face.detection.points.mean(axis=0)[0] for one in results[40].faces}
     assert last[0] > 300
@@ -234,7 +234,7 @@ def test_the_largest_face_stays_chosen_while_it_is_there(detect_every):
         return {0: (80, 100, 80 + 4 * (n % 2)), 1: (220, 100, 82)} if n < 30 else {1: (220, 100, 82)}
 
     world = World(path)
-    options = FilmOptions(detect_every=detect_every)
+    options = VideoOptions(detect_every=detect_every)
     results = run(faces_of(world, SwapOptions(select="largest"), options), world, range(70))
     first = swapped(results[0])
     assert len(first) == 1
@@ -254,7 +254,7 @@ def test_numbers_references_and_maps_choose_tracks():
         return swapped(run(faces_of(world, options, **more), world, range(3))[-1])
 
     assert third(SwapOptions(select=[1])) == {1: "me"}
-    assert third(cast=Cast(by_index={0: source("B")})) == {0: "B"}
+    assert third(source_map=SourceMap(by_index={0: source("B")})) == {0: "B"}
     photo = SwapOptions(select=np.zeros((8, 8, 3), np.uint8))
     assert third(photo, reference=person(1) * (SAME_PERSON_COSINE + 0.1)) == {1: "me"}
 
@@ -270,17 +270,17 @@ def test_going_on_from_a_state_is_never_having_stopped():
     def path(n):
         return {0: (60 + 5 * n, 100, 80), 1: (300 - 5 * n, 120, 70)}
 
-    options = FilmOptions(segment_frames=12, detect_every=3)
+    options = VideoOptions(segment_frames=12, detect_every=3)
 
     def hidden(n):
         return (1,) if 10 <= n <= 13 else ()
 
     first = World(path, hidden, noise=0.5)
-    whole = run(faces_of(first, film_options=options), first, range(36), shots=lambda n: n // 20)
+    whole = run(faces_of(first, video_options=options), first, range(36), shots=lambda n: n // 20)
     assert [r.state is not None for r in whole] == [(n + 1) % 12 == 0 for n in range(36)]
     for stop in (12, 24):
         world = World(path, hidden, noise=0.5)
-        faces = faces_of(world, film_options=options)
+        faces = faces_of(world, video_options=options)
         faces.restore(json.loads(json.dumps(whole[stop - 1].state)))
         rest = run(faces, world, range(stop, 36), shots=lambda n: n // 20)
         for a, b in zip(rest, whole[stop:], strict=True):

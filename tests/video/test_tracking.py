@@ -119,7 +119,7 @@ def test_jitter_does_not_throw_a_track():
         assert sorted(places(found)) == [0, 1]
 
 
-def test_a_film_of_crowds_stays_cheap():
+def test_a_video_of_crowds_stays_cheap():
     tracker = FaceTracker()
     rng = np.random.default_rng(0)
     for _ in range(30):

@@ -44,7 +44,7 @@ def test_a_bundle_is_read_back_as_it_was_described(folder: Path) -> None:
     bundle = load_bundle(folder)
     assert bundle.path("generator") == folder / "generator.onnx"
     assert bundle.vector_size == 13
-    assert [entry.quantity for entry in bundle.vector] == ["shape", "pose"]
+    assert [entry.feature for entry in bundle.vector] == ["shape", "pose"]
     assert bundle.vector[1].gain == 2.0
     assert sorted(path.name for path in folder.parent.iterdir()) == ["small"], "staging was left behind"
 

@@ -1,4 +1,4 @@
-"""The page's functions for programs: `gradio_client` calls `/swap` or `/swap_film` with two files and gets one back."""
+"""The page's functions for programs: `gradio_client` calls `/swap` or `/swap_video` with two files and gets one."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def swap_function(desk: Desk) -> Callable[..., Any]:
     return _with_results(spoken(swap))
 
 
-def film_function(desk: Desk) -> Callable[..., Any]:
-    """The function that `/swap_film` calls, for `gradio.api`."""
-    studio, films = desk.studio, desk.films
+def video_function(desk: Desk) -> Callable[..., Any]:
+    """The function that `/swap_video` calls, for `gradio.api`."""
+    studio, videos = desk.studio, desk.videos
 
-    def swap_film(
+    def swap_video(
         source: FileData,
-        film: FileData,
+        video: FileData,
         consent: bool,
         model: str | None = None,
         shape_rate: float = 1.0,
@@ -63,28 +63,28 @@ def film_function(desk: Desk) -> Callable[..., Any]:
         preview: bool = False,
         request: gr.Request = None,  # type: ignore[assignment]  # gradio gives it by its type
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Put the largest face of a photo into everybody in a film, or in the first seconds with `preview`.
+        """Put the largest face of a photo into everybody in a video, or in the first seconds with `preview`.
 
-        `consent` says that the people shown agreed; without it nothing is swapped. Waits in the same line as the films
+        `consent` says that the people shown agreed; without it nothing is swapped. Waits in the same line as the videos
         of the page. Returns the marked MP4, and what was done: people, frames, seconds by stage.
         """
         key = desk.key(request)
         chosen = model or next(iter(studio.bundles.names), None)
         asked = SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate)
-        asked.options()  # before a film is uploaded in vain
+        asked.options()  # before a video is uploaded in vain
         studio.clear_sources(key)
         studio.add_source(key, *upload_of(source), chosen, client(request))
-        films.set_film(key, *upload_of(film), chosen, client(request))
-        job = films.start(key, asked, client(request), preview=preview)
+        videos.set_video(key, *upload_of(video), chosen, client(request))
+        job = videos.start(key, asked, client(request), preview=preview)
         job.wait()
         standing = job.standing
         if standing.report is None:
             raise HififaceError(standing.problem)
         output = standing.report.output
-        report = {**standing.report.to_json(), "target": upload_of(film)[1], "output": output.name}
+        report = {**standing.report.to_json(), "target": upload_of(video)[1], "output": output.name}
         return FileData(path=str(output), orig_name=output.name).model_dump(), report
 
-    return _with_results(spoken(swap_film))
+    return _with_results(spoken(swap_video))
 
 
 def _with_results(said: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import gradio as gr
 
-from hififace.app.film_handlers import FilmStudio
 from hififace.app.handlers import Studio
+from hififace.app.video_handlers import VideoStudio
 from hififace.app.visits import Visits, page_of
 from hififace.errors import HififaceError
 
@@ -30,7 +30,7 @@ class Desk:
     """The handlers behind the page, and its visitors."""
 
     studio: Studio
-    films: FilmStudio
+    videos: VideoStudio
     visits: Visits
 
     def key(self, request: gr.Request) -> str:

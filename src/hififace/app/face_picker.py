@@ -1,4 +1,4 @@
-"""Faces to click on: small pictures of them, and boxes on the frame of a film. Plain buttons, so keys work too."""
+"""Faces to click on: small pictures of them, and boxes on the frame of a video. Plain buttons, so keys work too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from hififace.app.films import Frame
+from hififace.app.videos import Still
 from hififace.types import RGBImage
 
 _FRAME_PX: Final = 960
@@ -67,8 +67,8 @@ def faces_html(title: str, faces: Sequence[Shown], *, otherwise: str = "") -> st
     )
 
 
-def frame_html(frame: Frame, faces: Sequence[Shown], title: str, *, otherwise: str) -> str:
-    """A frame of a film with a box to click on around each face, and the same faces in a row below."""
+def frame_html(frame: Still, faces: Sequence[Shown], title: str, *, otherwise: str) -> str:
+    """A frame of a video with a box to click on around each face, and the same faces in a row below."""
     height, width = frame.picture.shape[:2]
     scale = min(_FRAME_PX / max(height, width), 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))

@@ -29,7 +29,7 @@ from hififace.app.sessions import Session, Sessions
 from hififace.errors import HififaceError, OptionError
 from hififace.media.image import suffix_for
 from hififace.swap.result import SwapResult
-from hififace.swap.source_map import Cast
+from hififace.swap.source_map import SourceMap
 from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 
@@ -211,9 +211,9 @@ class Studio:
         with self._state(key) as (session, state):
             if state.target is None:
                 raise OptionError("There is no target yet. Add the photo whose faces shall be replaced.")
-            cast = self._cast(state, swapper, average=request.average)
+            source_map = self._source_map(state, swapper, average=request.average)
             target = read_photo(state.target.path, state.target.name, self.limits)
-            result = swapper.swap(target, options, cast=cast)
+            result = swapper.swap(target, options, source_map=source_map)
             mask = np.rint(result.mask() * 255).astype(np.uint8)
             for file in state.files:
                 file.unlink(missing_ok=True)
@@ -223,7 +223,7 @@ class Studio:
             return state.made
 
     def mask(self, key: str) -> NDArray[np.uint8] | None:
-        """(H, W) 0..255: how much of each pixel the last swap painted; None before the first."""
+        """(H, W) 0..255: how much of each pixel of the last result was generated; None before the first."""
         with self._state(key) as (_, state):
             if state.mask is None:
                 return None
@@ -256,11 +256,11 @@ class Studio:
         for tell in self.on_people_change:
             tell(session)
 
-    def _cast(self, state: PictureState, swapper: FaceSwapper, *, average: bool) -> Cast:
+    def _source_map(self, state: PictureState, swapper: FaceSwapper, *, average: bool) -> SourceMap:
         people = state.people
         if not state.mapping:
-            return Cast(default=people.everybody(swapper, self.limits, average=average))
-        return Cast(
+            return SourceMap(default=people.everybody(swapper, self.limits, average=average))
+        return SourceMap(
             by_index={
                 face: people.source(place, swapper, self.limits, average=average)
                 for face, place in state.mapping.items()

@@ -11,8 +11,8 @@ from hififace.app.limits import Limits, check_address
 from hififace.errors import RuntimeUnavailableError
 
 if TYPE_CHECKING:
-    from hififace.app.film_jobs import FilmJobs
     from hififace.app.sessions import Sessions
+    from hififace.app.video_jobs import VideoJobs
 
 SECURITY_HEADERS: Final = {
     # The browser itself refuses what the page must not do: ask any other machine for anything.
@@ -51,7 +51,7 @@ class Served:
         sessions: its visitors.
     """
 
-    def __init__(self, page: Any, url: str, sessions: Sessions, jobs: FilmJobs) -> None:
+    def __init__(self, page: Any, url: str, sessions: Sessions, jobs: VideoJobs) -> None:
         self._page, self.url, self.sessions, self._jobs = page, url, sessions, jobs
 
     def wait(self) -> None:
@@ -59,7 +59,7 @@ class Served:
         self._page.block_thread()
 
     def stop(self) -> None:
-        """Stop serving, cancel every film, and remove every visitor's files."""
+        """Stop serving, cancel every video, and remove every visitor's files."""
         self._page.close(verbose=False)
         self._jobs.stop()
         self.sessions.stop()
@@ -83,15 +83,15 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
             "The web page needs gradio, which is not installed. Run: pip install 'hififace[app]'"
         ) from error
     from hififace.app.bundles import Bundles
-    from hififace.app.film_handlers import FilmStudio
-    from hififace.app.film_jobs import FilmJobs
     from hififace.app.handlers import Studio
     from hififace.app.sessions import Sessions
+    from hififace.app.video_handlers import VideoStudio
+    from hififace.app.video_jobs import VideoJobs
 
     limits = options.limits
     bundles = Bundles(options.bundles, providers=options.providers, threads=options.threads)
     sessions = Sessions(limits, root=folder)
-    jobs = FilmJobs(at_once=limits.films_at_once, waiting=limits.queue)
+    jobs = VideoJobs(at_once=limits.videos_at_once, waiting=limits.queue)
     # Where the web server puts uploads, and whence alone it hands out files; read when the page is built.
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     try:
@@ -102,7 +102,7 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
 
         studio = Studio(bundles, sessions, limits)
         visits = Visits(sessions, limits.return_s)
-        page = build_page(Desk(studio, FilmStudio(studio, jobs), visits))
+        page = build_page(Desk(studio, VideoStudio(studio, jobs), visits))
         page.queue(max_size=limits.queue, default_concurrency_limit=limits.at_once)
         _, url, _ = page.launch(
             server_name=options.host,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hififace.errors import HififaceError, OptionError
-from hififace.media.probe import FilmInfo
+from hififace.media.probe import VideoInfo
 
 
 class LimitError(HififaceError):
@@ -30,22 +30,22 @@ class Limits:
     """Size of one photo, in 10^6 bytes."""
     megapixels: float = 50.0
     """Pixels of one photo, in millions; a larger header is refused before anything is decoded."""
-    film_mb: float = 500.0
-    """Size of one film, in 10^6 bytes."""
-    film_minutes: float = 10.0
-    """Length of one film."""
-    film_megapixels: float = 9.0
-    """Pixels of one frame of a film, in millions: 9 takes 4K."""
+    video_mb: float = 500.0
+    """Size of one video, in 10^6 bytes."""
+    video_minutes: float = 10.0
+    """Length of one video."""
+    video_megapixels: float = 9.0
+    """Pixels of one frame of a video, in millions: 9 takes 4K."""
     photos: int = 12
     """Source photos of one visitor at a time."""
     requests_per_minute: int = 60
-    """Photos, films and swaps that one address (and user) may send in a minute."""
+    """Photos, videos and swaps that one address (and user) may send in a minute."""
     queue: int = 20
-    """Requests of all visitors that may wait, and films beside them; further ones are turned away with a sentence."""
+    """Requests of all visitors that may wait, and videos beside them; further ones are turned away with a sentence."""
     at_once: int = 1
     """Pictures that are swapped at the same time."""
-    films_at_once: int = 1
-    """Films that are swapped at the same time."""
+    videos_at_once: int = 1
+    """Videos that are swapped at the same time."""
     sessions: int = 100
     """Visitors whose files are kept at the same time."""
     minutes: float = 30.0
@@ -61,38 +61,38 @@ class Limits:
 
     @property
     def largest_upload_mb(self) -> float:
-        """What the web server refuses before anybody knows whether it is a photo or a film."""
-        return max(self.upload_mb, self.film_mb)
+        """What the web server refuses before anybody knows whether it is a photo or a video."""
+        return max(self.upload_mb, self.video_mb)
 
-    def check_size(self, path: Path, name: str, *, film: bool = False) -> None:
+    def check_size(self, path: Path, name: str, *, video: bool = False) -> None:
         """Refuse a file that is too large.
 
         Raises:
             LimitError: it is.
         """
         size_mb = path.stat().st_size / 1e6
-        kind, most = ("films", self.film_mb) if film else ("photos", self.upload_mb)
+        kind, most = ("videos", self.video_mb) if video else ("photos", self.upload_mb)
         if size_mb > most:
             raise LimitError(
                 f"{name} has {size_mb:.3g} MB; this page takes {kind} of up to {most:g} MB. Make it smaller."
             )
 
-    def check_film(self, info: FilmInfo, name: str) -> None:
-        """Refuse a film that is too long or has too many pixels; one that hides its length is cut at the limit.
+    def check_video(self, info: VideoInfo, name: str) -> None:
+        """Refuse a video that is too long or has too many pixels; one that hides its length is cut at the limit.
 
         Raises:
             LimitError: it is, or has.
         """
         pixels = info.width * info.height / 1e6
-        if pixels > self.film_megapixels:
+        if pixels > self.video_megapixels:
             raise LimitError(
-                f"{name} has frames of {info.width} x {info.height} pixels; this page takes films of up to "
-                f"{self.film_megapixels:g} million pixels a frame. Make it smaller."
+                f"{name} has frames of {info.width} x {info.height} pixels; this page takes videos of up to "
+                f"{self.video_megapixels:g} million pixels a frame. Make it smaller."
             )
         minutes = 0.0 if info.duration_s is None else float(info.duration_s) / 60
-        if minutes > self.film_minutes:
+        if minutes > self.video_minutes:
             raise LimitError(
-                f"{name} lasts {minutes:.1f} minutes; this page takes films of up to {self.film_minutes:g} minutes. "
+                f"{name} lasts {minutes:.1f} minutes; this page takes videos of up to {self.video_minutes:g} minutes. "
                 "Cut it, or use the command `hififace swap`, which has no limit."
             )
 

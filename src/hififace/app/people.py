@@ -15,7 +15,7 @@ from hififace.types import RGBImage
 
 @dataclass(slots=True, eq=False)
 class People:
-    """The source photos of one visitor; picture and film take from the same."""
+    """The source photos of one visitor; picture and video take from the same."""
 
     photos: list[Photo] = field(default_factory=list)
     chosen: int | None = None

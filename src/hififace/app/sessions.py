@@ -116,11 +116,11 @@ class Sessions:
             session.last_used = self._clock()
             return session
 
-    def take(self, session: Session, upload: Path, name: str, *, film: bool = False) -> Path:
+    def take(self, session: Session, upload: Path, name: str, *, video: bool = False) -> Path:
         """Put an upload into the visitor's folder; the upload itself goes with the visitor.
 
         It is not moved: the web server gives equal files of two visitors one place. Where the file system can, the
-        two are one file of two names, since films are large.
+        two are one file of two names, since videos are large.
 
         Raises:
             OptionError: it does not lie where uploads arrive, or is gone.
@@ -135,7 +135,7 @@ class Sessions:
         try:
             _link_or_copy(upload, taken)
             self._limits.check_size(
-                taken, name, film=film
+                taken, name, video=video
             )  # afterwards, so that `drop` knows the upload again
         except FileNotFoundError:
             self.drop(session, taken)

@@ -46,13 +46,13 @@ CSS: Final = """
 .hf-bar > div { height: 100%; border-radius: 5px; background: var(--primary-600); transition: width 0.4s linear; }
 .dark .hf-bar > div { background: var(--primary-400); }
 .hf-progress[data-status=failed] { border-color: var(--error-border-color); }
-.hf-film { position: relative; border-radius: 12px; overflow: hidden; background: #000; line-height: 0; --line: 0%; }
-.hf-film video { width: 100%; max-height: 460px; display: block; }
-.hf-film .hf-target { position: absolute; inset: 0; height: 100%; pointer-events: none;
+.hf-video { position: relative; border-radius: 12px; overflow: hidden; background: #000; line-height: 0; --line: 0%; }
+.hf-video video { width: 100%; max-height: 460px; display: block; }
+.hf-video .hf-target { position: absolute; inset: 0; height: 100%; pointer-events: none;
   clip-path: inset(0 calc(100% - var(--line)) 72px 0); }  /* the player's own buttons stay in sight */
 .hf-line { display: flex; align-items: center; gap: 0.6rem; margin-top: 0.5rem; font-size: 0.88rem; }
 .hf-line input { flex: 1; accent-color: var(--primary-600); }
-#swap-button, #film-whole, #film-preview { min-height: 3rem; }
+#swap-button, #video-whole, #video-preview { min-height: 3rem; }
 .hf-table { font-size: 0.85rem; width: 100%; border-collapse: collapse; margin: 0.2rem 0 0.8rem; }
 .hf-table th { text-align: left; font-weight: 500; color: var(--body-text-color-subdued); }
 .hf-table th, .hf-table td { padding: 0.22rem 0.6rem 0.22rem 0; vertical-align: top;

@@ -1,4 +1,4 @@
-"""The page: a column of people, a tab for photos, a tab for films. It decides nothing itself."""
+"""The page: a column of people, a tab for photos, a tab for videos. It decides nothing itself."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from hififace.app.api import film_function, swap_function
+from hififace.app.api import swap_function, video_function
 from hififace.app.desk import QUICK, RAW, Desk, upload_of, warned
-from hififace.app.ui_film import FilmTab
 from hififace.app.ui_people import PeopleColumn
 from hififace.app.ui_picture import PictureTab
+from hififace.app.ui_video import VideoTab
 from hififace.app.visits import READY, TAB_NAME, client, page_of, spoken
 from hififace.app.words import FOOT, HEAD
 from hififace.errors import HififaceError
@@ -22,7 +22,7 @@ def build_page(desk: Desk) -> Any:
     with gr.Blocks(title="hififace", analytics_enabled=False, fill_width=False) as page:
         _Page(desk, page)
         api(swap_function(desk), api_name="swap", concurrency_id="swap")
-        api(film_function(desk), api_name="swap_film", concurrency_id="film", concurrency_limit=4)
+        api(video_function(desk), api_name="swap_video", concurrency_id="video", concurrency_limit=4)
     return page
 
 
@@ -38,8 +38,8 @@ class _Page:
             with gr.Column(scale=2, min_width=320), gr.Tabs(elem_id="tabs") as self.tabs:
                 with gr.Tab("Photo", id="photo", elem_id="photo-tab"):
                     self.picture = PictureTab(desk, self.people)
-                with gr.Tab("Film", id="film", elem_id="film-tab"):
-                    self.film = FilmTab(desk, self.people)
+                with gr.Tab("Video", id="video", elem_id="video-tab"):
+                    self.video = VideoTab(desk, self.people)
         gr.HTML(FOOT)
         tab_name = gr.Textbox(visible=False)
         self._wire()
@@ -49,7 +49,7 @@ class _Page:
             self.people.card,
             *self.people.shown,
             *self.picture.restored,
-            *self.film.restored,
+            *self.video.restored,
         ]
         arrived = page.load(
             spoken(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden"
@@ -59,7 +59,7 @@ class _Page:
 
     def _wire(self) -> None:
         people = self.people
-        shown = [*people.shown, *self.picture.shown, *self.film.shown]
+        shown = [*people.shown, *self.picture.shown, *self.video.shown]
         people.photo.input(
             spoken(self._add_source), [people.photo, people.model], [people.photo, *shown], **RAW
         )
@@ -79,13 +79,13 @@ class _Page:
         restored = [gr.skip(), gr.skip()]
         if model is not None:
             restored = [model, self._desk.studio.bundles.card(model)]
-        tabs = gr.Tabs(selected="film") if self.film.is_busy(key) else gr.skip()
+        tabs = gr.Tabs(selected="video") if self.video.is_busy(key) else gr.skip()
         return [
             tabs,
             *restored,
             *self.people.show(key),
             *self.picture.restore(key),
-            *self.film.restore(key),
+            *self.video.restore(key),
         ]
 
     def _leave(self, request: gr.Request) -> None:
@@ -127,4 +127,4 @@ class _Page:
         return [card, *self._show(key)]
 
     def _show(self, key: str) -> list[Any]:
-        return [*self.people.show(key), *self.picture.show(key), *self.film.show(key)]
+        return [*self.people.show(key), *self.picture.show(key), *self.video.show(key)]

@@ -103,7 +103,7 @@ def photo_box(label: str, elem_id: str) -> Any:
 
 
 def consent_box(made: str, elem_id: str) -> Any:
-    """The statement to confirm before anything is made; `made` says in whose mark it is written: film or file."""
+    """The statement to confirm before anything is made; `made` says in whose mark it is written: video or file."""
     return gr.Checkbox(label=f"{CONSENT} (These words go into the {made}'s mark.)", elem_id=elem_id)
 
 
@@ -119,7 +119,7 @@ def _settings() -> list[Any]:
             elem_id="shape",
         ),
         gr.Slider(0, 1, ask.id_rate, step=0.05, label="Identity strength: 1 the source's, 0 the target's"),
-        gr.Slider(1, 5, ask.passes, step=1, label="Passes: how often the network paints"),
+        gr.Slider(1, 5, ask.passes, step=1, label="Generator passes"),
         gr.Slider(0, 30, ask.mask_erosion, step=1, label="Blending: rounds of softening of the mask's edge"),
         gr.Slider(
             0, 20, ask.mask_feather_px, step=0.5, label="Blending: further blur of the edge, in pixels"

@@ -48,7 +48,7 @@ class PictureTab:
                     "Download, marked as a face swap", elem_id="download", visible=False, size="md"
                 )
                 self.show_mask = gr.Checkbox(
-                    label="Show the predicted mask: what was painted", elem_id="show-mask", visible=False
+                    label="Show the predicted mask: what was generated", elem_id="show-mask", visible=False
                 )
                 self.mask = gr.Image(
                     label="Mask", visible=False, interactive=False, elem_id="mask", buttons=[], height=260

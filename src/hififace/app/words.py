@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
-from hififace.app.film_jobs import Standing
+from hififace.app.video_jobs import Standing
 
 HEAD: Final = """<header class="hf-head"><h1>hififace</h1>
-<p>Put a face into a photo or a film. Files stay on the machine that serves this page, and are removed when it is
+<p>Put a face into a photo or a video. Files stay on the machine that serves this page, and are removed when it is
 closed.</p></header>"""
 
 FOOT: Final = """<p class="hf-foot">Every result is marked as a face swap: in signed Content Credentials
@@ -37,8 +37,8 @@ def figures(report: dict[str, Any]) -> str:
 
 
 def progress_html(standing: Standing, *, is_preview: bool) -> str:
-    """How far a film is: a bar, frames, frames per second and time left; or a sentence where it waits or is over."""
-    what = "preview" if is_preview else "film"
+    """How far a video is: a bar, frames, frames per second and time left; or a sentence where it waits or is over."""
+    what = "preview" if is_preview else "video"
     if standing.status == "waiting":
         others = "the next one" if standing.before == 0 else f"{standing.before} before it"
         return _box("waiting", f"The {what} waits: {others}.")
@@ -57,8 +57,8 @@ def progress_html(standing: Standing, *, is_preview: bool) -> str:
     return _at_work(standing, what)
 
 
-def film_figures(report: dict[str, Any]) -> str:
-    """HTML of `FilmReport.to_json`: who was swapped, where the time went, what could not be carried over."""
+def video_figures(report: dict[str, Any]) -> str:
+    """HTML of `VideoReport.to_json`: who was swapped, where the time went, what could not be carried over."""
     rows = [
         [
             str(track["index"]),

@@ -58,31 +58,31 @@ def app(
     max_megapixels: Annotated[
         float, typer.Option(help="Pixels of one photo, in millions.", rich_help_panel=_LIMITS)
     ] = Limits().megapixels,
-    max_film_mb: Annotated[
-        float, typer.Option(help="Size of one film, in 10^6 bytes.", rich_help_panel=_LIMITS)
-    ] = Limits().film_mb,
-    max_film_minutes: Annotated[
-        float, typer.Option(help="Length of one film, in minutes.", rich_help_panel=_LIMITS)
-    ] = Limits().film_minutes,
-    max_film_megapixels: Annotated[
-        float, typer.Option(help="Pixels of one frame of a film, in millions.", rich_help_panel=_LIMITS)
-    ] = Limits().film_megapixels,
+    max_video_mb: Annotated[
+        float, typer.Option(help="Size of one video, in 10^6 bytes.", rich_help_panel=_LIMITS)
+    ] = Limits().video_mb,
+    max_video_minutes: Annotated[
+        float, typer.Option(help="Length of one video, in minutes.", rich_help_panel=_LIMITS)
+    ] = Limits().video_minutes,
+    max_video_megapixels: Annotated[
+        float, typer.Option(help="Pixels of one frame of a video, in millions.", rich_help_panel=_LIMITS)
+    ] = Limits().video_megapixels,
     max_photos: Annotated[
         int, typer.Option(help="Source photos of one visitor.", rich_help_panel=_LIMITS)
     ] = Limits().photos,
     requests_per_minute: Annotated[
-        int, typer.Option(help="Photos, films and swaps from one address.", rich_help_panel=_LIMITS)
+        int, typer.Option(help="Photos, videos and swaps from one address.", rich_help_panel=_LIMITS)
     ] = Limits().requests_per_minute,
     queue: Annotated[
         int,
-        typer.Option(help="Requests that may wait, and films that may.", rich_help_panel=_LIMITS),
+        typer.Option(help="Requests that may wait, and videos that may.", rich_help_panel=_LIMITS),
     ] = Limits().queue,
     at_once: Annotated[
         int, typer.Option(help="Pictures swapped at the same time.", rich_help_panel=_LIMITS)
     ] = Limits().at_once,
-    films_at_once: Annotated[
-        int, typer.Option(help="Films swapped at the same time.", rich_help_panel=_LIMITS)
-    ] = Limits().films_at_once,
+    videos_at_once: Annotated[
+        int, typer.Option(help="Videos swapped at the same time.", rich_help_panel=_LIMITS)
+    ] = Limits().videos_at_once,
     max_visitors: Annotated[
         int, typer.Option(help="Visitors at the same time.", rich_help_panel=_LIMITS)
     ] = Limits().sessions,
@@ -117,14 +117,14 @@ def app(
         limits=Limits(
             upload_mb=max_upload_mb,
             megapixels=max_megapixels,
-            film_mb=max_film_mb,
-            film_minutes=max_film_minutes,
-            film_megapixels=max_film_megapixels,
+            video_mb=max_video_mb,
+            video_minutes=max_video_minutes,
+            video_megapixels=max_video_megapixels,
             photos=max_photos,
             requests_per_minute=requests_per_minute,
             queue=queue,
             at_once=at_once,
-            films_at_once=films_at_once,
+            videos_at_once=videos_at_once,
             sessions=max_visitors,
             minutes=keep_minutes,
             return_s=return_seconds,

@@ -120,7 +120,7 @@ def _look_at_codecs(findings: Findings) -> None:
         from av.codec import codecs_available
         from av.codec.codec import Codec, UnknownCodecError
     except ImportError as error:
-        findings.problems.append(f"Films cannot be read or written: PyAV does not load ({error}).")
+        findings.problems.append(f"Videos cannot be read or written: PyAV does not load ({error}).")
         return
 
     def usable(names: tuple[str, ...], mode: Any) -> list[str]:
@@ -137,7 +137,7 @@ def _look_at_codecs(findings: Findings) -> None:
     for codec, encoders in _ENCODERS.items():
         findings.codecs[codec] = {"decode": usable(_DECODERS[codec], "r"), "encode": usable(encoders, "w")}
     if not findings.codecs["h264"]["encode"]:
-        findings.problems.append("No H.264 encoder is there: MP4 films cannot be written by default.")
+        findings.problems.append("No H.264 encoder is there: MP4 videos cannot be written by default.")
 
 
 def _look_at_places(findings: Findings) -> None:
@@ -194,7 +194,7 @@ def _print(findings: Findings) -> None:
     for title, rows in (
         ("Versions", findings.versions),
         ("Networks run on", runtime),
-        ("Films", codecs),
+        ("Videos", codecs),
         ("Files", findings.places),
         ("Parts", findings.parts),
         ("Extras", findings.extras),

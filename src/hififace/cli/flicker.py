@@ -1,4 +1,4 @@
-"""`hififace flicker FILM RESULT...`: how much a swapped film flickers, beside the film itself."""
+"""`hififace flicker VIDEO RESULT...`: how much a swapped video flickers, beside the video itself."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hififace.cli.film import parse_seconds
+from hififace.cli.video import parse_seconds
 
 if TYPE_CHECKING:
-    from hififace.evaluation.temporal import FilmFlicker
+    from hififace.evaluation.temporal import VideoFlicker
 
 
 def flicker(
-    film: Annotated[Path, typer.Argument(help="The film that was swapped.")],
+    video: Annotated[Path, typer.Argument(help="The video that was swapped.")],
     results: Annotated[
         list[Path],
         typer.Argument(
@@ -34,26 +34,26 @@ def flicker(
     start: Annotated[str | None, typer.Option(help="The --start that the results were swapped with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All numbers, track by track.")] = False,
 ) -> None:
-    """Say how much a swapped film flickers.
+    """Say how much a swapped video flickers.
 
-    hififace flicker film.mp4 smooth.mp4 raw.mp4 --source me.jpg
+    hififace flicker video.mp4 smooth.mp4 raw.mp4 --source me.jpg
 
-    The film's own row is the floor: less than that is not to be had.
+    The video's own row is the floor: less than that is not to be had.
     """
-    from hififace.evaluation.film import identity_of_photo, measure_flicker
+    from hififace.evaluation.video import identity_of_photo, measure_flicker
 
     identity = None if source is None else identity_of_photo(source)
-    rows = measure_flicker(film, results, source=identity, start_s=parse_seconds(start, "--start"))
+    rows = measure_flicker(video, results, source=identity, start_s=parse_seconds(start, "--start"))
     if as_json:
         typer.echo(json.dumps([_to_json(row) for row in rows], indent=2))
     else:
         typer.echo(table(rows))
 
 
-def table(rows: list[FilmFlicker]) -> str:
-    """One line for each film; variance and flicker of the similarity in millionths."""
+def table(rows: list[VideoFlicker]) -> str:
+    """One line for each video; variance and flicker of the similarity in millionths."""
     lines = [
-        f"{'film':<28} {'faces':>6} {'similarity':>11} {'variance':>10} {'flicker':>9} {'warping error':>14}"
+        f"{'video':<28} {'faces':>6} {'similarity':>11} {'variance':>10} {'flicker':>9} {'warping error':>14}"
     ]
     for row in rows:
         numbers = [
@@ -62,7 +62,7 @@ def table(rows: list[FilmFlicker]) -> str:
             _told(row.similarity_flicker, 9, ".0f", 1e6),
             _told(row.warping_error, 14, ".2f"),
         ]
-        lines.append(f"{row.film.name:<28} {row.num_frames:>6} {' '.join(numbers)}")
+        lines.append(f"{row.video.name:<28} {row.num_frames:>6} {' '.join(numbers)}")
     return "\n".join(lines)
 
 
@@ -70,9 +70,9 @@ def _told(value: float | None, width: int, form: str, unit: float = 1.0) -> str:
     return f"{'-' if value is None else format(value * unit, form):>{width}}"
 
 
-def _to_json(row: FilmFlicker) -> dict[str, Any]:
+def _to_json(row: VideoFlicker) -> dict[str, Any]:
     return {
-        "film": str(row.film),
+        "video": str(row.video),
         "num_frames": row.num_frames,
         "similarity": row.similarity,
         "similarity_variance": row.similarity_variance,

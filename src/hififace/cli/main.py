@@ -38,7 +38,7 @@ class Command:
 
 
 COMMANDS: Final = (
-    Command("swap", "Swap", "Put the face of one photo into pictures or a film."),
+    Command("swap", "Swap", "Put the face of one photo into pictures or a video."),
     Command("faces", "Swap", "Find and describe the faces of pictures; draw them or print JSON."),
     Command("verify", "Swap", "Say whether files carry the mark of a face swap, and what it proves."),
     Command("app", "Swap", "Open the web page on this machine."),
@@ -46,7 +46,7 @@ COMMANDS: Final = (
     Command("train", "Train", "Train a network, or go on with a run."),
     Command("export", "Train", "Turn a trained network into a bundle for swapping."),
     Command("evaluate", "Train", "Measure a bundle on a fixed protocol."),
-    Command("flicker", "Train", "Say how much a swapped film flickers."),
+    Command("flicker", "Train", "Say how much a swapped video flickers."),
     Command("convert", "Train", "Turn the published checkpoints into a bundle."),
     Command("doctor", "This installation", "Say what works on this machine, and why not."),
     Command("weights", "This installation", "List, check and fetch the files that networks need."),
@@ -78,7 +78,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Swap faces in photographs and film, and train the network that does it.",
+        help="Swap faces in photographs and video, and train the network that does it.",
     )
 
     @app.callback()

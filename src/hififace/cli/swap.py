@@ -1,4 +1,4 @@
-"""`hififace swap SOURCE TARGET... -o OUT`: put the face of one photo into pictures or a film."""
+"""`hififace swap SOURCE TARGET... -o OUT`: put the face of one photo into pictures or a video."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hififace.cli.film import film_sentence, parse_rate, parse_seconds, swap_film_job
+from hififace.cli.video import parse_rate, parse_seconds, swap_video_job, video_sentence
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
 from hififace.swap.jobs import Job, plan_jobs
 from hififace.swap.options import SwapOptions, parse_selection
 from hififace.swap.sources import FaceChoice
-from hififace.video.options import FilmOptions
+from hififace.video.options import VideoOptions
 
 if TYPE_CHECKING:
     from hififace.swapper import FaceSwapper
 
 _FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
-_FILMS = "Films"
+_VIDEOS = "Videos"
 
 
 def swap(
@@ -29,7 +29,7 @@ def swap(
         list[str],
         typer.Argument(
             metavar="SOURCE TARGET...",
-            help="A photo of the person to put in, then what to put them into: pictures, films, folders, patterns. "
+            help="A photo of the person to put in, then what to put them into: pictures, videos, folders, patterns. "
             "With --map alone, SOURCE may be left out.",
         ),
     ],
@@ -79,7 +79,12 @@ def swap(
     id_rate: Annotated[
         float, typer.Option(help="Identity: 1 the source's, 0 the target's.", rich_help_panel=_BLENDING)
     ] = 1.0,
-    passes: Annotated[int, typer.Option(help="How often the network paints.", rich_help_panel=_BLENDING)] = 1,
+    passes: Annotated[
+        int,
+        typer.Option(
+            help="Generator passes: each starts from the result of the one before.", rich_help_panel=_BLENDING
+        ),
+    ] = 1,
     mask_erosion: Annotated[
         int,
         typer.Option(help="Shrink and soften the network's mask; 0 leaves it.", rich_help_panel=_BLENDING),
@@ -102,37 +107,37 @@ def swap(
         int | None, typer.Option(help="1 to 100, for lossy formats.", rich_help_panel=_BLENDING)
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="Begin here: 90, 10s or 1:30.", rich_help_panel=_FILMS)
+        str | None, typer.Option(help="Begin here: 90, 10s or 1:30.", rich_help_panel=_VIDEOS)
     ] = None,
-    end: Annotated[str | None, typer.Option(help="End here.", rich_help_panel=_FILMS)] = None,
+    end: Annotated[str | None, typer.Option(help="End here.", rich_help_panel=_VIDEOS)] = None,
     preview: Annotated[
-        str | None, typer.Option(help="Only so much of it, such as 10s.", rich_help_panel=_FILMS)
+        str | None, typer.Option(help="Only so much of it, such as 10s.", rich_help_panel=_VIDEOS)
     ] = None,
     fps: Annotated[
         str | None,
         typer.Option(
-            help="An even frame rate: 24, 29.97, 30000/1001; sound is untouched.", rich_help_panel=_FILMS
+            help="An even frame rate: 24, 29.97, 30000/1001; sound is untouched.", rich_help_panel=_VIDEOS
         ),
     ] = None,
     tone_map: Annotated[
-        bool, typer.Option("--tone-map", help="Turn HDR into BT.709.", rich_help_panel=_FILMS)
+        bool, typer.Option("--tone-map", help="Turn HDR into BT.709.", rich_help_panel=_VIDEOS)
     ] = False,
     codec: Annotated[
-        str | None, typer.Option(help="h264, hevc, vp9, av1 instead of the film's.", rich_help_panel=_FILMS)
+        str | None, typer.Option(help="h264, hevc, vp9, av1 instead of the video's.", rich_help_panel=_VIDEOS)
     ] = None,
     crf: Annotated[
-        float | None, typer.Option(help="The encoder's quality: lower is better.", rich_help_panel=_FILMS)
+        float | None, typer.Option(help="The encoder's quality: lower is better.", rich_help_panel=_VIDEOS)
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="The encoder's own speed preset: slower makes smaller files.", rich_help_panel=_FILMS
+            help="The encoder's own speed preset: slower makes smaller files.", rich_help_panel=_VIDEOS
         ),
     ] = None,
-    smooth: Annotated[bool, typer.Option(help="Steady faces over time.", rich_help_panel=_FILMS)] = True,
+    smooth: Annotated[bool, typer.Option(help="Steady faces over time.", rich_help_panel=_VIDEOS)] = True,
     detect_every: Annotated[
-        int, typer.Option(help="Look for new faces in every so manieth frame.", rich_help_panel=_FILMS)
-    ] = FilmOptions().detect_every,
+        int, typer.Option(help="Look for new faces in every so manieth frame.", rich_help_panel=_VIDEOS)
+    ] = VideoOptions().detect_every,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name or folder of a bundle.", rich_help_panel=_RUNNING)
     ] = "mini",
@@ -166,7 +171,7 @@ def swap(
         ),
     ] = False,
 ) -> None:
-    """Put the face of one photo into pictures or a film.
+    """Put the face of one photo into pictures or a video.
 
     hififace swap me.jpg holiday.jpg -o out.jpg
 
@@ -188,7 +193,7 @@ def swap(
         compare=compare,
         consent_confirmed=True if consent else None,
     )
-    film_options = FilmOptions(
+    video_options = VideoOptions(
         start_s=parse_seconds(start, "--start"),
         end_s=parse_seconds(end, "--end"),
         preview_s=parse_seconds(preview, "--preview"),
@@ -215,7 +220,7 @@ def swap(
         swapper.set_source(sources, face=face)
     for reference, photo in pairs:
         swapper.map_source(reference, photo, face=face)
-    failed = _run(swapper, jobs, options, film_options, quality=quality, as_json=as_json)
+    failed = _run(swapper, jobs, options, video_options, quality=quality, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -223,7 +228,7 @@ def _run(
     swapper: FaceSwapper,
     jobs: list[Job],
     options: SwapOptions,
-    film_options: FilmOptions,
+    video_options: VideoOptions,
     *,
     quality: int | None,
     as_json: bool,
@@ -233,7 +238,7 @@ def _run(
     try:
         for job in _with_progress(jobs):
             try:
-                report = _do(swapper, job, options, film_options, quality)
+                report = _do(swapper, job, options, video_options, quality)
             except InterruptedByUserError:
                 raise
             except HififaceError as error:
@@ -248,7 +253,7 @@ def _run(
                     typer.echo(f"hififace: {named}{error}", err=True)
                 continue
             done += 1
-            told = film_sentence if job.kind == "film" else _sentence
+            told = video_sentence if job.kind == "video" else _sentence
             typer.echo(json.dumps(report) if as_json else told(report))
     except KeyboardInterrupt:
         raise InterruptedByUserError(
@@ -260,11 +265,11 @@ def _run(
 
 
 def _do(
-    swapper: FaceSwapper, job: Job, options: SwapOptions, film_options: FilmOptions, quality: int | None
+    swapper: FaceSwapper, job: Job, options: SwapOptions, video_options: VideoOptions, quality: int | None
 ) -> dict[str, Any]:
     """One target into one file; what `--json` prints."""
-    if job.kind == "film":
-        return swap_film_job(swapper, job, options, film_options)
+    if job.kind == "video":
+        return swap_video_job(swapper, job, options, video_options)
     where = {"target": str(job.target), "output": str(job.output)}
     result = swapper.swap(job.target, options)
     result.save(job.output, quality=quality)

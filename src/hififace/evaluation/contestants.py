@@ -38,7 +38,7 @@ class Swapped(NamedTuple):
     picture: RGBImage
     """(H, W, 3); the target's own array where nothing was changed."""
     mask: FloatArray
-    """(H, W) 0..1: what was painted."""
+    """(H, W) 0..1: what was generated."""
 
 
 class Contestant(Protocol):
@@ -130,11 +130,11 @@ class BundleContestant:
             FaceError: the swapper refuses the source.
         """
         (prepared,) = self._swapper.prepare(target.pixels, [target.face.face()], self._options)
-        (painted,) = self._swapper.paint([prepared], [self._source(source)], self._options)
-        picture = self._swapper.paste(target.pixels, [painted], self._options)
+        (generated,) = self._swapper.generate([prepared], [self._source(source)], self._options)
+        picture = self._swapper.paste(target.pixels, [generated], self._options)
         height, width = target.pixels.shape[:2]
-        soft = blending_mask(painted.mask, self._options)
-        mask = np.asarray(warp(soft, invert(painted.matrix), (width, height)), np.float32)
+        soft = blending_mask(generated.mask, self._options)
+        mask = np.asarray(warp(soft, invert(generated.matrix), (width, height)), np.float32)
         return Swapped(picture, np.clip(mask, 0.0, 1.0))
 
     def _source(self, source: Subject) -> Source:

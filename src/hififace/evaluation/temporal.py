@@ -1,6 +1,6 @@
-"""Flicker as numbers: how much of a swapped film changes from frame to frame that did not change in the film.
+"""Flicker as numbers: how much of a swapped video changes from frame to frame that did not change in the video.
 
-Two measures, both taken where the film itself shows a face, track by track:
+Two measures, both taken where the video itself shows a face, track by track:
 
 - *Similarity*: the cosine s_t between the face of frame t and the source (or, without a source, the track's own mean
   face). Its variance over the track holds two things: slow changes, since people turn and come nearer, and flicker.
@@ -8,13 +8,13 @@ Two measures, both taken where the film itself shows a face, track by track:
   ratio of the mean square successive difference to the variance"), holds the flicker alone: it equals the variance
   where frames have nothing to do with each other, and 0 where they change slowly.
 - *Warping error*: E = Σ M |V_t - W(V_t-1)|² / Σ M, with W warping the frame before onto this one by the optical flow of
-  the film, and M 1 where that flow can be trusted (Lai et al. 2018, "Learning Blind Video Temporal Consistency"). Flow
-  and M come from the target film for all films, so every film is asked the same: does what is painted move as the film
-  moves? Lai et al. use FlowNet2 and whole frames; here it is OpenCV's DIS flow (Kroeger et al. 2016) on a part of at
-  most 256 px around the face, and M is the test of forward against backward flow of Sundaram et al. (2010, "Dense
-  point trajectories by GPU-accelerated large displacement optical flow"). Root mean square, levels of 255.
+  the video, and M 1 where that flow can be trusted (Lai et al. 2018, "Learning Blind Video Temporal Consistency"). Flow
+  and M come from the target video for all videos, so every video is asked the same: does the generated face move as
+  the video moves? Lai et al. use FlowNet2 and whole frames; here it is OpenCV's DIS flow (Kroeger et al. 2016) on a
+  part of at most 256 px around the face, and M is the test of forward against backward flow of Sundaram et al. (2010,
+  "Dense point trajectories by GPU-accelerated large displacement optical flow"). Root mean square, levels of 255.
 
-The film's own numbers are the floor: its grain, and what the flow cannot follow. `film.py` takes them of whole films.
+The video's own numbers are the floor: its grain, and what the flow cannot follow. `video.py` takes them whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hififace.types import RGBImage
 
 @dataclass(frozen=True, slots=True)
 class TrackFlicker:
-    """One person of one film."""
+    """One person of one video."""
 
     index: int
     num_frames: int
@@ -46,10 +46,10 @@ class TrackFlicker:
 
 
 @dataclass(frozen=True, slots=True)
-class FilmFlicker:
-    """One film: the target itself, or a result."""
+class VideoFlicker:
+    """One video: the target itself, or a result."""
 
-    film: Path
+    video: Path
     tracks: tuple[TrackFlicker, ...]
 
     @property
@@ -59,7 +59,7 @@ class FilmFlicker:
 
     @property
     def similarity(self) -> float | None:
-        """Mean over tracks, weighted by frames, as the others; None for a film without faces."""
+        """Mean over tracks, weighted by frames, as the others; None for a video without faces."""
         return _mean([(t.similarity, t.num_frames) for t in self.tracks])
 
     @property

@@ -114,7 +114,7 @@ def _store_half(model: Any) -> None:
     """Store each large float32 weight K as float16 under the same name; a Cast makes `K.float32` of it."""
     from onnx import TensorProto, helper, numpy_helper
 
-    casts: dict[str, str] = {}
+    source_maps: dict[str, str] = {}
     nodes = []
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _HALF_MIN_ELEMENTS:
@@ -123,15 +123,19 @@ def _store_half(model: Any) -> None:
         # Beyond float16's range a weight would become infinite; such a tensor is kept as it is.
         if not np.abs(numbers).max() < _HALF_LARGEST:
             continue
-        casts[tensor.name] = f"{tensor.name}.float32"
+        source_maps[tensor.name] = f"{tensor.name}.float32"
         tensor.CopyFrom(numpy_helper.from_array(numbers.astype(np.float16), tensor.name))
         nodes.append(
             helper.make_node(
-                "Cast", [tensor.name], [casts[tensor.name]], name=f"{tensor.name}.cast", to=TensorProto.FLOAT
+                "Cast",
+                [tensor.name],
+                [source_maps[tensor.name]],
+                name=f"{tensor.name}.cast",
+                to=TensorProto.FLOAT,
             )
         )
     for node in model.graph.node:
         for place, name in enumerate(node.input):
-            node.input[place] = casts.get(name, name)
+            node.input[place] = source_maps.get(name, name)
     for node in reversed(nodes):
         model.graph.node.insert(0, node)

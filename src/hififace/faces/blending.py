@@ -15,9 +15,10 @@ pixels and 1 from about three levels on. With k = (1 − share) · g,
 
 which is up(crop) where the face was changed and the picture itself, bit for bit, where it was not. What is resampled is
 weighted by k beforehand, as colours are by their coverage: the ripples that cubic interpolation draws beside an edge of
-k then cancel. `detail` above 0 gives back a share of R where it is texture: the grain of film and skin, without which a
-painted face is smoother than its neck. Beside an edge of the target (eyelid, lip, rim of glasses) R is what the edge
-left over, and stays dropped: there base has contrast c within a few pixels, and the share falls as 1 / (1 + (c / c0)²).
+k then cancel. `detail` above 0 gives back a share of R where it is texture: the grain of video and skin, without
+which a generated face is smoother than its neck. Beside an edge of the target (eyelid, lip, rim of glasses) R is what
+the edge left over, and stays dropped: there base has contrast c within a few pixels, and the share falls as
+1 / (1 + (c / c0)²).
 
 Where 0 < mask < 1 the two are mixed in linear light, as a lens mixes light at an edge: between a bright cheek and dark
 hair a mix of the encoded values would be too dark, a grey rim.

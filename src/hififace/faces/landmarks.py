@@ -1,7 +1,7 @@
 """Landmarks: FaceMesh's 468 points in two passes, their named groups, and the irises.
 
 The first pass looks where the detection says, the second where the first pass's own points say, as the network's
-original does from one frame of a film to the next (`mesh_roi.py`). The last pass sees every crop and its mirror
+original does from one frame of a video to the next (`mesh_roi.py`). The last pass sees every crop and its mirror
 image and averages the two answers: what the network errs by is halved, and telling people apart by shape rises from
 an AUC of 0.84 to 0.87 (`docs/concepts/shape-prior.md`).
 """

@@ -19,7 +19,7 @@ goes on beyond the crop, and at the bottom, where a wide fade would let the targ
 
 FADE_LEVELS = (1 / 8, 3 / 8, 5 / 8, 7 / 8)
 """A mask touches the border to the share of these levels that it exceeds there, so that the fade grows smoothly where
-in a film a face moves toward the border."""
+in a video a face moves toward the border."""
 
 FADE_SIDE_PX = 128
 
@@ -27,7 +27,7 @@ THIN_SHARE = 1 / 24
 """Over so many sides of the crop every mask is faded, however little of it touches."""
 
 GREY_LEVELS = 6
-"""Channels of a grey picture lie so near to each other in all but 2 % of its pixels: the coding of a JPEG or of a film
+"""Channels of a grey picture lie so near to each other in all but 2 % of its pixels: the coding of a JPEG or of a video
 adds a little colour. In a face in colour they lie 20 levels and more apart."""
 
 STD_RATIO = (0.7, 1.4)

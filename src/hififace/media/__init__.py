@@ -1,1 +1,1 @@
-"""Pictures, films and sound, to and from files."""
+"""Pictures, videos and sound, to and from files."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import av
 
-from hififace.errors import FilmError
+from hififace.errors import VideoError
 from hififace.media.encoding import holds
 from hififace.media.probe import is_cover
 from hififace.media.timing import Span
@@ -45,12 +45,12 @@ def add_copied_streams(
     video_index: int,
     notes: list[str],
 ) -> list[CopiedStream]:
-    """Give the result a stream for each stream of the source but the film itself.
+    """Give the result a stream for each stream of the source but the video itself.
 
     Subtitles, data and attachments that the container cannot hold are left out with a note; sound is not.
 
     Raises:
-        FilmError: the container cannot hold one of the sound streams.
+        VideoError: the container cannot hold one of the sound streams.
     """
     copied = []
     for stream in source.streams:
@@ -64,7 +64,7 @@ def add_copied_streams(
             new.disposition = stream.disposition
             copied.append(CopiedStream(stream, new))
         elif stream.type == "audio":
-            raise FilmError(
+            raise VideoError(
                 f"Sound stream {stream.index} is {codec or 'unknown'}, which a {target.format.name} "
                 "file cannot hold, and sound is never re-encoded. Choose another ending; .mkv takes all."
             )

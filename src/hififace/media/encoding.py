@@ -1,4 +1,4 @@
-"""Which encoder a result gets, and with which settings: the film's own kind wherever that is possible."""
+"""Which encoder a result gets, and with which settings: the video's own kind wherever that is possible."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, cast
 import av
 import numpy as np
 
-from hififace.errors import FilmError, OptionError
-from hififace.media.film_colour import ColourFacts, result_colour
+from hififace.errors import OptionError, VideoError
 from hififace.media.planes import bit_depth, upright_format
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
+from hififace.media.video_colour import ColourFacts, result_colour
 
 CONTAINERS = {
     ".mp4": "mp4",
@@ -40,7 +40,7 @@ _ENCODERS = {
     "mjpeg": "mjpeg",
     "mpeg4": "mpeg4",
 }
-"""Codec of the film -> encoder of the result. Other codecs become H.264 (VP9 in WebM)."""
+"""Codec of the video -> encoder of the result. Other codecs become H.264 (VP9 in WebM)."""
 
 _CRF = {"libx264": 17, "libx265": 19, "libvpx-vp9": 20, "libvpx": 10, "libsvtav1": 20}
 """Constant quality that side by side cannot be told from the original; lower is better and larger."""
@@ -94,13 +94,13 @@ def container_of(path: str | os.PathLike[str]) -> str:
     ending = Path(path).suffix.lower()
     if ending not in CONTAINERS:
         raise OptionError(
-            f'"{Path(path).name}" does not end like a film; expected one of {", ".join(sorted(CONTAINERS))}.'
+            f'"{Path(path).name}" does not end like a video; expected one of {", ".join(sorted(CONTAINERS))}.'
         )
     return CONTAINERS[ending]
 
 
 def choose_settings(
-    reader: FilmReader,
+    reader: VideoReader,
     output: str | os.PathLike[str],
     *,
     codec: str | None = None,
@@ -108,22 +108,22 @@ def choose_settings(
     preset: str | None = None,
     threads: int = 0,
 ) -> EncodeSettings:
-    """Settings that keep the film's codec, pixel format, range, tags, size and clock.
+    """Settings that keep the video's codec, pixel format, range, tags, size and clock.
 
     Where one of them cannot stay, a note says what became of it: a codec without encoder becomes H.264 (VP9
     in WebM); a pixel format that the encoder lacks becomes the nearest that loses least.
 
     Args:
-        reader: the film.
+        reader: the video.
         output: name of the result; its ending chooses the container.
-        codec: "h264", "hevc", "vp9", "av1", ... instead of the film's.
+        codec: "h264", "hevc", "vp9", "av1", ... instead of the video's.
         crf: constant quality instead of the visually lossless default.
         preset: the encoder's own speed preset.
         threads: of the encoder, 0 for as many as there are cores.
 
     Raises:
         OptionError: an unknown ending, or an encoder that is not there or does not fit the container.
-        FilmError: nothing that fits the container is built in.
+        VideoError: nothing that fits the container is built in.
     """
     info = reader.info
     container = container_of(output)
@@ -134,7 +134,7 @@ def choose_settings(
         notes.append("High dynamic range was mapped to BT.709, as asked.")
     if info.interlaced:
         notes.append(
-            "The film is interlaced; its frames are treated as whole pictures and written progressive."
+            "The video is interlaced; its frames are treated as whole pictures and written progressive."
         )
     encoder, pixel_format = _choose_encoder(info.codec, codec, container, wanted, (info.width, info.height))
     if codec is None and encoder != _ENCODERS.get(info.codec):
@@ -216,12 +216,12 @@ def _choose_encoder(
             raise OptionError(f'There is no encoder for "{asked}" here; expected one of {known}.')
         if not holds(container, _codec_of(encoder)):
             raise OptionError(
-                f"A .{container} film cannot hold {asked}; choose another codec or another ending."
+                f"A .{container} video cannot hold {asked}; choose another codec or another ending."
             )
         return encoder, _nearest(wanted, _sized(formats, size, encoder))
     if own in _ENCODERS and not holds(container, own):
-        raise FilmError(
-            f"The film is {own}, which a {container} file cannot hold. Choose an ending that can "
+        raise VideoError(
+            f"The video is {own}, which a {container} file cannot hold. Choose an ending that can "
             "(.mkv takes all), or ask for another codec (--codec)."
         )
     fallbacks = ["vp9", "av1"] if container == "webm" else ["h264", "hevc", "av1"]
@@ -233,8 +233,8 @@ def _choose_encoder(
     ]
     usable = [(encoder, formats) for encoder, formats in usable if formats]
     if not usable:
-        raise FilmError(
-            f"No encoder for a {container} film is built into this FFmpeg; install PyAV's own wheel."
+        raise VideoError(
+            f"No encoder for a {container} video is built into this FFmpeg; install PyAV's own wheel."
         )
     for encoder, formats in usable:
         if wanted in formats:
@@ -331,7 +331,7 @@ def _repeatable(encoder: str, avx512: bool) -> dict[str, str]:
     """Options that make an encoder give the same bytes again.
 
     The AVX-512 routines of x264 (that of PyAV 18.1's wheel) read memory that nobody wrote: with the preset "veryfast",
-    13 of 40 encodings of a film of 96 x 64 px differed from the rest, with one thread as with several; without these
+    13 of 40 encodings of a video of 96 x 64 px differed from the rest, with one thread as with several; without these
     routines none of 160 did. Encoding takes as long without them.
     """
     if encoder != "libx264" or not avx512:

@@ -1,4 +1,4 @@
-"""One frame of a film, lazy: converted when somebody looks, written back only where it changed."""
+"""One frame of a video, lazy: converted when somebody looks, written back only where it changed."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.media.film_colour import ColourFacts, convert_format, from_rgb, reformat, to_rgb
 from hififace.media.planes import (
     Box,
     changed_box,
     copy_frame,
-    film_rgb,
     paint,
     plain_name,
     planes_of,
     turn_image,
     turn_upright,
+    video_rgb,
 )
 from hififace.media.tonemap import tone_map
+from hififace.media.video_colour import ColourFacts, convert_format, from_rgb, reformat, to_rgb
 from hififace.types import RGBImage
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """What all frames of one film share."""
+    """What all frames of one video share."""
 
     colour: ColourFacts
     rotation_deg: int
     """Turn, counterclockwise, that makes a stored frame upright: 0, 90, 180 or 270."""
 
 
-class FilmFrame:
+class Frame:
     """A frame between decoder and encoder.
 
     Attributes:
         index: place in the sequence that is being made, from 0.
-        pts: time stamp in units of `time_base`; never counted, always the film's own (or that of `--fps`).
+        pts: time stamp in units of `time_base`; never counted, always the video's own (or that of `--fps`).
         time_base: seconds per unit of `pts`, exact.
         duration: how long it is shown in units of `time_base`, 0 if unknown.
         damaged: whether the decoder had to guess part of it.
@@ -80,7 +80,7 @@ class FilmFrame:
 
     @property
     def time_s(self) -> Fraction:
-        """When it is shown, in seconds on the film's own clock, exact."""
+        """When it is shown, in seconds on the video's own clock, exact."""
         return self.pts * self.time_base
 
     @property
@@ -91,7 +91,7 @@ class FilmFrame:
 
     @property
     def is_changed(self) -> bool:
-        """Whether any pixel differs from the film's."""
+        """Whether any pixel differs from the video's."""
         return self._box is not None
 
     def rgb(self) -> RGBImage:
@@ -100,7 +100,7 @@ class FilmFrame:
             if self._facts.colour.hdr:
                 image = turn_image(tone_map(self._raw, self._facts.colour), self._facts.rotation_deg)
             else:
-                image = film_rgb(self._raw, self._facts.rotation_deg, self._facts.colour)
+                image = video_rgb(self._raw, self._facts.rotation_deg, self._facts.colour)
             image.flags.writeable = False
             self._rgb = image
         return self._rgb
@@ -121,7 +121,7 @@ class FilmFrame:
         """(height, width) uint8 brightness, area-averaged, in stored orientation: cheap, for finding cuts."""
         return luma_thumbnail(self._raw, width, height)
 
-    def with_rgb(self, image: RGBImage, box: Box | None = None) -> FilmFrame:
+    def with_rgb(self, image: RGBImage, box: Box | None = None) -> Frame:
         """The same moment with another picture.
 
         Args:
@@ -134,7 +134,7 @@ class FilmFrame:
         before = self.rgb()
         if image.shape != before.shape or image.dtype != np.uint8:
             raise ValueError(f"expected {before.shape} uint8, got {image.shape} {image.dtype}")
-        changed = FilmFrame(
+        changed = Frame(
             self._raw,
             self._facts,
             index=self.index,
@@ -152,9 +152,9 @@ class FilmFrame:
             changed._box = self._box
         return changed
 
-    def moved(self, *, index: int, pts: int, time_base: Fraction, duration: int = 0) -> FilmFrame:
+    def moved(self, *, index: int, pts: int, time_base: Fraction, duration: int = 0) -> Frame:
         """The same picture at another time (for `--fps`); the pixels are shared."""
-        twin = FilmFrame(
+        twin = Frame(
             self._raw,
             self._facts,
             index=index,

@@ -184,7 +184,7 @@ def _bounded(path: Path) -> bytes:
 def _what_it_looks_like(data: bytes) -> str:
     signatures = (
         (b"%PDF", " (it is a PDF)"),
-        (b"\x1aE\xdf\xa3", " (it is a film; use the film commands)"),
+        (b"\x1aE\xdf\xa3", " (it is a video; use the video commands)"),
         (b"<svg", " (it is an SVG drawing)"),
         (b"<?xml", " (it is an XML file)"),
         (b"PK\x03\x04", " (it is a ZIP archive)"),
@@ -197,7 +197,7 @@ def _what_it_looks_like(data: bytes) -> str:
     brand = data[8:12]
     if data[4:8] == b"ftyp":
         heif = brand in {b"heic", b"heix", b"mif1", b"hevc"}
-        return " (it is a HEIC photo)" if heif else " (it is a film; use the film commands)"
+        return " (it is a HEIC photo)" if heif else " (it is a video; use the video commands)"
     return ""
 
 

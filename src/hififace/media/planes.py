@@ -1,4 +1,4 @@
-"""The planes of a frame as arrays: turning a film upright, changing a part without touching the rest."""
+"""The planes of a frame as arrays: turning a video upright, changing a part without touching the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.media.film_colour import ColourFacts, convert_format, from_rgb, to_rgb
+from hififace.media.video_colour import ColourFacts, convert_format, from_rgb, to_rgb
 from hififace.types import RGBImage
 
 Plane: TypeAlias = NDArray[Any]
@@ -29,7 +29,7 @@ def is_planar(pixel_format: str) -> bool:
 
 
 def plain_name(pixel_format: str) -> str:
-    """The planar format that holds everything a stored format holds; itself for most films."""
+    """The planar format that holds everything a stored format holds; itself for most videos."""
     renamed = pixel_format.replace("yuvj", "yuv")
     if is_planar(renamed):
         return renamed
@@ -128,7 +128,7 @@ def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, fac
     """Write the pixels of `after` that differ from `before` into the planes of `frame`, inside `box`.
 
     `before` must be what `frame` looks like. Samples under unchanged pixels keep their exact value: no second
-    rounding, no second chroma filter, all ten bits. Under changed pixels of a film with more than 8 bits the
+    rounding, no second chroma filter, all ten bits. Under changed pixels of a video with more than 8 bits the
     little that an 8-bit picture cannot say of the original (at most one 8-bit level) is added back, which
     avoids banding where the change fades out.
 
@@ -187,6 +187,6 @@ def _any_block(changed: NDArray[np.bool_], step_x: int, step_y: int) -> NDArray[
     return np.asarray(np.logical_or.reduce(samples))
 
 
-def film_rgb(frame: av.VideoFrame, rotation_deg: int, facts: ColourFacts) -> RGBImage:
+def video_rgb(frame: av.VideoFrame, rotation_deg: int, facts: ColourFacts) -> RGBImage:
     """A stored frame as an upright (H, W, 3) uint8 RGB picture."""
     return turn_image(to_rgb(frame, facts), rotation_deg)

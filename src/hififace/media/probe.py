@@ -1,4 +1,4 @@
-"""What a film file holds, without decoding more than its first frame."""
+"""What a video file holds, without decoding more than its first frame."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, Literal, cast
 import av
 import numpy as np
 
-from hififace.errors import FilmError
+from hififace.errors import VideoError
 from hififace.media.containers import open_container, readable
-from hififace.media.film_colour import ColourFacts, HdrKind, colour_facts
 from hififace.media.planes import bit_depth
+from hififace.media.video_colour import ColourFacts, HdrKind, colour_facts
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 
@@ -26,7 +26,7 @@ _PACKETS_FOR_RATE = 300
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """One stream of a film."""
+    """One stream of a video."""
 
     index: int
     kind: StreamKind
@@ -35,12 +35,12 @@ class StreamInfo:
     language: str | None = None
     title: str | None = None
     is_cover: bool = False
-    """A still picture that is attached to the film: a poster, not the film."""
+    """A still picture that is attached to the video: a poster, not the video."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One chapter of a film."""
+    """One chapter of a video."""
 
     start_s: Fraction
     end_s: Fraction
@@ -48,8 +48,8 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
-class FilmInfo:
-    """What a film is."""
+class VideoInfo:
+    """What a video is."""
 
     path: Path
     container: str
@@ -72,7 +72,7 @@ class FilmInfo:
     time_base: Fraction
     """Seconds per unit of the video's time stamps."""
     zero_s: Fraction
-    """What the container's clock shows at the film's beginning: 0 but for transport streams."""
+    """What the container's clock shows at the video's beginning: 0 but for transport streams."""
     start_s: Fraction
     """Time stamp of the first frame on the same clock."""
     duration_s: Fraction | None
@@ -80,7 +80,7 @@ class FilmInfo:
     num_frames: int | None
     """As the container says, or duration times rate; None where neither is known."""
     pixel_aspect: Fraction
-    """Width of a pixel by its height, 1 for nearly all films."""
+    """Width of a pixel by its height, 1 for nearly all videos."""
     interlaced: bool
     video_index: int
     streams: tuple[StreamInfo, ...]
@@ -89,7 +89,7 @@ class FilmInfo:
 
     @property
     def hdr(self) -> HdrKind | None:
-        """The kind of high dynamic range, None for ordinary films."""
+        """The kind of high dynamic range, None for ordinary videos."""
         return self.colour.hdr
 
     def of_kind(self, kind: StreamKind) -> tuple[StreamInfo, ...]:
@@ -98,22 +98,22 @@ class FilmInfo:
 
 
 @contextlib.contextmanager
-def open_film(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
-    """Open a film for reading; every reason why that fails becomes a sentence.
+def open_video(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
+    """Open a video for reading; every reason why that fails becomes a sentence.
 
     Raises:
-        FilmError: no such file, empty, no film, or cut short before its index.
+        VideoError: no such file, empty, no video, or cut short before its index.
     """
     source = Path(path)
     if not source.is_file():
         what = "is a folder" if source.is_dir() else "does not exist"
-        raise FilmError(f"{source} {what}; the name of a film file was expected.")
+        raise VideoError(f"{source} {what}; the name of a video file was expected.")
     if source.stat().st_size == 0:
-        raise FilmError(f"{source} is empty (0 bytes); copy or download it again.")
+        raise VideoError(f"{source} is empty (0 bytes); copy or download it again.")
     try:
         container = open_container(source)
     except (av.FFmpegError, ValueError) as error:
-        raise FilmError(_why_unreadable(source, error)) from error
+        raise VideoError(_why_unreadable(source, error)) from error
     try:
         yield container
     finally:
@@ -128,37 +128,39 @@ def _why_unreadable(source: Path, error: Exception) -> str:
             f"{source} is an MP4/MOV file without its index (the moov box at the end): it was cut while "
             "it was recorded or copied. Copy it again, or repair it with a recovery tool."
         )
-    return f"{source} is not a film that can be read ({type(error).__name__}). Is it a video file, and whole?"
+    return (
+        f"{source} is not a video that can be read ({type(error).__name__}). Is it a video file, and whole?"
+    )
 
 
 def main_video(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     """The first video stream that is not a cover picture.
 
     Raises:
-        FilmError: there is none, or no decoder for it.
+        VideoError: there is none, or no decoder for it.
     """
     for stream in container.streams.video:
         if not is_cover(stream):
             if stream.codec_context is None:
-                raise FilmError(f"{path}: the video is in a codec that this build of FFmpeg cannot decode.")
+                raise VideoError(f"{path}: the video is in a codec that this build of FFmpeg cannot decode.")
             return stream
     others = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-    raise FilmError(f"{path} has no video stream, only {others}; a film was expected.")
+    raise VideoError(f"{path} has no video stream, only {others}; a video was expected.")
 
 
 def is_cover(stream: Any) -> bool:
-    """Whether a stream is a still attached to the film (a poster)."""
+    """Whether a stream is a still attached to the video (a poster)."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def probe(path: str | os.PathLike[str]) -> FilmInfo:
-    """Say what a film is.
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Say what a video is.
 
     Raises:
-        FilmError: it cannot be read, has no video stream, or its first frame cannot be decoded.
+        VideoError: it cannot be read, has no video stream, or its first frame cannot be decoded.
     """
     source = Path(path)
-    with open_film(source) as container:
+    with open_video(source) as container:
         streams = tuple(_stream_info(s) for s in container.streams)
         chapters = tuple(_chapter(c) for c in container.chapters())
         video = main_video(container, source)
@@ -175,7 +177,7 @@ def probe(path: str | os.PathLike[str]) -> FilmInfo:
         rate = video.average_rate or video.guessed_rate or Fraction(25)
         duration = _duration(container, video)
         start = Fraction(times[0] if times is not None else (video.start_time or 0)) * time_base
-        return FilmInfo(
+        return VideoInfo(
             path=source,
             container=container.format.name,
             codec=context.codec.canonical_name,
@@ -188,7 +190,7 @@ def probe(path: str | os.PathLike[str]) -> FilmInfo:
             rate=Fraction(rate),
             variable_rate=_is_variable(times),
             time_base=time_base,
-            # Sound may begin a little before zero (the encoder's run-in); the film still begins at zero.
+            # Sound may begin a little before zero (the encoder's run-in); the video still begins at zero.
             zero_s=max(Fraction(container.start_time or 0, av.time_base), Fraction(0)),
             start_s=start,
             duration_s=duration,
@@ -271,13 +273,13 @@ def _first_frame(container: av.container.InputContainer, video: av.VideoStream, 
     except av.FFmpegError as error:
         last = error
     reason = f" ({type(last).__name__})" if last else ""
-    raise FilmError(
+    raise VideoError(
         f"{path}: not one frame of the video could be decoded{reason}; the file is damaged."
     ) from last
 
 
 def _rotation(frame: av.VideoFrame) -> int:
-    """Quarter turns only; other angles do not occur in films and are taken for the nearest."""
+    """Quarter turns only; other angles do not occur in videos and are taken for the nearest."""
     return round(frame.rotation / 90) * 90 % 360
 
 

@@ -2,7 +2,7 @@ r"""A stretch of encoded video on disk, exact to the last time stamp, whole or n
 
 A result is always written through segments, each made by a fresh encoder, whether the run is interrupted or
 not: so a run that was killed and went on gives the very bytes of one that was not. A segment is a log of
-packets, not a film: containers round time stamps and rewrite headers, a log does not. Layout, little-endian:
+packets, not a video: containers round time stamps and rewrite headers, a log does not. Layout, little-endian:
 
     8 bytes   "HFSEG\x00\x00\x01"
     records   pts i64, dts i64, duration i64, flags u32 (1: key frame), size u32, then `size` bytes
@@ -24,10 +24,10 @@ from typing import Any, BinaryIO
 
 import av
 
-from hififace.errors import FilmError
+from hififace.errors import VideoError
 from hififace.media.atomic import atomic_path
 from hififace.media.encoding import EncodeSettings, open_encoder
-from hififace.media.frames import FilmFrame
+from hififace.media.frames import Frame
 from hififace.media.timing import Place
 
 _MAGIC = b"HFSEG\x00\x00\x01"
@@ -77,7 +77,7 @@ class Segment:
     def read_state(self) -> dict[str, Any]:
         """What the writer wanted to find again when a run goes on behind this segment.
 
-        Read from the file whenever it is asked for: the states of a long film would fill the memory.
+        Read from the file whenever it is asked for: the states of a long video would fill the memory.
         """
         with self.path.open("rb") as file:
             state: dict[str, Any] = _read_tail(file, self.path.stat().st_size, self.body_bytes)["state"]
@@ -107,9 +107,11 @@ def open_segment(path: Path) -> Segment:
     """Read what a segment says about itself and check that it is whole.
 
     Raises:
-        FilmError: cut short, altered, or no segment.
+        VideoError: cut short, altered, or no segment.
     """
-    broken = FilmError(f"{path} is not a whole segment of a film; remove it and run the same command again.")
+    broken = VideoError(
+        f"{path} is not a whole segment of a video; remove it and run the same command again."
+    )
     size = path.stat().st_size
     with path.open("rb") as file:
         if size < len(_MAGIC) + _TAIL.size or file.read(len(_MAGIC)) != _MAGIC:
@@ -151,7 +153,7 @@ def _crc(file: BinaryIO, num_bytes: int) -> int:
 
 def write_segment(
     path: Path,
-    frames: Iterator[FilmFrame],
+    frames: Iterator[Frame],
     settings: EncodeSettings,
     state: Callable[[Place], dict[str, Any]],
 ) -> Segment | None:
@@ -170,7 +172,7 @@ def write_segment(
         writer = _PacketWriter(file)
         context = open_encoder(settings)
         count, last = 0, first
-        frame: FilmFrame | None = first
+        frame: Frame | None = first
         while frame is not None:
             writer.durations[frame.pts] = frame.duration
             writer.add(context.encode(frame.picture(settings.pixel_format, settings.colour)))

@@ -1,4 +1,4 @@
-"""Time without counting: which moments of a film become frames of the result, in exact fractions."""
+"""Time without counting: which moments of a video become frames of the result, in exact fractions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from hififace.errors import OptionError
-from hififace.media.frames import FilmFrame
+from hififace.media.frames import Frame
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The part of a film that is wanted, on the film's own clock; None means from its start, to its end."""
+    """The part of a video that is wanted, on the video's own clock; None means from its start, to its end."""
 
     start_s: Fraction | None = None
     end_s: Fraction | None = None
 
     @classmethod
     def after(cls, zero_s: Fraction, start: float | Fraction | None, end: float | Fraction | None) -> Span:
-        """A span given in seconds after the film's beginning (what people type), `zero_s` on its clock.
+        """A span given in seconds after the video's beginning (what people type), `zero_s` on its clock.
 
         Raises:
             OptionError: negative, or an end that is not after the start.
@@ -53,11 +53,11 @@ def tick_base(origin_s: Fraction, rate: Fraction) -> Fraction:
 
 
 def retime(
-    frames: Iterator[FilmFrame], rate: Fraction, origin_s: Fraction, first_index: int = 0
-) -> Iterator[FilmFrame]:
-    """Frames at an even rate: at each tick the one that the film shows then, repeated or left out as needed.
+    frames: Iterator[Frame], rate: Fraction, origin_s: Fraction, first_index: int = 0
+) -> Iterator[Frame]:
+    """Frames at an even rate: at each tick the one that the video shows then, repeated or left out as needed.
 
-    Sound needs no change, because no moment moves: tick k lies at origin_s + k / rate on the film's clock.
+    Sound needs no change, because no moment moves: tick k lies at origin_s + k / rate on the video's clock.
     A frame counts as shown one unit of its time base early (at most a quarter of a tick), so that the rounding of
     coarse clocks (Matroska's milliseconds) does not make frames repeat.
 
@@ -70,12 +70,12 @@ def retime(
     base = tick_base(origin_s, rate)
     step, zero = int(1 / rate / base), int(origin_s / base)
     index = first_index
-    current: FilmFrame | None = None
+    current: Frame | None = None
 
-    def early(frame: FilmFrame) -> Fraction:
+    def early(frame: Frame) -> Fraction:
         return min(frame.time_base, 1 / (4 * rate))
 
-    def tick(frame: FilmFrame) -> FilmFrame:
+    def tick(frame: Frame) -> Frame:
         return frame.moved(index=index, pts=zero + index * step, time_base=base, duration=step)
 
     for frame in frames:

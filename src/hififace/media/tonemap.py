@@ -14,8 +14,8 @@ from functools import lru_cache
 import av
 import numpy as np
 
-from hififace.errors import FilmError
-from hififace.media.film_colour import ColourFacts, HdrKind, Primaries, to_rgb48
+from hififace.errors import VideoError
+from hififace.media.video_colour import ColourFacts, HdrKind, Primaries, to_rgb48
 from hififace.types import FloatArray, RGBImage
 
 REFERENCE_WHITE_NITS = 203.0
@@ -33,12 +33,12 @@ _BT2020_TO_BT709 = np.array(
 )
 
 
-def refuse_hdr(kind: HdrKind) -> FilmError:
-    """The sentence for an HDR film without tone mapping."""
+def refuse_hdr(kind: HdrKind) -> VideoError:
+    """The sentence for an HDR video without tone mapping."""
     name = {"pq": "PQ (HDR10 or Dolby Vision)", "hlg": "HLG"}[kind]
-    return FilmError(
-        f"The film is in high dynamic range, {name}, and faces are swapped in standard dynamic range. "
-        "Ask for tone mapping (--tone-map) to get a BT.709 film, or convert the film first."
+    return VideoError(
+        f"The video is in high dynamic range, {name}, and faces are swapped in standard dynamic range. "
+        "Ask for tone mapping (--tone-map) to get a BT.709 video, or convert the video first."
     )
 
 

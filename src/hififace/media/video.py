@@ -1,4 +1,4 @@
-"""Reading a film frame by frame: exact time stamps, lazy pictures, and no giving up on damaged files."""
+"""Reading a video frame by frame: exact time stamps, lazy pictures, and no giving up on damaged files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 import av
 
-from hififace.errors import FilmError, OptionError
-from hififace.media.film_colour import reformat
-from hififace.media.frames import FilmFrame, FrameFacts
-from hififace.media.probe import FilmInfo, main_video, open_film, probe
+from hififace.errors import OptionError, VideoError
+from hififace.media.frames import Frame, FrameFacts
+from hififace.media.probe import VideoInfo, main_video, open_video, probe
 from hififace.media.timing import Place, Span, retime, tick_base
 from hififace.media.tonemap import refuse_hdr
+from hififace.media.video_colour import reformat
 
 _CUT_SHORT_S = 0.5
-"""A film that ends this much before its declared end is called cut short (containers round a little)."""
+"""A video that ends this much before its declared end is called cut short (containers round a little)."""
 
 
 @dataclass(slots=True)
 class ReadProblems:
-    """What was wrong with a film while it was read; all of it was survived."""
+    """What was wrong with a video while it was read; all of it was survived."""
 
     damaged_frames: int = 0
     """Frames that the decoder had to guess in part."""
@@ -34,11 +34,11 @@ class ReadProblems:
     resized_frames: int = 0
     """Frames of another size or format than the first, which were converted to it."""
     ends_at_s: float | None = None
-    """Where the film broke off, in seconds after its beginning, if before its declared end."""
+    """Where the video broke off, in seconds after its beginning, if before its declared end."""
     declared_s: float | None = None
 
     def sentences(self) -> list[str]:
-        """One sentence for each kind of problem; empty for a sound film."""
+        """One sentence for each kind of problem; empty for a sound video."""
         said = []
         if self.lost_packets:
             said.append(
@@ -52,22 +52,22 @@ class ReadProblems:
             said.append(f"{self.resized_frames} frames of another size or format were fitted to the first.")
         if self.ends_at_s is not None:
             said.append(
-                f"The film breaks off at {self.ends_at_s:.2f} s of {self.declared_s or 0.0:.2f} s: it was cut "
+                f"The video breaks off at {self.ends_at_s:.2f} s of {self.declared_s or 0.0:.2f} s: it was cut "
                 "short. Everything up to there was kept."
             )
         return said
 
 
-class FilmReader:
-    """A film as a sequence of frames.
+class VideoReader:
+    """A video as a sequence of frames.
 
     Iterating decodes from the beginning of the span; `frames(after=...)` goes on behind a frame that is
     already done. Both may be called again: each opens the file anew.
 
     Attributes:
-        info: what the film is.
+        info: what the video is.
         problems: filled while frames are read.
-        span: the part that is read, on the film's clock.
+        span: the part that is read, on the video's clock.
         time_base: seconds per unit of the frames' time stamps.
         rate: frames per second of the sequence (average, if variable).
     """
@@ -82,21 +82,21 @@ class FilmReader:
         tone_map: bool = False,
         threads: int = 0,
     ) -> None:
-        """Look at the film; nothing is decoded yet but its first frame.
+        """Look at the video; nothing is decoded yet but its first frame.
 
         Args:
-            path: the film.
+            path: the video.
             start_s: seconds after the beginning; the frame on screen then becomes the first.
             end_s: seconds after the beginning, exclusive.
-            fps: an even frame rate to re-time to, exact; None keeps the film's own time stamps.
+            fps: an even frame rate to re-time to, exact; None keeps the video's own time stamps.
             tone_map: turn HDR into SDR instead of refusing it.
             threads: of the decoder, 0 for as many as there are cores.
 
         Raises:
-            FilmError: it cannot be read, or is HDR without `tone_map`.
-            OptionError: a span or rate that makes no sense for this film.
+            VideoError: it cannot be read, or is HDR without `tone_map`.
+            OptionError: a span or rate that makes no sense for this video.
         """
-        self.info: FilmInfo = probe(path)
+        self.info: VideoInfo = probe(path)
         if self.info.hdr is not None and not tone_map:
             raise refuse_hdr(self.info.hdr)
         if fps is not None and not 0 < fps <= 1000:
@@ -109,7 +109,7 @@ class FilmReader:
         self.span = Span.after(zero, start_s, end_s)
         length = self.info.duration_s
         if self.span.start_s is not None and length is not None and self.span.start_s - zero >= length:
-            raise OptionError(f"--start is behind the end: the film lasts {float(length):.2f} s.")
+            raise OptionError(f"--start is behind the end: the video lasts {float(length):.2f} s.")
         self._facts = FrameFacts(self.info.colour, self.info.rotation_deg)
         self._origin_s = (
             self.info.start_s if self.span.start_s is None else max(self.info.start_s, self.span.start_s)
@@ -117,7 +117,7 @@ class FilmReader:
         self.time_base = self.info.time_base if fps is None else tick_base(self._origin_s, fps)
         self.rate: Fraction = self.info.rate if fps is None else fps
 
-    def __iter__(self) -> Iterator[FilmFrame]:
+    def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
     @property
@@ -139,14 +139,14 @@ class FilmReader:
         base = self.info.time_base
         return self._origin_s if self._fps is not None else -(-self.span.start_s // base) * base
 
-    def frames(self, after: Place | None = None) -> Iterator[FilmFrame]:
+    def frames(self, after: Place | None = None) -> Iterator[Frame]:
         """Frames in order of time.
 
         Args:
             after: go on behind this frame; its successor gets index `after.index + 1`.
 
         Raises:
-            FilmError: not one frame can be decoded.
+            VideoError: not one frame can be decoded.
         """
         if self._fps is not None:
             first = 0 if after is None else after.index + 1
@@ -161,16 +161,16 @@ class FilmReader:
             index += 1
             yield frame
 
-    def _own_frames(self, moment: Fraction | None) -> Iterator[FilmFrame]:
+    def _own_frames(self, moment: Fraction | None) -> Iterator[Frame]:
         """Frames with their own time stamps, from the one on screen at `moment` (or at the span's start)."""
         base = self.info.time_base
         begin = self.span.start_s
         if moment is None:
             moment = begin
-        held: FilmFrame | None = None
+        held: Frame | None = None
         any_shown = False
         for raw in self._decoded(moment):
-            frame = FilmFrame(
+            frame = Frame(
                 raw,
                 self._facts,
                 index=0,
@@ -191,11 +191,11 @@ class FilmReader:
             held.duration = held.duration or int(1 / self.info.rate / base)
             yield self._clipped(held)
         elif not any_shown and moment is None:
-            raise FilmError(
+            raise VideoError(
                 f"{self.info.path}: not one frame of the video could be decoded; the file is damaged."
             )
 
-    def _clipped(self, frame: FilmFrame) -> FilmFrame:
+    def _clipped(self, frame: Frame) -> Frame:
         """Cut what a frame shows before the span's start and after its end."""
         begin, end = self.span.start_s, self.span.end_s
         if begin is not None and frame.time_s < begin:
@@ -208,7 +208,7 @@ class FilmReader:
 
     def _decoded(self, moment: Fraction | None) -> Iterator[av.VideoFrame]:
         """Decoded frames with rising time stamps, beginning at or before `moment`."""
-        with open_film(self.info.path) as container:
+        with open_video(self.info.path) as container:
             video = main_video(container, self.info.path)
             video.thread_type = "AUTO"
             video.codec_context.thread_count = self._threads
@@ -263,7 +263,7 @@ class FilmReader:
         return True
 
     def _fitted(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """A frame of the film's own size and format, whatever the stream does half-way."""
+        """A frame of the video's own size and format, whatever the stream does half-way."""
         width, height = self.info.width, self.info.height
         if self.info.rotation_deg % 180:
             width, height = height, width

@@ -1,4 +1,4 @@
-"""From frames to a finished film: through segments, so that nothing done is ever lost."""
+"""From frames to a finished video: through segments, so that nothing done is ever lost."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 
 import av
 
-from hififace.errors import FilmError
+from hififace.errors import VideoError
 from hififace.media.atomic import atomic_path
 from hififace.media.audio import add_copied_streams, copied_packets, kept_tags
 from hififace.media.encoding import EncodeSettings, apply_settings
-from hififace.media.frames import FilmFrame
-from hififace.media.probe import Chapter, open_film
+from hififace.media.frames import Frame
+from hififace.media.probe import Chapter, open_video
 from hififace.media.segments import Segment, StoredPacket, open_segment, write_segment
 from hififace.media.timing import Place
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
 
 FRAMES_PER_SEGMENT = 240
 """Most frames that a killed run has to do again."""
 
 _MICROSECOND = Fraction(1, 1_000_000)
-_STALE_FILM_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+_STALE_VIDEO_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 
 StateAt = Callable[[Place], dict[str, Any]]
 """What to store with a segment that ends at a place."""
@@ -41,8 +41,8 @@ class _Timed:
     packet: av.Packet[Any]
 
 
-class FilmWriter:
-    """Writes frames into segments in a folder, and joins these into the film.
+class VideoWriter:
+    """Writes frames into segments in a folder, and joins these into the video.
 
     Given the same folder and settings it goes on: draw frames from `reader.frames(after=writer.place)`.
 
@@ -61,7 +61,7 @@ class FilmWriter:
         """Look what is there already; a damaged segment and all behind it are made again.
 
         Raises:
-            FilmError: the folder holds segments made with other settings.
+            VideoError: the folder holds segments made with other settings.
         """
         self.folder, self._settings, self._length = Path(folder), settings, frames_per_segment
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -74,11 +74,11 @@ class FilmWriter:
                 break
             try:
                 segment = open_segment(path)
-            except FilmError:
+            except VideoError:
                 break
             self._check(segment)
             self.segments.append(segment)
-        # Only whole segments can be gone on behind; a short one was the last of its film.
+        # Only whole segments can be gone on behind; a short one was the last of its video.
 
     def _path(self, number: int) -> Path:
         return self.folder / f"segment-{number:06d}.hfseg"
@@ -87,7 +87,7 @@ class FilmWriter:
         wanted = self._settings.fingerprint()
         differs = sorted(k for k in wanted if segment.settings.get(k) != wanted[k])
         if differs:
-            raise FilmError(
+            raise VideoError(
                 f"{self.folder} holds unfinished work with other settings ({', '.join(differs)}). Use the "
                 "settings of before, or remove the folder to begin again."
             )
@@ -102,7 +102,7 @@ class FilmWriter:
         """What was stored with the last safe frame; empty at the beginning."""
         return self.segments[-1].read_state() if self.segments else {}
 
-    def write(self, frames: Iterator[FilmFrame], state: StateAt | None = None) -> None:
+    def write(self, frames: Iterator[Frame], state: StateAt | None = None) -> None:
         """Encode all frames; each finished segment is safe at once.
 
         Args:
@@ -118,19 +118,19 @@ class FilmWriter:
             self.segments.append(segment)
 
     def finish(
-        self, output: str | os.PathLike[str], reader: FilmReader, tags: dict[str, str] | None = None
+        self, output: str | os.PathLike[str], reader: VideoReader, tags: dict[str, str] | None = None
     ) -> list[str]:
-        """Join everything into the film; returns sentences about what could not be carried over.
+        """Join everything into the video; returns sentences about what could not be carried over.
 
         Args:
-            output: the film.
+            output: the video.
             reader: what the frames were read from: sound and everything else comes from there too.
-            tags: metadata of the film to set, over the source's own.
+            tags: metadata of the video to set, over the source's own.
 
         Raises:
-            FilmError: nothing was written, or the container refuses.
+            VideoError: nothing was written, or the container refuses.
         """
-        return join_film(self.segments, output, self._settings, reader, tags)
+        return join_video(self.segments, output, self._settings, reader, tags)
 
     def discard(self) -> None:
         """Remove the segments, and the folder if nothing else is in it."""
@@ -141,56 +141,58 @@ class FilmWriter:
             self.folder.rmdir()
 
 
-def join_film(
+def join_video(
     segments: Sequence[Segment],
     output: str | os.PathLike[str],
     settings: EncodeSettings,
-    reader: FilmReader,
+    reader: VideoReader,
     tags: dict[str, str] | None = None,
 ) -> list[str]:
-    """Put segments, sound, subtitles, chapters and tags into one film, without re-encoding anything.
+    """Put segments, sound, subtitles, chapters and tags into one video, without re-encoding anything.
 
-    The film appears under its name only when it is whole.
+    The video appears under its name only when it is whole.
 
     Args:
         segments: in order.
-        output: the film.
+        output: the video.
         settings: what the segments were made with.
         reader: what the frames were read from.
-        tags: metadata of the film to set, over the source's own.
+        tags: metadata of the video to set, over the source's own.
 
     Returns:
         Sentences about what could not be carried over.
 
     Raises:
-        FilmError: no frames, a sound stream that the container cannot hold, or a refusal by the container.
+        VideoError: no frames, a sound stream that the container cannot hold, or a refusal by the container.
     """
     if not segments:
-        raise FilmError(f"{reader.info.path}: no frames in the part that was asked for; nothing was written.")
+        raise VideoError(
+            f"{reader.info.path}: no frames in the part that was asked for; nothing was written."
+        )
     notes = list(settings.notes)
     with atomic_path(output) as temporary:
         try:
             with (
-                open_film(reader.info.path) as source,
+                open_video(reader.info.path) as source,
                 av.open(
                     str(temporary), "w", format=settings.container, options=_mux_options(settings, reader)
-                ) as film,
+                ) as video,
             ):
-                film.metadata.update(_kept_film_tags(source) | (tags or {}))
-                _join_into(film, source, segments, settings, reader, notes)
+                video.metadata.update(_kept_video_tags(source) | (tags or {}))
+                _join_into(video, source, segments, settings, reader, notes)
         except av.FFmpegError as error:
-            raise FilmError(
-                f"{output}: the {settings.container} container refused the film ({error.strerror or error}). "
+            raise VideoError(
+                f"{output}: the {settings.container} container refused the video ({error.strerror or error}). "
                 "Try another ending; .mkv takes nearly everything."
             ) from error
     return notes
 
 
-def _kept_film_tags(source: av.container.InputContainer) -> dict[str, str]:
-    return {k: v for k, v in source.metadata.items() if k.lower() not in _STALE_FILM_TAGS}
+def _kept_video_tags(source: av.container.InputContainer) -> dict[str, str]:
+    return {k: v for k, v in source.metadata.items() if k.lower() not in _STALE_VIDEO_TAGS}
 
 
-def _mux_options(settings: EncodeSettings, reader: FilmReader) -> dict[str, str]:
+def _mux_options(settings: EncodeSettings, reader: VideoReader) -> dict[str, str]:
     if settings.container in ("matroska", "webm"):
         # Without it every file gets random numbers for its parts, and no two runs would be equal.
         return {"fflags": "+bitexact"}
@@ -202,28 +204,28 @@ def _mux_options(settings: EncodeSettings, reader: FilmReader) -> dict[str, str]
 
 
 def _join_into(
-    film: av.container.OutputContainer,
+    video: av.container.OutputContainer,
     source: av.container.InputContainer,
     segments: Sequence[Segment],
     settings: EncodeSettings,
-    reader: FilmReader,
+    reader: VideoReader,
     notes: list[str],
 ) -> None:
-    video: Any = film.add_stream(settings.encoder, rate=settings.rate)
-    apply_settings(video.codec_context, settings)
-    video.time_base = settings.time_base
+    stream_out: Any = video.add_stream(settings.encoder, rate=settings.rate)
+    apply_settings(stream_out.codec_context, settings)
+    stream_out.time_base = settings.time_base
     if settings.encoder == "libx265" and settings.container in ("mp4", "mov"):
         # Apple's players know HEVC only under this name.
-        video.codec_context.codec_tag = "hvc1"
+        stream_out.codec_context.codec_tag = "hvc1"
     original = source.streams[reader.info.video_index]
-    video.metadata.update(kept_tags(dict(original.metadata)))
-    video.disposition = original.disposition
-    copied = add_copied_streams(source, film, reader.info.video_index, notes)
-    _add_chapters(film, reader)
-    pictures = _video_packets(segments, settings, video, reader.shift_s)
+    stream_out.metadata.update(kept_tags(dict(original.metadata)))
+    stream_out.disposition = original.disposition
+    copied = add_copied_streams(source, video, reader.info.video_index, notes)
+    _add_chapters(video, reader)
+    pictures = _video_packets(segments, settings, stream_out, reader.shift_s)
     others = (_Timed(t, p) for t, p in copied_packets(source, copied, reader.span, reader.shift_s, notes))
     for timed in heapq.merge(pictures, others, key=lambda t: t.time_s):
-        film.mux(timed.packet)
+        video.mux(timed.packet)
 
 
 def _video_packets(
@@ -260,7 +262,7 @@ def decoding_times(segments: Sequence[Segment]) -> Iterator[tuple[StoredPacket, 
 
     Each encoder starts its own decoding clock, and with variable frame rate the clocks of two neighbours may
     overlap. So they are made anew: frame number i in coding order is decoded when frame number i - D in order
-    of display is shown, with D the deepest reordering of the whole film. That never lies after its own time.
+    of display is shown, with D the deepest reordering of the whole video. That never lies after its own time.
     """
     delay = 0
     for segment in segments:
@@ -270,7 +272,7 @@ def decoding_times(segments: Sequence[Segment]) -> Iterator[tuple[StoredPacket, 
     shown = itertools.chain.from_iterable(sorted(s.time_stamps()) for s in segments)
     head = list(itertools.islice(shown, 2))
     step = head[1] - head[0] if len(head) == 2 else 1
-    # The clock may run in no longer than the last frames run out, or the film would seem longer than it is.
+    # The clock may run in no longer than the last frames run out, or the video would seem longer than it is.
     final = sorted(stamp for s in segments[-(delay + 1) :] for stamp in s.time_stamps())
     if len(final) > delay > 0:
         step = max(min(step, (final[-1] - final[-1 - delay]) // delay), 1)
@@ -281,11 +283,11 @@ def decoding_times(segments: Sequence[Segment]) -> Iterator[tuple[StoredPacket, 
             yield packet, next(clock)
 
 
-def _add_chapters(film: av.container.OutputContainer, reader: FilmReader) -> None:
+def _add_chapters(video: av.container.OutputContainer, reader: VideoReader) -> None:
     chapters = [c for c in (_in_span(c, reader) for c in reader.info.chapters) if c is not None]
     if not chapters:
         return
-    film.set_chapters(
+    video.set_chapters(
         [
             {
                 "id": number,
@@ -299,7 +301,7 @@ def _add_chapters(film: av.container.OutputContainer, reader: FilmReader) -> Non
     )
 
 
-def _in_span(chapter: Chapter, reader: FilmReader) -> Chapter | None:
+def _in_span(chapter: Chapter, reader: VideoReader) -> Chapter | None:
     begin, end = reader.span.start_s, reader.span.end_s
     start_s = chapter.start_s if begin is None else max(chapter.start_s, begin)
     end_s = chapter.end_s if end is None else min(chapter.end_s, end)

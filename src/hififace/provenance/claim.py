@@ -56,7 +56,7 @@ class Claim(BaseModel):
         )
 
     def to_text(self) -> str:
-        """A comment for films: a sentence for people, then the claim for programs."""
+        """A comment for videos: a sentence for people, then the claim for programs."""
         return f"{self.sentence()} {_TEXT_LABEL}{self.model_dump_json(exclude_none=True)}"
 
     def to_xmp(self) -> bytes:
@@ -93,7 +93,7 @@ def claim_in_xmp(data: bytes) -> Claim | None:
 
 
 def claim_in_text(text: str) -> Claim | None:
-    """The claim at the end of a film's comment, or None."""
+    """The claim at the end of a video's comment, or None."""
     _, label, rest = text.partition(_TEXT_LABEL)
     return _parse(rest.strip()) if label else None
 

@@ -33,7 +33,7 @@ MIME_TYPES: Final[dict[str, str]] = {
     ".mov": "video/quicktime",
     ".avi": "video/avi",
 }
-"""Kinds that can carry a manifest: Pillow's names of picture formats, and file endings of films."""
+"""Kinds that can carry a manifest: Pillow's names of picture formats, and file endings of videos."""
 
 CLAIM_LABEL: Final = "org.hififace.claim"
 
@@ -76,7 +76,7 @@ def sign_bytes(data: bytes, mime_type: str, claim: Claim, identity: SigningIdent
 
 
 def sign_file(source: Path, target: Path, mime_type: str, claim: Claim, identity: SigningIdentity) -> None:
-    """`sign_bytes` for a film, from file to file.
+    """`sign_bytes` for a video, from file to file.
 
     Raises:
         ProvenanceError: the library refuses the file or is not there.

@@ -15,7 +15,7 @@ from hififace.provenance.signer import load_identity
 
 Credentials = Literal["own", "intact", "altered", "foreign", "absent", "unreadable"]
 
-# Pictures are read whole; a film's comment is found by its container.
+# Pictures are read whole; a video's comment is found by its container.
 _LARGEST_PICTURE: Final = 1 << 30
 
 
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def check_file(path: Path, identity_folder: Path | None = None) -> Verdict:
-    """Read both marks of a picture or film.
+    """Read both marks of a picture or video.
 
     Args:
         path: the file.
@@ -56,9 +56,9 @@ def check_file(path: Path, identity_folder: Path | None = None) -> Verdict:
     """
     head = _head(path)
     mime_type = _mime_type(head)
-    film = mime_type is None or mime_type.startswith("video/")
-    data = None if film else _picture_bytes(path)
-    plain = _claim_in_film(path) if film else _claim_in_picture(data or b"", mime_type)
+    video = mime_type is None or mime_type.startswith("video/")
+    data = None if video else _picture_bytes(path)
+    plain = _claim_in_video(path) if video else _claim_in_picture(data or b"", mime_type)
     reading, trouble = _read_signed(path, data, mime_type, identity_folder)
     return _verdict(path, plain, reading, trouble)
 
@@ -102,7 +102,7 @@ def _head(path: Path) -> bytes:
     except OSError as error:
         raise ProvenanceError(f"{path} cannot be opened: {error.strerror or error}.") from error
     if not head:
-        raise ProvenanceError(f"{path} is empty; a picture or film was expected.")
+        raise ProvenanceError(f"{path} is empty; a picture or video was expected.")
     return head
 
 
@@ -150,18 +150,18 @@ def _claim_in_picture(data: bytes, mime_type: str | None) -> Claim | None:
         return None
 
 
-def claim_in_tags(film: Path) -> Claim | None:
-    """The plain mark among the tags of a film; None if there is none.
+def claim_in_tags(video: Path) -> Claim | None:
+    """The plain mark among the tags of a video; None if there is none.
 
     Raises:
         av.FFmpegError, OSError, ValueError: it cannot be read.
     """
-    with open_container(film) as container:
+    with open_container(video) as container:
         tags = {name.lower(): text for name, text in container.metadata.items()}
     return claim_in_text(tags.get("comment", ""))
 
 
-def _claim_in_film(path: Path) -> Claim | None:
+def _claim_in_video(path: Path) -> Claim | None:
     import av
 
     try:
@@ -180,7 +180,7 @@ def _read_signed(
     try:
         if data is not None:
             return read_credentials(io.BytesIO(data), mime_type, root), ""
-        with path.open("rb") as film:
-            return read_credentials(film, mime_type, root), ""
+        with path.open("rb") as video:
+            return read_credentials(video, mime_type, root), ""
     except ProvenanceError as error:
         return None, f" {error}"

@@ -1,4 +1,4 @@
-"""The frozen parts around a generator: the detector, the recogniser and the measurer that a bundle asks for."""
+"""The frozen parts around a generator: the detector, the recogniser and the feature encoder that a bundle asks for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
 from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.templates import find_template
-from hififace.swap.face_features import create_measurer
+from hififace.swap.face_features import create_encoder
 from hififace.swap.generate import TargetFace
 from hififace.swap.stages import StageClock
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
@@ -47,9 +47,9 @@ class FrozenParts:
         self.embedder = SFaceEmbedder(**how)
         self._detector = create_detector(bundle.detector, **how)
         landmarker = FaceMeshLandmarker(**how) if bundle.family == "mesh" else None
-        self._measurer = create_measurer(bundle, landmarker, self.embedder, **how)
-        self.border: Border = self._measurer.border
-        self.unit_identity = self._measurer.unit_identity
+        self._encoder = create_encoder(bundle, landmarker, self.embedder, **how)
+        self.border: Border = self._encoder.border
+        self.unit_identity = self._encoder.unit_identity
 
     def find_faces(
         self, image: RGBImage, *, threshold: float | None = None, rotated: bool = False
@@ -88,7 +88,7 @@ class FrozenParts:
         Args:
             image: (H, W, 3).
             faces: landmarks and identities that they carry are used as they are.
-            needs: names of the quantities to measure.
+            needs: names of the features to measure.
             matrices: picture pixels to crop pixels, for who steadied them; None aligns by the five points.
             clock: told how long `align` and `measure` took.
         """
@@ -103,8 +103,8 @@ class FrozenParts:
                 side = self.template.size
                 crops = [np.asarray(warp(image, m, side, border=self.border), np.uint8) for m in matrices]
         with clock("measure"):
-            quantities = self._measurer.measure(image, faces, crops, matrices, needs)
-        return [TargetFace(*row) for row in zip(faces, crops, matrices, quantities, strict=True)]
+            features = self._encoder.measure(image, faces, crops, matrices, needs)
+        return [TargetFace(*row) for row in zip(faces, crops, matrices, features, strict=True)]
 
 
 def create_detector(

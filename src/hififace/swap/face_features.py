@@ -1,6 +1,6 @@
 """What the frozen parts say about a face, under the names of the bundle's identity vector: one class per family.
 
-A quantity costs a network, so callers name what they need. The mesh family's numbers are those that
+A feature costs a network, so callers name what they need. The mesh family's numbers are those that
 `preparation/describe.py` stored with the training photos: identity of the photo itself, shape of the
 landmarks in crop pixels.
 """
@@ -28,7 +28,7 @@ POSE: Final = "pose"
 """(3,) pitch, yaw, roll in radians, in both families."""
 
 
-class Measurer(Protocol):
+class FeatureEncoder(Protocol):
     """A family of frozen parts."""
 
     border: Border
@@ -44,25 +44,25 @@ class Measurer(Protocol):
         matrices: Sequence[Matrix23],
         wanted: frozenset[str],
     ) -> list[dict[str, FloatArray]]:
-        """The wanted quantities (and perhaps others that cost nothing more) of several faces of one picture.
+        """The wanted features (and perhaps others that cost nothing more) of several faces of one picture.
 
         Args:
             image: (H, W, 3) the picture.
             faces: of that picture; landmarks and identities that they already carry are not looked for again.
             crops: (S, S, 3) of each, aligned to the bundle's template.
             matrices: picture pixels to crop pixels, of each.
-            wanted: names of quantities.
+            wanted: names of features.
         """
 
 
-def create_measurer(
+def create_encoder(
     bundle: Bundle,
     landmarker: FaceMeshLandmarker | None,
     embedder: IdentityEmbedder,
     *,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
-) -> Measurer:
+) -> FeatureEncoder:
     """The parts that a bundle's family needs.
 
     Raises:
@@ -75,19 +75,19 @@ def create_measurer(
                 f"Bundle '{bundle.name}' asks for the parts '{bundle.identity.part}' and '{bundle.shape.part}'; this "
                 "hififace has sface and mesh. Update hififace, or export the bundle again."
             )
-        return MeshMeasurer(landmarker, embedder, MeshShapePrior.load())
+        return MeshEncoder(landmarker, embedder, MeshShapePrior.load())
     if bundle.graphs.identity is None or bundle.graphs.shape is None:
         raise BundleError(
             f"Bundle '{bundle.name}' is of the Basel family but lacks its identity or shape graph; "
             "`hififace convert` makes it whole."
         )
-    return BaselMeasurer(
+    return BaselEncoder(
         open_session(bundle.path("identity"), providers=providers, threads=threads),
         open_session(bundle.path("shape"), providers=providers, threads=threads),
     )
 
 
-class MeshMeasurer:
+class MeshEncoder:
     """The embedded parts: FaceMesh, SFace and the linear shape prior."""
 
     border: Border = "mirror"
@@ -106,27 +106,27 @@ class MeshMeasurer:
         matrices: Sequence[Matrix23],
         wanted: frozenset[str],
     ) -> list[dict[str, FloatArray]]:
-        """See `Measurer`: shape (K_id,), expression (K_exp,), pose (3,) radians, identity (128,)."""
+        """See `FeatureEncoder`: shape (K_id,), expression (K_exp,), pose (3,) radians, identity (128,)."""
         found: list[dict[str, FloatArray]] = [{} for _ in faces]
         if wanted - {IDENTITY}:
             located = with_landmarks(self._landmarker, image, faces)
-            for quantities, face, matrix in zip(found, located, matrices, strict=True):
+            for features, face, matrix in zip(found, located, matrices, strict=True):
                 assert face.landmarks is not None
                 points = transform_points(matrix, face.landmarks.points).astype(np.float32)
                 coefficients = self._prior.coefficients(points)
-                quantities["shape"] = np.asarray(coefficients.identity, np.float32)
-                quantities["expression"] = np.asarray(coefficients.expression, np.float32)
-                quantities[POSE] = np.deg2rad(coefficients.pose_deg).astype(np.float32)
+                features["shape"] = np.asarray(coefficients.identity, np.float32)
+                features["expression"] = np.asarray(coefficients.expression, np.float32)
+                features[POSE] = np.deg2rad(coefficients.pose_deg).astype(np.float32)
         if IDENTITY in wanted:
-            for quantities, face in zip(found, faces, strict=True):
+            for features, face in zip(found, faces, strict=True):
                 known = face.identity
                 if known is None:
                     known = self._embedder.embed(image, face.detection.points)
-                quantities[IDENTITY] = known
+                features[IDENTITY] = known
         return found
 
 
-class BaselMeasurer:
+class BaselEncoder:
     """The graphs of a converted checkpoint, which look at the aligned crop."""
 
     border: Border = "black"  # as the reference implementation pads
@@ -143,7 +143,7 @@ class BaselMeasurer:
         matrices: Sequence[Matrix23],
         wanted: frozenset[str],
     ) -> list[dict[str, FloatArray]]:
-        """See `Measurer`: the shape graph's outputs by name, and identity."""
+        """See `FeatureEncoder`: the shape graph's outputs by name, and identity."""
         found: list[dict[str, FloatArray]] = [{} for _ in faces]
         if not faces:
             return found
@@ -154,8 +154,8 @@ class BaselMeasurer:
         if IDENTITY in wanted:
             outputs |= self._identity.run(batch)
         for name, values in outputs.items():
-            for quantities, row in zip(found, values, strict=True):
-                quantities[name] = row
+            for features, row in zip(found, values, strict=True):
+                features[name] = row
         return found
 
 

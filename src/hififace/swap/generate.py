@@ -1,4 +1,4 @@
-"""Running the generator: aligned crops and identity vectors in, painted faces and their masks out."""
+"""Running the generator: aligned crops and identity vectors in, generated faces and their masks out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from hififace.errors import BundleError
 from hififace.faces.alignment import compose
 from hififace.pixels import to_nchw, to_nhwc
-from hififace.swap.identity_vector import Quantities
+from hififace.swap.identity_vector import FaceFeatures
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
 from hififace.weights.sessions import Session, open_session
@@ -27,23 +27,23 @@ class TargetFace:
     """(S, S, 3) aligned to the bundle's template."""
     matrix: Matrix23 = field(repr=False)
     """Picture pixels to crop pixels."""
-    quantities: Quantities = field(repr=False)
+    features: FaceFeatures = field(repr=False)
 
 
-class PaintedFace(NamedTuple):
+class GeneratedFace(NamedTuple):
     """What the generator made of one face."""
 
     image: RGBImage
     """(N, N, 3)."""
     mask: FloatArray
-    """(N, N) 0..1, the network's own: where it painted."""
+    """(N, N) 0..1, the network's own: where it generated."""
     matrix: Matrix23
     """Picture pixels to pixels of `image`."""
     target: TargetFace
-    """What it was painted on."""
+    """What it was generated on."""
 
 
-class Painter:
+class FaceGenerator:
     """A bundle's generator.
 
     Raises:
@@ -68,12 +68,12 @@ class Painter:
                 f"(B, 3, {side}, {side}) and identity_vector (B, {size}). Export the bundle again."
             )
 
-    def paint(
+    def generate(
         self, faces: Sequence[TargetFace], vectors: FloatArray, *, passes: int, batch_size: int
-    ) -> list[PaintedFace]:
-        """Paint any number of faces, of one picture or of several.
+    ) -> list[GeneratedFace]:
+        """Generate any number of faces, of one picture or of several.
 
-        Each pass after the first paints on the result of the one before, with the same vector: expression and pose
+        Each pass after the first generates on the result of the one before, with the same vector: expression and pose
         stay those of the original target. Masks of all passes are united.
 
         Args:
@@ -82,20 +82,22 @@ class Painter:
             passes: 1 or more.
             batch_size: faces in one run, at most.
         """
-        painted: list[PaintedFace] = []
+        generated: list[GeneratedFace] = []
         for start in range(0, len(faces), batch_size):
             part = faces[start : start + batch_size]
-            images, masks = self._paint_batch(
+            images, masks = self._generate_batch(
                 np.stack([face.crop for face in part]), vectors[start : start + batch_size], passes
             )
             enlarge = enlarging(images.shape[1] / self.resolution)
-            painted += [
-                PaintedFace(image, mask, compose(face.matrix, enlarge), face)
+            generated += [
+                GeneratedFace(image, mask, compose(face.matrix, enlarge), face)
                 for face, image, mask in zip(part, images, masks, strict=True)
             ]
-        return painted
+        return generated
 
-    def _paint_batch(self, crops: RGBImage, vectors: FloatArray, passes: int) -> tuple[RGBImage, FloatArray]:
+    def _generate_batch(
+        self, crops: RGBImage, vectors: FloatArray, passes: int
+    ) -> tuple[RGBImage, FloatArray]:
         """(B, S, S, 3) uint8, (B, D) to (B, N, N, 3) uint8 and (B, N, N)."""
         united: FloatArray | None = None
         images = crops
@@ -119,6 +121,6 @@ class Painter:
 
 
 def enlarging(factor: float) -> Matrix23:
-    """From pixels of the crop to pixels of a painted face `factor` times its size; pixel centres at integers."""
+    """From pixels of the crop to pixels of a generated face `factor` times its size; pixel centres at integers."""
     shift = (factor - 1.0) / 2.0
     return np.array([[factor, 0.0, shift], [0.0, factor, shift]])

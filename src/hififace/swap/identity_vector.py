@@ -1,7 +1,7 @@
 """The identity vector in numpy: put together from named parts by the layout that the bundle holds.
 
 The arithmetic is that of `models/identity.py`, which says it for training in PyTorch; a test holds the two
-together. A part is called after its owner and a quantity, so `source_shape` is the `shape` of the source:
+together. A part is called after its owner and a feature, so `source_shape` is the `shape` of the source:
 
     mesh family    shape (K_id,)  expression (K_exp,)  pose (3,)  identity (128,)
     Basel family   shape (80,)    expression (64,)     texture (80,)  pose (3,)  light (27,)
@@ -18,16 +18,16 @@ import numpy as np
 from hififace.types import FloatArray
 from hififace.weights.bundle import VectorEntry
 
-Quantities: TypeAlias = Mapping[str, FloatArray]
-"""What is known of one face: quantity -> (size,)."""
+FaceFeatures: TypeAlias = Mapping[str, FloatArray]
+"""What is known of one face: feature -> (size,)."""
 
 IDENTITY: Final = "identity"
-"""The quantity that `id_rate` governs; `shape_rate` governs everything else that the source owns."""
+"""The feature that `id_rate` governs; `shape_rate` governs everything else that the source owns."""
 
 
 def source_needs(layout: Sequence[VectorEntry]) -> frozenset[str]:
     """Quantities that a source must be measured for, whatever the rates."""
-    return frozenset(part.quantity for part in layout if part.owner == "source")
+    return frozenset(part.feature for part in layout if part.owner == "source")
 
 
 def target_needs(
@@ -35,14 +35,14 @@ def target_needs(
 ) -> frozenset[str]:
     """Quantities that a target must be measured for: at a rate of 1 nothing of what the source owns."""
     return frozenset(
-        part.quantity for part in layout if part.owner == "target" or _rate(part, shape_rate, id_rate) != 1.0
+        part.feature for part in layout if part.owner == "target" or _rate(part, shape_rate, id_rate) != 1.0
     )
 
 
 def identity_vectors(
     layout: Sequence[VectorEntry],
-    sources: Sequence[Quantities],
-    targets: Sequence[Quantities],
+    sources: Sequence[FaceFeatures],
+    targets: Sequence[FaceFeatures],
     *,
     shape_rate: float = 1.0,
     id_rate: float = 1.0,
@@ -75,8 +75,8 @@ def identity_vectors(
     return np.stack(rows) if rows else np.zeros((0, sum(part.size for part in layout)), np.float32)
 
 
-def average_sources(faces: Sequence[Quantities]) -> dict[str, FloatArray]:
-    """Several photos of one person as one source: the mean of each quantity.
+def average_sources(faces: Sequence[FaceFeatures]) -> dict[str, FloatArray]:
+    """Several photos of one person as one source: the mean of each feature.
 
     The mean identity is brought back to unit length: photos that disagree would otherwise weaken it.
 
@@ -103,11 +103,11 @@ def unit(vector: FloatArray) -> FloatArray:
 def _rate(part: VectorEntry, shape_rate: float, id_rate: float) -> float:
     if part.owner == "target":
         return 1.0
-    return id_rate if part.quantity == IDENTITY else shape_rate
+    return id_rate if part.feature == IDENTITY else shape_rate
 
 
 def _part(
-    part: VectorEntry, source: Quantities, target: Quantities, rate: float, unit_identity: bool
+    part: VectorEntry, source: FaceFeatures, target: FaceFeatures, rate: float, unit_identity: bool
 ) -> FloatArray:
     if part.owner == "target":
         return _look_up(target, part)
@@ -115,15 +115,15 @@ def _part(
     if rate == 1.0:
         return values
     mixed = np.float32(rate) * values + np.float32(1.0 - rate) * _look_up(target, part)
-    return unit(mixed) if unit_identity and part.quantity == IDENTITY else mixed
+    return unit(mixed) if unit_identity and part.feature == IDENTITY else mixed
 
 
-def _look_up(face: Quantities, part: VectorEntry) -> FloatArray:
-    values = face.get(part.quantity)
+def _look_up(face: FaceFeatures, part: VectorEntry) -> FloatArray:
+    values = face.get(part.feature)
     if values is None or values.shape != (part.size,):
         found = "nothing" if values is None else f"{values.shape}"
         raise ValueError(
-            f"the part '{part.name}' needs '{part.quantity}' ({part.size},); the face says {found} there, and knows "
+            f"the part '{part.name}' needs '{part.feature}' ({part.size},); the face says {found} there, and knows "
             f"{', '.join(sorted(face)) or 'nothing'}"
         )
     return np.asarray(values, np.float32)

@@ -11,7 +11,7 @@ from hififace.faces.identity import cosine
 from hififace.media.image import LoadedImage
 from hififace.swap.options import SwapOptions
 from hififace.swap.result import FaceOutcome, SwapResult
-from hififace.swap.source_map import Assignment, Cast, Source
+from hififace.swap.source_map import Assignment, Source, SourceMap
 from hififace.swap.sources import PictureLike, load_picture, turn_deg
 from hififace.swap.stages import StageClock
 from hififace.types import RGBImage
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from hififace.swapper import FaceSwapper
 
 
-def swap_picture(swapper: FaceSwapper, picture: PictureLike, options: SwapOptions, cast: Cast) -> SwapResult:
+def swap_picture(
+    swapper: FaceSwapper, picture: PictureLike, options: SwapOptions, source_map: SourceMap
+) -> SwapResult:
     """See `FaceSwapper.swap`.
 
     Raises:
@@ -29,7 +31,7 @@ def swap_picture(swapper: FaceSwapper, picture: PictureLike, options: SwapOption
         FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
         PictureError: it cannot be read.
     """
-    if cast.is_empty:
+    if source_map.is_empty:
         raise OptionError(
             "Nobody was given to put into the picture. Call set_source(photo) first, or map_source(reference, photo)."
         )
@@ -41,8 +43,8 @@ def swap_picture(swapper: FaceSwapper, picture: PictureLike, options: SwapOption
             faces = swapper.find_faces(target.pixels, options)
         if not faces:
             raise NoFaceFoundError(_none_found(target, options))
-        with clock("cast"):
-            assignments = swapper.assign(target.pixels, faces, options, cast)
+        with clock("assign"):
+            assignments = swapper.assign(target.pixels, faces, options, source_map)
         outcomes, pixels = _swap_assigned(swapper, target.pixels, assignments, options, clock)
     if not any(outcome.swapped for outcome in outcomes):
         reasons = "; ".join(f"face {outcome.face.index}: {outcome.reason}" for outcome in outcomes)
@@ -82,16 +84,16 @@ def _swap_assigned(
     chosen = [a.face for a in assignments if a.source is not None]
     targets = []
     for target in swapper.prepare(image, chosen, options, clock=clock):
-        turn = turn_deg(target.quantities)
+        turn = turn_deg(target.features)
         if turn <= options.largest_turn_deg:
             targets.append(target)
         else:
             reason = f"it is turned away by {turn:.0f} degrees"
             outcomes[target.face.index] = FaceOutcome(target.face, False, reason)
-    with clock("paint"):
-        painted = swapper.paint(targets, [sources[target.face.index] for target in targets], options)
+    with clock("generate"):
+        generated = swapper.generate(targets, [sources[target.face.index] for target in targets], options)
     result = image
-    for face in painted:
+    for face in generated:
         with clock("paste"):
             pasted = swapper.paste_one(result, face, options)
         result = pasted.picture

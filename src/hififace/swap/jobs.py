@@ -12,7 +12,7 @@ from typing import Final, Literal
 from hififace.errors import OptionError, PictureError
 from hififace.media.image import SUFFIX_FORMATS, format_for
 
-FILM_SUFFIXES: Final = frozenset(
+VIDEO_SUFFIXES: Final = frozenset(
     {
         ".mp4",
         ".m4v",
@@ -35,7 +35,7 @@ FILM_SUFFIXES: Final = frozenset(
 _OTHER_SUFFIX: Final = {
     # BMP has no room for the mark that every result carries.
     ".bmp": ".png",
-    # Films that are read but not written: Matroska takes nearly every kind of sound.
+    # Videos that are read but not written: Matroska takes nearly every kind of sound.
     ".3gp": ".mp4",
     **dict.fromkeys((".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".mxf"), ".mkv"),
 }
@@ -50,20 +50,20 @@ class Job:
     output: Path
 
     @property
-    def kind(self) -> Literal["picture", "film"]:
-        """By the target's ending; what is no film is tried as a picture."""
-        return "film" if self.target.suffix.lower() in FILM_SUFFIXES else "picture"
+    def kind(self) -> Literal["picture", "video"]:
+        """By the target's ending; what is no video is tried as a picture."""
+        return "video" if self.target.suffix.lower() in VIDEO_SUFFIXES else "picture"
 
 
 def plan_jobs(targets: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> list[Job]:
     """Decide every file that will be written.
 
     One file as the only target becomes the file `output` (or a file in it, where that is a folder). Several
-    targets, a folder (its own pictures and films, not those of its sub-folders) and a pattern (`photos/**/*.jpg`)
+    targets, a folder (its own pictures and videos, not those of its sub-folders) and a pattern (`photos/**/*.jpg`)
     become files of the same names in the folder `output`, which is made; of a pattern, sub-folders are kept.
 
     Raises:
-        PictureError: a folder or pattern without pictures or films, or an ending that no picture can be written under.
+        PictureError: a folder or pattern without pictures or videos, or an ending that no picture can be written under.
         OptionError: a result would overwrite its target or another result, or `output` is a file where a folder is
             needed.
     """
@@ -109,7 +109,7 @@ def _expand(target: str, output: Path) -> Iterator[tuple[Path, Path]]:
     for file in media:
         yield file, file.relative_to(root)
     if not media:
-        raise PictureError(f"{target} stands for no picture or film; check the folder or the pattern.")
+        raise PictureError(f"{target} stands for no picture or video; check the folder or the pattern.")
 
 
 def _fixed_root(pattern: str) -> Path:
@@ -133,7 +133,7 @@ def _is_medium(path: Path) -> bool:
     return (
         path.is_file()
         and not path.name.startswith(".")
-        and (suffix in SUFFIX_FORMATS or suffix in FILM_SUFFIXES)
+        and (suffix in SUFFIX_FORMATS or suffix in VIDEO_SUFFIXES)
     )
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of a swap: one frozen object, checked when it is made, the same for pictures and films."""
+"""What can be asked of a swap: one frozen object, checked when it is made, the same for pictures and videos."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class SwapOptions:
     id_rate: float = 1.0
     """The same for the identity embedding."""
     passes: int = 1
-    """How often the network paints; each pass starts from the result of the one before."""
+    """Generator passes; each starts from the result of the one before."""
     mask_erosion: int = 7
     """Rounds of soft erosion of the network's mask, for a crop of 256 px (others in proportion): more keeps further
     inside the face and blends wider; 0 none."""
     mask_feather_px: float = 0.0
     """Gaussian blur of the mask after that, in pixels of the crop."""
     match_colour: bool = True
-    """Bring the painted face to the colour statistics of the target's face: part of a recogniser's idea of a person is
-    the tone of the skin, and the neck keeps the target's."""
+    """Bring the generated face to the colour statistics of the target's face: part of a recogniser's idea of a person
+    is the tone of the skin, and the neck keeps the target's."""
     detail: float = 1.0
-    """Share of the target's texture finer than the crop (pores, grain of the film) that is kept on the new face."""
+    """Share of the target's texture finer than the crop (pores, grain of the video) that is kept on the new face."""
     detection_threshold: float | None = None
     """Least score of a face, 0 to 1; None is the detector's own."""
     rotated: bool = False
@@ -66,7 +66,7 @@ class SwapOptions:
     consent_statement: str | None = None
     """The very words that the user confirmed, for the file's mark; at most 1000 characters."""
     batch_size: int = 8
-    """Faces painted in one run of the network, at most: bounds memory in a crowd."""
+    """Faces generated in one run of the network, at most: bounds memory in a crowd."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "select", _checked_selection(self.select))

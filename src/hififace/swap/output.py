@@ -1,7 +1,7 @@
 """The one door out: every result of a swap is written here, whole or not at all, and marked.
 
 Two marks go into each file: Content Credentials, signed with this installation's certificate, and the plain
-metadata of the format (XMP in pictures, the comment in films). A container without room for the first
+metadata of the format (XMP in pictures, the comment in videos). A container without room for the first
 (Matroska, WebM) still carries the second; a format with room for neither is refused.
 """
 
@@ -90,18 +90,18 @@ def marked_picture(
         return data
 
 
-def film_tags(claim: Claim) -> dict[str, str]:
-    """The metadata that a film's writer must put into the container for `mark_film`."""
+def video_tags(claim: Claim) -> dict[str, str]:
+    """The metadata that a video's writer must put into the container for `mark_video`."""
     return {"comment": claim.to_text()}
 
 
-def mark_film(unmarked: Path, path: str | os.PathLike[str], claim: Claim) -> Path:
-    """Sign a finished film and move it into its place; `unmarked` is gone afterwards.
+def mark_video(unmarked: Path, path: str | os.PathLike[str], claim: Claim) -> Path:
+    """Sign a finished video and move it into its place; `unmarked` is gone afterwards.
 
     Args:
-        unmarked: the film as written, with `film_tags(claim)` in its metadata.
+        unmarked: the video as written, with `video_tags(claim)` in its metadata.
         path: where it goes; the ending must be that of `unmarked`.
-        claim: what the film says about itself.
+        claim: what the video says about itself.
 
     Returns:
         Where it was written.
@@ -119,15 +119,15 @@ def mark_film(unmarked: Path, path: str | os.PathLike[str], claim: Claim) -> Pat
                 raise ProvenanceError(f"{final.suffix} has no room for Content Credentials.")
             sign_file(unmarked, temporary, mime_type, claim, obtain_identity(identity_folder()))
         except ProvenanceError as error:
-            LOGGER.warning("the film carries only its plain mark: %s", error)
+            LOGGER.warning("the video carries only its plain mark: %s", error)
             _move(unmarked, temporary)
     unmarked.unlink(missing_ok=True)
     return final
 
 
-def _check_tags(film: Path) -> None:
-    if claim_in_tags(film) is None:
-        raise ProvenanceError(f"{film} lacks its plain mark: its writer must be given film_tags(claim).")
+def _check_tags(video: Path) -> None:
+    if claim_in_tags(video) is None:
+        raise ProvenanceError(f"{video} lacks its plain mark: its writer must be given video_tags(claim).")
 
 
 def _move(source: Path, target: Path) -> None:

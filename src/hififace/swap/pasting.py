@@ -1,4 +1,4 @@
-"""Painted faces back into their picture, through the network's own mask."""
+"""Generated faces back into their picture, through the network's own mask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from hififace.faces.alignment import Border
 from hififace.faces.blending import paste_back
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
-from hififace.swap.generate import PaintedFace
+from hififace.swap.generate import GeneratedFace
 from hififace.swap.options import SwapOptions
 from hififace.types import FloatArray, RGBImage
 
@@ -29,28 +29,28 @@ class Pasted(NamedTuple):
     """(N, N) 0..1 through which it was."""
 
 
-def paste(image: RGBImage, painted: PaintedFace, options: SwapOptions, *, border: Border) -> Pasted:
-    """Put one painted face back.
+def paste(image: RGBImage, generated: GeneratedFace, options: SwapOptions, *, border: Border) -> Pasted:
+    """Put one generated face back.
 
     Args:
         image: (H, W, 3) the picture; it is not changed.
-        painted: what the network made of one of its faces.
+        generated: what the network made of one of its faces.
         options: how to blend.
         border: as the crop was aligned with.
     """
-    mask = blending_mask(painted.mask, options)
-    crop = painted.image
+    mask = blending_mask(generated.mask, options)
+    crop = generated.image
     if options.match_colour:
-        crop = match_colour(crop, _at_side(painted.target.crop, crop.shape[0]), mask)
-    crop = grey_as(crop, painted.target.crop)
-    picture = paste_back(image, crop, mask, painted.matrix, detail=options.detail, border=border)
+        crop = match_colour(crop, _at_side(generated.target.crop, crop.shape[0]), mask)
+    crop = grey_as(crop, generated.target.crop)
+    picture = paste_back(image, crop, mask, generated.matrix, detail=options.detail, border=border)
     return Pasted(picture, crop, mask)
 
 
 def blending_mask(mask: FloatArray, options: SwapOptions) -> FloatArray:
     """The network's mask (N, N), shrunk and softened as the options say.
 
-    It tells where the network painted, which is a little more than it should be taken for: at the rim, paint and
+    It tells where the network generated, which is a little more than it should be taken for: at the rim, generate and
     target are already mixed, and a hard edge there would show. Where the face is larger than the crop it reaches the
     border, and is faded toward it.
     """

@@ -30,7 +30,7 @@ class FaceOutcome:
     target_crop: RGBImage | None = field(default=None, repr=False)
     """(S, S, 3) the face as the network saw it."""
     crop: RGBImage | None = field(default=None, repr=False)
-    """(N, N, 3) what the network painted."""
+    """(N, N, 3) what the network generated."""
     mask: FloatArray | None = field(default=None, repr=False)
     """(N, N) 0..1, what was pasted of it."""
     matrix: Matrix23 | None = field(default=None, repr=False)
@@ -88,7 +88,7 @@ class SwapResult:
         return tuple(notes)
 
     def mask(self) -> FloatArray:
-        """(H, W) 0..1: how much of each pixel of the picture was painted."""
+        """(H, W) 0..1: how much of each pixel of the picture was generated."""
         height, width = self.picture.shape[:2]
         whole = np.zeros((height, width), np.float32)
         for outcome in self.faces:

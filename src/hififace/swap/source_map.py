@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from hififace.faces.identity import cosine
 from hififace.faces.selection import by_index, select_faces
-from hififace.swap.identity_vector import Quantities
+from hififace.swap.identity_vector import FaceFeatures
 from hififace.swap.options import SwapOptions
 from hififace.types import Face, FloatArray
 
@@ -23,7 +23,7 @@ class Source:
 
     name: str
     """For people: the photo's file name."""
-    quantities: Quantities = field(repr=False)
+    features: FaceFeatures = field(repr=False)
     """What the bundle's identity vector takes from the source."""
     identity: FloatArray = field(repr=False)
     """(D,) by the recogniser that ships, in every family: for similarities."""
@@ -31,7 +31,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Role:
+class ReferencePerson:
     """One person of the target, known by a reference photo, and who plays them."""
 
     name: str
@@ -41,12 +41,12 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cast:
-    """All sources of a swap. Immutable: several people can share one `FaceSwapper`, each with their own cast."""
+class SourceMap:
+    """All sources of a swap. Immutable: several people can share one `FaceSwapper`, each with their own source map."""
 
     default: Source | None = None
     """For every selected face that nothing else claims; None leaves those as they are."""
-    roles: tuple[Role, ...] = ()
+    people: tuple[ReferencePerson, ...] = ()
     """People known by reference photos."""
     by_index: Mapping[int, Source] = field(default_factory=lambda: MappingProxyType({}))
     """Faces of a picture by their number from the left: they come before everything else."""
@@ -54,11 +54,11 @@ class Cast:
     @property
     def is_empty(self) -> bool:
         """Nobody was given."""
-        return self.default is None and not self.roles and not self.by_index
+        return self.default is None and not self.people and not self.by_index
 
     def source_for(self, identity: FloatArray, same_person: float) -> Source | None:
         """The source of the role that a face plays, the best one above the threshold; else the default."""
-        found = [(cosine(identity, role.reference), role.source) for role in self.roles]
+        found = [(cosine(identity, person.reference), person.source) for person in self.people]
         best = max(found, key=lambda pair: pair[0], default=None)
         return best[1] if best is not None and best[0] >= same_person else self.default
 
@@ -75,7 +75,7 @@ class Assignment:
 
 
 def assign(
-    cast: Cast,
+    source_map: SourceMap,
     faces: Sequence[Face],
     options: SwapOptions,
     embed: Embed,
@@ -84,7 +84,7 @@ def assign(
     """Decide for every face of one picture.
 
     Args:
-        cast: who may be put in.
+        source_map: who may be put in.
         faces: of the picture, left to right.
         options: which faces, and the thresholds.
         embed: asked only where people are told apart.
@@ -94,10 +94,10 @@ def assign(
         FaceError: a face was asked for by a number that the picture does not have, or nobody in it is the person of
             the reference.
     """
-    by_index(faces, list(cast.by_index))  # says which number there is not
-    if reference is not None or cast.roles:
+    by_index(faces, list(source_map.by_index))  # says which number there is not
+    if reference is not None or source_map.people:
         faces = [replace(face, identity=embed(face)) for face in faces]
-    selected = _selected(faces, options, reference) | set(cast.by_index)
+    selected = _selected(faces, options, reference) | set(source_map.by_index)
 
     def decide(face: Face) -> tuple[Source | None, str]:
         size = face.detection.size_px
@@ -105,10 +105,10 @@ def assign(
             return None, "it was not selected"
         if size < options.smallest_face_px:
             return None, f"it is {size:.0f} px large, below the limit of {options.smallest_face_px:g} px"
-        if face.index in cast.by_index:
-            return cast.by_index[face.index], ""
+        if face.index in source_map.by_index:
+            return source_map.by_index[face.index], ""
         known = face.identity
-        source = cast.default if known is None else cast.source_for(known, options.same_person)
+        source = source_map.default if known is None else source_map.source_for(known, options.same_person)
         return source, "" if source is not None else "no source was given for this person"
 
     return [Assignment(face, *decide(face)) for face in faces]

@@ -15,7 +15,7 @@ from hififace.faces.identity import average
 from hififace.media.image import LoadedImage, read_image
 from hififace.swap.engine import FrozenParts
 from hififace.swap.face_features import POSE
-from hififace.swap.identity_vector import Quantities, average_sources, source_needs
+from hififace.swap.identity_vector import FaceFeatures, average_sources, source_needs
 from hififace.swap.source_map import Source
 from hififace.types import Face, FloatArray, RGBImage
 
@@ -61,14 +61,14 @@ def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice | Face = "m
             chosen = choose_face(parts.find_faces(picture.pixels), face, name)
         chosen = replace(chosen, identity=parts.identity(picture.pixels, chosen))
         (found,) = parts.cut_out(picture.pixels, [chosen], source_needs(parts.bundle.vector) | {POSE})
-        require_frontal(found.quantities, name)
-        measured.append(found.quantities)
+        require_frontal(found.features, name)
+        measured.append(found.features)
         identities.append(parts.identity(picture.pixels, chosen))  # the face carries it: nothing is run again
         names.append(name)
-    quantities = average_sources(measured)
-    for values in quantities.values():
+    features = average_sources(measured)
+    for values in features.values():
         values.setflags(write=False)
-    return Source(", ".join(names), quantities, average(identities), len(names))
+    return Source(", ".join(names), features, average(identities), len(names))
 
 
 def read_person(parts: FrozenParts, photo: PictureLike, face: FaceChoice = "main") -> tuple[str, FloatArray]:
@@ -157,13 +157,13 @@ def choose_face(faces: Sequence[Face], choice: FaceChoice, name: str) -> Face:
     return chosen
 
 
-def require_frontal(quantities: Quantities, name: str) -> None:
+def require_frontal(features: FaceFeatures, name: str) -> None:
     """Refuse a source that looks too far aside, up or down.
 
     Raises:
         FaceError: it does.
     """
-    turn = turn_deg(quantities)
+    turn = turn_deg(features)
     if turn > LARGEST_SOURCE_TURN_DEG:
         raise FaceError(
             f"The face in {name} is turned away by {turn:.0f} degrees; at most {LARGEST_SOURCE_TURN_DEG:g} were "
@@ -171,8 +171,8 @@ def require_frontal(quantities: Quantities, name: str) -> None:
         )
 
 
-def turn_deg(quantities: Quantities) -> float:
+def turn_deg(features: FaceFeatures) -> float:
     """The larger of pitch and yaw, in degrees, without sign; 0 where the pose was not measured."""
-    if POSE not in quantities:
+    if POSE not in features:
         return 0.0
-    return float(np.rad2deg(np.abs(quantities[POSE][:2]).max()))
+    return float(np.rad2deg(np.abs(features[POSE][:2]).max()))

@@ -1,4 +1,4 @@
-"""When the detector looks at a film, and at which size: often and coarsely, now and then at everything.
+"""When the detector looks at a video, and at which size: often and coarsely, now and then at everything.
 
 Looking for the smallest faces costs ten times what looking for large ones does, and new faces are seldom tiny. So the
 frames that are looked at at all are seen at a third or so of their size, every eighth of them whole; and whole
@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.media.frames import FilmFrame
+from hififace.media.frames import Frame
 from hififace.pixels import packed, unpacked
 from hififace.types import Detection, Face, RGBImage
 
@@ -27,11 +27,11 @@ WHOLE_EVERY: Final = 8
 COARSE_SHORT_SIDE_PX: Final = 360
 """Short side of a coarse look: shows faces from 24 px there on, 48 px in 720p and 72 px in 1080p."""
 
-SURELY_PX: Final = 32.0
+RELIABLE_PX: Final = 32.0
 """Faces that a look surely shows, in its own pixels: somewhat more than the detector needs."""
 
 LEAST_GAIN: Final = 1.5
-"""A film less than so many times larger than a coarse look is always seen whole."""
+"""A video less than so many times larger than a coarse look is always seen whole."""
 
 SAME_LEVELS: Final = 2
 """A picture none of whose block averages changed by more is the same picture. A face of 24 px that appears in 4K
@@ -44,11 +44,11 @@ class Look:
 
     detections: tuple[Detection, ...]
     """In pixels of the frame."""
-    surely_px: float
+    reliable_px: float
     """Faces from this size on would have been seen."""
 
 
-class Lookout:
+class DetectionSchedule:
     """Decides for every frame, and looks. `state` and `restore` carry it over an interruption."""
 
     def __init__(self, find_faces: FindFaces, every: int) -> None:
@@ -61,9 +61,7 @@ class Lookout:
         self._find_faces, self._every = find_faces, every
         self._empty: NDArray[np.uint8] | None = None
 
-    def look(
-        self, frame: FilmFrame, thumbnail: NDArray[np.uint8], *, must: bool, anybody: bool
-    ) -> Look | None:
+    def look(self, frame: Frame, thumbnail: NDArray[np.uint8], *, must: bool, anybody: bool) -> Look | None:
         """Look at a frame, or decide not to.
 
         Args:
@@ -87,7 +85,7 @@ class Lookout:
             )
         # What a coarse look does not see may still be there.
         self._empty = thumbnail if size is None and not found else None if found else self._empty
-        return Look(found, SURELY_PX * (1.0 if size is None else frame.size[1] / size[1]))
+        return Look(found, RELIABLE_PX * (1.0 if size is None else frame.size[1] / size[1]))
 
     def _is_as_empty_as_before(self, thumbnail: NDArray[np.uint8]) -> bool:
         last = self._empty

@@ -1,8 +1,8 @@
-"""A film through the swapper: decode, follow, swap and encode overlap; stopped at any moment, it goes on.
+"""A video through the swapper: decode, follow, swap and encode overlap; stopped at any moment, it goes on.
 
-    report = swap_film(swapper, "film.mp4", "out.mp4")
+    report = swap_video(swapper, "video.mp4", "out.mp4")
 
-Everything between decoder and encoder is a pure function of the film, the options and the state at the last finished
+Everything between decoder and encoder is a pure function of the video, the options and the state at the last finished
 segment: the same command after a kill gives the same bytes as an uninterrupted run.
 """
 
@@ -22,32 +22,32 @@ from typing import Any
 import numpy as np
 
 from hififace import __version__
-from hififace.errors import FilmError, InterruptedByUserError, OptionError
+from hififace.errors import InterruptedByUserError, OptionError, VideoError
 from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.templates import find_template
 from hififace.media.encoding import choose_settings
-from hififace.media.frames import FilmFrame
+from hififace.media.frames import Frame
 from hififace.media.lock import folder_lock
 from hififace.media.planes import Box
 from hififace.media.timing import Place
-from hififace.media.video import FilmReader
-from hififace.media.writing import FilmWriter
-from hififace.swap.generate import PaintedFace, TargetFace
+from hififace.media.video import VideoReader
+from hififace.media.writing import VideoWriter
+from hififace.swap.generate import GeneratedFace, TargetFace
 from hififace.swap.options import SwapOptions
-from hififace.swap.output import film_tags, mark_film
-from hififace.swap.source_map import Cast, Source
+from hififace.swap.output import mark_video, video_tags
+from hififace.swap.source_map import Source, SourceMap
 from hififace.swap.sources import turn_deg
 from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 from hififace.video.mask_smoothing import TrackMasks
-from hififace.video.options import FRAMES_PER_GROUP, FilmOptions
+from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
 from hififace.video.pipeline import Pipeline
-from hififace.video.report import FilmReport, FilmTally, Progress
-from hififace.video.tracker import FilmFaces, FrameFaces
+from hififace.video.report import Progress, VideoReport, VideoTally
+from hififace.video.tracker import FrameFaces, VideoFaces
 
 _STATE_VERSION = 2
-"""Raised whenever the same options give another film, or the state stored with a segment changes: unfinished work of
+"""Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
 
 _LARGE_FRAME_PX = 3_000_000
@@ -55,63 +55,63 @@ _LARGE_FRAME_PX = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Painted:
+class _Generated:
     """One frame and what the network made of its faces."""
 
     faces: FrameFaces
-    painted: tuple[PaintedFace, ...]
+    generated: tuple[GeneratedFace, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
     """One frame for the encoder."""
 
-    frame: FilmFrame
+    frame: Frame
     faces: FrameFaces
     swapped: frozenset[int]
     masks: dict[str, Any] | None
     """State of the masks behind this frame, where a segment ends with it."""
 
 
-def swap_film(
+def swap_video(
     swapper: FaceSwapper,
-    film: str | os.PathLike[str],
+    video: str | os.PathLike[str],
     output: str | os.PathLike[str],
     options: SwapOptions | None = None,
-    film_options: FilmOptions | None = None,
+    video_options: VideoOptions | None = None,
     *,
-    cast: Cast | None = None,
+    source_map: SourceMap | None = None,
     progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> FilmReport:
-    """Swap the faces of a film.
+) -> VideoReport:
+    """Swap the faces of a video.
 
     Args:
         swapper: with its sources set.
-        film: the target.
+        video: the target.
         output: the result; its ending names the container.
         options: as for pictures. Numbers of faces count from the left of the first frame with faces, then in order
             of appearance.
-        film_options: see `FilmOptions`.
-        cast: who is put in; None takes the swapper's own.
+        video_options: see `VideoOptions`.
+        source_map: who is put in; None takes the swapper's own.
         progress: told after each frame.
         should_stop: asked after each frame; True stops as Ctrl-C does.
 
     Raises:
-        OptionError: nobody was given to put in, or an option that does not fit this film.
-        FilmError: the film cannot be read or written, or another run is at the same swap.
+        OptionError: nobody was given to put in, or an option that does not fit this video.
+        VideoError: the video cannot be read or written, or another run is at the same swap.
         InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
     """
-    options, film_options = options or SwapOptions(), film_options or FilmOptions()
-    cast = cast or swapper.cast
-    if cast.is_empty:
+    options, video_options = options or SwapOptions(), video_options or VideoOptions()
+    source_map = source_map or swapper.source_map
+    if source_map.is_empty:
         raise OptionError(
-            "Nobody was given to put into the film. Call set_source(photo) first, or map_source."
+            "Nobody was given to put into the video. Call set_source(photo) first, or map_source."
         )
     if options.compare:
-        raise OptionError("A film cannot be written side by side with its target; leave out compare.")
-    run = _FilmRun(swapper, Path(film), Path(output), options, film_options, cast)
-    refusal = FilmError(
+        raise OptionError("A video cannot be written side by side with its target; leave out compare.")
+    run = _VideoRun(swapper, Path(video), Path(output), options, video_options, source_map)
+    refusal = VideoError(
         f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
         "stop it first."
     )
@@ -120,37 +120,37 @@ def swap_film(
         return run.finish(progress, should_stop or (lambda: False))
 
 
-class _FilmRun:
-    """One call of `swap_film`."""
+class _VideoRun:
+    """One call of `swap_video`."""
 
     def __init__(
         self,
         swapper: FaceSwapper,
-        film: Path,
+        video: Path,
         output: Path,
         options: SwapOptions,
-        film_options: FilmOptions,
-        cast: Cast,
+        video_options: VideoOptions,
+        source_map: SourceMap,
     ) -> None:
-        self._swapper, self._film, self._output = swapper, film, output
-        self._options, self._film_options, self._cast = options, film_options, cast
-        chosen = film_options
-        self._reader = FilmReader(
-            film, start_s=chosen.start_s, end_s=chosen.last_s, fps=chosen.fps, tone_map=chosen.tone_map
+        self._swapper, self._video, self._output = swapper, video, output
+        self._options, self._video_options, self._source_map = options, video_options, source_map
+        chosen = video_options
+        self._reader = VideoReader(
+            video, start_s=chosen.start_s, end_s=chosen.last_s, fps=chosen.fps, tone_map=chosen.tone_map
         )
         self._settings = choose_settings(
             self._reader, output, codec=chosen.codec, crf=chosen.crf, preset=chosen.preset
         )
         self._reference = swapper.reference_identity(options)
-        self.folder = work_folder(swapper, film, output, options, film_options, cast)
+        self.folder = work_folder(swapper, video, output, options, video_options, source_map)
 
     def take_up(self) -> None:
         """Begin, or go on with what an earlier run left in the folder."""
-        chosen, output = self._film_options, self._output
-        self._writer = FilmWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
+        chosen, output = self._video_options, self._output
+        self._writer = VideoWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
         self._faces, self._masks = self._new_faces(), TrackMasks(chosen.mask_smoothing)
         state = self._writer.state
-        self._tally = FilmTally.restored(state["tally"]) if state else FilmTally()
+        self._tally = VideoTally.restored(state["tally"]) if state else VideoTally()
         if state.get("faces"):
             self._faces.restore(state["faces"])
             self._masks.restore(state["masks"])
@@ -161,35 +161,35 @@ class _FilmRun:
                 leftover.unlink(missing_ok=True)
         self._last: _Finished | None = None
 
-    def _new_faces(self) -> FilmFaces:
+    def _new_faces(self) -> VideoFaces:
         swapper, options = self._swapper, self._options
-        return FilmFaces(
+        return VideoFaces(
             find_faces=lambda image: swapper.find_faces(image, options),
             embed=swapper.identity,
             # One thread: the stages beside it have work for the other cores.
             landmarker=FaceMeshLandmarker(providers=[swapper.provider], threads=1),
             template=find_template(swapper.bundle.template).scaled(swapper.bundle.resolution),
             options=options,
-            film_options=self._film_options,
-            cast=self._cast,
+            video_options=self._video_options,
+            source_map=self._source_map,
             reference=self._reference,
         )
 
     def finish(
         self, progress: Callable[[Progress], None] | None, should_stop: Callable[[], bool]
-    ) -> FilmReport:
-        """Do what is left and put the film into its place."""
+    ) -> VideoReport:
+        """Do what is left and put the video into its place."""
         began = time.perf_counter()
         depth = 1 if self._reader.info.width * self._reader.info.height > _LARGE_FRAME_PX else 2
         stages: dict[str, Callable[[Any], Any]] = {
             "follow": self._follow,
-            "paint": self._paint,
+            "generate": self._generate,
             "paste": self._paste,
         }
         groups = _groups(self._reader.frames(after=self._writer.place))
         with Pipeline[list[_Finished]](groups, stages, depth=depth) as pipeline:
 
-            def told() -> Iterator[FilmFrame]:
+            def told() -> Iterator[Frame]:
                 for one in itertools.chain.from_iterable(pipeline):
                     if should_stop():
                         raise KeyboardInterrupt
@@ -208,8 +208,8 @@ class _FilmRun:
         notes = self._put_in_place()
         busy["join"] = time.perf_counter() - began - busy["encode"] - pipeline.waited_s
         self._writer.discard()
-        return FilmReport(
-            target=self._film,
+        return VideoReport(
+            target=self._video,
             output=self._output,
             tally=self._tally,
             model=self._swapper.bundle.name,
@@ -223,11 +223,11 @@ class _FilmRun:
     # -------------------------------------------------------------------------------------------------------
     # The stages
 
-    def _follow(self, frames: list[FilmFrame]) -> list[FrameFaces]:
+    def _follow(self, frames: list[Frame]) -> list[FrameFaces]:
         return [self._faces.take(frame) for frame in frames]
 
-    def _paint(self, group: list[FrameFaces]) -> list[_Painted]:
-        """Paint all faces of a group in one go."""
+    def _generate(self, group: list[FrameFaces]) -> list[_Generated]:
+        """Generate all faces of a group in one go."""
         targets: list[TargetFace] = []
         sources: list[Source] = []
         places: list[int] = []
@@ -242,39 +242,41 @@ class _FilmRun:
                 matrices=[steady.matrix for steady, _ in chosen],
             )
             for target, (_, source) in zip(prepared, chosen, strict=True):
-                if turn_deg(target.quantities) <= self._options.largest_turn_deg:
+                if turn_deg(target.features) <= self._options.largest_turn_deg:
                     targets.append(target)
                     sources.append(source)
                     places.append(place)
-        painted = self._swapper.paint(targets, sources, self._options)
+        generated = self._swapper.generate(targets, sources, self._options)
         return [
-            _Painted(one, tuple(face for face, where in zip(painted, places, strict=True) if where == place))
+            _Generated(
+                one, tuple(face for face, where in zip(generated, places, strict=True) if where == place)
+            )
             for place, one in enumerate(group)
         ]
 
-    def _paste(self, group: list[_Painted]) -> list[_Finished]:
+    def _paste(self, group: list[_Generated]) -> list[_Finished]:
         """Put faces back frame by frame, through masks that are steady over time."""
         return [self._pasted(one) for one in group]
 
-    def _pasted(self, one: _Painted) -> _Finished:
-        frame, painted = one.faces.frame, one.painted
-        if self._film_options.smooth:
-            painted = self._steadied(one)
-        if painted:
-            image = self._swapper.paste(frame.rgb(), painted, self._options)
-            frame = frame.with_rgb(image, _reach(painted, image))
-        swapped = frozenset(face.target.face.index for face in painted)
+    def _pasted(self, one: _Generated) -> _Finished:
+        frame, generated = one.faces.frame, one.generated
+        if self._video_options.smooth:
+            generated = self._steadied(one)
+        if generated:
+            image = self._swapper.paste(frame.rgb(), generated, self._options)
+            frame = frame.with_rgb(image, _reach(generated, image))
+        swapped = frozenset(face.target.face.index for face in generated)
         masks = None if one.faces.state is None else self._masks.state()
         return _Finished(frame, one.faces, swapped, masks)
 
-    def _steadied(self, one: _Painted) -> tuple[PaintedFace, ...]:
+    def _steadied(self, one: _Generated) -> tuple[GeneratedFace, ...]:
         time_s = float(one.faces.frame.time_s)
         if one.faces.is_cut:
             self._masks.cut()
         self._masks.forget(time_s)
         return tuple(
             face._replace(mask=self._masks.update(face.target.face.index, face.mask, time_s))
-            for face in one.painted
+            for face in one.generated
         )
 
     # -------------------------------------------------------------------------------------------------------
@@ -285,7 +287,7 @@ class _FilmRun:
         self._last = one
 
     def _state(self, place: Place) -> dict[str, Any]:
-        """For the segment that ends with this frame; the last one of the film has nothing to go on behind."""
+        """For the segment that ends with this frame; the last one of the video has nothing to go on behind."""
         last = self._last
         if last is None or last.faces.frame.index != place.index:
             return {"tally": self._tally.state()}
@@ -301,14 +303,14 @@ class _FilmRun:
         place = self._writer.place
         safe = 0 if place is None else place.index + 1
         return InterruptedByUserError(
-            f"{self._film}: stopped after {self._tally.num_frames} frames, of which {safe} are safe. The same command "
+            f"{self._video}: stopped after {self._tally.num_frames} frames, of which {safe} are safe. The same command "
             "goes on from there."
         )
 
     def _put_in_place(self) -> list[str]:
-        """Join and sign; the film appears under its name when it is whole."""
+        """Join and sign; the video appears under its name when it is whole."""
         claim = self._swapper.claim(self._options)
-        tags = film_tags(claim)
+        tags = video_tags(claim)
         comment = self._reader.info.metadata.get("comment")
         if comment and "comment" in tags:
             tags["comment"] = f"{comment} {tags['comment']}"
@@ -316,15 +318,15 @@ class _FilmRun:
         unmarked = self._writer.folder / f"unmarked{self._output.suffix}"
         try:
             notes = self._writer.finish(unmarked, self._reader, tags)
-            mark_film(unmarked, self._output, claim)
+            mark_video(unmarked, self._output, claim)
         finally:
             unmarked.unlink(missing_ok=True)
         return notes
 
 
-def _reach(painted: Sequence[PaintedFace], image: RGBImage) -> Box:
+def _reach(generated: Sequence[GeneratedFace], image: RGBImage) -> Box:
     """x0, y0, x1, y1 of what pasting could change of a picture (H, W, 3)."""
-    boxes = [affected_rectangle(np.ones_like(face.mask), face.matrix, image.shape[:2]) for face in painted]
+    boxes = [affected_rectangle(np.ones_like(face.mask), face.matrix, image.shape[:2]) for face in generated]
     corners = np.array([box for box in boxes if box is not None], int).reshape(-1, 4)
     if not len(corners):
         return (0, 0, 0, 0)
@@ -332,49 +334,53 @@ def _reach(painted: Sequence[PaintedFace], image: RGBImage) -> Box:
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _groups(frames: Iterator[FilmFrame]) -> Iterator[list[FilmFrame]]:
-    """Stretches of `FRAMES_PER_GROUP` frames at fixed places of the film."""
+def _groups(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+    """Stretches of `FRAMES_PER_GROUP` frames at fixed places of the video."""
     for _, group in itertools.groupby(frames, key=lambda frame: frame.index // FRAMES_PER_GROUP):
         yield list(group)
 
 
 def work_folder(
     swapper: FaceSwapper,
-    film: Path,
+    video: Path,
     output: Path,
     options: SwapOptions,
-    film_options: FilmOptions,
-    cast: Cast,
+    video_options: VideoOptions,
+    source_map: SourceMap,
 ) -> Path:
     """Where the unfinished work of one swap lies: found again by the same question, and only by that.
 
-    Its name holds a digest of everything that decides the result: the film, the bundle, the people, the options.
+    Its name holds a digest of everything that decides the result: the video, the bundle, the people, the options.
     """
-    status = film.stat() if film.exists() else None
+    status = video.stat() if video.exists() else None
     question = {
         # What is stored with a segment, and what follows from it, may differ from version to version.
         "program": [__version__, _STATE_VERSION],
-        "film": [str(film.resolve()), status.st_size, status.st_mtime_ns] if status else str(film),
+        "video": [str(video.resolve()), status.st_size, status.st_mtime_ns] if status else str(video),
         "ending": output.suffix.lower(),
         "bundle": swapper.bundle.model_dump(mode="json"),
         "options": {f.name: _digested(getattr(options, f.name)) for f in fields(options)},
-        "film_options": film_options.decisive(),
-        "cast": _cast_digest(cast),
+        "video_options": video_options.decisive(),
+        "source_map": _source_map_digest(source_map),
     }
     text = json.dumps(question, sort_keys=True, default=str)
     name = f".{output.name}.{hashlib.sha256(text.encode()).hexdigest()[:12]}.unfinished"
-    return (film_options.work_folder or output.parent) / name
+    return (video_options.work_folder or output.parent) / name
 
 
 def _digested(value: Any) -> str:
     return hashlib.sha256(value.tobytes()).hexdigest() if isinstance(value, np.ndarray) else repr(value)
 
 
-def _cast_digest(cast: Cast) -> list[Any]:
-    def person(source: Source | None) -> Any:
+def _source_map_digest(source_map: SourceMap) -> list[Any]:
+    def digest(source: Source | None) -> Any:
         if source is None:
             return None
-        return [source.name, {str(k): _digested(v) for k, v in source.quantities.items()}]
+        return [source.name, {str(k): _digested(v) for k, v in source.features.items()}]
 
-    roles = [[_digested(role.reference), person(role.source)] for role in cast.roles]
-    return [person(cast.default), roles, {str(k): person(v) for k, v in sorted(cast.by_index.items())}]
+    people = [[_digested(person.reference), digest(person.source)] for person in source_map.people]
+    return [
+        digest(source_map.default),
+        people,
+        {str(k): digest(v) for k, v in sorted(source_map.by_index.items())},
+    ]

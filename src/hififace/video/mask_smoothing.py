@@ -108,7 +108,7 @@ def _as_float(value: NDArray[np.uint16]) -> FloatArray:
 
 
 class TrackMasks:
-    """The masks of all faces of a film, by the number of their track."""
+    """The masks of all faces of a video, by the number of their track."""
 
     def __init__(self, options: MaskSmoothingOptions | None = None) -> None:
         self._options = options
@@ -125,7 +125,7 @@ class TrackMasks:
         return self._smoothers[track].update(mask, time_s)
 
     def forget(self, time_s: float) -> None:
-        """Drop the faces that are gone: a film of many people stays small."""
+        """Drop the faces that are gone: a video of many people stays small."""
         self._smoothers = {i: one for i, one in self._smoothers.items() if not one.is_stale(time_s)}
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What can be asked of a film beside what can be asked of a picture."""
+"""What can be asked of a video beside what can be asked of a picture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hififace.video.mask_smoothing import MaskSmoothingOptions
 from hififace.video.smoothing import SmoothingOptions
 
 FRAMES_PER_GROUP = 4
-"""Frames whose faces are painted in one run of the network. A fixed number, not "as many as are there": batches of
+"""Frames whose faces are generated in one run of the network. A fixed number, not "as many as are there": batches of
 other sizes round otherwise, and a resumed run must give the same bytes as an uninterrupted one."""
 
 
 @dataclass(frozen=True, slots=True)
-class FilmOptions:
-    """How to swap a film. Checked when made.
+class VideoOptions:
+    """How to swap a video. Checked when made.
 
     Raises:
         OptionError: a value out of its range; the sentence names it.
@@ -31,11 +31,11 @@ class FilmOptions:
     preview_s: float | None = None
     """Only so many seconds, from `start_s` on."""
     fps: Fraction | None = None
-    """An even frame rate for the result; None keeps every time stamp of the film."""
+    """An even frame rate for the result; None keeps every time stamp of the video."""
     tone_map: bool = False
     """Turn HDR into SDR instead of refusing it."""
     codec: str | None = None
-    """h264, hevc, vp9, av1, ... instead of the film's own."""
+    """h264, hevc, vp9, av1, ... instead of the video's own."""
     crf: float | None = None
     """Constant quality of the encoder; None is visually lossless."""
     preset: str | None = None
@@ -68,7 +68,7 @@ class FilmOptions:
 
     @property
     def last_s(self) -> float | None:
-        """Where the result ends, in seconds after the film's beginning: `end_s`, or sooner for a preview."""
+        """Where the result ends, in seconds after the video's beginning: `end_s`, or sooner for a preview."""
         if self.preview_s is None:
             return self.end_s
         end = (self.start_s or 0.0) + self.preview_s

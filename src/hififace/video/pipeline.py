@@ -1,6 +1,6 @@
 """Stages of work that overlap, each in a thread of its own, with bounded queues between them.
 
-Order is kept, and a slow stage holds back the ones before it, so that memory does not depend on the film's length.
+Order is kept, and a slow stage holds back the ones before it, so that memory does not depend on the video's length.
 NumPy, OpenCV, FFmpeg and ONNX Runtime let go of Python's lock while they compute: threads are enough.
 """
 

@@ -1,4 +1,4 @@
-"""What a film's swap did: who was where for how long, what went wrong, and where the time went."""
+"""What a video's swap did: who was where for how long, what went wrong, and where the time went."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrackReport:
 
 
 @dataclass(slots=True)
-class FilmTally:
+class VideoTally:
     """Counts frames as they are finished; goes through JSON, so that a resumed run counts on."""
 
     num_frames: int = 0
@@ -38,7 +38,7 @@ class FilmTally:
     tracks: dict[int, TrackReport] = field(default_factory=dict)
 
     def add(self, result: FrameFaces, swapped: set[int]) -> None:
-        """Count one frame; `swapped` are the indices of the faces that were really painted."""
+        """Count one frame; `swapped` are the indices of the faces that were really generated."""
         self.num_frames += 1
         self.num_cuts += result.is_cut
         self.num_without_faces += not result.faces
@@ -60,7 +60,7 @@ class FilmTally:
         return {**asdict(self), "tracks": [asdict(t) for t in self.tracks.values()]}
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> FilmTally:
+    def restored(cls, state: dict[str, Any]) -> VideoTally:
         """What `state()` described."""
         tracks = {t["index"]: TrackReport(**t) for t in state["tracks"]}
         return cls(**{**state, "tracks": tracks})
@@ -68,12 +68,12 @@ class FilmTally:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a film is."""
+    """How far a video is."""
 
     done: int
     """Frames finished, those of an earlier run included."""
     expected: int | None
-    """About how many there will be; None where the film does not say."""
+    """About how many there will be; None where the video does not say."""
     fps: float
     """Frames finished per second in this run."""
     busy_s: dict[str, float]
@@ -88,12 +88,12 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class FilmReport:
-    """A finished film."""
+class VideoReport:
+    """A finished video."""
 
     target: Path
     output: Path
-    tally: FilmTally
+    tally: VideoTally
     model: str
     provider: str
     seconds: float
@@ -103,7 +103,7 @@ class FilmReport:
     busy_s: dict[str, float]
     """Stage -> seconds of work in this run; they overlap."""
     notes: tuple[str, ...] = ()
-    """What could not be carried over, and what was wrong with the film."""
+    """What could not be carried over, and what was wrong with the video."""
 
     @property
     def fps(self) -> float:

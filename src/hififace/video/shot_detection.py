@@ -40,7 +40,7 @@ class CutDetector:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the film so far."""
+        """Forget the video so far."""
         self._last: NDArray[np.uint8] | None = None
         self._usual = 0.0
 
@@ -48,7 +48,7 @@ class CutDetector:
         """Whether this frame begins a new shot; the first frame does not.
 
         Args:
-            thumbnail: (h, w) uint8 brightness, e.g. 36 x 64 (`FilmFrame.thumbnail`).
+            thumbnail: (h, w) uint8 brightness, e.g. 36 x 64 (`Frame.thumbnail`).
         """
         if np.abs(gradients(thumbnail)).mean() < _FLAT:
             return False

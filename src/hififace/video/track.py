@@ -1,4 +1,4 @@
-"""One face of a film over time: where it really is, steadied, and what is known about who it is.
+"""One face of a video over time: where it really is, steadied, and what is known about who it is.
 
 Every frame's place comes from the face mesh, never now from the detector and now from the mesh: the two disagree by
 a pixel or so, and a face would hop with the rhythm of detection. What the detector's five points lie beside the
@@ -53,7 +53,7 @@ class SteadyFace:
     """Not seen in this frame: carried on along its path."""
 
 
-class FollowedFace:
+class Track:
     """The memory of one track.
 
     Attributes:
@@ -186,9 +186,7 @@ class FollowedFace:
         }
 
     @classmethod
-    def restored(
-        cls, state: dict[str, Any], template: Template, smoothing: SmoothingOptions | None
-    ) -> FollowedFace:
+    def restored(cls, state: dict[str, Any], template: Template, smoothing: SmoothingOptions | None) -> Track:
         """What `state()` described."""
 
         def array(name: str, dtype: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The faces of a film, frame by frame: who is where, steadied, and who becomes whom.
+"""The faces of a video, frame by frame: who is where, steadied, and who becomes whom.
 
 Known faces are followed by the face mesh, from where they were to where they are. The detector (`looking.py`) finds
 new ones, and confirms or denies those that are followed. A track keeps its number through crossings and cuts
@@ -17,16 +17,16 @@ from hififace.faces.candidates import iou_matrix
 from hififace.faces.identity import cosine
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.templates import Template
-from hififace.media.frames import FilmFrame
+from hififace.media.frames import Frame
 from hififace.swap.options import SwapOptions
-from hififace.swap.source_map import Cast, Source
+from hififace.swap.source_map import Source, SourceMap
 from hififace.types import Detection, Face, FloatArray, Landmarks, RGBImage
 from hififace.video.assignment import FORBIDDEN, assign
-from hififace.video.detection_schedule import FindFaces, Look, Lookout
-from hififace.video.options import FilmOptions
+from hififace.video.detection_schedule import DetectionSchedule, FindFaces, Look
+from hififace.video.options import VideoOptions
 from hififace.video.shot_detection import CutDetector
 from hififace.video.smoothing import face_size
-from hififace.video.track import FollowedFace, SteadyFace, mesh_box, mesh_points5
+from hififace.video.track import SteadyFace, Track, mesh_box, mesh_points5
 from hififace.video.tracking import FaceTracker
 
 _ENOUGH_VIEWS = 5
@@ -53,7 +53,7 @@ Embed = Callable[[RGBImage, Face], FloatArray]
 class FrameFaces:
     """What is to be done with one frame."""
 
-    frame: FilmFrame
+    frame: Frame
     faces: tuple[SteadyFace, ...]
     """All faces, also those that stay as they are."""
     sources: tuple[Source | None, ...]
@@ -63,7 +63,7 @@ class FrameFaces:
     """Everything needed to go on behind this frame, where a segment ends with it."""
 
 
-class FilmFaces:
+class VideoFaces:
     """Takes frames in order; `state` and `restore` carry it over an interruption."""
 
     def __init__(
@@ -73,24 +73,24 @@ class FilmFaces:
         landmarker: FaceMeshLandmarker,
         template: Template,
         options: SwapOptions,
-        film_options: FilmOptions,
-        cast: Cast,
+        video_options: VideoOptions,
+        source_map: SourceMap,
         reference: FloatArray | None = None,
     ) -> None:
         self._embed, self._landmarker = embed, landmarker
-        self._lookout = Lookout(find_faces, film_options.detect_every)
-        self._template, self._options, self._film_options = template, options, film_options
-        self._cast, self._reference = cast, reference
+        self._schedule = DetectionSchedule(find_faces, video_options.detect_every)
+        self._template, self._options, self._video_options = template, options, video_options
+        self._source_map, self._reference = source_map, reference
         # A selection may also be numbers or the pixels of a photo.
         self._named = options.select if isinstance(options.select, str) else None
-        self._smoothing = film_options.smoothing if film_options.smooth else None
+        self._smoothing = video_options.smoothing if video_options.smooth else None
         self._cuts, self._tracker = CutDetector(), FaceTracker()
-        self._followed: dict[int, FollowedFace] = {}
+        self._followed: dict[int, Track] = {}
         self._look_now = True
         self._asked = -_ASK_AGAIN_FRAMES
         self._leader: int | None = None
 
-    def take(self, frame: FilmFrame) -> FrameFaces:
+    def take(self, frame: Frame) -> FrameFaces:
         """What is to be done with the next frame."""
         thumbnail = frame.thumbnail()
         is_cut = self._cuts.update(thumbnail)
@@ -99,13 +99,13 @@ class FilmFaces:
             self._followed.clear()
             self._leader = None
         time_s = float(frame.time_s)
-        look = self._lookout.look(
+        look = self._schedule.look(
             frame, thumbnail, must=is_cut or self._look_now, anybody=bool(self._followed)
         )
         self._look_now = False
         faces = self._seen(frame, time_s, look)
         steady = self._update(frame, faces, time_s) if faces or self._followed else []
-        ends_segment = (frame.index + 1) % self._film_options.segment_frames == 0
+        ends_segment = (frame.index + 1) % self._video_options.segment_frames == 0
         return FrameFaces(
             frame,
             tuple(steady),
@@ -117,7 +117,7 @@ class FilmFaces:
     # -------------------------------------------------------------------------------------------------------
     # Where they are
 
-    def _seen(self, frame: FilmFrame, time_s: float, look: Look | None) -> list[tuple[Face, bool]]:
+    def _seen(self, frame: Frame, time_s: float, look: Look | None) -> list[tuple[Face, bool]]:
         """Faces with landmarks, and whether the detector itself saw each."""
         known = [one for one in self._followed.values() if one.looked_s - one.detected_s <= _FOLLOW_S]
         places = [place for place in (one.expected(time_s) for one in known) if place is not None]
@@ -140,13 +140,11 @@ class FilmFaces:
                 found.append((Face(0, Detection(box, mesh.score, points5), mesh), False))
         if look is not None:
             for one in self._followed.values():
-                if one.mesh is not None and face_size(one.mesh) >= look.surely_px:
+                if one.mesh is not None and face_size(one.mesh) >= look.reliable_px:
                     one.looked_s = time_s
         return found
 
-    def _update(
-        self, frame: FilmFrame, faces: Sequence[tuple[Face, bool]], time_s: float
-    ) -> list[SteadyFace]:
+    def _update(self, frame: Frame, faces: Sequence[tuple[Face, bool]], time_s: float) -> list[SteadyFace]:
         """Match faces with tracks, take them in, and carry on those that nobody sees."""
         if any(seen for _, seen in faces) and self._must_know_who([face for face, _ in faces], frame.index):
             self._asked = frame.index
@@ -166,7 +164,7 @@ class FilmFaces:
             face, detected = faces[by_mesh[id(tracked.landmarks)]]
             followed = self._followed.get(tracked.index)
             if followed is None:
-                followed = FollowedFace(tracked.index, self._template, self._smoothing)
+                followed = Track(tracked.index, self._template, self._smoothing)
                 self._followed[tracked.index] = followed
             steady.append(followed.see(face, time_s, detected=detected))
         seen = {one.face.index for one in steady}
@@ -211,8 +209,8 @@ class FilmFaces:
         options, index = self._options, one.face.index
         if one.face.detection.size_px < options.smallest_face_px:
             return None
-        if index in self._cast.by_index:
-            return self._cast.by_index[index]
+        if index in self._source_map.by_index:
+            return self._source_map.by_index[index]
         identity = self._followed[index].identity
         if self._reference is not None:
             selected = identity is not None and cosine(identity, self._reference) >= options.same_person
@@ -222,9 +220,9 @@ class FilmFaces:
             selected = self._named == "all" or index == self._leader
         if not selected:
             return None
-        if identity is None or not self._cast.roles:
-            return self._cast.default
-        return self._cast.source_for(identity, options.same_person)
+        if identity is None or not self._source_map.people:
+            return self._source_map.default
+        return self._source_map.source_for(identity, options.same_person)
 
     # -------------------------------------------------------------------------------------------------------
     # Going on
@@ -233,7 +231,7 @@ class FilmFaces:
         """Everything needed to go on, as JSON can hold it."""
         return {
             "cuts": self._cuts.state(),
-            "lookout": self._lookout.state(),
+            "lookout": self._schedule.state(),
             "tracker": self._tracker.state(),
             "followed": [one.state() for one in self._followed.values()],
             "look_now": self._look_now,
@@ -244,9 +242,9 @@ class FilmFaces:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` gave."""
         self._cuts.restore(state["cuts"])
-        self._lookout.restore(state["lookout"])
+        self._schedule.restore(state["lookout"])
         self._tracker.restore(state["tracker"])
-        restored = [FollowedFace.restored(s, self._template, self._smoothing) for s in state["followed"]]
+        restored = [Track.restored(s, self._template, self._smoothing) for s in state["followed"]]
         self._followed = {one.index: one for one in restored}
         self._look_now, self._asked = state["look_now"], state["asked"]
         self._leader = state["leader"]

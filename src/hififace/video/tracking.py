@@ -1,4 +1,4 @@
-"""Keeping a face's index across the frames of a film: by place, motion and identity."""
+"""Keeping a face's index across the frames of a video: by place, motion and identity."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FaceTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Another film: forget everybody, and count from 0 again."""
+        """Another video: forget everybody, and count from 0 again."""
         self._tracks: list[_Track] = []
         self._next = 0
 
@@ -75,7 +75,7 @@ class FaceTracker:
             track.missing = 0
 
     def update(self, faces: Sequence[Face]) -> list[Face]:
-        """The faces of the next frame, each with its index among all faces of the film, by rising index."""
+        """The faces of the next frame, each with its index among all faces of the video, by rising index."""
         pairs = assign(self._costs(faces))
         matched = {column: self._tracks[row] for row, column in pairs}
         seen = {track.index for track in matched.values()}
@@ -142,7 +142,7 @@ class FaceTracker:
         return costs
 
     def _forget(self) -> None:
-        """Drop who is long gone and unknown, and of the known the longest gone: a film of crowds stays cheap."""
+        """Drop who is long gone and unknown, and of the known the longest gone: a video of crowds stays cheap."""
         kept = [t for t in self._tracks if t.missing <= self.options.keep_frames or t.identity is not None]
         kept.sort(key=lambda track: track.missing)
         self._tracks = kept[: max(MOST_TRACKS, sum(t.missing == 0 for t in kept))]

@@ -58,18 +58,18 @@ class _Strict(BaseModel):
 class VectorEntry(_Strict):
     """One named part of the identity vector.
 
-    The name is the owner, an underscore and the quantity (`target_pose`); the quantity is the name of an
+    The name is the owner, an underscore and the feature (`target_pose`); the feature is the name of an
     output of the bundle's identity or shape graph, or of the embedded part that stands for it.
     """
 
     name: str = Field(min_length=1)
     size: int = Field(gt=0)
     gain: float = 1.0
-    """What the generator multiplies the part by on entry; callers hand in the plain quantity."""
+    """What the generator multiplies the part by on entry; callers hand in the plain feature."""
     owner: Literal["source", "target"]
 
     @property
-    def quantity(self) -> str:
+    def feature(self) -> str:
         """The name without its owner: `pose` of `target_pose`."""
         return self.name.removeprefix(f"{self.owner}_")
 

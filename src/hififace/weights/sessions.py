@@ -1,7 +1,7 @@
 """ONNX Runtime sessions that say which provider really runs them, and why.
 
 The runtime itself falls back to the CPU without a word when an accelerator's libraries are missing, which turns a
-film of minutes into one of hours. Here a provider that was asked for and not obtained is a logged warning, and
+video of minutes into one of hours. Here a provider that was asked for and not obtained is a logged warning, and
 `Session.reason` keeps the sentence for `hififace doctor` and for results.
 """
 

@@ -1,8 +1,8 @@
-"""What the numbers of a film mean as colours, and the exact way from YUV to RGB and back.
+"""What the numbers of a video mean as colours, and the exact way from YUV to RGB and back.
 
-A film says (or forgets to say) three things about its numbers: the matrix between YUV and RGB, the range
+A video says (or forgets to say) three things about its numbers: the matrix between YUV and RGB, the range
 (limited 16..235 or full 0..255) and the curve and primaries of the light behind them. The first two are
-needed to make RGB; all of them are copied to the result, *as they were written*: a film without tags stays
+needed to make RGB; all of them are copied to the result, *as they were written*: a video without tags stays
 without tags, because what a player guesses for the original it must also guess for the result.
 
 Numbers are those of ITU-T H.273, which every container and codec shares.
@@ -20,13 +20,13 @@ import numpy as np
 from hififace.types import RGBImage
 
 UNSPECIFIED = 2
-"""H.273: "the film does not say", for matrix, primaries and transfer alike."""
+"""H.273: "the video does not say", for matrix, primaries and transfer alike."""
 
 HdrKind = Literal["pq", "hlg"]
 
 
 class Matrix(IntEnum):
-    """H.273 matrix coefficients that occur in films."""
+    """H.273 matrix coefficients that occur in videos."""
 
     RGB = 0
     BT709 = 1
@@ -69,7 +69,7 @@ _SWSCALE_MATRIX = {
 
 @dataclass(frozen=True, slots=True)
 class ColourFacts:
-    """The colour tags of a film, as written (H.273 numbers), and what to assume where nothing is written."""
+    """The colour tags of a video, as written (H.273 numbers), and what to assume where nothing is written."""
 
     matrix: int = UNSPECIFIED
     primaries: int = UNSPECIFIED
@@ -100,7 +100,7 @@ class ColourFacts:
 
 
 SDR_BT709 = ColourFacts(Matrix.BT709, Primaries.BT709, Transfer.BT709, False, Matrix.BT709)
-"""What a tone-mapped film is tagged with."""
+"""What a tone-mapped video is tagged with."""
 
 
 def colour_facts(frame: av.VideoFrame, context: av.VideoCodecContext | None = None) -> ColourFacts:
@@ -148,7 +148,7 @@ def _with_matrix(frame: av.VideoFrame, facts: ColourFacts) -> dict[str, int]:
     """The arguments that name the matrix of a conversion; it is the same on both sides, as only RGB has none.
 
     PyAV 17 takes BT.2020 for BT.601 when it is an argument (23 levels wrong), and reads it rightly from the frame's
-    tag, as later ones do: so it is written there, where a film that uses it has it already.
+    tag, as later ones do: so it is written there, where a video that uses it has it already.
     """
     if facts.assumed_matrix == Matrix.BT2020:
         frame.colorspace = int(Matrix.BT2020)
@@ -160,7 +160,7 @@ def _with_matrix(frame: av.VideoFrame, facts: ColourFacts) -> dict[str, int]:
 def to_rgb(frame: av.VideoFrame, facts: ColourFacts, size: tuple[int, int] | None = None) -> RGBImage:
     """A decoded frame as (H, W, 3) uint8 RGB, full range, in the orientation in which it is stored.
 
-    The result keeps the film's own curve and primaries: it is "the film's RGB", which the way back undoes.
+    The result keeps the video's own curve and primaries: it is "the video's RGB", which the way back undoes.
 
     Args:
         frame: as it left the decoder.
@@ -222,9 +222,9 @@ def convert_format(frame: av.VideoFrame, pixel_format: str, facts: ColourFacts) 
 
 
 def result_colour(facts: ColourFacts, pixel_format: str) -> ColourFacts:
-    """What a result in `pixel_format` is tagged with: the film's own facts wherever they can stay.
+    """What a result in `pixel_format` is tagged with: the video's own facts wherever they can stay.
 
-    They cannot after tone mapping, nor when an RGB film is encoded as YUV (or the other way round).
+    They cannot after tone mapping, nor when an RGB video is encoded as YUV (or the other way round).
     """
     is_rgb = pixel_format.startswith(("gbr", "rgb", "bgr"))
     if facts.hdr or is_rgb != (facts.assumed_matrix == Matrix.RGB):

@@ -1,10 +1,10 @@
-"""What the buttons of the film tab do: plain functions over one visitor's state, without a page.
+"""What the buttons of the video tab do: plain functions over one visitor's state, without a page.
 
-films = FilmStudio(studio, jobs)
-films.set_film("visitor", upload, "film.mp4", "mini")
-films.assign("visitor", 0)                                  # the chosen source face plays face 0 of the frame shown
-films.start("visitor", SwapRequest(model="mini", consent=True), preview=True)
-films.look("visitor").job.standing
+videos = VideoStudio(studio, jobs)
+videos.set_video("visitor", upload, "video.mp4", "mini")
+videos.assign("visitor", 0)                                  # the chosen source face plays face 0 of the frame shown
+videos.start("visitor", SwapRequest(model="mini", consent=True), preview=True)
+videos.look("visitor").job.standing
 
 A person picked on one frame is found on every other by their identity, as `FaceSwapper.map_source` does.
 """
@@ -19,59 +19,59 @@ from pathlib import Path
 from typing import Final
 
 from hififace.app.asking import SwapRequest
-from hififace.app.film_jobs import FilmJob, FilmJobs
-from hififace.app.films import (
-    PLAIN_CODEC,
-    PLAIN_SUFFIX,
-    PREVIEW_S,
-    Film,
-    Frame,
-    first_frame_with_faces,
-    frame_at,
-    open_film,
-)
 from hififace.app.handlers import Studio
 from hififace.app.people import People
 from hififace.app.sessions import Session
+from hififace.app.video_jobs import VideoJob, VideoJobs
+from hififace.app.videos import (
+    PLAIN_CODEC,
+    PLAIN_SUFFIX,
+    PREVIEW_S,
+    Still,
+    Video,
+    first_frame_with_faces,
+    frame_at,
+    open_video,
+)
 from hififace.errors import HififaceError, OptionError
 from hififace.faces.identity import SAME_PERSON_COSINE, cosine
-from hififace.swap.source_map import Cast, Role
+from hififace.swap.source_map import ReferencePerson, SourceMap
 from hififace.swapper import FaceSwapper
 from hififace.types import FloatArray, RGBImage
-from hififace.video.job import swap_film, work_folder
-from hififace.video.options import FilmOptions
-from hififace.video.report import FilmReport, Progress
+from hififace.video.job import swap_video, work_folder
+from hififace.video.options import VideoOptions
+from hififace.video.report import Progress, VideoReport
 
-SEGMENT_FRAMES: Final = FilmOptions().segment_frames
-"""Most frames that are done again when a cancelled film goes on."""
+SEGMENT_FRAMES: Final = VideoOptions().segment_frames
+"""Most frames that are done again when a cancelled video goes on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pick:
-    """Somebody of the film who was clicked on."""
+    """Somebody of the video who was clicked on."""
 
     identity: FloatArray = field(repr=False)
     thumbnail: RGBImage = field(repr=False)
 
 
 @dataclass(slots=True, eq=False)
-class FilmState:
-    """What one visitor has put together on the film tab."""
+class VideoState:
+    """What one visitor has put together on the video tab."""
 
     people: People
-    film: Film | None = None
-    frame: Frame | None = None
+    video: Video | None = None
+    frame: Still | None = None
     """The frame shown."""
     picks: list[Pick] = field(default_factory=list)
     mapping: dict[int, int] = field(default_factory=dict)
     """Pick -> place in `people.faces`; empty: everybody becomes the chosen one."""
-    job: FilmJob | None = None
-    """The film or preview being made, or the last one."""
+    job: VideoJob | None = None
+    """The video or preview being made, or the last one."""
     own_format: bool = False
-    """The result shall be of the film's container and codec, instead of those that everything plays."""
+    """The result shall be of the video's container and codec, instead of those that everything plays."""
     is_preview: bool = False
     start_s: float = 0.0
-    """The moment of the film at which the result begins."""
+    """The moment of the video at which the result begins."""
 
     def pick_of(self, face: int) -> int | None:
         """Which pick a face of the frame shown is, if it is one."""
@@ -83,77 +83,77 @@ class FilmState:
         return best[1] if best is not None and best[0] >= SAME_PERSON_COSINE else None
 
     def forget_picks(self) -> None:
-        """Source faces got other numbers, or the film is another."""
+        """Source faces got other numbers, or the video is another."""
         self.picks.clear()
         self.mapping.clear()
 
 
-class FilmStudio:
-    """The film tab without its page; sources, models, visitors and limits are the picture tab's."""
+class VideoStudio:
+    """The video tab without its page; sources, models, visitors and limits are the picture tab's."""
 
-    def __init__(self, studio: Studio, jobs: FilmJobs) -> None:
+    def __init__(self, studio: Studio, jobs: VideoJobs) -> None:
         self._studio, self._jobs = studio, jobs
         studio.on_people_change.append(_forget_picks)
 
     @contextmanager
-    def _state(self, key: str) -> Iterator[tuple[Session, FilmState]]:
+    def _state(self, key: str) -> Iterator[tuple[Session, VideoState]]:
         with self._studio.sessions.visit(key) as session:
             people = session.state.setdefault(People, People())
-            if FilmState not in session.state:
-                state = session.state[FilmState] = FilmState(people)
+            if VideoState not in session.state:
+                state = session.state[VideoState] = VideoState(people)
                 session.closers.append(lambda: self._end_job(state))
-            yield session, session.state[FilmState]
+            yield session, session.state[VideoState]
 
-    def look(self, key: str) -> FilmState:
+    def look(self, key: str) -> VideoState:
         """The state of a visitor, for showing it."""
         with self._state(key) as (_, state):
             return state
 
     # -------------------------------------------------------------------------------------------------------
-    # Which film, which frame, who
+    # Which video, which frame, who
 
-    def set_film(self, key: str, upload: Path, name: str, model: str | None, client: str = "") -> None:
-        """Take a film and show its first frame with faces; the film before is removed.
+    def set_video(self, key: str, upload: Path, name: str, model: str | None, client: str = "") -> None:
+        """Take a video and show its first frame with faces; the video before is removed.
 
         Raises:
             HififaceError: it cannot be read, or is larger or longer than the page takes; the sentence says which.
         """
         self._studio.meter.count(client)
-        self.clear_film(key)
+        self.clear_video(key)
         swapper = self._studio.bundles.swapper(model)
         with self._state(key) as (session, state):
-            path = self._studio.sessions.take(session, upload, name, film=True)
+            path = self._studio.sessions.take(session, upload, name, video=True)
             try:
-                film = open_film(path, name, self._studio.limits)
-                state.frame = first_frame_with_faces(film, swapper)
+                video = open_video(path, name, self._studio.limits)
+                state.frame = first_frame_with_faces(video, swapper)
             except HififaceError:
                 self._studio.sessions.drop(session, path)
                 raise
-            state.film, state.people.model = film, model
-            state.own_format = film.played_by_browsers
+            state.video, state.people.model = video, model
+            state.own_format = video.played_by_browsers
 
-    def clear_film(self, key: str) -> None:
-        """Remove the film and what was made of it, from the disk too; a swap at work is cancelled."""
+    def clear_video(self, key: str) -> None:
+        """Remove the video and what was made of it, from the disk too; a swap at work is cancelled."""
         with self._state(key) as (session, state):
             self._end_job(state)
-            if state.film is not None:
-                self._studio.sessions.drop(session, state.film.path)
-                shutil.rmtree(state.film.path.parent)
-            state.film = state.frame = state.job = None
+            if state.video is not None:
+                self._studio.sessions.drop(session, state.video.path)
+                shutil.rmtree(state.video.path.parent)
+            state.video = state.frame = state.job = None
             state.forget_picks()
 
     def show_frame(self, key: str, moment_s: float, model: str | None) -> None:
         """Show the frame of another moment, to choose faces on.
 
         Raises:
-            OptionError: there is no film.
-            FilmError: the frame cannot be decoded.
+            OptionError: there is no video.
+            VideoError: the frame cannot be decoded.
         """
         swapper = self._studio.bundles.swapper(model)
         with self._state(key) as (_, state):
-            if state.film is None:
-                raise OptionError("There is no film yet. Add the film whose faces shall be replaced.")
-            state.frame = frame_at(state.film, moment_s, swapper)
+            if state.video is None:
+                raise OptionError("There is no video yet. Add the video whose faces shall be replaced.")
+            state.frame = frame_at(state.video, moment_s, swapper)
 
     def assign(self, key: str, face: int) -> None:
         """Let the chosen source face play this person of the frame shown; again takes it back.
@@ -178,12 +178,12 @@ class FilmStudio:
             people = state.people
             if people.chosen is None:
                 return ["Add a photo of the person to put in."]
-            if state.film is None:
-                return ["Add the film whose faces shall be replaced."]
+            if state.video is None:
+                return ["Add the video whose faces shall be replaced."]
             if not state.mapping:
-                return [f"Everybody in the film becomes {people.called(people.chosen)}."]
+                return [f"Everybody in the video becomes {people.called(people.chosen)}."]
             return [
-                f"Person {pick + 1} of the film becomes {people.called(place)}."
+                f"Person {pick + 1} of the video becomes {people.called(place)}."
                 for pick, place in sorted(state.mapping.items())
             ]
 
@@ -198,15 +198,15 @@ class FilmStudio:
         *,
         preview: bool = False,
         own_format: bool = False,
-    ) -> FilmJob:
-        """Put the film into the line; it goes on whether or not the page is open.
+    ) -> VideoJob:
+        """Put the video into the line; it goes on whether or not the page is open.
 
         Args:
             key: the visitor.
             request: the settings.
             client: who the request is counted for.
             preview: only a few seconds from the frame shown on.
-            own_format: container and codec of the film instead of those that everything plays.
+            own_format: container and codec of the video instead of those that everything plays.
 
         Raises:
             HififaceError: something is missing, or cannot be done; the sentence says what.
@@ -215,73 +215,73 @@ class FilmStudio:
         self._studio.meter.count(client)
         swapper = self._studio.bundles.swapper(request.model)
         with self._state(key) as (_, state):
-            film = state.film
-            if film is None:
-                raise OptionError("There is no film yet. Add the film whose faces shall be replaced.")
+            video = state.video
+            if video is None:
+                raise OptionError("There is no video yet. Add the video whose faces shall be replaced.")
             if state.job is not None and not state.job.standing.over:
-                raise OptionError("A film of yours is being made. Wait for it, or cancel it first.")
-            cast = self._cast(state, swapper, average=request.average)
-            film_options = self._film_options(state, preview=preview, own_format=own_format)
-            suffix = film.own_suffix if own_format else PLAIN_SUFFIX
+                raise OptionError("A video of yours is being made. Wait for it, or cancel it first.")
+            source_map = self._source_map(state, swapper, average=request.average)
+            video_options = self._video_options(state, preview=preview, own_format=own_format)
+            suffix = video.own_suffix if own_format else PLAIN_SUFFIX
             kind = "preview" if preview else "swapped"
-            output = film.path.parent / f"{Path(film.name).stem[-60:]}-{kind}{suffix}"
-            keep = work_folder(swapper, film.path, output, options, film_options, cast)
+            output = video.path.parent / f"{Path(video.name).stem[-60:]}-{kind}{suffix}"
+            keep = work_folder(swapper, video.path, output, options, video_options, source_map)
             for old in output.parent.glob(f".{output.name}.*.unfinished"):
                 if old != keep:  # of other settings
                     shutil.rmtree(old)
 
-            def work(progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> FilmReport:
+            def work(progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> VideoReport:
                 try:
-                    return swap_film(
+                    return swap_video(
                         swapper,
-                        film.path,
+                        video.path,
                         output,
                         options,
-                        film_options,
-                        cast=cast,
+                        video_options,
+                        source_map=source_map,
                         progress=progress,
                         should_stop=should_stop,
                     )
                 except HififaceError as error:
-                    raise film.says(error) from error
+                    raise video.says(error) from error
 
             state.job, state.is_preview = self._jobs.submit(work), preview
             state.own_format = own_format
-            state.start_s = film_options.start_s or 0.0
+            state.start_s = video_options.start_s or 0.0
             return state.job
 
     def cancel(self, key: str) -> None:
-        """Stop the film of a visitor; the same settings go on where it stopped."""
+        """Stop the video of a visitor; the same settings go on where it stopped."""
         with self._state(key) as (_, state):
             if state.job is not None:
                 self._jobs.cancel(state.job)
 
-    def _end_job(self, state: FilmState) -> None:
+    def _end_job(self, state: VideoState) -> None:
         """Cancel, and wait until nothing is written any more."""
         if state.job is not None:
             self._jobs.cancel(state.job)
             state.job.wait()
 
-    def _film_options(self, state: FilmState, *, preview: bool, own_format: bool) -> FilmOptions:
-        film, frame = state.film, state.frame
-        assert film is not None
-        options = FilmOptions(
+    def _video_options(self, state: VideoState, *, preview: bool, own_format: bool) -> VideoOptions:
+        video, frame = state.video, state.frame
+        assert video is not None
+        options = VideoOptions(
             codec=None if own_format else PLAIN_CODEC, tone_map=True, segment_frames=SEGMENT_FRAMES
         )
         if preview and frame is not None:
             # A frame near the end still gives a whole preview.
-            latest = max(film.length_s - PREVIEW_S, 0.0) if film.length_s else frame.moment_s
+            latest = max(video.length_s - PREVIEW_S, 0.0) if video.length_s else frame.moment_s
             return replace(options, start_s=min(frame.moment_s, latest) or None, preview_s=PREVIEW_S)
-        # A film that does not say its length is cut at the limit.
-        return replace(options, end_s=None if film.length_s else self._studio.limits.film_minutes * 60)
+        # A video that does not say its length is cut at the limit.
+        return replace(options, end_s=None if video.length_s else self._studio.limits.video_minutes * 60)
 
-    def _cast(self, state: FilmState, swapper: FaceSwapper, *, average: bool) -> Cast:
+    def _source_map(self, state: VideoState, swapper: FaceSwapper, *, average: bool) -> SourceMap:
         people, limits = state.people, self._studio.limits
         if not state.mapping:
-            return Cast(default=people.everybody(swapper, limits, average=average))
-        return Cast(
-            roles=tuple(
-                Role(
+            return SourceMap(default=people.everybody(swapper, limits, average=average))
+        return SourceMap(
+            people=tuple(
+                ReferencePerson(
                     f"person {pick + 1}",
                     state.picks[pick].identity,
                     people.source(place, swapper, limits, average=average),
@@ -292,6 +292,6 @@ class FilmStudio:
 
 
 def _forget_picks(session: Session) -> None:
-    state = session.state.get(FilmState)
+    state = session.state.get(VideoState)
     if state is not None:
         state.forget_picks()

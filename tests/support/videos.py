@@ -1,4 +1,4 @@
-"""Makes tiny films for tests: known pictures, known sound, every odd property on request.
+"""Makes tiny videos for tests: known pictures, known sound, every odd property on request.
 
 Pictures: a soft background that drifts, and a face (scikit-image's astronaut, public domain).
 Sound: silence with one-millisecond clicks at known times; a white flash in the picture can mark the same time.
@@ -16,7 +16,7 @@ from typing import Any
 import av
 import numpy as np
 
-from hififace.media.film_colour import ColourFacts, from_rgb
+from hififace.media.video_colour import ColourFacts, from_rgb
 
 NTSC = Fraction(30000, 1001)
 
@@ -33,7 +33,7 @@ class Sound:
 
 @dataclass
 class Recipe:
-    """A film to make; the defaults give one second of 96 x 64 H.264."""
+    """A video to make; the defaults give one second of 96 x 64 H.264."""
 
     seconds: float = 1.0
     size: tuple[int, int] = (96, 64)
@@ -79,16 +79,16 @@ def flashing(*times_s: float) -> Callable[[int, float, tuple[int, int]], np.ndar
     return draw
 
 
-def make_film(path: Path, recipe: Recipe | None = None) -> Path:
-    """Write the film and return its path."""
+def make_video(path: Path, recipe: Recipe | None = None) -> Path:
+    """Write the video and return its path."""
     recipe = recipe or Recipe()
-    with av.open(str(path), "w", options=dict(recipe.container_options)) as film:
-        film.metadata.update(recipe.metadata)
-        video = _add_video(film, recipe)
-        sounds = [(_add_sound(film, sound), sound) for sound in recipe.sounds]
-        subtitle = film.add_mux_stream(recipe.subtitles) if recipe.subtitles else None
+    with av.open(str(path), "w", options=dict(recipe.container_options)) as video:
+        video.metadata.update(recipe.metadata)
+        picture_stream = _add_video(video, recipe)
+        sounds = [(_add_sound(video, sound), sound) for sound in recipe.sounds]
+        subtitle = video.add_mux_stream(recipe.subtitles) if recipe.subtitles else None
         if recipe.chapters:
-            film.set_chapters(
+            video.set_chapters(
                 [
                     {
                         "id": i,
@@ -101,20 +101,20 @@ def make_film(path: Path, recipe: Recipe | None = None) -> Path:
                 ]
             )
         for stream, sound in sounds:
-            _encode_sound(film, stream, sound, recipe.seconds)
+            _encode_sound(video, stream, sound, recipe.seconds)
         if subtitle is not None:
-            _write_subtitle(film, subtitle, recipe.subtitles or "")
-        _encode_pictures(film, video, recipe)
+            _write_subtitle(video, subtitle, recipe.subtitles or "")
+        _encode_pictures(video, picture_stream, recipe)
     return path
 
 
-def _add_video(film: Any, recipe: Recipe) -> Any:
-    video = film.add_stream(recipe.codec, rate=recipe.rate, options=dict(recipe.options))
-    video.width, video.height = recipe.size
-    video.pix_fmt = recipe.pixel_format
-    context = video.codec_context
+def _add_video(video: Any, recipe: Recipe) -> Any:
+    picture_stream = video.add_stream(recipe.codec, rate=recipe.rate, options=dict(recipe.options))
+    picture_stream.width, picture_stream.height = recipe.size
+    picture_stream.pix_fmt = recipe.pixel_format
+    context = picture_stream.codec_context
     context.time_base = recipe.time_base or 1 / recipe.rate
-    video.time_base = context.time_base
+    picture_stream.time_base = context.time_base
     context.gop_size = recipe.gop_size
     context.colorspace, context.color_trc, context.color_primaries = (
         recipe.matrix,
@@ -122,10 +122,10 @@ def _add_video(film: Any, recipe: Recipe) -> Any:
         recipe.primaries,
     )
     context.color_range = {None: 0, False: 1, True: 2}[recipe.full_range]
-    return video
+    return picture_stream
 
 
-def _encode_pictures(film: Any, video: Any, recipe: Recipe) -> None:
+def _encode_pictures(video: Any, picture_stream: Any, recipe: Recipe) -> None:
     base = recipe.time_base or 1 / recipe.rate
     count = round(recipe.seconds * recipe.rate)
     step = 1 / recipe.rate / base
@@ -137,12 +137,12 @@ def _encode_pictures(film: Any, video: Any, recipe: Recipe) -> None:
         picture = draw(number, float(pts * base), recipe.size)
         frame = from_rgb(picture, recipe.pixel_format, facts)
         frame.pts, frame.time_base = pts, base
-        film.mux(video.encode(frame))
-    film.mux(video.encode(None))
+        video.mux(picture_stream.encode(frame))
+    video.mux(picture_stream.encode(None))
 
 
-def _add_sound(film: Any, sound: Sound) -> Any:
-    stream = film.add_stream(sound.codec, rate=sound.rate)
+def _add_sound(video: Any, sound: Sound) -> Any:
+    stream = video.add_stream(sound.codec, rate=sound.rate)
     stream.layout = "mono"
     stream.metadata["language"] = sound.language
     return stream
@@ -159,7 +159,7 @@ def click_track(times_s: Iterable[float], rate: int, seconds: float) -> np.ndarr
     return samples
 
 
-def _encode_sound(film: Any, stream: Any, sound: Sound, seconds: float) -> None:
+def _encode_sound(video: Any, stream: Any, sound: Sound, seconds: float) -> None:
     context = stream.codec_context
     samples = click_track(sound.click_times_s, sound.rate, seconds)
     resampler = av.AudioResampler(format=context.format, layout="mono", rate=sound.rate)
@@ -167,18 +167,18 @@ def _encode_sound(film: Any, stream: Any, sound: Sound, seconds: float) -> None:
         frame = av.AudioFrame.from_ndarray(samples[None, at : at + 1024], format="flt", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = sound.rate, at, Fraction(1, sound.rate)
         for converted in resampler.resample(frame):
-            film.mux(stream.encode(converted))
-    film.mux(stream.encode(None))
+            video.mux(stream.encode(converted))
+    video.mux(stream.encode(None))
 
 
-def _write_subtitle(film: Any, stream: Any, codec: str) -> None:
+def _write_subtitle(video: Any, stream: Any, codec: str) -> None:
     text = b"0,0,Default,,0,0,0,,hello" if codec == "ass" else b"hello"
     if codec == "mov_text":
         text = struct.pack(">H", len(text)) + text
     packet = av.Packet(text)
     packet.stream, packet.time_base = stream, Fraction(1, 1000)
     packet.pts, packet.dts, packet.duration = 200, 200, 500
-    film.mux(packet)
+    video.mux(packet)
 
 
 def set_rotation(path: Path, clockwise_deg: int) -> Path:
@@ -201,25 +201,25 @@ def set_rotation(path: Path, clockwise_deg: int) -> Path:
 
 def decoded(path: Path) -> list[Any]:
     """All decoded video frames."""
-    with av.open(str(path)) as film:
-        return list(film.decode(video=0))
+    with av.open(str(path)) as video:
+        return list(video.decode(video=0))
 
 
 def stamps_of(path: Path) -> list[Fraction]:
     """Time stamps of all video frames in seconds, exact."""
-    with av.open(str(path)) as film:
-        base = film.streams.video[0].time_base
-        return [frame.pts * base for frame in film.decode(video=0)]
+    with av.open(str(path)) as video:
+        base = video.streams.video[0].time_base
+        return [frame.pts * base for frame in video.decode(video=0)]
 
 
 def heard_clicks(path: Path, stream: int = 0) -> list[float]:
-    """Times in seconds at which the clicks of a sound stream are heard, on the film's clock."""
+    """Times in seconds at which the clicks of a sound stream are heard, on the video's clock."""
     times: list[float] = []
-    with av.open(str(path)) as film:
-        audio = film.streams.audio[stream]
+    with av.open(str(path)) as video:
+        audio = video.streams.audio[stream]
         rate = audio.rate
         chunks, starts = [], []
-        for frame in film.decode(audio):
+        for frame in video.decode(audio):
             chunks.append(np.asarray(frame.to_ndarray(), dtype=np.float64).reshape(-1))
             starts.append(float(frame.pts * frame.time_base))
         scale = max(np.abs(c).max() for c in chunks)
@@ -236,18 +236,18 @@ def heard_clicks(path: Path, stream: int = 0) -> list[float]:
 
 def seen_flashes(path: Path) -> list[float]:
     """Times in seconds of the frames that are white."""
-    with av.open(str(path)) as film:
-        base = film.streams.video[0].time_base
+    with av.open(str(path)) as video:
+        base = video.streams.video[0].time_base
         return [
             float(frame.pts * base)
-            for frame in film.decode(video=0)
+            for frame in video.decode(video=0)
             if frame.to_ndarray(format="gray").mean() > 160
         ]
 
 
-def latin_1_film(path: Path) -> Path:
-    """A Matroska film whose title is not UTF-8, as old cameras and editors wrote it."""
-    data = make_film(path, Recipe(metadata={"title": "Café au lait"})).read_bytes()
+def latin_1_video(path: Path) -> Path:
+    """A Matroska video whose title is not UTF-8, as old cameras and editors wrote it."""
+    data = make_video(path, Recipe(metadata={"title": "Café au lait"})).read_bytes()
     broken = data.replace("Café".encode(), b"Caf\xe9\xe9")
     assert broken != data
     path.write_bytes(broken)

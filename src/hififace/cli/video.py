@@ -1,4 +1,4 @@
-"""A film on the command line: its options from text, its progress as a bar."""
+"""A video on the command line: its options from text, its progress as a bar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from hififace.errors import OptionError
-from hififace.video.options import FilmOptions
+from hififace.video.options import VideoOptions
 
 if TYPE_CHECKING:
     from hififace.swap.jobs import Job
@@ -58,18 +58,18 @@ def parse_rate(text: str | None) -> Fraction | None:
     return rate
 
 
-def swap_film_job(
-    swapper: FaceSwapper, job: Job, options: SwapOptions, film_options: FilmOptions
+def swap_video_job(
+    swapper: FaceSwapper, job: Job, options: SwapOptions, video_options: VideoOptions
 ) -> dict[str, Any]:
-    """Swap one film; the report for `--json`."""
-    from hififace.video.job import swap_film
+    """Swap one video; the report for `--json`."""
+    from hififace.video.job import swap_video
 
     with _bar(job.target.name) as advance:
-        report = swap_film(swapper, job.target, job.output, options, film_options, progress=advance)
+        report = swap_video(swapper, job.target, job.output, options, video_options, progress=advance)
     return report.to_json()
 
 
-def film_sentence(report: dict[str, Any]) -> str:
+def video_sentence(report: dict[str, Any]) -> str:
     """One line for people, and one for each note."""
     swapped = sum(track["num_swapped"] > 0 for track in report["tracks"])
     told = (

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support.bundle_doubles import write_mesh_bundle
-from tests.support.face_films import face_film, head, put, room
+from tests.support.face_videos import face_video, head, put, room
 
-from hififace.cli.film import film_sentence, parse_rate, parse_seconds, progress_words
 from hififace.cli.main import main
+from hififace.cli.video import parse_rate, parse_seconds, progress_words, video_sentence
 from hififace.errors import OptionError
 from hififace.media.probe import probe
 from hififace.video.report import Progress
@@ -57,7 +57,7 @@ def test_progress_in_words():
 
 
 def test_the_last_line_says_what_was_done_and_what_was_not():
-    told = film_sentence(
+    told = video_sentence(
         {
             "output": "out.mp4",
             "num_frames": 10,
@@ -76,17 +76,17 @@ def test_the_last_line_says_what_was_done_and_what_was_not():
     assert told.endswith("Stream 1 was left out.")
 
 
-def test_a_film_by_one_command(
+def test_a_video_by_one_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     bundle = str(write_mesh_bundle(tmp_path / "bundle").folder)
     Image.fromarray(np.ascontiguousarray(head())).save("me.png")
-    face_film(tmp_path / "film.mp4", lambda n: put(room(), head(), 120 + n, 120), 10)
+    face_video(tmp_path / "video.mp4", lambda n: put(room(), head(), 120 + n, 120), 10)
     with pytest.raises(SystemExit) as left:
         main(
-            ["swap", "me.png", "film.mp4", "-o", "out.mp4", "--preview", "0.2s", "--model", bundle, "--json"]
+            ["swap", "me.png", "video.mp4", "-o", "out.mp4", "--preview", "0.2s", "--model", bundle, "--json"]
         )
     assert not left.value.code
     report = json.loads(capsys.readouterr().out)
@@ -94,23 +94,23 @@ def test_a_film_by_one_command(
     assert probe("out.mp4").num_frames == 5
 
 
-def test_a_folder_of_films_goes_on_behind_one_that_is_none(
+def test_a_folder_of_videos_goes_on_behind_one_that_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     bundle = str(write_mesh_bundle(tmp_path / "bundle").folder)
     Image.fromarray(np.ascontiguousarray(head())).save("me.png")
-    (tmp_path / "films").mkdir()
+    (tmp_path / "videos").mkdir()
     for name in ("a.mp4", "c.mkv"):
-        face_film(tmp_path / "films" / name, lambda n: put(room(), head(), 120 + n, 120), 4)
-    (tmp_path / "films" / "b.mp4").write_bytes(b"no film at all")
+        face_video(tmp_path / "videos" / name, lambda n: put(room(), head(), 120 + n, 120), 4)
+    (tmp_path / "videos" / "b.mp4").write_bytes(b"no video at all")
     with pytest.raises(SystemExit) as left:
-        main(["swap", "me.png", "films", "-o", "out", "--model", bundle, "--preset", "ultrafast"])
+        main(["swap", "me.png", "videos", "-o", "out", "--model", bundle, "--preset", "ultrafast"])
     assert left.value.code == 1
     told = capsys.readouterr()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "c.mkv"]
     assert [line.split(":")[0] for line in told.out.splitlines()] == ["out/a.mp4", "out/c.mkv"]
     assert "slowest stage" in told.out
-    assert "b.mp4 is not a film" in told.err
+    assert "b.mp4 is not a video" in told.err
     assert "1 of 3 could not be swapped" in told.err

@@ -1,20 +1,20 @@
-"""How many frames a second a film takes, where the time goes, and how much memory a long one needs.
+"""How many frames a second a video takes, where the time goes, and how much memory a long one needs.
 
-    film    `swap_film`: stages that overlap, faces followed, sound and time stamps kept, H.264 at visually lossless
+    video    `swap_video`: stages that overlap, faces followed, sound and time stamps kept, H.264 at visually lossless
             quality, segments on disk, signed
-    film, one thread    the same with every network on one thread: the stages alone keep the cores busy
+    video, one thread    the same with every network on one thread: the stages alone keep the cores busy
     loop    OpenCV reads, finds, swaps, pastes and writes (MPEG-4 Part 2), one frame after the other: the same
             detector, mesh, generator and pasting, no sound, nothing steadied, nothing that could be gone on with
 
-Both in one run, in turns, over the same film: a public-domain portrait that moves over a textured wall that moves too
+Both in one run, in turns, over the same video: a public-domain portrait that moves over a textured wall that moves too
 (nothing in the picture stands still, so no look of the detector can be saved). A face of 200 px in 1280 x 720, one of
 300 px in 1920 x 1080; and the wall alone in 720p, to see what frames without faces cost. The two results are compared
 first. Seconds of stages overlap; shares are of their sum.
 
-Memory: peak resident memory of a process that swaps a film, for a short film and one many times as long.
+Memory: peak resident memory of a process that swaps a video, for a short video and one many times as long.
 
-    python benchmarks/film.py --threads 2
-    python benchmarks/film.py --memory --frames 250,3000
+    python benchmarks/video.py --threads 2
+    python benchmarks/video.py --memory --frames 250,3000
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from skimage import data
 
 from contract import environment, in_turns, write_result
 from hififace import FaceSwapper
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
 from hififace.types import RGBImage
-from hififace.video.job import swap_film
-from hififace.video.report import FilmReport
+from hififace.video.job import swap_video
+from hififace.video.report import VideoReport
 
-RESULT = Path(__file__).parent / "results" / "film.json"
-MEMORY_RESULT = RESULT.with_name("film-memory.json")
+RESULT = Path(__file__).parent / "results" / "video.json"
+MEMORY_RESULT = RESULT.with_name("video-memory.json")
 SCENES = {"720p": (1280, 720, 200), "1080p": (1920, 1080, 300)}
 """Width, height and size of the face, px."""
 NOBODY = "720p, nobody"
@@ -84,28 +84,30 @@ def draw(number: int, width: int, height: int, face_px: float) -> RGBImage:
     return np.clip(picture * (1 - share) + head * share, 0, 255).astype(np.uint8)
 
 
-def make_film(path: Path, scene: tuple[int, int, int], num_frames: int) -> Path:
+def make_video(path: Path, scene: tuple[int, int, int], num_frames: int) -> Path:
     """H.264; after 200 frames the pictures come back in reverse, so that drawing them costs no memory of note."""
     width, height, face_px = scene
-    with av.open(str(path), "w") as film:
-        video = film.add_stream("libx264", rate=Fraction(RATE), options={"crf": "18", "preset": "veryfast"})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+    with av.open(str(path), "w") as video:
+        picture_stream = video.add_stream(
+            "libx264", rate=Fraction(RATE), options={"crf": "18", "preset": "veryfast"}
+        )
+        picture_stream.width, picture_stream.height, picture_stream.pix_fmt = width, height, "yuv420p"
         for number in range(num_frames):
             turn = number % 400
             picture = draw(min(turn, 400 - turn), width, height, face_px)
-            film.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        film.mux(video.encode(None))
+            video.mux(picture_stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        video.mux(picture_stream.encode(None))
     return path
 
 
-def loop(swapper: FaceSwapper, film: Path, output: Path) -> int:
+def loop(swapper: FaceSwapper, video: Path, output: Path) -> int:
     """One frame after the other; how many there were."""
-    source = swapper.cast.default
-    reader = cv2.VideoCapture(str(film))
+    source = swapper.source_map.default
+    reader = cv2.VideoCapture(str(video))
     size = int(reader.get(cv2.CAP_PROP_FRAME_WIDTH)), int(reader.get(cv2.CAP_PROP_FRAME_HEIGHT))
     writer = cv2.VideoWriter(str(output), cv2.VideoWriter.fourcc(*"mp4v"), reader.get(cv2.CAP_PROP_FPS), size)
     if not reader.isOpened() or not writer.isOpened():
-        raise SystemExit("This OpenCV cannot read or write films: nothing was measured.")
+        raise SystemExit("This OpenCV cannot read or write videos: nothing was measured.")
     num_frames = 0
     while True:
         there, bgr = reader.read()
@@ -121,10 +123,10 @@ def loop(swapper: FaceSwapper, film: Path, output: Path) -> int:
     return num_frames
 
 
-def compare(film: Path, ours: Path, theirs: Path) -> float:
+def compare(video: Path, ours: Path, theirs: Path) -> float:
     """Mean difference of the two results, levels, over the pixels that the first one changed; of all frames."""
     sums, counts = 0.0, 0
-    for target, one, other in zip(*map(FilmReader, (film, ours, theirs)), strict=True):
+    for target, one, other in zip(*map(VideoReader, (video, ours, theirs)), strict=True):
         there = cv2.absdiff(target.rgb(), one.rgb()).max(axis=2) > 24
         sums += float(cv2.absdiff(one.rgb(), other.rgb()).mean(axis=2)[there].sum())
         counts += int(there.sum())
@@ -134,33 +136,33 @@ def compare(film: Path, ours: Path, theirs: Path) -> float:
 
 
 def sides_of(
-    swappers: tuple[FaceSwapper, FaceSwapper], film: Path, num_frames: int, reports: list[FilmReport]
+    swappers: tuple[FaceSwapper, FaceSwapper], video: Path, num_frames: int, reports: list[VideoReport]
 ) -> dict[str, Callable[[], object]]:
-    """The ways over one film; the reports of the first are kept. Swappers: all threads, and one."""
+    """The ways over one video; the reports of the first are kept. Swappers: all threads, and one."""
     swapper, single = swappers
-    ours, theirs = film.with_name(f"{film.stem}-film.mp4"), film.with_name(f"{film.stem}-loop.mp4")
+    ours, theirs = video.with_name(f"{video.stem}-video.mp4"), video.with_name(f"{video.stem}-loop.mp4")
 
     def pipeline() -> None:
-        reports.append(swap_film(swapper, film, ours))
+        reports.append(swap_video(swapper, video, ours))
 
     def plain() -> None:
-        if loop(swapper, film, theirs) != num_frames:
+        if loop(swapper, video, theirs) != num_frames:
             raise SystemExit("The loop lost frames: nothing was measured.")
 
     def one_thread() -> None:
-        swap_film(single, film, ours)
+        swap_video(single, video, ours)
 
     pipeline()
     plain()
-    difference = compare(film, ours, theirs)
+    difference = compare(video, ours, theirs)
     print(
-        f"{film.stem}: the two results differ by {difference:.1f} levels where they were changed", flush=True
+        f"{video.stem}: the two results differ by {difference:.1f} levels where they were changed", flush=True
     )
     if difference > MOST_LEVELS:
         raise SystemExit(f"That is more than {MOST_LEVELS:g}: they do not do the same work.")
     reports.clear()
-    ways = {"film": pipeline, "film, one thread": one_thread, "loop": plain}
-    return {f"{film.stem}/{way}": call for way, call in ways.items()}
+    ways = {"video": pipeline, "video, one thread": one_thread, "loop": plain}
+    return {f"{video.stem}/{way}": call for way, call in ways.items()}
 
 
 def speed(
@@ -169,13 +171,13 @@ def speed(
     """Every side of every size, and the stages of ours."""
     num_frames = options.frames[0]
     sides: dict[str, Callable[[], object]] = {}
-    kept: dict[str, list[FilmReport]] = {}
+    kept: dict[str, list[VideoReport]] = {}
     for size, scene in SCENES.items():
         kept[size] = []
-        film = make_film(folder / f"{size}.mp4", scene, num_frames)
-        sides |= sides_of(swappers, film, num_frames, kept[size])
-    empty, told = make_film(folder / "nobody.mp4", NOBODY_SCENE, num_frames), list[FilmReport]()
-    sides[NOBODY] = lambda: told.append(swap_film(swappers[0], empty, folder / "nobody-film.mp4"))
+        video = make_video(folder / f"{size}.mp4", scene, num_frames)
+        sides |= sides_of(swappers, video, num_frames, kept[size])
+    empty, told = make_video(folder / "nobody.mp4", NOBODY_SCENE, num_frames), list[VideoReport]()
+    sides[NOBODY] = lambda: told.append(swap_video(swappers[0], empty, folder / "nobody-video.mp4"))
     timings = in_turns(sides, warm_up=options.warm_up, rounds=options.rounds)
     fps = round(num_frames / timings[NOBODY].median_ms * 1e3, 2)
     found: dict[str, Any] = {
@@ -183,7 +185,7 @@ def speed(
     }
     print(f"{NOBODY}: {fps} frames per second; stages {found[NOBODY]['share_of_stages']}")
     for size, reports in kept.items():
-        rows = {way: timings[f"{size}/{way}"] for way in ("film", "film, one thread", "loop")}
+        rows = {way: timings[f"{size}/{way}"] for way in ("video", "video, one thread", "loop")}
         theirs = rows["loop"].median_ms
         stages = shares(reports[-options.rounds :])
         found[size] = {
@@ -207,7 +209,7 @@ def speed(
     return found
 
 
-def shares(reports: list[FilmReport]) -> dict[str, float]:
+def shares(reports: list[VideoReport]) -> dict[str, float]:
     """Each stage's share of the work, the median over runs."""
     rows = [{name: spent / sum(one.busy_s.values()) for name, spent in one.busy_s.items()} for one in reports]
     return {name: round(float(np.median([row[name] for row in rows])), 3) for name in rows[0]}
@@ -217,21 +219,21 @@ def memory(options: argparse.Namespace, folder: Path, bundle: str) -> dict[str, 
     """Peak memory of a process for each length."""
     found = {}
     for num_frames in options.frames:
-        film = make_film(folder / f"{num_frames}.mp4", LONG_SCENE, num_frames)
-        words = ["--swap-one", str(film), "--model", bundle, "--threads", str(options.threads)]
+        video = make_video(folder / f"{num_frames}.mp4", LONG_SCENE, num_frames)
+        words = ["--swap-one", str(video), "--model", bundle, "--threads", str(options.threads)]
         done = subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True, text=True)
         found[str(num_frames)] = json.loads(done.stdout.splitlines()[-1])
         print(f"{num_frames} frames: {found[str(num_frames)]}", flush=True)
-        film.unlink()
+        video.unlink()
     return found
 
 
-def swap_one(film: Path, bundle: str, threads: int) -> dict[str, Any]:
-    """What one process needed for one film."""
+def swap_one(video: Path, bundle: str, threads: int) -> dict[str, Any]:
+    """What one process needed for one video."""
     swapper = FaceSwapper.load(bundle, providers=["cpu"], threads=threads)
     swapper.set_source(portrait())
     began = time.perf_counter()
-    report = swap_film(swapper, film, film.with_name("out.mp4"))
+    report = swap_video(swapper, video, video.with_name("out.mp4"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {
         "peak_mib": round(peak, 1),
@@ -246,7 +248,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="mini", help="name or folder of a bundle")
     parser.add_argument("--threads", type=int, default=2, help="of every network and of OpenCV (default 2)")
-    parser.add_argument("--frames", type=lambda text: [int(n) for n in text.split(",")], help="of the films")
+    parser.add_argument("--frames", type=lambda text: [int(n) for n in text.split(",")], help="of the videos")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds (default 5)")
     parser.add_argument("--warm-up", type=int, default=1, help="rounds before them (default 1)")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")

@@ -1,4 +1,4 @@
-"""A finished film in the page: target and result play together, and a line between them can be moved."""
+"""A finished video in the page: target and result play together, and a line between them can be moved."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ on("timeupdate", () => follow(false));
 on("loadeddata", () => follow(true));
 element.addEventListener("input", (event) => {
   if (!event.target.matches("input[type=range]")) return;
-  element.querySelector(".hf-film").style.setProperty("--line", `${event.target.value}%`);
+  element.querySelector(".hf-video").style.setProperty("--line", `${event.target.value}%`);
 });
 """
 
 
-def film_player(elem_id: str) -> Any:
-    """An empty player; `film_html` fills it."""
+def video_player(elem_id: str) -> Any:
+    """An empty player; `video_html` fills it."""
     return gr.HTML(value="", elem_id=elem_id, js_on_load=_TOGETHER, apply_default_css=False)
 
 
-def film_html(result: Path, target: Path | None, start_s: float = 0.0) -> str:
-    """The finished film.
+def video_html(result: Path, target: Path | None, start_s: float = 0.0) -> str:
+    """The finished video.
 
     Args:
         result: the marked file, in the visitor's folder.
-        target: the film that it was made from; None where browsers do not play it.
+        target: the video that it was made from; None where browsers do not play it.
         start_s: the moment of the target at which the result begins.
     """
     video = (
         f'<video class="hf-result" controls playsinline preload="auto" src="{_address(result)}" '
-        'aria-label="The result">This browser does not play this film; the download is whole.</video>'
+        'aria-label="The result">This browser does not play this video; the download is whole.</video>'
     )
     if target is None:
-        return f'<div class="hf-film">{video}</div>'
+        return f'<div class="hf-video">{video}</div>'
     return (
-        f'<div class="hf-film hf-both">{video}'
+        f'<div class="hf-video hf-both">{video}'
         f'<video class="hf-target" muted playsinline preload="auto" src="{_address(target)}" '
         f'data-start="{start_s:.3f}" aria-hidden="true" tabindex="-1"></video></div>'
         '<label class="hf-line">Show the target <input type="range" min="0" max="100" value="0" '

@@ -1,4 +1,4 @@
-"""Films of faces for tests: scikit-image's astronaut (public domain), moved, crossed, hidden and cut."""
+"""Videos of faces for tests: scikit-image's astronaut (public domain), moved, crossed, hidden and cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from tests.support.films import Recipe, Sound, make_film
+from tests.support.videos import Recipe, Sound, make_video
 
 SIZE = (320, 240)
 
@@ -44,10 +44,10 @@ def put(
     return np.clip(frame * (1 - share) + warped * share, 0, 255).astype(np.uint8)
 
 
-def face_film(
+def face_video(
     path: Path, draw: Callable[[int], np.ndarray], num_frames: int, *, sound: bool = False, rate: int = 25
 ) -> Path:
-    """Write a film whose frame n is draw(n), (240, 320, 3)."""
+    """Write a video whose frame n is draw(n), (240, 320, 3)."""
     recipe = Recipe(
         seconds=num_frames / rate,
         rate=Fraction(rate),
@@ -56,4 +56,4 @@ def face_film(
         sounds=(Sound(click_times_s=(0.2, 0.6)),) if sound else (),
         options={"crf": "14", "preset": "ultrafast"},
     )
-    return make_film(path, recipe)
+    return make_video(path, recipe)

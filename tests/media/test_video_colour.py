@@ -4,7 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from hififace.media.film_colour import (
+from hififace.media.planes import planes_of
+from hififace.media.video_colour import (
     SDR_BT709,
     ColourFacts,
     colour_facts,
@@ -13,7 +14,6 @@ from hififace.media.film_colour import (
     to_rgb,
     to_rgb48,
 )
-from hififace.media.planes import planes_of
 
 # Kr and Kb of each H.273 matrix (BT.601, 709, 2020 and SMPTE 240M).
 WEIGHTS = {6: (0.299, 0.114), 5: (0.299, 0.114), 1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 7: (0.212, 0.087)}
@@ -92,7 +92,7 @@ def test_the_wrong_matrix_would_be_seen():
 @pytest.mark.parametrize(
     ("size", "assumed"), [((720, 576), 6), ((1280, 720), 1), ((1024, 600), 1), ((96, 64), 6)]
 )
-def test_films_without_tags_are_guessed_by_size_and_stay_without_tags(size, assumed):
+def test_videos_without_tags_are_guessed_by_size_and_stay_without_tags(size, assumed):
     frame = av.VideoFrame(*size, "yuv420p")
     frame.colorspace = 2
     facts = colour_facts(frame)
@@ -107,12 +107,12 @@ def test_the_old_full_range_names_mean_full_range():
 
 
 def test_result_colour_changes_only_where_it_must():
-    film = ColourFacts(9, 9, 14, False, 9)
-    assert result_colour(film, "yuv420p10le") == film
+    video = ColourFacts(9, 9, 14, False, 9)
+    assert result_colour(video, "yuv420p10le") == video
     assert result_colour(ColourFacts(9, 9, 16, False, 9), "yuv420p") == SDR_BT709
-    rgb_film = ColourFacts(0, 1, 1, True, 0)
-    assert result_colour(rgb_film, "gbrp") == rgb_film
-    assert result_colour(rgb_film, "yuv444p") == SDR_BT709
+    rgb_video = ColourFacts(0, 1, 1, True, 0)
+    assert result_colour(rgb_video, "gbrp") == rgb_video
+    assert result_colour(rgb_video, "yuv444p") == SDR_BT709
 
 
 def test_hdr_is_told_by_the_transfer_alone():
@@ -121,7 +121,7 @@ def test_hdr_is_told_by_the_transfer_alone():
     assert ColourFacts(9, 9, 14, False, 9).hdr is None
 
 
-def test_rgb_films_are_read_without_a_matrix():
+def test_rgb_videos_are_read_without_a_matrix():
     frame = av.VideoFrame(64, 48, "gbrp")
     for value, plane in zip((10, 20, 30), planes_of(frame), strict=True):
         plane[...] = value

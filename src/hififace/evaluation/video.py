@@ -1,4 +1,4 @@
-"""Flicker of whole films: a film and its results side by side, frame by frame, in constant memory.
+"""Flicker of whole videos: a video and its results side by side, frame by frame, in constant memory.
 
 Faces are found in the target and measured at the same place in each result, as with pictures: finding them again could
 find another face, or none.
@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.errors import FilmError, NoFaceFoundError
+from hififace.errors import NoFaceFoundError, VideoError
 from hififace.evaluation.temporal import (
-    FilmFlicker,
     TrackFlicker,
+    VideoFlicker,
     successive_variance,
     trusted,
     warping_error,
@@ -31,14 +31,14 @@ from hififace.faces.identity import SFaceEmbedder, cosine, normalise
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.masks import region_mask
 from hififace.faces.templates import find_template
-from hififace.media.frames import FilmFrame
+from hififace.media.frames import Frame
 from hififace.media.image import read_image
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
 from hififace.swap.options import SwapOptions
-from hififace.swap.source_map import Cast
+from hififace.swap.source_map import SourceMap
 from hififace.types import Face, FloatArray, RGBImage
-from hififace.video.options import FilmOptions
-from hififace.video.tracker import FilmFaces
+from hififace.video.options import VideoOptions
+from hififace.video.tracker import VideoFaces
 
 SIDE_PX = 256
 """Long side of the part of a frame in which flow is computed; larger faces are shrunk to it."""
@@ -47,8 +47,8 @@ LEAST_SIDE_PX = 16
 MARGIN = 0.2
 """How far that part reaches beyond the face's box, in shares of it; half as far, the rim of the face is measured."""
 CHANGED_LEVELS = 6.0
-"""Mean difference of 5 x 5 px above which the film was changed there. Only such places are measured, the same in all
-films: elsewhere, all of them are the film with its grain."""
+"""Mean difference of 5 x 5 px above which the video was changed there. Only such places are measured, the same in all
+videos: elsewhere, all of them are the video with its grain."""
 LEAST_SHARE = 0.25
 """Where the flow can be trusted on less of what was changed, two frames say nothing and are left out."""
 SAME_TIME_S = 0.002
@@ -57,7 +57,7 @@ SAME_TIME_S = 0.002
 
 @dataclass(slots=True)
 class _Series:
-    """What was measured of one track of one film."""
+    """What was measured of one track of one video."""
 
     identities: list[FloatArray] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
@@ -70,21 +70,21 @@ def measure_flicker(
     source: FloatArray | None = None,
     start_s: float | None = None,
     tell: Callable[[int], None] | None = None,
-) -> list[FilmFlicker]:
-    """Measure a film and any number of results made from it, frame by frame side by side.
+) -> list[VideoFlicker]:
+    """Measure a video and any number of results made from it, frame by frame side by side.
 
     Args:
-        target: the film.
+        target: the video.
         results: of the same frames: with `--fps` there is nothing to compare.
         source: (D,) identity of who was put in, by `SFaceEmbedder`; None compares each track with its own mean face.
-        start_s: where in the film the results begin, seconds.
+        start_s: where in the video the results begin, seconds.
         tell: told after each frame how many were measured.
 
     Returns:
-        The film's own numbers first, then one for each result; the same tracks in each.
+        The video's own numbers first, then one for each result; the same tracks in each.
 
     Raises:
-        FilmError: a film that cannot be read, or a result whose frames are not those of the target.
+        VideoError: a video that cannot be read, or a result whose frames are not those of the target.
     """
     paths = [Path(target), *map(Path, results)]
     embedder, flow = SFaceEmbedder(threads=1), cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -96,19 +96,19 @@ def measure_flicker(
         found = {one.face.index: one.face for one in faces.take(frames[0]).faces if not one.bridged}
         images = [frame.rgb() for frame in frames]
         for index, face in found.items():
-            for film, image in zip(series, images, strict=True):
-                film[index].identities.append(embedder.embed(image, face.detection.points))
+            for video, image in zip(series, images, strict=True):
+                video[index].identities.append(embedder.embed(image, face.detection.points))
             if index in last and before:
-                for film, error in zip(
+                for video, error in zip(
                     series, _errors(flow, before, images, last[index], face), strict=False
                 ):
-                    film[index].errors.append(error)
+                    video[index].errors.append(error)
         last, before = found, images
         if tell is not None:
             tell(number + 1)
     return [
-        FilmFlicker(path, tuple(_summed(index, one, source) for index, one in sorted(film.items())))
-        for path, film in zip(paths, series, strict=True)
+        VideoFlicker(path, tuple(_summed(index, one, source) for index, one in sorted(video.items())))
+        for path, video in zip(paths, series, strict=True)
     ]
 
 
@@ -126,43 +126,43 @@ def identity_of_photo(photo: str | os.PathLike[str]) -> FloatArray:
     return SFaceEmbedder(threads=1).embed(image, found.points)
 
 
-def _finder(embedder: SFaceEmbedder) -> FilmFaces:
+def _finder(embedder: SFaceEmbedder) -> VideoFaces:
     """Where the faces are, as measured in each frame: nothing steadied."""
     detector = YuNetDetector(threads=1)
-    return FilmFaces(
+    return VideoFaces(
         find_faces=lambda image: [Face(i, found) for i, found in enumerate(detector.detect(image))],
         embed=lambda image, face: embedder.embed(image, face.detection.points),
         landmarker=FaceMeshLandmarker(threads=1),
         template=find_template("arcface_112"),
         options=SwapOptions(),
-        film_options=FilmOptions(smooth=False),
-        cast=Cast(),
+        video_options=VideoOptions(smooth=False),
+        source_map=SourceMap(),
     )
 
 
-def _side_by_side(paths: Sequence[Path], start_s: float | None) -> Iterator[tuple[FilmFrame, ...]]:
-    """The same frame of every film, as long as any result goes on."""
-    readers = [FilmReader(paths[0], start_s=start_s), *map(FilmReader, paths[1:])]
+def _side_by_side(paths: Sequence[Path], start_s: float | None) -> Iterator[tuple[Frame, ...]]:
+    """The same frame of every video, as long as any result goes on."""
+    readers = [VideoReader(paths[0], start_s=start_s), *map(VideoReader, paths[1:])]
     for path, reader in zip(paths, readers, strict=True):
         if (reader.info.width, reader.info.height) != (readers[0].info.width, readers[0].info.height):
-            raise FilmError(
+            raise VideoError(
                 f"{path} is {reader.info.width} x {reader.info.height}, {paths[0]} is {readers[0].info.width} x "
-                f"{readers[0].info.height}; a result of the same film was expected."
+                f"{readers[0].info.height}; a result of the same video was expected."
             )
     for frames in itertools.zip_longest(*readers):
         there = [frame is not None for frame in frames]
         if len(frames) > 1 and not any(there[1:]):
-            return  # results may be the film's beginning only
+            return  # results may be the video's beginning only
         for path, reader, frame in zip(paths, readers, frames, strict=True):
             if frame is None or abs(_since(frame, reader) - _since(frames[0], readers[0])) > SAME_TIME_S:
-                raise FilmError(
+                raise VideoError(
                     f"{path} does not show the same frames as {paths[0]}: results of the same stretch were expected, "
                     "swapped without --fps. Give the --start that it was swapped with."
                 )
         yield frames
 
 
-def _since(frame: FilmFrame | None, reader: FilmReader) -> float:
+def _since(frame: Frame | None, reader: VideoReader) -> float:
     """Seconds after the beginning of the result that is (or would be) made by a reader; infinite for no frame."""
     return float("inf") if frame is None else float(frame.time_s - reader.shift_s)
 
@@ -170,7 +170,7 @@ def _since(frame: FilmFrame | None, reader: FilmReader) -> float:
 def _errors(
     flow: Any, before: Sequence[RGBImage], now: Sequence[RGBImage], was: Face, face: Face
 ) -> list[float]:
-    """Mean square warping error of each film on one face; none where the flow cannot be trusted."""
+    """Mean square warping error of each video on one face; none where the flow cannot be trusted."""
     part = _part_around(was, face, now[0].shape[:2])
     if part is None or face.landmarks is None:
         return []
@@ -189,7 +189,7 @@ def _errors(
 
 
 def changed(target: RGBImage, result: RGBImage) -> NDArray[np.bool_]:
-    """(h, w) where a result shows something else than the film, beyond what encoding it again changes."""
+    """(h, w) where a result shows something else than the video, beyond what encoding it again changes."""
     difference = cv2.absdiff(target, result).astype(np.float32).mean(axis=2)
     return np.asarray(cv2.blur(difference, (5, 5))) > CHANGED_LEVELS
 

@@ -1,4 +1,4 @@
-"""Films as they come: every odd property goes through a whole swap and comes out as it was."""
+"""Videos as they come: every odd property goes through a whole swap and comes out as it was."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from hififace.faces.alignment import transform_points
 from hififace.faces.detection import YuNetDetector
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.templates import find_template
-from hififace.media.film_colour import ColourFacts, from_rgb
-from hififace.media.frames import FilmFrame, FrameFacts
+from hififace.media.frames import Frame, FrameFacts
 from hififace.media.probe import probe
-from hififace.media.video import FilmReader
+from hififace.media.video import VideoReader
+from hififace.media.video_colour import ColourFacts, from_rgb
 from hififace.provenance.verify import check_file
 from hififace.swap.options import SwapOptions
-from hififace.swap.source_map import Cast
+from hififace.swap.source_map import SourceMap
 from hififace.types import Face
-from hififace.video.job import swap_film
-from hififace.video.options import FilmOptions
-from hififace.video.tracker import FilmFaces
-from tests.support.face_films import SIZE, face_film, head, put, room
-from tests.support.films import (
+from hififace.video.job import swap_video
+from hififace.video.options import VideoOptions
+from hififace.video.tracker import VideoFaces
+from tests.support.face_videos import SIZE, face_video, head, put, room
+from tests.support.interrupts import hear_interrupts
+from tests.support.videos import (
     NTSC,
     Recipe,
     Sound,
     heard_clicks,
-    latin_1_film,
-    make_film,
+    latin_1_video,
+    make_video,
     set_rotation,
     stamps_of,
 )
-from tests.support.interrupts import hear_interrupts
 
 COLOUR = ColourFacts(1, 1, 1, False, 1)
 NUM = 8
@@ -80,15 +80,15 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_only_the_faces_change(name, swapper, tmp_path):
-    film = make_film(tmp_path / name, ODD[name])
+    video = make_video(tmp_path / name, ODD[name])
     output = tmp_path / f"out-{name}"
-    report = swap_film(swapper, film, output)
+    report = swap_video(swapper, video, output)
     assert report.tally.num_frames == NUM
     assert report.tally.num_changed >= NUM - 1
-    before, after = probe(film), probe(output)
+    before, after = probe(video), probe(output)
     for fact in ("width", "height", "pixel_format", "codec", "rate", "variable_rate", "colour"):
         assert getattr(after, fact) == getattr(before, fact), fact
-    assert stamps_of(output) == stamps_of(film)
+    assert stamps_of(output) == stamps_of(video)
     kinds = ("audio", "subtitle")
     streams = [
         [(s.kind, s.codec, s.language) for kind in kinds for s in i.of_kind(kind)] for i in (before, after)
@@ -97,55 +97,55 @@ def test_only_the_faces_change(name, swapper, tmp_path):
     assert [c.title for c in after.chapters] == [c.title for c in before.chapters]
     for number, sound in enumerate(ODD[name].sounds):
         np.testing.assert_allclose(heard_clicks(output, number), sound.click_times_s, atol=0.001)
-        assert sound_bytes(output, number) == sound_bytes(film, number)
-    assert_far_from_faces_nothing_changed(film, output)
+        assert sound_bytes(output, number) == sound_bytes(video, number)
+    assert_far_from_faces_nothing_changed(video, output)
 
 
 def sound_bytes(path, number):
-    with av.open(str(path)) as film:
-        return b"".join(bytes(packet) for packet in film.demux(audio=number) if packet.size)
+    with av.open(str(path)) as video:
+        return b"".join(bytes(packet) for packet in video.demux(audio=number) if packet.size)
 
 
-def assert_far_from_faces_nothing_changed(film, output):
-    for a, b in zip(FilmReader(film), FilmReader(output), strict=True):
+def assert_far_from_faces_nothing_changed(video, output):
+    for a, b in zip(VideoReader(video), VideoReader(output), strict=True):
         difference = np.abs(a.rgb().astype(int) - b.rgb())
         assert difference[:, :30].mean() < 3
         assert difference[:, -40:].mean() < 3
 
 
 @pytest.mark.parametrize("clockwise", [90, 270])
-def test_a_phone_held_upright_gives_an_upright_film_with_the_face_swapped(clockwise, swapper, tmp_path):
+def test_a_phone_held_upright_gives_an_upright_video_with_the_face_swapped(clockwise, swapper, tmp_path):
     def seen(number, seconds, size):
         picture = lying(number, seconds, size)
         return picture if clockwise == 90 else np.ascontiguousarray(np.rot90(picture, 2))
 
     upright = (SIZE[1], SIZE[0])
-    film = set_rotation(make_film(tmp_path / "phone.mp4", recipe(size=upright, draw=seen)), clockwise)
-    report = swap_film(swapper, film, tmp_path / "out.mp4")
+    video = set_rotation(make_video(tmp_path / "phone.mp4", recipe(size=upright, draw=seen)), clockwise)
+    report = swap_video(swapper, video, tmp_path / "out.mp4")
     info = probe(tmp_path / "out.mp4")
     assert (info.width, info.height, info.rotation_deg) == (*SIZE, 0)
     assert report.tally.num_changed >= NUM - 1
-    assert_far_from_faces_nothing_changed(film, tmp_path / "out.mp4")
+    assert_far_from_faces_nothing_changed(video, tmp_path / "out.mp4")
 
 
 def test_a_stretch_keeps_its_sound_to_the_millisecond(swapper, tmp_path):
-    film = make_film(tmp_path / "film.mp4", recipe(seconds=0.8, sounds=(Sound((0.25, 0.55)),)))
+    video = make_video(tmp_path / "video.mp4", recipe(seconds=0.8, sounds=(Sound((0.25, 0.55)),)))
     output = tmp_path / "out.mp4"
-    report = swap_film(swapper, film, output, film_options=FilmOptions(start_s=0.2, end_s=0.6))
+    report = swap_video(swapper, video, output, video_options=VideoOptions(start_s=0.2, end_s=0.6))
     assert report.tally.num_frames == 10
     np.testing.assert_allclose(heard_clicks(output), (0.05, 0.35), atol=0.001)
-    assert [frame.time_s for frame in FilmReader(output)] == [Fraction(n, 25) for n in range(10)]
+    assert [frame.time_s for frame in VideoReader(output)] == [Fraction(n, 25) for n in range(10)]
 
 
 def test_a_broken_middle_is_survived_and_told(swapper, tmp_path):
-    film = make_film(tmp_path / "film.mp4", recipe(seconds=1.0, gop_size=5))
-    with av.open(str(film)) as opened:
+    video = make_video(tmp_path / "video.mp4", recipe(seconds=1.0, gop_size=5))
+    with av.open(str(video)) as opened:
         packets = [(p.pos, p.size) for p in opened.demux(video=0) if p.size]
-    data = bytearray(film.read_bytes())
+    data = bytearray(video.read_bytes())
     for at, size in packets[10:13]:
         data[at : at + size] = b"\xff" * size
-    film.write_bytes(bytes(data))
-    report = swap_film(swapper, film, tmp_path / "out.mp4")
+    video.write_bytes(bytes(data))
+    report = swap_video(swapper, video, tmp_path / "out.mp4")
     assert report.tally.num_frames >= 20
     assert any("damaged" in note for note in report.notes)
     assert report.tally.num_changed >= 15
@@ -156,8 +156,8 @@ def test_a_face_that_turns_and_one_that_leaves_the_picture(swapper, tmp_path):
         turned = put(room(), head(), 90, 120, turn_deg=-5.0 * number)
         return put(turned, head(mirrored=True), 220 + 8 * number, 120, scale=0.7)
 
-    film = face_film(tmp_path / "film.mp4", draw, 16)
-    report = swap_film(swapper, film, tmp_path / "out.mp4")
+    video = face_video(tmp_path / "video.mp4", draw, 16)
+    report = swap_video(swapper, video, tmp_path / "out.mp4")
     turning, leaving = (report.tally.tracks[index] for index in (0, 1))
     assert turning.num_swapped == 16
     # At the tenth frame its middle is 20 px from the edge; nothing breaks, and it is one person to the end.
@@ -165,16 +165,16 @@ def test_a_face_that_turns_and_one_that_leaves_the_picture(swapper, tmp_path):
     assert set(report.tally.tracks) == {0, 1}
 
 
-def test_an_hdr_film_is_swapped_only_when_it_may_be_mapped(swapper, tmp_path):
+def test_an_hdr_video_is_swapped_only_when_it_may_be_mapped(swapper, tmp_path):
     hdr = recipe(
         seconds=0.16, codec="libx265", pixel_format="yuv420p10le", matrix=9, primaries=9, transfer=16,
         options={"preset": "ultrafast", "x265-params": "log-level=error"},
     )  # fmt: skip
-    film = make_film(tmp_path / "hdr.mp4", hdr)
+    video = make_video(tmp_path / "hdr.mp4", hdr)
     with pytest.raises(Exception, match="--tone-map"):
-        swap_film(swapper, film, tmp_path / "out.mp4")
+        swap_video(swapper, video, tmp_path / "out.mp4")
     assert [p.name for p in tmp_path.iterdir()] == ["hdr.mp4"]
-    report = swap_film(swapper, film, tmp_path / "out.mp4", film_options=FilmOptions(tone_map=True))
+    report = swap_video(swapper, video, tmp_path / "out.mp4", video_options=VideoOptions(tone_map=True))
     assert probe(tmp_path / "out.mp4").hdr is None
     assert report.tally.num_frames == 4
 
@@ -196,7 +196,7 @@ def test_a_fast_face_is_followed_as_exactly_as_it_is_found_in_each_frame():
         )
         raw = from_rgb(np.clip(picture + grain, 0, 255).astype(np.uint8), "yuv420p", COLOUR)
         facts = FrameFacts(COLOUR, 0)
-        return FilmFrame(raw, facts, index=number, pts=number, time_base=Fraction(1, 25), duration=1)
+        return Frame(raw, facts, index=number, pts=number, time_base=Fraction(1, 25), duration=1)
 
     def located(image):
         (found,) = detector.detect(image)
@@ -211,14 +211,14 @@ def test_a_fast_face_is_followed_as_exactly_as_it_is_found_in_each_frame():
     for _ in range(3):
         settled = landmarker.follow(still, [settled])[0].points
     shape = transform_points(cv2.invertAffineTransform(matrix(0)), settled[:, :2])
-    faces = FilmFaces(
+    faces = VideoFaces(
         find_faces=lambda image: [Face(i, found) for i, found in enumerate(detector.detect(image))],
         embed=lambda image, face: np.eye(1, 128, dtype=np.float32)[0],
         landmarker=landmarker,
         template=find_template("mini_128"),
         options=SwapOptions(),
-        film_options=FilmOptions(smooth=False),
-        cast=Cast(),
+        video_options=VideoOptions(smooth=False),
+        source_map=SourceMap(),
     )
     errors = []
     for number in range(14):
@@ -236,22 +236,22 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from hififace.swapper import FaceSwapper
-from hififace.video.job import swap_film
-from tests.support.face_films import head
-from tests.swap.test_odd_films import STOPPABLE
+from hififace.video.job import swap_video
+from tests.support.face_videos import head
+from tests.swap.test_odd_videos import STOPPABLE
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
-swap_film(swapper, {film!r}, {output!r}, film_options=STOPPABLE)
+swap_video(swapper, {video!r}, {output!r}, video_options=STOPPABLE)
 """
-STOPPABLE = FilmOptions(segment_frames=4)
+STOPPABLE = VideoOptions(segment_frames=4)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle, tmp_path):
-    film = make_film(tmp_path / "film.mp4", recipe(seconds=2.0))
+    video = make_video(tmp_path / "video.mp4", recipe(seconds=2.0))
     output = tmp_path / "out.mp4"
     root = str(Path(__file__).parents[2])
-    code = CHILD.format(root=root, bundle=str(mesh_bundle), film=str(film), output=str(output))
+    code = CHILD.format(root=root, bundle=str(mesh_bundle), video=str(video), output=str(output))
     child = subprocess.Popen(
         [sys.executable, "-c", code],
         stderr=subprocess.PIPE,
@@ -267,10 +267,10 @@ def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle
     assert "The same command goes on from there" in told
     assert not output.exists()
     assert not list(tmp_path.glob(".*.unfinished/.*.part*"))
-    report = swap_film(swapper, film, output, film_options=STOPPABLE)
+    report = swap_video(swapper, video, output, video_options=STOPPABLE)
     assert report.num_resumed >= 4
     assert report.tally.num_frames == 50
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["video.mp4", "out.mp4"]
 
 
 WEIGH = """
@@ -278,24 +278,24 @@ import resource, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from hififace.swapper import FaceSwapper
-from hififace.video.job import swap_film
-from tests.support.face_films import head
-from tests.swap.test_odd_films import SHORT_SEGMENTS
+from hififace.video.job import swap_video
+from tests.support.face_videos import head
+from tests.swap.test_odd_videos import SHORT_SEGMENTS
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
-report = swap_film(swapper, {film!r}, {output!r}, film_options=SHORT_SEGMENTS)
+report = swap_video(swapper, {video!r}, {output!r}, video_options=SHORT_SEGMENTS)
 assert report.tally.num_changed > 50
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-SHORT_SEGMENTS = FilmOptions(segment_frames=20)
+SHORT_SEGMENTS = VideoOptions(segment_frames=20)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="peak memory is asked the POSIX way")
-def test_a_film_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
+def test_a_video_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
     peaks = []
     for num_frames in (60, 600):
-        film = face_film(
+        video = face_video(
             tmp_path / f"{num_frames}.mp4",
             lambda n: put(room(), head(), 130 + 40 * np.sin(n / 9), 120),
             num_frames,
@@ -303,7 +303,7 @@ def test_a_film_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
         code = WEIGH.format(
             root=str(Path(__file__).parents[2]),
             bundle=str(mesh_bundle),
-            film=str(film),
+            video=str(video),
             output=str(tmp_path / f"out-{num_frames}.mp4"),
         )
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -312,8 +312,8 @@ def test_a_film_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
     assert peaks[1] - peaks[0] < 5.0
 
 
-def test_a_film_whose_tags_are_no_text_is_swapped_and_marked(swapper, tmp_path):
+def test_a_video_whose_tags_are_no_text_is_swapped_and_marked(swapper, tmp_path):
     output = tmp_path / "out.mkv"
-    swap_film(swapper, latin_1_film(tmp_path / "film.mkv"), output)
+    swap_video(swapper, latin_1_video(tmp_path / "video.mkv"), output)
     assert probe(output).metadata["title"].endswith(" au lait")
     assert check_file(output).claim is not None

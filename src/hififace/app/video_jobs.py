@@ -1,6 +1,6 @@
-"""Films wait in a line and are swapped by a few threads, whether or not anybody's browser is looking.
+"""Videos wait in a line and are swapped by a few threads, whether or not anybody's browser is looking.
 
-jobs = FilmJobs(at_once=1, waiting=20)
+jobs = VideoJobs(at_once=1, waiting=20)
 job = jobs.submit(work)        # work(progress, should_stop) -> (file, report)
 job.standing                   # how far it is: any thread may look at any time
 jobs.cancel(job)
@@ -18,12 +18,12 @@ from typing import Final, Literal, TypeAlias
 
 from hififace.app.limits import LimitError
 from hififace.errors import HififaceError, InterruptedByUserError
-from hififace.video.report import FilmReport, Progress
+from hififace.video.report import Progress, VideoReport
 
 LOGGER = logging.getLogger(__name__)
 
 Status = Literal["waiting", "working", "done", "cancelled", "failed"]
-Work: TypeAlias = "Callable[[Callable[[Progress], None], Callable[[], bool]], FilmReport]"
+Work: TypeAlias = "Callable[[Callable[[Progress], None], Callable[[], bool]], VideoReport]"
 """Told a place for its progress, and whom to ask whether to stop; raises InterruptedByUserError when it did."""
 
 OVER: Final = frozenset({"done", "cancelled", "failed"})
@@ -33,13 +33,13 @@ _UNFORESEEN: Final = "Something went wrong on the machine that serves this page;
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a film is, at one moment."""
+    """How far a video is, at one moment."""
 
     status: Status
     before: int = 0
-    """Films that wait or are at work before this one; only while it waits."""
+    """Videos that wait or are at work before this one; only while it waits."""
     progress: Progress | None = None
-    report: FilmReport | None = None
+    report: VideoReport | None = None
     """Where it is done."""
     problem: str = ""
     """The sentence that says why it failed, or how far it was when it was cancelled."""
@@ -59,10 +59,10 @@ class Standing:
         return None if self.report is None else self.report.output
 
 
-class FilmJob:
-    """One film in the line."""
+class VideoJob:
+    """One video in the line."""
 
-    def __init__(self, work: Work, before: Callable[[FilmJob], int]) -> None:
+    def __init__(self, work: Work, before: Callable[[VideoJob], int]) -> None:
         self._work, self._before = work, before
         self._standing = Standing("waiting")
         self._stop, self._over = threading.Event(), threading.Event()
@@ -103,7 +103,7 @@ class FilmJob:
         except HififaceError as error:
             self._end(replace(self._standing, status="failed", problem=str(error)))
         except Exception:
-            LOGGER.exception("a film of the web page failed unforeseen")
+            LOGGER.exception("a video of the web page failed unforeseen")
             self._end(replace(self._standing, status="failed", problem=_UNFORESEEN))
 
     def _note(self, progress: Progress) -> None:
@@ -115,19 +115,19 @@ class FilmJob:
         self._over.set()
 
 
-class FilmJobs:
+class VideoJobs:
     """The line. Threads may share one."""
 
     def __init__(self, *, at_once: int, waiting: int) -> None:
         self._at_once, self._most = at_once, waiting
-        self._waiting: list[FilmJob] = []
-        self._working: list[FilmJob] = []
+        self._waiting: list[VideoJob] = []
+        self._working: list[VideoJob] = []
         self._changed = threading.Condition()
         self._stopped = False
         self._threads: list[threading.Thread] = []
 
-    def submit(self, work: Work) -> FilmJob:
-        """Put a film at the end of the line.
+    def submit(self, work: Work) -> VideoJob:
+        """Put a video at the end of the line.
 
         Raises:
             LimitError: the line is full.
@@ -135,20 +135,20 @@ class FilmJobs:
         with self._changed:
             if len(self._waiting) >= self._most:
                 raise LimitError(
-                    f"{len(self._waiting)} films are waiting, as many as this page takes. Try again later."
+                    f"{len(self._waiting)} videos are waiting, as many as this page takes. Try again later."
                 )
-            job = FilmJob(work, self._before)
+            job = VideoJob(work, self._before)
             self._waiting.append(job)
-            # Threads are started when there is work for them: most pages never see a film.
+            # Threads are started when there is work for them: most pages never see a video.
             if len(self._threads) < self._at_once:
-                name = f"hififace-film-{len(self._threads)}"
+                name = f"hififace-video-{len(self._threads)}"
                 self._threads.append(threading.Thread(target=self._serve, name=name, daemon=True))
                 self._threads[-1].start()
             self._changed.notify()
         return job
 
-    def cancel(self, job: FilmJob) -> None:
-        """Take a film out of the line, or stop it; returns at once."""
+    def cancel(self, job: VideoJob) -> None:
+        """Take a video out of the line, or stop it; returns at once."""
         with self._changed:
             if job in self._waiting:
                 self._waiting.remove(job)
@@ -169,7 +169,7 @@ class FilmJobs:
         for thread in self._threads:
             thread.join()
 
-    def _before(self, job: FilmJob) -> int:
+    def _before(self, job: VideoJob) -> int:
         with self._changed:
             place = self._waiting.index(job) if job in self._waiting else 0
             return place + len(self._working)

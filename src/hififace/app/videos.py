@@ -1,4 +1,4 @@
-"""A visitor's film: what it is, single frames of it to choose faces on, and which result browsers play."""
+"""A visitor's video: what it is, single frames of it to choose faces on, and which result browsers play."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 
 from hififace.app.limits import Limits
 from hififace.app.photos import thumbnail
-from hififace.errors import FilmError, HififaceError
+from hififace.errors import HififaceError, VideoError
 from hififace.media.encoding import CONTAINERS
-from hififace.media.probe import FilmInfo, probe
-from hififace.media.video import FilmReader
+from hififace.media.probe import VideoInfo, probe
+from hififace.media.video import VideoReader
 from hififace.swapper import FaceSwapper
 from hififace.types import Face, FloatArray, RGBImage
 
@@ -24,23 +24,23 @@ PREVIEW_S: Final = 3.0
 
 _PLAYED: Final = {".mp4": {"h264", "av1"}, ".m4v": {"h264"}, ".webm": {"vp8", "vp9", "av1"}}
 _LOOKS: Final = 12
-"""Places of the film that are searched for the first face."""
+"""Places of the video that are searched for the first face."""
 
 ErrorKind = TypeVar("ErrorKind", bound=HififaceError)
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """One uploaded film."""
+class Video:
+    """One uploaded video."""
 
     path: Path
     name: str
     """As the visitor's file was called."""
-    info: FilmInfo
+    info: VideoInfo
 
     @property
     def length_s(self) -> float:
-        """Seconds, 0 where the film does not say."""
+        """Seconds, 0 where the video does not say."""
         return 0.0 if self.info.duration_s is None else float(self.info.duration_s)
 
     @property
@@ -65,7 +65,7 @@ class Film:
         )
 
     def says(self, error: ErrorKind) -> ErrorKind:
-        """The error in the visitor's words: without the place where the film lies here."""
+        """The error in the visitor's words: without the place where the video lies here."""
         return type(error)(str(error).replace(str(self.path), self.name))
 
 
@@ -81,8 +81,8 @@ class FramedFace:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One frame of the film, to choose faces on."""
+class Still:
+    """One frame of the video, to choose faces on."""
 
     moment_s: float
     """Seconds after the beginning."""
@@ -91,53 +91,55 @@ class Frame:
     faces: tuple[FramedFace, ...]
 
 
-def open_film(path: Path, name: str, limits: Limits) -> Film:
-    """Look at an uploaded film.
+def open_video(path: Path, name: str, limits: Limits) -> Video:
+    """Look at an uploaded video.
 
     Raises:
-        FilmError: it cannot be read.
+        VideoError: it cannot be read.
         LimitError: it is too long, or has too many pixels.
     """
     try:
         info = probe(path)
-    except FilmError as error:
-        raise FilmError(str(error).replace(str(path), name)) from error
-    limits.check_film(info, name)
-    return Film(path, name, info)
+    except VideoError as error:
+        raise VideoError(str(error).replace(str(path), name)) from error
+    limits.check_video(info, name)
+    return Video(path, name, info)
 
 
-def frame_at(film: Film, moment_s: float, swapper: FaceSwapper) -> Frame:
+def frame_at(video: Video, moment_s: float, swapper: FaceSwapper) -> Still:
     """The frame on screen at a moment, and its faces.
 
     Raises:
-        FilmError: it cannot be decoded.
+        VideoError: it cannot be decoded.
         OptionError: the moment is behind the end.
     """
     try:
-        picture = next(FilmReader(film.path, start_s=moment_s or None, tone_map=True).frames()).rgb()
+        picture = next(VideoReader(video.path, start_s=moment_s or None, tone_map=True).frames()).rgb()
     except StopIteration:
-        raise FilmError(f"{film.name} shows nothing at {moment_s:.2f} s; choose an earlier frame.") from None
+        raise VideoError(
+            f"{video.name} shows nothing at {moment_s:.2f} s; choose an earlier frame."
+        ) from None
     except HififaceError as error:
-        raise film.says(error) from error
+        raise video.says(error) from error
     faces = tuple(
         FramedFace(face, swapper.identity(picture, face), thumbnail(picture, face))
         for face in swapper.find_faces(picture)
     )
-    return Frame(moment_s, picture, faces)
+    return Still(moment_s, picture, faces)
 
 
-def first_frame_with_faces(film: Film, swapper: FaceSwapper) -> Frame:
-    """The first of a dozen frames over the film that shows a face; the very first where none does.
+def first_frame_with_faces(video: Video, swapper: FaceSwapper) -> Still:
+    """The first of a dozen frames over the video that shows a face; the very first where none does.
 
     Raises:
-        FilmError: the film cannot be decoded.
+        VideoError: the video cannot be decoded.
     """
-    first = frame_at(film, 0.0, swapper)
+    first = frame_at(video, 0.0, swapper)
     if first.faces:
         return first
     for place in range(1, _LOOKS):
-        moment_s = round(film.length_s * place / _LOOKS, 2)
-        frame = frame_at(film, moment_s, swapper) if moment_s else first
+        moment_s = round(video.length_s * place / _LOOKS, 2)
+        frame = frame_at(video, moment_s, swapper) if moment_s else first
         if frame.faces:
             return frame
     return first

@@ -7,27 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from hififace import FilmError
-from hififace.app.film_jobs import FilmJobs
+from hififace import VideoError
 from hififace.app.limits import LimitError
+from hififace.app.video_jobs import VideoJobs
 from hififace.errors import InterruptedByUserError
-from hififace.video.report import FilmReport, FilmTally, Progress
+from hififace.video.report import Progress, VideoReport, VideoTally
 
 WAIT_S = 30
 
 
-def report(output: str = "out.mp4") -> FilmReport:
-    tally = FilmTally(num_frames=12)
-    return FilmReport(Path("film.mp4"), Path(output), tally, "double", "CPU", 2.0, 0, {"swap": 1.0})
+def report(output: str = "out.mp4") -> VideoReport:
+    tally = VideoTally(num_frames=12)
+    return VideoReport(Path("video.mp4"), Path(output), tally, "double", "CPU", 2.0, 0, {"swap": 1.0})
 
 
-class Film:
+class Video:
     """Work that is at frame 5 of 12 until it is let go."""
 
     def __init__(self) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
 
-    def __call__(self, progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> FilmReport:
+    def __call__(self, progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> VideoReport:
         progress(Progress(5, 12, 2.5, {}))
         self.begun.set()
         while not self.go_on.wait(0.01):
@@ -37,19 +37,19 @@ class Film:
 
 
 @pytest.fixture
-def jobs() -> Iterator[FilmJobs]:
-    jobs = FilmJobs(at_once=1, waiting=2)
+def jobs() -> Iterator[VideoJobs]:
+    jobs = VideoJobs(at_once=1, waiting=2)
     yield jobs
     jobs.stop()
 
 
-def test_a_film_is_waited_for_worked_on_and_done(jobs: FilmJobs):
-    film, other = Film(), Film()
-    first, second = jobs.submit(film), jobs.submit(other)
-    assert film.begun.wait(WAIT_S)
+def test_a_video_is_waited_for_worked_on_and_done(jobs: VideoJobs):
+    video, other = Video(), Video()
+    first, second = jobs.submit(video), jobs.submit(other)
+    assert video.begun.wait(WAIT_S)
     assert (first.standing.status, first.standing.progress) == ("working", Progress(5, 12, 2.5, {}))
     assert (second.standing.status, second.standing.before) == ("waiting", 1)
-    film.go_on.set()
+    video.go_on.set()
     assert first.wait(WAIT_S)
     assert first.standing.status == "done"
     assert first.standing.file == Path("out.mp4")
@@ -58,10 +58,10 @@ def test_a_film_is_waited_for_worked_on_and_done(jobs: FilmJobs):
     assert second.wait(WAIT_S)
 
 
-def test_cancelling_stops_the_one_at_work_and_takes_one_out_of_the_line(jobs: FilmJobs):
-    film, other = Film(), Film()
-    first, second = jobs.submit(film), jobs.submit(other)
-    assert film.begun.wait(WAIT_S)
+def test_cancelling_stops_the_one_at_work_and_takes_one_out_of_the_line(jobs: VideoJobs):
+    video, other = Video(), Video()
+    first, second = jobs.submit(video), jobs.submit(other)
+    assert video.begun.wait(WAIT_S)
     jobs.cancel(second)
     assert second.standing.status == "cancelled"
     jobs.cancel(first)
@@ -73,35 +73,35 @@ def test_cancelling_stops_the_one_at_work_and_takes_one_out_of_the_line(jobs: Fi
     assert first.standing.status == "cancelled"
 
 
-def test_a_full_line_is_a_sentence(jobs: FilmJobs):
-    film = Film()
-    jobs.submit(film)
-    assert film.begun.wait(WAIT_S)
-    jobs.submit(Film())
-    jobs.submit(Film())
-    with pytest.raises(LimitError, match="2 films are waiting"):
-        jobs.submit(Film())
+def test_a_full_line_is_a_sentence(jobs: VideoJobs):
+    video = Video()
+    jobs.submit(video)
+    assert video.begun.wait(WAIT_S)
+    jobs.submit(Video())
+    jobs.submit(Video())
+    with pytest.raises(LimitError, match="2 videos are waiting"):
+        jobs.submit(Video())
 
 
-def test_two_at_once(jobs: FilmJobs):
-    both = FilmJobs(at_once=2, waiting=2)
-    films = [Film(), Film()]
-    for film in films:
-        both.submit(film)
-    assert all(film.begun.wait(WAIT_S) for film in films)
+def test_two_at_once(jobs: VideoJobs):
+    both = VideoJobs(at_once=2, waiting=2)
+    videos = [Video(), Video()]
+    for video in videos:
+        both.submit(video)
+    assert all(video.begun.wait(WAIT_S) for video in videos)
     both.stop()
 
 
-def test_what_fails_is_a_sentence_and_the_line_goes_on(jobs: FilmJobs, caplog: pytest.LogCaptureFixture):
-    def broken(*_: object) -> FilmReport:
-        raise FilmError("film.mp4 is broken.")
+def test_what_fails_is_a_sentence_and_the_line_goes_on(jobs: VideoJobs, caplog: pytest.LogCaptureFixture):
+    def broken(*_: object) -> VideoReport:
+        raise VideoError("video.mp4 is broken.")
 
-    def faulty(*_: object) -> FilmReport:
+    def faulty(*_: object) -> VideoReport:
         raise ZeroDivisionError("secret detail")
 
     first = jobs.submit(broken)
     assert first.wait(WAIT_S)
-    assert (first.standing.status, first.standing.problem) == ("failed", "film.mp4 is broken.")
+    assert (first.standing.status, first.standing.problem) == ("failed", "video.mp4 is broken.")
     with caplog.at_level(logging.ERROR):
         second = jobs.submit(faulty)
         assert second.wait(WAIT_S)
@@ -113,9 +113,9 @@ def test_what_fails_is_a_sentence_and_the_line_goes_on(jobs: FilmJobs, caplog: p
 
 
 def test_stopping_cancels_everything():
-    jobs = FilmJobs(at_once=1, waiting=2)
-    film = Film()
-    first, second = jobs.submit(film), jobs.submit(Film())
-    assert film.begun.wait(WAIT_S)
+    jobs = VideoJobs(at_once=1, waiting=2)
+    video = Video()
+    first, second = jobs.submit(video), jobs.submit(Video())
+    assert video.begun.wait(WAIT_S)
     jobs.stop()
     assert (first.standing.status, second.standing.status) == ("cancelled", "cancelled")
