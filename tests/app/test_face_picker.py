@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from hififace.app.face_picker import Shown, data_url, faces_html, frame_html
-from hififace.app.videos import Frame, FramedFace
+from hififace.app.videos import FramedFace, Still
 from hififace.types import Detection, Face
 
 GREY = np.full((128, 128, 3), 90, np.uint8)
@@ -50,7 +50,7 @@ def test_without_faces_a_hint():
 
 
 def test_a_frame_has_a_box_on_each_face_in_shares_of_its_size():
-    frame = Frame(1.5, RED, (framed(0, (20, 10, 60, 60)), framed(1, (-10, 0, 50, 40))))
+    frame = Still(1.5, RED, (framed(0, (20, 10, 60, 60)), framed(1, (-10, 0, 50, 40))))
     shown = [Shown(GREY, "one", pressed=True), Shown(GREY, "two")]
     html = frame_html(frame, shown, "Faces", otherwise="")
     assert "left:10.00%;top:10.00%;width:20.00%;height:50.00%" in html
@@ -60,7 +60,7 @@ def test_a_frame_has_a_box_on_each_face_in_shares_of_its_size():
 
 
 def test_a_large_frame_is_shrunk_for_the_page():
-    large = Frame(0.0, np.zeros((1080, 1920, 3), np.uint8), ())
+    large = Still(0.0, np.zeros((1080, 1920, 3), np.uint8), ())
     html = frame_html(large, [], "Faces", otherwise="No face here.")
     url = re.search(r'src="([^"]+)"', html)
     assert url is not None

@@ -231,7 +231,7 @@ class VideoFaces:
         """Everything needed to go on, as JSON can hold it."""
         return {
             "cuts": self._cuts.state(),
-            "lookout": self._schedule.state(),
+            "schedule": self._schedule.state(),
             "tracker": self._tracker.state(),
             "followed": [one.state() for one in self._followed.values()],
             "look_now": self._look_now,
@@ -242,7 +242,7 @@ class VideoFaces:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` gave."""
         self._cuts.restore(state["cuts"])
-        self._schedule.restore(state["lookout"])
+        self._schedule.restore(state["schedule"])
         self._tracker.restore(state["tracker"])
         restored = [Track.restored(s, self._template, self._smoothing) for s in state["followed"]]
         self._followed = {one.index: one for one in restored}
