@@ -134,7 +134,7 @@ from hififace.swapper import FaceSwapper
 from hififace.video.job import swap_video
 from tests.support.bundle_doubles import AS_GENERATED
 from tests.support.face_videos import head
-from tests.swap.test_video import SHORT
+from tests.video.test_job import SHORT
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
 swap_video(swapper, {video!r}, {output!r}, AS_GENERATED, video_options=SHORT)
