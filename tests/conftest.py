@@ -5,14 +5,13 @@ The import of hififace comes before those of other libraries: those that report 
 
 from __future__ import annotations
 
-import hififace  # noqa: F401, I001
-
 from pathlib import Path
 
 import numpy as np
 import pytest
 from skimage import data
 
+import hififace  # noqa: F401
 from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 from tests.support.bundle_doubles import write_basel_bundle, write_mesh_bundle

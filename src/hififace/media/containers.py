@@ -1,4 +1,4 @@
-"""Film files opened by whichever PyAV is installed, as containers that we name; everything else is in `media/`."""
+"""Video files opened by whichever PyAV is installed, as containers that we name; everything else is in `media/`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RESTRICTED: Final = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelis
 
 
 def open_container(path: Path) -> InputContainer:
-    """A film file opened for reading, even if its tags are not UTF-8: what they cannot be is replaced on reading.
+    """A video file opened for reading, even if its tags are not UTF-8: what they cannot be is replaced on reading.
 
     Raises:
         av.FFmpegError, ValueError: it cannot be read.

@@ -1,7 +1,7 @@
 """The faces of a video, frame by frame: who is where, steadied, and who becomes whom.
 
-Known faces are followed by the face mesh, from where they were to where they are. The detector (`video/detection_schedule.py`) finds
-new ones, and confirms or denies those that are followed. A track keeps its number through crossings and cuts
+Known faces are followed by the face mesh, from where they were to where they are. The detector
+(`video/detection_schedule.py`) finds new ones, and confirms or denies those that are followed. A track keeps its number through crossings and cuts
 (`video/tracking.py`), and its person by its best view.
 """
 
