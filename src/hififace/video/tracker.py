@@ -1,8 +1,8 @@
 """The faces of a video, frame by frame: who is where, steadied, and who becomes whom.
 
 Known faces are followed by the face mesh, from where they were to where they are. The detector
-(`video/detection_schedule.py`) finds new ones, and confirms or denies those that are followed. A track keeps its number through crossings and cuts
-(`video/tracking.py`), and its person by its best view.
+(`video/detection_schedule.py`) finds new ones, and confirms or denies those that are followed. A track keeps its
+number through crossings and cuts (`video/tracking.py`), and its person by its best view.
 """
 
 from __future__ import annotations
