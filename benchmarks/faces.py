@@ -1,6 +1,6 @@
 """How long finding and describing a face takes, against OpenCV's own classes with the same networks in one run.
 
-``python benchmarks/faces.py`` writes ``benchmarks/results/faces.json``. OpenCV's detector gets each picture at its own
+``python benchmarks/faces.py`` writes ``benchmarks/results/faces.json``. OpenCV's detector gets each image at its own
 size, which is how its samples call it; ours searches all its views. The first face of ``hififace faces`` is timed from
 the start of the process to the first line it prints.
 """
@@ -34,7 +34,7 @@ MOST_DIFFERENCE_PX = 1.0
 LEAST_COSINE = 0.9999
 
 
-def pictures() -> dict[str, np.ndarray]:
+def images() -> dict[str, np.ndarray]:
     """The astronaut alone, and on textured walls as large as a video's frame and as 4K."""
     astronaut = skimage.data.astronaut()
     made = {"512x512": astronaut}
@@ -96,13 +96,13 @@ def printable(timed: dict[str, dict[str, float]]) -> str:
 
 
 def time_detection(threads: int, warm_up: int, rounds: int) -> dict[str, Any]:
-    """Both detectors on every picture, in turns."""
+    """Both detectors on every image, in turns."""
     ours = {
         "hififace": YuNetDetector(threads=threads),
         "hififace, faces from 96 px": YuNetDetector(threads=threads, smallest_face_px=96),
     }
     results: dict[str, Any] = {}
-    for name, image in pictures().items():
+    for name, image in images().items():
         height, width = image.shape[:2]
         theirs = cv2.FaceDetectorYN.create(str(embedded_path("yunet.onnx")), "", (width, height), 0.7)
         bgr = np.ascontiguousarray(image[..., ::-1])

@@ -52,8 +52,8 @@ def make_video(path: Path, num_frames: int, moving: bool) -> Path:
         picture_stream.width, picture_stream.height, picture_stream.pix_fmt = *SIZE, "yuv420p"
         for number in range(num_frames):
             grain = np.random.default_rng(number).normal(0, GRAIN, (SIZE[1], SIZE[0], 3))
-            picture = np.clip(draw(number if moving else 0, *SIZE, FACE_PX) + grain, 0, 255).astype(np.uint8)
-            video.mux(picture_stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.clip(draw(number if moving else 0, *SIZE, FACE_PX) + grain, 0, 255).astype(np.uint8)
+            video.mux(picture_stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         video.mux(picture_stream.encode(None))
     return path
 

@@ -44,7 +44,7 @@ SOURCE_SHAPE = (
 )
 
 Frame = Callable[[], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""One frame: picture (1, 3, N, N) and mask (1, 1, N, N)."""
+"""One frame: image (1, 3, N, N) and mask (1, 1, N, N)."""
 
 
 def eager(published: Published, target: Tensor, shape: Tensor, identity: Tensor) -> Frame:

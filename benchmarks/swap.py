@@ -1,10 +1,10 @@
-"""How long a swap takes: from the command to the written file, and per face by size of picture and stage.
+"""How long a swap takes: from the command to the written file, and per face by size of image and stage.
 
     mini        the bundle that ships (or `--mini FOLDER`; without either, its architecture with random weights)
     paper-256   the 256 network, ArcFace R100 and Deep3DFaceRecon as `hififace convert` exports them, random weights
 
 Both in one run, in turns. Speed does not depend on weights, except that a mask that covers more is pasted longer. The
-pictures are one public-domain portrait on a grey ground: a face of 100 px in 512 x 512, 300 px in 1920 x 1080 and
+images are one public-domain portrait on a grey ground: a face of 100 px in 512 x 512, 300 px in 1920 x 1080 and
 600 px in 3840 x 2160. The rules are in benchmarks/README.md.
 
     python benchmarks/swap.py --threads 2
@@ -50,15 +50,15 @@ FACE_PX = 101.0
 
 
 def scene(width: int, height: int, face_px: int) -> RGBImage:
-    """The portrait in the middle of a grey picture."""
+    """The portrait in the middle of a grey image."""
     portrait = data.astronaut()[20:250, 110:340]
     factor = face_px / FACE_PX
     method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
     portrait = cv2.resize(portrait, None, fx=factor, fy=factor, interpolation=method)[:height, :width]
-    picture = np.full((height, width, 3), 128, np.uint8)
+    image = np.full((height, width, 3), 128, np.uint8)
     top, left = (height - portrait.shape[0]) // 2, (width - portrait.shape[1]) // 2
-    picture[top : top + portrait.shape[0], left : left + portrait.shape[1]] = portrait
-    return picture
+    image[top : top + portrait.shape[0], left : left + portrait.shape[1]] = portrait
+    return image
 
 
 def random_mini(folder: Path) -> Path:
@@ -97,11 +97,11 @@ def command(bundle: str, source: Path, target: Path, folder: Path, threads: int)
     return run
 
 
-def swap_side(swapper: FaceSwapper, picture: RGBImage, kept: list[SwapResult]) -> Callable[[], object]:
-    """One picture in memory; results are kept for their stages."""
+def swap_side(swapper: FaceSwapper, image: RGBImage, kept: list[SwapResult]) -> Callable[[], object]:
+    """One image in memory; results are kept for their stages."""
 
     def run() -> None:
-        result = swapper.swap(picture, SwapOptions())
+        result = swapper.swap(image, SwapOptions())
         if result.num_swapped != 1:
             raise SystemExit(f"{result.num_swapped} faces were swapped instead of one: nothing was measured.")
         kept.append(result)

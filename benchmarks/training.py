@@ -144,7 +144,7 @@ def load_teachers(side: str) -> MeshTeachers:
 
 
 def make_side(side: str, batch_size: int, precision: str | None = None) -> Step:
-    """A call that takes a step; equal weights and pictures for every side."""
+    """A call that takes a step; equal weights and images for every side."""
     torch.manual_seed(0)
     config, teachers = make_config(side, precision), load_teachers(side)
     generator, discriminator = create_generator(config.generator), create_discriminator(config.discriminator)

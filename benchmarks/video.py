@@ -7,7 +7,7 @@
             detector, mesh, generator and pasting, no sound, nothing steadied, nothing that could be gone on with
 
 Both in one run, in turns, over the same video: a public-domain portrait that moves over a textured wall that moves too
-(nothing in the picture stands still, so no look of the detector can be saved). A face of 200 px in 1280 x 720, one of
+(nothing in the image stands still, so no look of the detector can be saved). A face of 200 px in 1280 x 720, one of
 300 px in 1920 x 1080; and the wall alone in 720p, to see what frames without faces cost. The two results are compared
 first. Seconds of stages overlap; shares are of their sum.
 
@@ -68,9 +68,9 @@ def draw(number: int, width: int, height: int, face_px: float) -> RGBImage:
     blocks = rng.integers(70, 180, (height // 20, width // 20, 3)).astype(np.uint8)
     wall = np.asarray(cv2.resize(blocks, (width + 256, height + 64), interpolation=cv2.INTER_CUBIC), np.uint8)
     across, down = int(128 + 120 * np.sin(number / 40)), int(32 + 30 * np.sin(number / 23))
-    picture = wall[down : down + height, across : across + width]
+    image = wall[down : down + height, across : across + width]
     if not face_px:
-        return picture.copy()
+        return image.copy()
     side = portrait().shape[0]
     matrix = cv2.getRotationMatrix2D(
         (side / 2, side / 2), 6 * np.sin(number / 20), face_px / PORTRAIT_FACE_PX
@@ -81,11 +81,11 @@ def draw(number: int, width: int, height: int, face_px: float) -> RGBImage:
     cv2.ellipse(mask, (side // 2, side // 2 + 5), (85, 105), 0, 0, 360, 1.0, -1)
     share = cv2.warpAffine(cv2.GaussianBlur(mask, (0, 0), 4), matrix, (width, height))[..., None]
     head = cv2.warpAffine(portrait(), matrix, (width, height), flags=cv2.INTER_CUBIC)
-    return np.clip(picture * (1 - share) + head * share, 0, 255).astype(np.uint8)
+    return np.clip(image * (1 - share) + head * share, 0, 255).astype(np.uint8)
 
 
 def make_video(path: Path, scene: tuple[int, int, int], num_frames: int) -> Path:
-    """H.264; after 200 frames the pictures come back in reverse, so that drawing them costs no memory of note."""
+    """H.264; after 200 frames the images come back in reverse, so that drawing them costs no memory of note."""
     width, height, face_px = scene
     with av.open(str(path), "w") as video:
         picture_stream = video.add_stream(
@@ -94,8 +94,8 @@ def make_video(path: Path, scene: tuple[int, int, int], num_frames: int) -> Path
         picture_stream.width, picture_stream.height, picture_stream.pix_fmt = width, height, "yuv420p"
         for number in range(num_frames):
             turn = number % 400
-            picture = draw(min(turn, 400 - turn), width, height, face_px)
-            video.mux(picture_stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = draw(min(turn, 400 - turn), width, height, face_px)
+            video.mux(picture_stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         video.mux(picture_stream.encode(None))
     return path
 

@@ -72,8 +72,8 @@ def test_the_vector_reaches_the_generator(
 
 def test_only_the_face_changes(swapper: FaceSwapper, astronaut: RGBImage):
     result = swapper.swap(astronaut, AS_GENERATED)
-    assert result.picture.shape == astronaut.shape
-    changed = (result.picture != astronaut).any(axis=2)
+    assert result.image.shape == astronaut.shape
+    changed = (result.image != astronaut).any(axis=2)
     x0, y0, x1, y1 = result.faces[0].face.detection.box.astype(int)
     assert changed[y0 + 20 : y1 - 20, x0 + 20 : x1 - 20].mean() > 0.9
     away = np.ones_like(changed)
@@ -85,7 +85,7 @@ def test_only_the_face_changes(swapper: FaceSwapper, astronaut: RGBImage):
 
 def test_the_same_question_gives_the_same_pixels(swapper: FaceSwapper, astronaut: RGBImage):
     first, second = (swapper.swap(astronaut, SwapOptions(passes=2)) for _ in range(2))
-    np.testing.assert_array_equal(first.picture, second.picture)
+    np.testing.assert_array_equal(first.image, second.image)
 
 
 def test_selected_faces_are_swapped_and_others_say_why(swapper: FaceSwapper, pair: RGBImage):
@@ -93,7 +93,7 @@ def test_selected_faces_are_swapped_and_others_say_why(swapper: FaceSwapper, pai
     assert [outcome.swapped for outcome in everybody.faces] == [True, True]
     one = swapper.swap(pair, SwapOptions(select=[1]))
     assert [(o.swapped, o.reason) for o in one.faces] == [(False, "it was not selected"), (True, "")]
-    np.testing.assert_array_equal(one.picture[:, :200], pair[:, :200])
+    np.testing.assert_array_equal(one.image[:, :200], pair[:, :200])
     with pytest.raises(FaceError, match="no face 5"):
         swapper.swap(pair, SwapOptions(select=[5]))
 
@@ -127,9 +127,7 @@ def test_a_map_alone_leaves_strangers_as_they_are(swapper: FaceSwapper, astronau
 def test_a_cast_of_ones_own_leaves_the_common_one_alone(swapper: FaceSwapper, astronaut: RGBImage):
     own = SourceMap(swapper.read_source(np.ascontiguousarray(astronaut // 2)))
     kept = swapper.source_map
-    assert not np.array_equal(
-        swapper.swap(astronaut, source_map=own).picture, swapper.swap(astronaut).picture
-    )
+    assert not np.array_equal(swapper.swap(astronaut, source_map=own).image, swapper.swap(astronaut).image)
     assert swapper.source_map is kept
 
 
@@ -140,7 +138,7 @@ def test_nobody_to_put_in_is_told(swapper: FaceSwapper, astronaut: RGBImage):
 
 
 def test_pictures_that_cannot_be_swapped_are_told(swapper: FaceSwapper, astronaut: RGBImage):
-    with pytest.raises(NoFaceFoundError, match="No face was found in the picture"):
+    with pytest.raises(NoFaceFoundError, match="No face was found in the image"):
         swapper.swap(np.full((90, 120, 3), 200, np.uint8))
     with pytest.raises(FaceError, match="face 0: it is turned away by"):
         swapper.swap(astronaut, SwapOptions(largest_turn_deg=0.0))
@@ -154,7 +152,7 @@ def test_a_face_that_lies_is_found_if_asked(swapper: FaceSwapper, astronaut: RGB
     upside_down = np.ascontiguousarray(astronaut[::-1, ::-1])
     result = swapper.swap(upside_down, SwapOptions(rotated=True))
     upright = swapper.swap(astronaut)
-    difference = np.abs(result.picture[::-1, ::-1].astype(int) - upright.picture)
+    difference = np.abs(result.image[::-1, ::-1].astype(int) - upright.image)
     assert difference.mean() < 2.0
 
 
@@ -178,7 +176,7 @@ def test_frames_of_a_video_give_the_pixels_of_a_picture(swapper: FaceSwapper, pa
     source = swapper.source_map.default
     assert source is not None
     frames = [pair, np.ascontiguousarray(pair[:, ::-1])]
-    expected = [swapper.swap(frame, options).picture for frame in frames]
+    expected = [swapper.swap(frame, options).image for frame in frames]
     prepared = [swapper.prepare(frame, swapper.find_faces(frame), options) for frame in frames]
     generated = swapper.generate([face for faces in prepared for face in faces], [source] * 4, options)
     for frame, faces, wanted in zip(frames, (generated[:2], generated[2:]), expected, strict=True):
@@ -199,11 +197,11 @@ def test_a_frame_in_which_nobody_is_swapped_comes_back_as_it_was(swapper: FaceSw
 
 
 def test_threads_share_a_swapper(swapper: FaceSwapper, pair: RGBImage):
-    expected = swapper.swap(pair).picture
+    expected = swapper.swap(pair).image
     found: list[RGBImage] = []
 
     def work() -> None:
-        found.append(swapper.swap(pair).picture)
+        found.append(swapper.swap(pair).image)
 
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
@@ -211,15 +209,15 @@ def test_threads_share_a_swapper(swapper: FaceSwapper, pair: RGBImage):
     for worker in workers:
         worker.join()
     assert len(found) == 3
-    for picture in found:
-        np.testing.assert_array_equal(picture, expected)
+    for image in found:
+        np.testing.assert_array_equal(image, expected)
 
 
 def test_large_faces_come_back_sharp_where_nothing_was_painted(swapper: FaceSwapper, astronaut: RGBImage):
     large = cv2.resize(astronaut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
     result = swapper.swap(large)
-    np.testing.assert_array_equal(result.picture[:60], large[:60])
-    assert (result.picture != large).any()
+    np.testing.assert_array_equal(result.image[:60], large[:60])
+    assert (result.image != large).any()
 
 
 def test_a_bundle_that_is_not_there_is_a_sentence():

@@ -18,8 +18,8 @@ class HififaceError(Exception):
     exit_code = 1
 
 
-class PictureError(HififaceError):
-    """A picture cannot be read or written: truncated, empty, too large, or no picture at all."""
+class ImageError(HififaceError):
+    """An image cannot be read or written: truncated, empty, too large, or no image at all."""
 
 
 class VideoError(HififaceError):
@@ -27,7 +27,7 @@ class VideoError(HififaceError):
 
 
 class FaceError(HififaceError):
-    """A picture does not show what was asked for: no face, several, too small, turned away, no match."""
+    """An image does not show what was asked for: no face, several, too small, turned away, no match."""
 
 
 class NoFaceFoundError(FaceError):

@@ -20,12 +20,12 @@ from hififace.provenance.claim import Claim
 from hififace.swap.engine import FrozenParts
 from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
 from hififace.swap.identity_vector import identity_vectors, target_needs
-from hififace.swap.image import swap_picture
+from hififace.swap.image import swap_image
 from hififace.swap.options import SwapOptions
 from hififace.swap.pasting import Pasted, paste
 from hififace.swap.result import SwapResult
 from hififace.swap.source_map import Assignment, ReferencePerson, Source, SourceMap, assign
-from hififace.swap.sources import FaceChoice, Photos, PictureLike, read_person, read_source, turn_deg
+from hififace.swap.sources import FaceChoice, ImageLike, Photos, read_person, read_source, turn_deg
 from hififace.swap.stages import StageClock
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle, load_bundle
@@ -93,14 +93,14 @@ class FaceSwapper:
 
         Raises:
             FaceError: no face, several and none the main one, too small, or turned away; the sentence says which.
-            PictureError: a photo that cannot be read.
+            ImageError: a photo that cannot be read.
         """
         source = self.read_source(photos, face=face)
         self.source_map = replace(self.source_map, default=source)
         return source
 
     def map_source(
-        self, reference: PictureLike | int, photos: Photos | Source, *, face: FaceChoice = "main"
+        self, reference: ImageLike | int, photos: Photos | Source, *, face: FaceChoice = "main"
     ) -> ReferencePerson | None:
         """Say who is put in for one certain person of the targets, before `set_source` for all others.
 
@@ -114,7 +114,7 @@ class FaceSwapper:
 
         Raises:
             FaceError: as `set_source`.
-            PictureError: a photo that cannot be read.
+            ImageError: a photo that cannot be read.
         """
         source = photos if isinstance(photos, Source) else self.read_source(photos, face=face)
         if isinstance(reference, int):
@@ -135,7 +135,7 @@ class FaceSwapper:
 
         Raises:
             FaceError: as `set_source`.
-            PictureError: a photo that cannot be read.
+            ImageError: a photo that cannot be read.
         """
         return read_source(self.parts, photos, face)
 
@@ -143,22 +143,22 @@ class FaceSwapper:
     # The cheap half: targets
 
     def swap(
-        self, picture: PictureLike, options: SwapOptions | None = None, *, source_map: SourceMap | None = None
+        self, image: ImageLike, options: SwapOptions | None = None, *, source_map: SourceMap | None = None
     ) -> SwapResult:
-        """Swap the faces of one picture.
+        """Swap the faces of one image.
 
         Args:
-            picture: a path, bytes, an open file, an (H, W, 3) uint8 RGB array, or a `LoadedImage`.
+            image: a path, bytes, an open file, an (H, W, 3) uint8 RGB array, or a `LoadedImage`.
             options: see `SwapOptions`.
             source_map: who is put in; None takes what `set_source` and `map_source` said.
 
         Raises:
             OptionError: nobody was given to put in.
-            NoFaceFoundError: the picture shows no face.
+            NoFaceFoundError: the image shows no face.
             FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
-            PictureError: it cannot be read.
+            ImageError: it cannot be read.
         """
-        return swap_picture(self, picture, options or SwapOptions(), source_map or self.source_map)
+        return swap_image(self, image, options or SwapOptions(), source_map or self.source_map)
 
     def swap_video(
         self,
@@ -185,7 +185,7 @@ class FaceSwapper:
     # Step by step: for videos
 
     def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
-        """Faces of a picture (H, W, 3), left to right, with detections and nothing more."""
+        """Faces of an image (H, W, 3), left to right, with detections and nothing more."""
         options = options or SwapOptions()
         return self.parts.find_faces(image, threshold=options.detection_threshold, rotated=options.rotated)
 
@@ -200,10 +200,10 @@ class FaceSwapper:
         options: SwapOptions,
         source_map: SourceMap | None = None,
     ) -> list[Assignment]:
-        """Which faces of a picture are swapped, and with whom.
+        """Which faces of an image are swapped, and with whom.
 
         Raises:
-            FaceError: a face was asked for by a number that the picture does not have, or nobody in it is the person
+            FaceError: a face was asked for by a number that the image does not have, or nobody in it is the person
                 of the reference photo.
         """
         return assign(
@@ -233,13 +233,13 @@ class FaceSwapper:
         matrices: Sequence[Matrix23] | None = None,
         clock: StageClock | None = None,
     ) -> list[TargetFace]:
-        """Cut out and measure faces of one picture.
+        """Cut out and measure faces of one image.
 
         Args:
             image: (H, W, 3).
             faces: landmarks and identities that they carry are used as they are.
             options: its rates decide what must be measured.
-            matrices: picture pixels to crop pixels, for who steadied them; None aligns by the five points.
+            matrices: image pixels to crop pixels, for who steadied them; None aligns by the five points.
             clock: told how long `align` and `measure` took.
         """
         options = options or SwapOptions()
@@ -249,7 +249,7 @@ class FaceSwapper:
     def generate(
         self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions | None = None
     ) -> list[GeneratedFace]:
-        """Run the network on faces of any number of pictures.
+        """Run the network on faces of any number of images.
 
         Args:
             targets: from `prepare` with the same options.
@@ -274,9 +274,9 @@ class FaceSwapper:
     def paste(
         self, image: RGBImage, generated: Sequence[GeneratedFace], options: SwapOptions | None = None
     ) -> RGBImage:
-        """Put generated faces back into their picture (H, W, 3), which is not changed; a new one comes back."""
+        """Put generated faces back into their image (H, W, 3), which is not changed; a new one comes back."""
         for face in generated:
-            image = self.paste_one(image, face, options).picture
+            image = self.paste_one(image, face, options).image
         return image
 
     def paste_one(
@@ -304,7 +304,7 @@ class FaceSwapper:
             matrices: as in `prepare`.
 
         Returns:
-            A new picture, or the same where nothing was to be done.
+            A new image, or the same where nothing was to be done.
         """
         options = options or SwapOptions()
         chosen = [place for place, source in enumerate(sources) if source is not None]

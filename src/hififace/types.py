@@ -1,6 +1,6 @@
 """Named results that travel between the parts: faces, points, coefficients.
 
-Words and units: pictures are RGB uint8 HxWx3; points are (x, y[, z]) in pixels, x right, y down, pixel
+Words and units: images are RGB uint8 HxWx3; points are (x, y[, z]) in pixels, x right, y down, pixel
 centres at integers; angles are in degrees here and in radians only inside maths that says so.
 """
 
@@ -18,15 +18,15 @@ RGBImage: TypeAlias = NDArray[np.uint8]
 FloatArray: TypeAlias = NDArray[np.float32]
 
 Matrix23: TypeAlias = NDArray[np.float64]
-"""(2, 3) affine matrix that maps (x, y, 1) of one picture to (x, y) of another."""
+"""(2, 3) affine matrix that maps (x, y, 1) of one image to (x, y) of another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One face as a detector sees it, in pixels of the picture."""
+    """One face as a detector sees it, in pixels of the image."""
 
     box: FloatArray
-    """(4,) x0, y0, x1, y1; may reach beyond the picture."""
+    """(4,) x0, y0, x1, y1; may reach beyond the image."""
     score: float
     """Confidence, 0 to 1."""
     points: FloatArray
@@ -41,7 +41,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """The 468 points of the face mesh, in pixels of the picture."""
+    """The 468 points of the face mesh, in pixels of the image."""
 
     points: FloatArray
     """(468, 3) x, y, z; z grows away from the camera, on the same scale as x and y."""
@@ -62,19 +62,19 @@ class ShapeCoefficients:
     scale: float
     """Pixels per unit of the mean shape."""
     translation: FloatArray
-    """(3,) centre of the mesh, in pixels of the picture it was measured in."""
+    """(3,) centre of the mesh, in pixels of the image it was measured in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Everything known about one face of one picture; parts that were not asked for are None."""
+    """Everything known about one face of one image; parts that were not asked for are None."""
 
     index: int
-    """Place among the faces of the picture, left to right, from 0."""
+    """Place among the faces of the image, left to right, from 0."""
     detection: Detection
     landmarks: Landmarks | None = None
     identity: FloatArray | None = field(default=None, repr=False)
     """(D,) unit-length identity vector of the embedder in use."""
     coefficients: ShapeCoefficients | None = None
     irises: FloatArray | None = field(default=None, repr=False)
-    """(2, 5, 3) image-left and image-right iris: centre, then four points of its rim, in picture pixels."""
+    """(2, 5, 3) image-left and image-right iris: centre, then four points of its rim, in image pixels."""

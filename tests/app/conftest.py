@@ -35,7 +35,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(face[:, ::-1]).save(folder / "target.bmp")
     Image.fromarray(np.concatenate([face, face[:, ::-1]], axis=1)).save(folder / "two.png")
     Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save(folder / "empty.png")
-    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no image")
     return folder
 
 

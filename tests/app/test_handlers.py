@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hififace import FaceSwapper, HififaceError, NoFaceFoundError, OptionError, PictureError, SwapOptions
+from hififace import FaceSwapper, HififaceError, ImageError, NoFaceFoundError, OptionError, SwapOptions
 from hififace.app.asking import CONSENT, SwapRequest
 from hififace.app.bundles import Bundles
 from hififace.app.handlers import Studio
@@ -146,7 +146,7 @@ def test_a_format_that_browsers_do_not_show_is_shown_as_png(studio: Studio, uplo
     ("name", "kind", "words"),
     [
         ("empty.png", NoFaceFoundError, r"^No face was found in empty\.png"),
-        ("broken.jpg", PictureError, r"^broken\.jpg is not a picture"),
+        ("broken.jpg", ImageError, r"^broken\.jpg is not an image"),
     ],
 )
 def test_a_refused_file_is_a_sentence_and_is_removed(
@@ -166,7 +166,7 @@ def test_a_refused_file_is_a_sentence_and_is_removed(
 
 def test_limits_are_sentences(bundles: Bundles, sessions: Sessions, upload: Callable[[str], Path]):
     small = Studio(bundles, sessions, Limits(megapixels=0.01, photos=1, requests_per_minute=2))
-    with pytest.raises(PictureError, match=r"me\.png announces 230 x 230 pixels"):
+    with pytest.raises(ImageError, match=r"me\.png announces 230 x 230 pixels"):
         small.add_source("v", upload("me.png"), "me.png", "double", "1.2.3.4")
     few = Studio(bundles, sessions, Limits(photos=1, requests_per_minute=2))
     few.add_source("v", upload("me.png"), "me.png", "double", "1.2.3.4")

@@ -77,7 +77,7 @@ def ready(
     return videos
 
 
-def pictures(video: Path) -> list[np.ndarray]:
+def images(video: Path) -> list[np.ndarray]:
     return [frame.rgb() for frame in VideoReader(video)]
 
 
@@ -120,10 +120,10 @@ def test_the_video_is_the_librarys_and_is_marked(
         people=(ReferencePerson("someone", frame.identity, swapper.read_source(album / "me.png")),)
     )
     swap_video(swapper, video, tmp_path / "library.mp4", SwapOptions(), VideoOptions(), source_map=source_map)
-    for page, library in zip(pictures(standing.file), pictures(tmp_path / "library.mp4"), strict=True):
+    for page, library in zip(images(standing.file), images(tmp_path / "library.mp4"), strict=True):
         np.testing.assert_array_equal(page, library)
     assert any(
-        (page != target).any() for page, target in zip(pictures(standing.file), pictures(video), strict=True)
+        (page != target).any() for page, target in zip(images(standing.file), images(video), strict=True)
     )
 
 
@@ -136,7 +136,7 @@ def test_a_preview_is_short_and_begins_at_the_frame_shown(
     assert job.wait(WAIT_S)
     assert job.standing.file is not None
     assert job.standing.file.name == "my video-preview.mp4"
-    assert len(pictures(job.standing.file)) == 10
+    assert len(images(job.standing.file)) == 10
     assert (ready.look("v").is_preview, ready.look("v").start_s) == (True, 0.4)
     ready.show_frame("v", 1.1, "double")
     assert ready.start("v", ASKED, preview=True).wait(WAIT_S)
@@ -173,7 +173,7 @@ def test_cancelling_stops_and_the_same_settings_go_on(ready: VideoStudio, monkey
     assert again.wait(WAIT_S)
     assert again.standing.report is not None
     assert again.standing.report.num_resumed == 8
-    assert len(pictures(again.standing.report.output)) == 30
+    assert len(images(again.standing.report.output)) == 30
 
 
 def test_unfinished_work_of_other_settings_is_removed(ready: VideoStudio):

@@ -37,7 +37,7 @@ def test_a_video_that_browsers_do_not_play_is_known(tmp_path: Path):
 def test_the_frame_of_a_moment_is_the_one_on_screen(tmp_path: Path, swapper: FaceSwapper):
     path = face_video(tmp_path / "a.mp4", lambda n: np.full((240, 320, 3), 40 + 20 * n, np.uint8), 10)
     video = open_video(path, "a.mp4", Limits())
-    assert abs(int(frame_at(video, 0.21, swapper).picture.mean()) - 140) < 4
+    assert abs(int(frame_at(video, 0.21, swapper).image.mean()) - 140) < 4
     assert str(video.says(VideoError(f"{path} is broken"))) == "a.mp4 is broken"
     with pytest.raises(OptionError, match="behind the end"):
         frame_at(video, 9.0, swapper)

@@ -14,7 +14,7 @@ from hififace.cli.main import build_app
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A portrait, a picture of things, and a file that is no picture."""
+    """A portrait, an image of things, and a file that is no image."""
     folder = tmp_path_factory.mktemp("photos")
     Image.fromarray(skimage.data.astronaut()).save(folder / "portrait.png")
     Image.fromarray(skimage.data.coffee()).save(folder / "things.jpg")

@@ -9,7 +9,7 @@ import pytest
 
 from hififace import __version__
 from hififace.cli import main as cli
-from hififace.errors import InterruptedByUserError, OptionError, PictureError
+from hififace.errors import ImageError, InterruptedByUserError, OptionError
 
 
 def run(*arguments: str) -> int:
@@ -53,7 +53,7 @@ def test_version_loads_nothing_heavy():
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (PictureError("The file is empty."), 1),
+        (ImageError("The file is empty."), 1),
         (OptionError("No such option."), 2),
         (InterruptedByUserError("Stopped."), 130),
     ],

@@ -26,7 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """me.png, and a folder of two targets, one picture without a face, and one that is no picture."""
+    """me.png, and a folder of two targets, one image without a face, and one that is no image."""
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.chdir(tmp_path)
     face = np.ascontiguousarray(data.astronaut()[20:250, 110:340])
@@ -35,7 +35,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
     Image.fromarray(face[:, ::-1]).save("album/a.png")
     Image.fromarray(face // 2 + 60).save("album/b.jpg", quality=95)
     Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save("album/empty.png")
-    Path("album/broken.png").write_bytes(b"no picture")
+    Path("album/broken.png").write_bytes(b"no image")
     return tmp_path
 
 
@@ -68,12 +68,12 @@ def test_python_and_the_command_give_identical_pixels(bundle: str, capsys: pytes
     result = swapper.swap(
         "album/a.png", SwapOptions(shape_rate=0.7, id_rate=0.9, passes=2, match_colour=False)
     )
-    np.testing.assert_array_equal(read_image("out.png").pixels, result.picture)
+    np.testing.assert_array_equal(read_image("out.png").pixels, result.image)
     from_array = swapper.swap(
         read_image("album/a.png").pixels,
         SwapOptions(shape_rate=0.7, id_rate=0.9, passes=2, match_colour=False),
     )
-    np.testing.assert_array_equal(from_array.picture, result.picture)
+    np.testing.assert_array_equal(from_array.image, result.image)
 
 
 def test_a_folder_goes_on_after_files_that_fail(bundle: str, capsys: pytest.CaptureFixture[str]):
@@ -81,7 +81,7 @@ def test_a_folder_goes_on_after_files_that_fail(bundle: str, capsys: pytest.Capt
     assert names("out") == ["a.png", "b.jpg"]
     told = capsys.readouterr()
     assert "No face was found in album/empty.png" in told.err
-    assert "album/broken.png is not a picture" in told.err
+    assert "album/broken.png is not an image" in told.err
     assert told.err.count("album/broken.png") == 1
     assert "2 of 4 could not be swapped" in told.err
     assert len(told.out.splitlines()) == 2

@@ -20,7 +20,7 @@ FORBIDDEN_NAMES = {"utils", "util", "common", "core", "helpers", "helper", "misc
 
 # Everything that puts pixels into a file. Whoever calls one of these outside of these places writes results
 # past the door that marks them.
-PICTURE_WRITERS = {
+IMAGE_WRITERS = {
     "imwrite",
     "imwritemulti",
     "VideoWriter",
@@ -34,7 +34,7 @@ DOORS = {
     "VideoWriter": {"media/writing.py", "video/job.py"},
     "join_video": {"media/writing.py"},
 }
-# `write_picture` writes drawings without a mark, so what shows a swapped face must not come near it.
+# `write_image` writes drawings without a mark, so what shows a swapped face must not come near it.
 UNMARKED_FORBIDDEN = ("swapper.py", "swap/", "video/", "app/", "server/", "cli/swap.py", "cli/app.py")
 
 
@@ -74,17 +74,17 @@ def test_results_leave_by_one_door(path: Path):
             name = node.id
         elif isinstance(node, ast.alias):
             name = node.name
-        if name in PICTURE_WRITERS:
+        if name in IMAGE_WRITERS:
             assert here in DOORS.get(name, set()), (
                 f"{here} uses {name}: results leave by swap/output.py alone"
             )
-        if name == "write_picture":
-            assert not here.startswith(UNMARKED_FORBIDDEN), f"{here} uses write_picture, which does not mark"
+        if name == "write_image":
+            assert not here.startswith(UNMARKED_FORBIDDEN), f"{here} uses write_image, which does not mark"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_pillow_saves_pictures_in_few_places(path: Path):
-    """`.save(` with a format, or of something called image, picture or canvas."""
+    """`.save(` with a format, or of something called image, image or canvas."""
     here = relative(path)
     # Crops of training photos are no results.
     if here == "media/image.py" or here.startswith("preparation/"):
@@ -92,13 +92,13 @@ def test_pillow_saves_pictures_in_few_places(path: Path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "save":
             owner = ast.unparse(node.func.value)
-            of_pillow = "fromarray" in owner or re.search(r"image|picture|canvas|photo|frame", owner, re.I)
+            of_pillow = "fromarray" in owner or re.search(r"image|image|canvas|photo|frame", owner, re.I)
             says_format = any(keyword.arg == "format" for keyword in node.keywords)
-            saves_picture = bool(of_pillow) or says_format
-            assert not saves_picture, f"{here} saves a picture itself"
+            saves_image = bool(of_pillow) or says_format
+            assert not saves_image, f"{here} saves an image itself"
 
 
 def test_the_guard_sees_what_it_should():
     """The guard above is only worth something if it fails where it must."""
     tree = ast.parse("import cv2\ncv2.imwrite('x.png', y)")
-    assert any(isinstance(node, ast.Attribute) and node.attr in PICTURE_WRITERS for node in ast.walk(tree))
+    assert any(isinstance(node, ast.Attribute) and node.attr in IMAGE_WRITERS for node in ast.walk(tree))

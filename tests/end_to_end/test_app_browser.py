@@ -145,7 +145,7 @@ def test_without_consent_the_page_says_so(page: Any, place: Path):
 
 def test_refused_files_are_sentences(page: Any, place: Path, tmp_path: Path):
     give(page, "target-photo", place / "album" / "broken.jpg")
-    page.get_by_text("broken.jpg is not a picture").first.wait_for()
+    page.get_by_text("broken.jpg is not an image").first.wait_for()
     give(page, "source-photo", place / "album" / "empty.png")
     page.get_by_text("No face was found in empty.png").first.wait_for()
     photograph(page, "refused")

@@ -49,7 +49,7 @@ def test_errors_reach_programs_as_sentences(program: Client, place: Path):
     me, album = handle_file(place / "album" / "me.png"), place / "album"
     with pytest.raises(AppError, match="not confirmed"):
         program.predict(me, me, False, api_name="/swap")
-    with pytest.raises(AppError, match=r"broken\.jpg is not a picture"):
+    with pytest.raises(AppError, match=r"broken\.jpg is not an image"):
         program.predict(handle_file(album / "broken.jpg"), me, True, api_name="/swap")
     with pytest.raises(AppError, match="was altered"):
         program.predict(me, me, True, "torn", api_name="/swap")

@@ -7,20 +7,18 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from skimage import data as pictures
+from skimage import data as images
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Two made-up people with a photo each: the astronaut (public domain), and the same relit and stretched."""
     folder = tmp_path_factory.mktemp("photos")
-    portrait = cv2.resize(
-        pictures.astronaut()[0:260, 90:350, ::-1], (520, 520), interpolation=cv2.INTER_CUBIC
-    )
+    portrait = cv2.resize(images.astronaut()[0:260, 90:350, ::-1], (520, 520), interpolation=cv2.INTER_CUBIC)
     wide = cv2.resize(portrait, (600, 520))[:, 40:560]
-    for name, picture in (("first", portrait), ("second", np.ascontiguousarray(wide[:, ::-1] // 2 + 60))):
+    for name, image in (("first", portrait), ("second", np.ascontiguousarray(wide[:, ::-1] // 2 + 60))):
         (folder / name).mkdir()
-        cv2.imwrite(str(folder / name / "0.png"), picture)
+        cv2.imwrite(str(folder / name / "0.png"), image)
     return folder
 
 
@@ -46,7 +44,7 @@ def test_smoke_over_fits_two_pairs(photos, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
     first, last = lines[0], lines[-1]
     assert last["images"] == 3000
-    # The mask covers the face and leaves the rest alone; the picture is learnt, not just its average colour.
+    # The mask covers the face and leaves the rest alone; the image is learnt, not just its average colour.
     assert last["mask/inside"] > 0.9
     assert last["mask/outside"] < 0.2
     assert last["loss/reconstruction"] < 0.5 * first["loss/reconstruction"]

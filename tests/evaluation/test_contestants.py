@@ -45,13 +45,13 @@ def test_a_bundle_is_used_as_the_swapper_uses_it(folder):
     swapper = FaceSwapper.load(folder, threads=1)
     swapper.set_source(source.pixels)
     expected = swapper.swap(target.pixels)
-    np.testing.assert_allclose(swapped.picture, expected.picture, atol=2)
+    np.testing.assert_allclose(swapped.image, expected.image, atol=2)
     np.testing.assert_allclose(swapped.mask, expected.mask(), atol=1e-2)
     options = SwapOptions(match_colour=False)
     (other,) = bundle_entries([str(folder)], options)
-    as_generated = swapper.swap(target.pixels, options).picture
-    np.testing.assert_allclose(other.open().swap(source, target).picture, as_generated, atol=2)
-    assert np.abs(as_generated.astype(int) - expected.picture).max() > 20
+    as_generated = swapper.swap(target.pixels, options).image
+    np.testing.assert_allclose(other.open().swap(source, target).image, as_generated, atol=2)
+    assert np.abs(as_generated.astype(int) - expected.image).max() > 20
 
 
 def test_what_is_known_of_a_source_is_what_the_swapper_would_find(folder):
@@ -73,5 +73,5 @@ def test_what_is_known_of_a_source_is_what_the_swapper_would_find(folder):
 def test_baselines_are_named_and_open():
     copy, paste = baseline_entries()
     source, target = subject(portrait()), subject(portrait(0.8, mirrored=True))
-    assert copy.open().swap(source, target).picture is target.pixels
-    assert np.abs(paste.open().swap(source, target).picture.astype(int) - target.pixels).max() > 20
+    assert copy.open().swap(source, target).image is target.pixels
+    assert np.abs(paste.open().swap(source, target).image.astype(int) - target.pixels).max() > 20

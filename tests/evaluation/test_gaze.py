@@ -9,7 +9,7 @@ EYES = {"image-left": ((33, 133), (159, 145), 0.0), "image-right": ((362, 263), 
 
 
 def eyes(offset=(0.0, 0.0), opening=10.0, turn_deg=0.0):
-    """Two eyes 30 px wide, their irises off the middle by `offset` pixels; the picture turned by `turn_deg`."""
+    """Two eyes 30 px wide, their irises off the middle by `offset` pixels; the image turned by `turn_deg`."""
     mesh, irises = np.zeros((468, 3)), np.zeros((2, 5, 3))
     for eye, ((first, second), (upper, lower), x) in enumerate(EYES.values()):
         mesh[first, 0], mesh[second, 0] = x - 15, x + 15

@@ -51,7 +51,7 @@ def test_the_chip_is_cut_out_as_dlib_does(astronaut_mesh):
     assert chip.shape == (150, 150, 3)
     wanted = (CHIP_TEMPLATE + 0.25) / 1.5 * 150
     np.testing.assert_allclose(wanted[0], [110.957, 46.35], atol=1e-3)
-    # A bright dot put on that corner of the picture comes out there.
+    # A bright dot put on that corner of the image comes out there.
     marked = np.zeros_like(image)
     x, y = np.rint(mesh[263, :2]).astype(int)
     marked[y - 1 : y + 2, x - 1 : x + 2] = 255

@@ -11,7 +11,7 @@ REGION = np.ones((64, 64), bool)
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return np.ascontiguousarray(data.astronaut()[100:164, 180:244])
 
 
@@ -44,7 +44,7 @@ def test_ssim_agrees_with_scikit_image(picture):
 
 
 def test_the_crop_is_the_face(picture):
-    """Five points exactly on the template: the crop is the picture, the region lies where the mesh does."""
+    """Five points exactly on the template: the crop is the image, the region lies where the mesh does."""
     from hififace.faces.templates import TEMPLATES
 
     image = np.random.default_rng(1).integers(0, 256, (128, 128, 3)).astype(np.uint8)

@@ -69,13 +69,13 @@ def test_the_table_has_a_line_for_each_measure_and_says_that_it_is_a_prefix(eval
 
 def test_the_contact_sheet_shows_triples_and_is_marked(evaluation, folder):
     """Three triples in one row: 3 · 600 + 2 gaps of 6 pixels."""
-    picture = read_image(folder / "contact-double.png").pixels
-    assert picture.shape == (200, 1812, 3)
+    image = read_image(folder / "contact-double.png").pixels
+    assert image.shape == (200, 1812, 3)
     claim = claim_in_xmp((folder / "contact-double.png").read_bytes())
     assert claim is not None
     assert (claim.statement, claim.model, claim.model_version) == ("face swap", "double", "1")
     assert contact_sheet(evaluation, evaluation.standings[0]) is None
     # Source, target, result: the result differs from the target inside the face.
-    target, result = picture[:, 200:400].astype(int), picture[:, 400:600].astype(int)
+    target, result = image[:, 200:400].astype(int), image[:, 400:600].astype(int)
     assert abs(target - result)[70:130, 70:130].mean() > 5
     assert abs(target - result)[:5, :5].mean() < 1

@@ -64,8 +64,8 @@ def test_paste_puts_the_source_in(evaluation):
 
 
 def test_pictures_are_kept_of_bundles_only(evaluation):
-    assert [p is not None for p in standing(evaluation, "double").pictures] == [True] * 3
-    assert not any(p is not None for p in standing(evaluation, "paste").pictures)
+    assert [p is not None for p in standing(evaluation, "double").images] == [True] * 3
+    assert not any(p is not None for p in standing(evaluation, "paste").images)
 
 
 def test_a_second_run_gives_the_same_from_what_was_kept(evaluation, workplace, monkeypatch):
@@ -88,7 +88,7 @@ def test_two_processes_find_the_same(evaluation, workplace, monkeypatch, tmp_pat
     again = evaluate([str(workplace / "bundle")], settings)
     for first, second in zip(evaluation.standings, again.standings, strict=True):
         assert first.parts == second.parts
-        for one, other in zip(first.pictures, second.pictures, strict=True):
+        for one, other in zip(first.images, second.images, strict=True):
             np.testing.assert_array_equal(one, other)
 
 

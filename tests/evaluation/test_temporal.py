@@ -66,7 +66,7 @@ def test_flow_is_trusted_where_forward_and_backward_agree():
     assert not trusted(flow(-3), flow(2)).any()
     agreed = trusted(flow(-3), flow(2.5))
     assert agreed[:, 3:].all()
-    # The first three columns came from beyond the picture.
+    # The first three columns came from beyond the image.
     assert not agreed[:, :3].any()
 
 

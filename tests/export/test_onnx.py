@@ -29,14 +29,14 @@ class _Network(nn.Module):
         self.scale = nn.Linear(5, 64)
         self.narrow = nn.Conv2d(64, 2, 1)
 
-    def forward(self, picture: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.norm(self.widen(picture)) * self.scale(vector)[:, :, None, None]
+    def forward(self, image: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.norm(self.widen(image)) * self.scale(vector)[:, :, None, None]
         x = nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
         x = self.narrow(x)
         return x, x.flatten(1).mean(1, keepdim=True)
 
 
-INPUTS = {"picture": torch.rand(2, 3, 8, 8), "vector": torch.rand(2, 5)}
+INPUTS = {"image": torch.rand(2, 3, 8, 8), "vector": torch.rand(2, 5)}
 OUTPUTS = ("enlarged", "mean")
 
 
@@ -57,7 +57,7 @@ def graph(
 def test_inputs_and_outputs_bear_the_names_given_and_only_the_batch_is_free(graph: Path) -> None:
     session = open_session(graph)
     assert {info.name: info.shape for info in session.inputs} == {
-        "picture": ("batch", 3, 8, 8),
+        "image": ("batch", 3, 8, 8),
         "vector": ("batch", 5),
     }
     assert {info.name: info.shape for info in session.outputs} == {
@@ -68,10 +68,10 @@ def test_inputs_and_outputs_bear_the_names_given_and_only_the_batch_is_free(grap
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_every_batch_size_gives_pytorchs_numbers(graph: Path, network: _Network, batch: int) -> None:
-    picture, vector = torch.rand(batch, 3, 8, 8), torch.rand(batch, 5)
-    found = open_session(graph).run({"picture": picture.numpy(), "vector": vector.numpy()})
+    image, vector = torch.rand(batch, 3, 8, 8), torch.rand(batch, 5)
+    found = open_session(graph).run({"image": image.numpy(), "vector": vector.numpy()})
     with torch.no_grad():
-        expected = network(picture, vector)
+        expected = network(image, vector)
     tolerance = 1e-3 if graph.stem == "True" else 1e-5
     for name, tensor in zip(OUTPUTS, expected, strict=True):
         assert np.abs(found[name] - tensor.numpy()).max() <= tolerance
@@ -122,13 +122,13 @@ def test_exporting_is_quiet(
 
 
 class _Strange(nn.Module):
-    def forward(self, picture: Tensor) -> Tensor:
-        return torch.linalg.eigvals(picture)
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.linalg.eigvals(image)
 
 
 def test_what_onnx_does_not_know_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="_Strange cannot be written as an ONNX graph"):
-        export_graph(_Strange(), {"picture": torch.rand(2, 4, 4)}, ["values"], tmp_path / "graph.onnx")
+        export_graph(_Strange(), {"image": torch.rand(2, 4, 4)}, ["values"], tmp_path / "graph.onnx")
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(network: _Network, tmp_path: Path) -> None:

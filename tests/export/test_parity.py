@@ -18,11 +18,11 @@ class _Scale(nn.Module):
         super().__init__()
         self.factor = nn.Parameter(torch.tensor([factor]))
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        return picture * self.factor, -picture
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return image * self.factor, -image
 
 
-INPUTS = {"picture": torch.tensor([[1.0, -2.0], [0.5, 0.0]])}
+INPUTS = {"image": torch.tensor([[1.0, -2.0], [0.5, 0.0]])}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from hififace.errors import OptionError, PictureError
+from hififace.errors import ImageError, OptionError
 from hififace.faces.alignment import transform_points
 from hififace.faces.candidates import iou_matrix
 from hififace.faces.detection import YuNetDetector
@@ -185,9 +185,9 @@ def test_a_strided_view_is_a_picture_too(astronaut, detector, astronaut_face):
 
 
 def test_what_is_no_picture_is_a_sentence(detector):
-    with pytest.raises(PictureError, match="empty"):
+    with pytest.raises(ImageError, match="empty"):
         detector.detect(np.zeros((0, 0, 3), np.uint8))
-    with pytest.raises(PictureError, match="RGB"):
+    with pytest.raises(ImageError, match="RGB"):
         detector.detect(np.zeros((8, 8), np.uint8))
 
 

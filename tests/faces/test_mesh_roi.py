@@ -9,7 +9,7 @@ from hififace.faces.mesh_roi import (
     ENLARGEMENT,
     EYE_CORNERS,
     INPUT_SIZE_PX,
-    mesh_to_picture,
+    mesh_to_image,
     roi_from_landmarks,
     roi_from_points,
     square_to_input,
@@ -68,6 +68,6 @@ def test_values_network_points_lose_the_half_pixel_on_the_way_back() -> None:
     depth = np.linspace(-10.0, 10.0, 468)
     scale = INPUT_SIZE_PX / 96.0
     given = np.column_stack([apply(matrix, picture) + 0.5, depth * scale])
-    found = mesh_to_picture(given, matrix)
+    found = mesh_to_image(given, matrix)
     np.testing.assert_allclose(found[:, :2], picture, atol=1e-4)
     np.testing.assert_allclose(found[:, 2], depth, atol=1e-4)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hififace.errors import PictureError
+from hififace.errors import ImageError
 from hififace.faces.views import (
     LARGEST_FACE_PX,
     LARGEST_SHORT_SIDE_PX,
@@ -17,7 +17,7 @@ from hififace.faces.views import (
     VIEW_FACE_PX,
     Tile,
     View,
-    check_picture,
+    check_image,
     make_view,
     tiles,
     view_sizes,
@@ -127,10 +127,10 @@ def test_a_view_of_the_same_size_is_the_picture_itself():
     ids=["grey", "alpha", "float"],
 )
 def test_what_is_no_rgb_picture_is_refused(picture):
-    with pytest.raises(PictureError, match="expected \\(height, width, 3\\) uint8 RGB"):
-        check_picture(picture)
+    with pytest.raises(ImageError, match="expected \\(height, width, 3\\) uint8 RGB"):
+        check_image(picture)
 
 
 def test_an_empty_picture_is_refused():
-    with pytest.raises(PictureError, match="empty"):
-        check_picture(np.zeros((0, 7, 3), np.uint8))
+    with pytest.raises(ImageError, match="empty"):
+        check_image(np.zeros((0, 7, 3), np.uint8))

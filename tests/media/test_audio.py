@@ -11,7 +11,7 @@ from tests.support.videos import NTSC, Recipe, Sound, flashing, heard_clicks, ma
 from hififace.errors import VideoError
 from hififace.media.probe import probe
 
-# Frames of 29.97 fps at which the picture flashes and, on the very moment, the sound clicks.
+# Frames of 29.97 fps at which the image flashes and, on the very moment, the sound clicks.
 MOMENTS = tuple(float(k * 1001 / 30000) for k in (12, 27, 42))
 
 

@@ -133,7 +133,7 @@ def test_x264_gives_the_same_bytes_however_often_it_is_asked(tmp_path):
         reader = VideoReader(video)
         settings = choose_settings(reader, "out.mp4", preset="veryfast")
         encoder = open_encoder(settings)
-        packets = [encoder.encode(f.picture(settings.pixel_format, settings.colour)) for f in reader]
+        packets = [encoder.encode(f.image(settings.pixel_format, settings.colour)) for f in reader]
         results.add(b"".join(bytes(p) for some in [*packets, encoder.encode(None)] for p in some))
     assert len(results) == 1
 

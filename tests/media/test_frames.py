@@ -28,12 +28,12 @@ def video_frame(pixel_format="yuv420p", size=(48, 32), rotation=0, colour=BT709,
 def test_an_unchanged_frame_reaches_the_encoder_as_the_decoder_left_it():
     raw, frame = video_frame()
     raw.pict_type = 1
-    picture = frame.picture("yuv420p", BT709)
-    assert picture is raw
-    assert picture.pts == 4004
-    assert picture.time_base == Fraction(1, 30000)
+    image = frame.image("yuv420p", BT709)
+    assert image is raw
+    assert image.pts == 4004
+    assert image.time_base == Fraction(1, 30000)
     # A decoded "I" would order the encoder to make a key frame here.
-    assert picture.pict_type == 0
+    assert image.pict_type == 0
     assert frame._rgb is None
 
 
@@ -69,7 +69,7 @@ def test_a_changed_frame_keeps_its_time_and_all_untouched_samples():
     changed = frame.with_rgb(image)
     assert changed.is_changed
     assert not frame.is_changed
-    picture = changed.picture("yuv420p10le", BT709)
+    picture = changed.image("yuv420p10le", BT709)
     assert (picture.pts, changed.index, changed.duration) == (4004, 4, 1001)
     for old, now, new in zip(before, planes_of(raw), planes_of(picture), strict=True):
         np.testing.assert_array_equal(old, now)
@@ -85,8 +85,8 @@ def test_two_changes_add_up():
     first = frame.with_rgb(once)
     twice = once.copy()
     twice[20:28, 30:38] = 60
-    picture = first.with_rgb(twice, (30, 20, 38, 28)).picture("yuv420p", BT709)
-    seen = to_rgb(picture, BT709).astype(int)
+    image = first.with_rgb(twice, (30, 20, 38, 28)).image("yuv420p", BT709)
+    seen = to_rgb(image, BT709).astype(int)
     assert np.abs(seen[2:6, 2:6] - 200).max() <= 3
     assert np.abs(seen[22:26, 32:36] - 60).max() <= 3
 
@@ -95,7 +95,7 @@ def test_the_same_picture_again_is_no_change():
     raw, frame = video_frame()
     same = frame.with_rgb(frame.rgb().copy())
     assert not same.is_changed
-    assert same.picture("yuv420p", BT709) is raw
+    assert same.image("yuv420p", BT709) is raw
 
 
 def test_a_picture_of_another_size_is_refused():
@@ -115,37 +115,37 @@ def test_a_turned_video_is_seen_and_written_upright(rotation, changed):
         image = frame.rgb().copy()
         image[4:12, 4:12] = 128
         frame, expected = frame.with_rgb(image), image
-    picture = frame.picture("yuv444p", BT709)
+    picture = frame.image("yuv444p", BT709)
     assert np.abs(to_rgb(picture, BT709).astype(int) - expected).max() <= 3
 
 
 def test_full_range_frames_under_their_old_name_keep_their_numbers():
     facts = ColourFacts(6, 1, 1, True, 6)
     raw, frame = video_frame("yuvj420p", colour=facts)
-    picture = frame.picture("yuv420p", facts)
-    assert picture.format.name == "yuv420p"
-    for old, new in zip(planes_of(raw), planes_of(picture), strict=True):
+    image = frame.image("yuv420p", facts)
+    assert image.format.name == "yuv420p"
+    for old, new in zip(planes_of(raw), planes_of(image), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_an_rgb_video_for_a_yuv_encoder_goes_through_its_new_tags():
     raw, frame = video_frame("gbrp", colour=ColourFacts(0, 1, 1, True, 0))
-    picture = frame.picture("yuv444p", SDR_BT709)
+    image = frame.image("yuv444p", SDR_BT709)
     expected = to_rgb(raw, ColourFacts(0, 1, 1, True, 0)).astype(int)
-    assert np.abs(to_rgb(picture, SDR_BT709) - expected).max() <= 2
-    assert picture.colorspace == 1
+    assert np.abs(to_rgb(image, SDR_BT709) - expected).max() <= 2
+    assert image.colorspace == 1
 
 
 def test_thumbnails_average_brightness_whatever_the_format():
-    picture = np.zeros((64, 96, 3), dtype=np.uint8)
-    picture[:, 48:] = 255
+    image = np.zeros((64, 96, 3), dtype=np.uint8)
+    image[:, 48:] = 255
     for name, low, high in (
         ("yuv420p", 16, 235),
         ("yuv420p10le", 16, 235),
         ("nv12", 16, 235),
         ("rgb24", 0, 255),
     ):
-        raw = from_rgb(picture, name, BT709)
+        raw = from_rgb(image, name, BT709)
         small = luma_thumbnail(raw, 8, 4)
         assert small.shape == (4, 8)
         assert np.abs(small[:, :3].astype(int) - low).max() <= 1, name
@@ -156,5 +156,5 @@ def test_a_moved_twin_shares_the_picture():
     raw, frame = video_frame()
     twin = frame.moved(index=9, pts=7, time_base=Fraction(1, 15), duration=1)
     assert (twin.index, twin.pts, twin.time_s) == (9, 7, Fraction(7, 15))
-    assert twin.picture("yuv420p", BT709) is raw
+    assert twin.image("yuv420p", BT709) is raw
     assert frame.pts == 4004

@@ -11,26 +11,26 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from hififace.errors import PictureError
+from hififace.errors import ImageError
 from hififace.media.image import (
     LoadedImage,
     encode_image,
     format_for,
     read_image,
     suffix_for,
-    write_picture,
+    write_image,
 )
 
 
 def gradient(height: int = 40, width: int = 60) -> np.ndarray:
-    """A picture whose four corners differ, so that any turn or swap of channels shows."""
+    """An image whose four corners differ, so that any turn or swap of channels shows."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, 128 + 0 * x], axis=-1).astype(np.uint8)
 
 
-def encoded(picture: Image.Image, format: str, **settings: object) -> bytes:
+def encoded(image: Image.Image, format: str, **settings: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format=format, **settings)
+    image.save(buffer, format=format, **settings)
     return buffer.getvalue()
 
 
@@ -138,17 +138,17 @@ def test_sixteen_bit_colour_is_reduced_to_eight():
 
 
 def test_palette_with_transparency():
-    picture = Image.fromarray(gradient()).quantize(16)
-    picture.info["transparency"] = 0
-    loaded = read_image(encoded(picture, "PNG", transparency=0))
+    image = Image.fromarray(gradient()).quantize(16)
+    image.info["transparency"] = 0
+    loaded = read_image(encoded(image, "PNG", transparency=0))
     assert loaded.mode == "P"
     assert loaded.alpha is not None
     assert set(np.unique(loaded.alpha)) == {0, 255}
 
 
 def test_cmyk_becomes_srgb_without_profile():
-    picture = Image.fromarray(gradient()).convert("CMYK")
-    loaded = read_image(encoded(picture, "JPEG", quality=100))
+    image = Image.fromarray(gradient()).convert("CMYK")
+    loaded = read_image(encoded(image, "JPEG", quality=100))
     assert loaded.mode == "CMYK"
     assert loaded.icc_profile is None
     assert np.abs(loaded.pixels.astype(int) - gradient()).mean() < 4
@@ -165,8 +165,8 @@ def test_rgb_profile_is_kept_and_written_again():
 
 def test_a_profile_of_another_colour_space_is_dropped():
     grey_profile = b"\0" * 16 + b"GRAY" + b"\0" * 200
-    picture = Image.fromarray(gradient()[..., 0])
-    assert read_image(encoded(picture, "PNG", icc_profile=grey_profile)).icc_profile is None
+    image = Image.fromarray(gradient()[..., 0])
+    assert read_image(encoded(image, "PNG", icc_profile=grey_profile)).icc_profile is None
 
 
 def test_first_frame_of_an_animation():
@@ -199,15 +199,15 @@ def test_bytes_paths_and_file_objects_give_the_same(tmp_path: Path):
     ("data", "words"),
     [
         (b"", "empty"),
-        (b"hello, I am a text file", "not a picture"),
+        (b"hello, I am a text file", "not an image"),
         (b"%PDF-1.7 and so on", "PDF"),
         (b"\0\0\0\x18ftypmp42" + b"\0" * 40, "video"),
         (b"\x1aE\xdf\xa3" + b"\0" * 40, "video"),
-        (b"\x89PNG\r\n\x1a\n", "damaged or cut short|not a picture"),
+        (b"\x89PNG\r\n\x1a\n", "damaged or cut short|not an image"),
     ],
 )
 def test_files_that_are_no_pictures(data: bytes, words: str):
-    with pytest.raises(PictureError, match=words):
+    with pytest.raises(ImageError, match=words):
         read_image(data)
 
 
@@ -216,7 +216,7 @@ def test_files_that_are_no_pictures(data: bytes, words: str):
 def test_truncated_files_give_a_sentence(format: str, share: float):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), format)
-    with pytest.raises(PictureError, match=r"damaged or cut short|not a picture"):
+    with pytest.raises(ImageError, match=r"damaged or cut short|not an image"):
         read_image(data[: int(len(data) * share)])
 
 
@@ -229,14 +229,14 @@ def test_damaged_bytes_never_escape_as_another_exception(format: str):
         data = bytearray(clean)
         for at in rng.integers(4, len(data), 8):
             data[at] = int(rng.integers(256))
-        with contextlib.suppress(PictureError):
+        with contextlib.suppress(ImageError):
             assert read_image(bytes(data)).pixels.dtype == np.uint8
 
 
 def test_a_decompression_bomb_is_refused_by_its_header():
     data = encoded(Image.new("1", (20000, 12000)), "PNG")
     assert len(data) < 100_000
-    with pytest.raises(PictureError, match="240 megapixels"):
+    with pytest.raises(ImageError, match="240 megapixels"):
         read_image(data)
 
 
@@ -246,20 +246,20 @@ def test_the_limit_is_ours_and_pillow_keeps_its_own(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert read_image(data).size == (60, 40)
     assert Image.MAX_IMAGE_PIXELS == 100
-    with pytest.raises(PictureError, match=r"limit of 0\.001"):
+    with pytest.raises(ImageError, match=r"limit of 0\.001"):
         read_image(data, max_megapixels=0.001)
 
 
 def test_missing_file_and_folder(tmp_path: Path):
-    with pytest.raises(PictureError, match="does not exist"):
+    with pytest.raises(ImageError, match="does not exist"):
         read_image(tmp_path / "nowhere.jpg")
-    with pytest.raises(PictureError, match="is a folder"):
+    with pytest.raises(ImageError, match="is a folder"):
         read_image(tmp_path)
 
 
 def test_floating_point_pixels_are_refused():
     data = encoded(Image.fromarray(np.linspace(0, 9, 100, dtype=np.float32).reshape(10, 10)), "TIFF")
-    with pytest.raises(PictureError, match="white is not agreed"):
+    with pytest.raises(ImageError, match="white is not agreed"):
         read_image(data)
 
 
@@ -293,7 +293,7 @@ def test_notes_of_the_camera_and_xmp_travel(format: str):
 def test_quality_changes_the_size_and_is_checked():
     loaded = LoadedImage.from_pixels(gradient(), format="JPEG")
     assert len(encode_image(loaded, quality=30)) < len(encode_image(loaded))
-    with pytest.raises(PictureError, match="from 1 to 100"):
+    with pytest.raises(ImageError, match="from 1 to 100"):
         encode_image(loaded, quality=0)
 
 
@@ -304,7 +304,7 @@ def test_a_format_that_cannot_be_written_becomes_png():
 
 def test_a_picture_too_large_for_its_format_gives_a_sentence():
     wide = LoadedImage.from_pixels(np.zeros((2, 20000, 3), np.uint8), format="WEBP")
-    with pytest.raises(PictureError, match="20000 x 2 picture cannot be written as WEBP"):
+    with pytest.raises(ImageError, match="20000 x 2 image cannot be written as WEBP"):
         encode_image(wide)
 
 
@@ -316,7 +316,7 @@ def test_endings_name_formats():
         ".webp",
         ".tif",
     ]
-    with pytest.raises(PictureError, match=r"'\.txt'"):
+    with pytest.raises(ImageError, match=r"'\.txt'"):
         format_for("a.txt")
 
 
@@ -330,7 +330,7 @@ def test_with_pixels_keeps_settings_and_checks_shapes():
 
 def test_write_picture_makes_folders_and_names_the_format_by_the_ending(tmp_path: Path):
     path = tmp_path / "new" / "drawing.png"
-    write_picture(path, gradient())
+    write_image(path, gradient())
     np.testing.assert_array_equal(read_image(path).pixels, gradient())
-    with pytest.raises(PictureError, match="no picture format"):
-        write_picture(tmp_path / "drawing", gradient())
+    with pytest.raises(ImageError, match="no image format"):
+        write_image(tmp_path / "drawing", gradient())

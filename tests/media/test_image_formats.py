@@ -10,7 +10,7 @@ import pytest
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 import hififace
-from hififace.errors import PictureError
+from hififace.errors import ImageError
 from hififace.media.image import read_image
 from hififace.media.image_formats import IMAGE_FORMATS, open_image
 from hififace.provenance.verify import check_file
@@ -39,7 +39,7 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_postscript_under_another_name_starts_no_program(tmp_path: Path, ghostscript: Path):
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(EPS)
-    with pytest.raises(PictureError, match="PostScript"):
+    with pytest.raises(ImageError, match="PostScript"):
         read_image(photo)
     assert not check_file(photo).marked
     assert not ghostscript.exists()
@@ -54,7 +54,7 @@ def test_other_formats_are_no_images(format: str):
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(buffer, format=format)
     with pytest.raises(UnidentifiedImageError):
         open_image(buffer.getvalue())
-    with pytest.raises(PictureError, match="not a picture that can be read"):
+    with pytest.raises(ImageError, match="not an image that can be read"):
         read_image(buffer.getvalue())
 
 
@@ -73,7 +73,7 @@ def test_a_gif_of_65535_x_65535_is_a_sentence(tmp_path: Path):
     data[6:10] = b"\xff\xff\xff\xff"
     (tmp_path / "huge.gif").write_bytes(data)
     assert not check_file(tmp_path / "huge.gif").marked
-    with pytest.raises(PictureError, match="65535 x 65535"):
+    with pytest.raises(ImageError, match="65535 x 65535"):
         read_image(bytes(data))
 
 

@@ -63,7 +63,7 @@ def test_hdr_is_found(tmp_path, transfer, kind):
     assert (info.hdr, info.bit_depth) == (kind, 10)
 
 
-# The display matrix says how to turn for display, clockwise; we say how stored pictures become upright,
+# The display matrix says how to turn for display, clockwise; we say how stored images become upright,
 # counterclockwise, as NumPy turns.
 @pytest.mark.parametrize(
     ("clockwise", "ours", "size"), [(90, 270, (64, 96)), (180, 180, (96, 64)), (270, 90, (64, 96))]

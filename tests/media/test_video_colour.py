@@ -67,7 +67,7 @@ def test_ten_bits_are_read_with_their_own_scale(full, levels):
     wanted = exact_rgb(planes_of(frame), 9, full, 10)
     inside = ((wanted >= 0) & (wanted <= 255)).all(axis=-1)
     assert np.abs(to_rgb(frame, facts) - wanted)[inside].max() <= levels
-    # The 16-bit picture keeps what 8 bits cannot hold.
+    # The 16-bit image keeps what 8 bits cannot hold.
     assert np.abs(to_rgb48(frame, facts) / 257.0 - wanted)[inside].max() <= levels
 
 
@@ -82,7 +82,7 @@ def test_smooth_colours_survive_halved_chroma(pixel_format):
 
 
 def test_the_wrong_matrix_would_be_seen():
-    # Guards the guard: if BT.601 and BT.709 gave the same picture, the tests above would prove nothing.
+    # Guards the guard: if BT.601 and BT.709 gave the same image, the tests above would prove nothing.
     frame = random_frame("yuv444p", 8)
     as_709 = to_rgb(frame, ColourFacts(1, 1, 1, False, 1)).astype(int)
     as_601 = to_rgb(frame, ColourFacts(6, 6, 6, False, 6))
@@ -129,7 +129,7 @@ def test_rgb_videos_are_read_without_a_matrix():
 
 
 def test_deep_conversions_leave_no_row_unwritten():
-    # FFmpeg 8's slice threads lose rows now and then (3 % of pictures of this size on two cores): 200 pictures
+    # FFmpeg 8's slice threads lose rows now and then (3 % of images of this size on two cores): 200 images
     # without a fault would happen by luck less than once in 400 runs.
     plain = np.full((38, 50, 3), (150, 110, 90), dtype=np.uint8)
     for _ in range(200):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import cv2
 import pytest
-from preparation_doubles import double_factory, make_picture, png, save
+from preparation_doubles import double_factory, make_image, png, save
 
 from hififace.data.index import PreparedSet
 from hififace.data.shards import TarWriter
@@ -33,19 +33,19 @@ def people(tmp_path_factory):
         for variant in range(20):
             save(
                 folder / f"p{person}" / f"{variant:02d}.png",
-                make_picture(person, variant, texture=20 * person + variant),
+                make_image(person, variant, texture=20 * person + variant),
             )
-    save(folder / "p0" / "f1.png", make_picture(0, 30, faces=0))
-    save(folder / "p0" / "f2.png", make_picture(0, 30, faces=2))
-    save(folder / "p0" / "f3.png", make_picture(0, 31, yaw=80))
-    save(folder / "p0" / "f4.png", make_picture(0, 32, score=20))
-    save(folder / "p0" / "f5.png", make_picture(0, 33, size=20))
-    save(folder / "p0" / "f6.png", make_picture(5, 34, texture=900))
-    save(folder / "p0" / "f7.png", make_picture(0, 35, texture=901, blur=6.0))
-    smaller = cv2.resize(make_picture(0, 3, texture=3), (80, 80), interpolation=cv2.INTER_AREA)
-    smaller[0, :2] = make_picture(0, 3, texture=3)[0, :2]
+    save(folder / "p0" / "f1.png", make_image(0, 30, faces=0))
+    save(folder / "p0" / "f2.png", make_image(0, 30, faces=2))
+    save(folder / "p0" / "f3.png", make_image(0, 31, yaw=80))
+    save(folder / "p0" / "f4.png", make_image(0, 32, score=20))
+    save(folder / "p0" / "f5.png", make_image(0, 33, size=20))
+    save(folder / "p0" / "f6.png", make_image(5, 34, texture=900))
+    save(folder / "p0" / "f7.png", make_image(0, 35, texture=901, blur=6.0))
+    smaller = cv2.resize(make_image(0, 3, texture=3), (80, 80), interpolation=cv2.INTER_AREA)
+    smaller[0, :2] = make_image(0, 3, texture=3)[0, :2]
     save(folder / "p0" / "f8.png", smaller)
-    (folder / "p0" / "f9.png").write_bytes(png(make_picture())[:200])
+    (folder / "p0" / "f9.png").write_bytes(png(make_image())[:200])
     return folder
 
 
@@ -203,7 +203,7 @@ def test_the_card_says_which_files_described_the_set(finished):
 def interrupted(tmp_path):
     folder = tmp_path / "flat"
     for number in range(3):
-        save(folder / f"{number}.png", make_picture(number))
+        save(folder / f"{number}.png", make_image(number))
 
     def stop(progress):
         raise KeyboardInterrupt
@@ -232,14 +232,14 @@ def test_a_preparation_begun_before_hashes_were_noted_goes_on_without_them(inter
 def test_photos_that_change_between_two_runs_are_noticed(tmp_path):
     folder = tmp_path / "flat"
     for number in range(3):
-        save(folder / f"{number}.png", make_picture(number))
+        save(folder / f"{number}.png", make_image(number))
 
     def stop(progress):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory, progress=stop)
-    save(folder / "00.png", make_picture(9))
+    save(folder / "00.png", make_image(9))
     with pytest.raises(DataError, match="photos changed since"):
         prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory)
 
@@ -249,7 +249,7 @@ def test_tar_shards_with_ages_and_identities(tmp_path):
         for number, facts in enumerate(
             [{"age": 17}, {"age": 18}, {"identity": 7}, {"identity": 7, "age": 40}, {}]
         ):
-            writer.add(f"{number:04d}.png", png(make_picture(4 if "identity" in facts else 0, number)))
+            writer.add(f"{number:04d}.png", png(make_image(4 if "identity" in facts else 0, number)))
             writer.add(f"{number:04d}.json", json.dumps(facts).encode())
     prepare_set([tmp_path / "faces-000.tar"], tmp_path / "set", OPTIONS, factory=double_factory)
     prepared = PreparedSet.open(tmp_path / "set")
@@ -260,7 +260,7 @@ def test_tar_shards_with_ages_and_identities(tmp_path):
 
 
 def test_no_usable_photo_is_a_sentence_and_still_a_report(tmp_path):
-    save(tmp_path / "flat" / "a.png", make_picture(faces=0))
+    save(tmp_path / "flat" / "a.png", make_image(faces=0))
     with pytest.raises(DataError, match=r"None of the 1 photos can be used.*rejected\.csv"):
         prepare_set([tmp_path / "flat"], tmp_path / "set", OPTIONS, factory=double_factory)
     assert "no face" in (tmp_path / "set" / "rejected.csv").read_text()

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from preparation_doubles import make_picture
+from preparation_doubles import make_image
 
 from hififace.preparation.quality import (
     Measured,
@@ -64,7 +64,7 @@ def test_roll_does_not_matter():
 
 
 def test_sharpness_falls_with_blur_and_not_with_exposure():
-    image = make_picture(1, 2)
+    image = make_image(1, 2)
     dark = (image * 0.4 + 20).astype(np.uint8)
     soft = cv2.GaussianBlur(image, (0, 0), 2.5)
     plain = sharpness(image, FULL)
@@ -75,10 +75,10 @@ def test_sharpness_falls_with_blur_and_not_with_exposure():
 
 
 def test_hashes_of_copies_agree_and_of_others_do_not():
-    image = make_picture(1, 2)
+    image = make_image(1, 2)
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])
     copy = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    other = perceptual_hash(make_picture(3, 4))
+    other = perceptual_hash(make_image(3, 4))
     assert (perceptual_hash(image) ^ perceptual_hash(copy)).bit_count() <= 4
     assert (perceptual_hash(image) ^ other).bit_count() > 8
 

@@ -5,14 +5,14 @@ import tarfile
 
 import numpy as np
 import pytest
-from preparation_doubles import make_picture, png, save
+from preparation_doubles import make_image, png, save
 
 from hififace.data.shards import TarWriter
 from hififace.errors import DataError, OptionError
 from hififace.preparation.landmark_list import LandmarkList, arrange
 from hififace.preparation.sources import BLOCK_SIZE, iterate_blocks, open_inputs
 
-PICTURE = png(make_picture(size=16))
+PICTURE = png(make_image(size=16))
 
 
 def touch(path):
@@ -153,6 +153,6 @@ def test_wrong_inputs_are_sentences(tmp_path):
         open_inputs([tmp_path / "a.zip"])
     with pytest.raises(OptionError, match="No photographs were given"):
         open_inputs([])
-    save(tmp_path / "flat" / "a.png", make_picture())
+    save(tmp_path / "flat" / "a.png", make_image())
     with pytest.raises(DataError, match="cannot be read"):
         open_inputs([tmp_path / "flat", tmp_path / "missing.txt"])

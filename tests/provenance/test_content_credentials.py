@@ -21,7 +21,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> SigningIdentity:
     return obtain_identity(tmp_path_factory.mktemp("signer"))
 
 
-def picture(format: str) -> bytes:
+def image(format: str) -> bytes:
     buffer = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(buffer, format)
@@ -30,7 +30,7 @@ def picture(format: str) -> bytes:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "GIF"])
 def test_signed_and_read_back(format: str, identity: SigningIdentity):
-    plain = picture(format)
+    plain = image(format)
     assert read_credentials(io.BytesIO(plain), MIME_TYPES[format], identity.root) is None
     signed = sign_bytes(plain, MIME_TYPES[format], CLAIM, identity)
     reading = read_credentials(io.BytesIO(signed), MIME_TYPES[format], identity.root)
@@ -41,7 +41,7 @@ def test_signed_and_read_back(format: str, identity: SigningIdentity):
 
 
 def test_another_installation_sees_it_intact_but_unknown(identity: SigningIdentity, tmp_path: Path):
-    signed = sign_bytes(picture("PNG"), "image/png", CLAIM, identity)
+    signed = sign_bytes(image("PNG"), "image/png", CLAIM, identity)
     for root in (None, obtain_identity(tmp_path).root):
         reading = read_credentials(io.BytesIO(signed), "image/png", root)
         assert reading is not None
@@ -50,7 +50,7 @@ def test_another_installation_sees_it_intact_but_unknown(identity: SigningIdenti
 
 
 def test_a_changed_pixel_and_a_changed_claim_are_seen(identity: SigningIdentity):
-    signed = sign_bytes(picture("PNG"), "image/png", CLAIM, identity)
+    signed = sign_bytes(image("PNG"), "image/png", CLAIM, identity)
     for place, code in (
         (len(signed) - 100, "dataHash.mismatch"),
         (signed.index(b"compositeWith"), "hashedURI.mismatch"),
@@ -70,7 +70,7 @@ def test_the_network_is_never_asked(identity: SigningIdentity, monkeypatch: pyte
     seen: list[tuple[object, ...]] = []
     real = c2pa.C2paSignerInfo
     monkeypatch.setattr(c2pa, "C2paSignerInfo", lambda *values: seen.append(values) or real(*values))
-    sign_bytes(picture("PNG"), "image/png", CLAIM, identity)
+    sign_bytes(image("PNG"), "image/png", CLAIM, identity)
     assert seen[0][3] is None, "no time-stamp authority"
     verify = content_credentials._SETTINGS["verify"]
     assert verify["remote_manifest_fetch"] is False
@@ -78,7 +78,7 @@ def test_the_network_is_never_asked(identity: SigningIdentity, monkeypatch: pyte
 
 
 def test_the_manifest_names_no_file_person_or_machine(identity: SigningIdentity):
-    signed = sign_bytes(picture("PNG"), "image/png", CLAIM, identity)
+    signed = sign_bytes(image("PNG"), "image/png", CLAIM, identity)
     home = str(Path.home()).encode()
     assert home not in signed or len(home) < 3
     assert b"thumbnail" not in signed
@@ -93,4 +93,4 @@ def test_what_cannot_be_signed_is_a_sentence(identity: SigningIdentity, data: by
 def test_a_missing_library_is_a_sentence(identity: SigningIdentity, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "c2pa", None)
     with pytest.raises(ProvenanceError, match="c2pa-python"):
-        sign_bytes(picture("PNG"), "image/png", CLAIM, identity)
+        sign_bytes(image("PNG"), "image/png", CLAIM, identity)

@@ -17,7 +17,7 @@ from hififace.provenance.verify import check_file
 CLAIM = Claim(model="mini")
 
 
-def picture(format: str = "PNG", xmp: bytes | None = None) -> bytes:
+def image(format: str = "PNG", xmp: bytes | None = None) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(buffer, format, **({"xmp": xmp} if xmp else {}))
     return buffer.getvalue()
@@ -29,7 +29,7 @@ def put(path: Path, data: bytes) -> Path:
 
 
 def test_nothing_there(tmp_path: Path):
-    verdict = check_file(put(tmp_path / "a.png", picture()))
+    verdict = check_file(put(tmp_path / "a.png", image()))
     assert (verdict.credentials, verdict.metadata, verdict.claim, verdict.marked) == (
         "absent",
         False,
@@ -40,18 +40,18 @@ def test_nothing_there(tmp_path: Path):
 
 
 def test_the_kind_is_told_by_content_not_by_ending(tmp_path: Path):
-    data = sign_bytes(picture("JPEG"), "image/jpeg", CLAIM, obtain_identity(tmp_path / "signer"))
+    data = sign_bytes(image("JPEG"), "image/jpeg", CLAIM, obtain_identity(tmp_path / "signer"))
     assert check_file(put(tmp_path / "really_a_jpeg.png", data)).credentials == "intact"
 
 
 def test_metadata_alone_proves_nothing_and_says_so(tmp_path: Path):
-    verdict = check_file(put(tmp_path / "a.jpg", picture("JPEG", CLAIM.to_xmp())))
+    verdict = check_file(put(tmp_path / "a.jpg", image("JPEG", CLAIM.to_xmp())))
     assert (verdict.credentials, verdict.marked) == ("absent", True)
     assert "can be removed or written by anybody" in verdict.detail
 
 
 def test_an_unknown_signer_is_not_called_proof(tmp_path: Path):
-    data = sign_bytes(picture(), "image/png", CLAIM, obtain_identity(tmp_path / "theirs"))
+    data = sign_bytes(image(), "image/png", CLAIM, obtain_identity(tmp_path / "theirs"))
     obtain_identity(tmp_path / "ours")
     verdict = check_file(put(tmp_path / "a.png", data), tmp_path / "ours")
     assert (verdict.credentials, verdict.marked) == ("intact", True)
@@ -61,7 +61,7 @@ def test_an_unknown_signer_is_not_called_proof(tmp_path: Path):
 
 def test_credentials_of_another_tool_are_no_face_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(content_credentials, "CLAIM_LABEL", "org.example.other")
-    data = sign_bytes(picture(), "image/png", CLAIM, obtain_identity(tmp_path / "signer"))
+    data = sign_bytes(image(), "image/png", CLAIM, obtain_identity(tmp_path / "signer"))
     monkeypatch.undo()
     verdict = check_file(put(tmp_path / "a.png", data))
     assert (verdict.credentials, verdict.marked) == ("foreign", False)
@@ -70,7 +70,7 @@ def test_credentials_of_another_tool_are_no_face_swap(tmp_path: Path, monkeypatc
 def test_marks_that_contradict_each_other_are_told(tmp_path: Path):
     other = Claim(model="another")
     data = sign_bytes(
-        picture("JPEG", other.to_xmp()), "image/jpeg", CLAIM, obtain_identity(tmp_path / "signer")
+        image("JPEG", other.to_xmp()), "image/jpeg", CLAIM, obtain_identity(tmp_path / "signer")
     )
     verdict = check_file(put(tmp_path / "a.jpg", data))
     assert verdict.claim == CLAIM
@@ -83,7 +83,7 @@ def test_other_files_have_no_mark(tmp_path: Path):
 
 
 def test_damaged_and_missing_files(tmp_path: Path):
-    data = sign_bytes(picture(), "image/png", CLAIM, obtain_identity(tmp_path / "signer"))
+    data = sign_bytes(image(), "image/png", CLAIM, obtain_identity(tmp_path / "signer"))
     verdict = check_file(put(tmp_path / "half.png", data[: len(data) // 2]))
     assert (verdict.credentials, verdict.marked) == ("unreadable", False)
     with pytest.raises(ProvenanceError, match="cannot be opened"):

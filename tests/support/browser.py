@@ -84,7 +84,7 @@ def give_several(page: Any, *files: Path) -> None:
 
 
 def faces(page: Any, picker: str) -> Any:
-    """The small pictures to click on."""
+    """The small images to click on."""
     return page.locator(f"#{picker} button.hf-face")
 
 

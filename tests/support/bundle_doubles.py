@@ -136,7 +136,7 @@ def generator_graph(vector_size: int, resolution: int, enlarge: int) -> bytes:
 
 
 def projection_graph(resolution: int, sizes: dict[str, int], *, seed: int) -> bytes:
-    """Mean over blocks of an eighth of the side, less the picture's mean, times random numbers."""
+    """Mean over blocks of an eighth of the side, less the image's mean, times random numbers."""
     generator = np.random.default_rng(seed)
     block = resolution // 8
     constants: dict[str, NDArray[Any]] = {"row": np.array([0, 3 * 64]), "axis": np.array([1])}

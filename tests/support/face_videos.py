@@ -17,9 +17,9 @@ SIZE = (320, 240)
 
 def head(mirrored: bool = False, dim: float = 1.0) -> np.ndarray:
     """(230, 230, 3) the astronaut's head, of about 100 px."""
-    picture = data.astronaut()[20:250, 110:340]
-    picture = picture[:, ::-1] if mirrored else picture
-    return np.clip(picture * dim, 0, 255).astype(np.uint8)
+    image = data.astronaut()[20:250, 110:340]
+    image = image[:, ::-1] if mirrored else image
+    return np.clip(image * dim, 0, 255).astype(np.uint8)
 
 
 def room(shade: int = 90) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A served page for tests, with a tiny bundle and an album of drawn and public-domain pictures."""
+"""A served page for tests, with a tiny bundle and an album of drawn and public-domain images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_album(folder: Path) -> Path:
     pair = np.concatenate([face, face[:, ::-1] // 2 + 60], axis=1)
     Image.fromarray(pair).save(folder / "target.jpg", quality=95)
     Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save(folder / "empty.png")
-    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no image")
     (folder / "letter.mp4").write_text("Dear reader, this is no video. " * 50)
     write_video(folder / "video.mp4", 100)
     return folder

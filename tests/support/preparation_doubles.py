@@ -1,7 +1,7 @@
-"""Pictures that carry what is "in" them, and a describer that reads it: preparation without networks.
+"""Images that carry what is "in" them, and a describer that reads it: preparation without networks.
 
 The top left pixel holds (number of faces, person, variant), the one beside it (yaw + 100, mesh score in percent,
-seed of the texture). The face fills the picture as the template asks.
+seed of the texture). The face fills the image as the template asks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hififace.preparation.describe import DescriberSettings, Description
 from hififace.types import Detection, FloatArray, RGBImage
 
 
-def make_picture(
+def make_image(
     person: int = 0,
     variant: int = 0,
     *,

@@ -1,4 +1,4 @@
-"""Weights and pictures that anyone can make again: those that the numbers in tests/golden were made with.
+"""Weights and images that anyone can make again: those that the numbers in tests/golden were made with.
 
 Each tensor depends on its name in the reference implementation and on its shape alone, so a network with
 names of its own fetches them through its key map.

@@ -1,4 +1,4 @@
-"""A tiny prepared set with random pictures, written with the real writers."""
+"""A tiny prepared set with random images, written with the real writers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def index_row(number: int, identity: str | None) -> dict[str, object]:
 
 def photo_members(number: int, identity: str | None, size: int = SIZE) -> dict[str, bytes]:
     random = np.random.default_rng(number)
-    # A smooth picture, bright on its image-left half: JPEG keeps it, and a mirrored one can be told.
+    # A smooth image, bright on its image-left half: JPEG keeps it, and a mirrored one can be told.
     image = np.full((size, size, 3), 40 + number % 100, np.uint8)
     image[:, : size // 2] += 100
     mask = np.zeros((size, size), np.uint8)

@@ -1,6 +1,6 @@
 """A made-up prepared set and made-up frozen networks, so small that training is tested in seconds.
 
-Pictures are smooth coloured patterns with a bright disc for a face; identities are random unit vectors. Nothing here
+Images are smooth coloured patterns with a bright disc for a face; identities are random unit vectors. Nothing here
 looks like anybody; the point is that shapes, weights and gradients are those of the real thing.
 """
 

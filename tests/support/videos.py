@@ -1,7 +1,7 @@
-"""Makes tiny videos for tests: known pictures, known sound, every odd property on request.
+"""Makes tiny videos for tests: known images, known sound, every odd property on request.
 
-Pictures: a soft background that drifts, and a face (scikit-image's astronaut, public domain).
-Sound: silence with one-millisecond clicks at known times; a white flash in the picture can mark the same time.
+Images: a soft background that drifts, and a face (scikit-image's astronaut, public domain).
+Sound: silence with one-millisecond clicks at known times; a white flash in the image can mark the same time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Recipe:
 
 
 def drifting(number: int, seconds: float, size: tuple[int, int]) -> np.ndarray:
-    """A smooth coloured picture that moves; no two frames are alike."""
+    """A smooth coloured image that moves; no two frames are alike."""
     width, height = size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     phase = 0.35 * number
@@ -134,8 +134,8 @@ def _encode_pictures(video: Any, picture_stream: Any, recipe: Recipe) -> None:
     facts = ColourFacts(recipe.matrix, recipe.primaries, recipe.transfer, bool(recipe.full_range), assumed)
     draw = recipe.draw or drifting
     for number, pts in enumerate(stamps):
-        picture = draw(number, float(pts * base), recipe.size)
-        frame = from_rgb(picture, recipe.pixel_format, facts)
+        image = draw(number, float(pts * base), recipe.size)
+        frame = from_rgb(image, recipe.pixel_format, facts)
         frame.pts, frame.time_base = pts, base
         video.mux(picture_stream.encode(frame))
     video.mux(picture_stream.encode(None))

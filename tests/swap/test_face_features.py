@@ -45,11 +45,11 @@ def test_crops_and_numbers_are_those_of_preparation(parts: FrozenParts, astronau
 
 
 def test_pose_is_that_of_the_crop_in_radians(parts: FrozenParts, astronaut: RGBImage):
-    """A turn of the picture is gone from an aligned crop: the pose is that of the upright picture."""
+    """A turn of the image is gone from an aligned crop: the pose is that of the upright image."""
     poses = []
-    for picture in (astronaut, np.ascontiguousarray(np.rot90(astronaut))):
-        (face,) = parts.find_faces(picture, rotated=True)
-        (found,) = parts.cut_out(picture, [face], frozenset({"pose"}))
+    for image in (astronaut, np.ascontiguousarray(np.rot90(astronaut))):
+        (face,) = parts.find_faces(image, rotated=True)
+        (found,) = parts.cut_out(image, [face], frozenset({"pose"}))
         poses.append(found.features["pose"])
     assert np.abs(poses[0] - poses[1]).max() < np.deg2rad(6)
     assert np.abs(poses).max() < 1.0

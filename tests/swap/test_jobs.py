@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hififace.errors import OptionError, PictureError
+from hififace.errors import ImageError, OptionError
 from hififace.media.encoding import container_of
 from hififace.swap.jobs import VIDEO_SUFFIXES, Job, plan_jobs
 
@@ -31,9 +31,9 @@ def test_one_file_goes_into_a_folder_that_is_there_or_is_meant(album: Path, tmp_
 def test_a_folder_is_its_own_pictures_and_videos_in_order(album: Path, tmp_path: Path):
     jobs = plan_jobs([album], tmp_path / "out")
     assert [(job.target.name, job.output.name, job.kind) for job in jobs] == [
-        ("a.PNG", "a.PNG", "picture"),
-        ("b.jpg", "b.jpg", "picture"),
-        ("c.bmp", "c.png", "picture"),
+        ("a.PNG", "a.PNG", "image"),
+        ("b.jpg", "b.jpg", "image"),
+        ("c.bmp", "c.png", "image"),
         ("video.MP4", "video.MP4", "video"),
     ]
 
@@ -78,12 +78,12 @@ def test_several_targets_need_a_folder(album: Path, tmp_path: Path):
 
 def test_an_empty_folder_or_pattern_is_told(tmp_path: Path):
     for target in (tmp_path, f"{tmp_path}/*.jpg"):
-        with pytest.raises(PictureError, match="no picture or video"):
+        with pytest.raises(ImageError, match="no image or video"):
             plan_jobs([target], tmp_path / "out")
 
 
 def test_an_ending_that_cannot_be_written_is_told_before_any_work(album: Path, tmp_path: Path):
-    with pytest.raises(PictureError, match="no picture format that can be written"):
+    with pytest.raises(ImageError, match="no image format that can be written"):
         plan_jobs([album / "b.jpg"], tmp_path / "out.xyz")
 
 

@@ -49,9 +49,9 @@ QUICK = {"crf": "14", "preset": "ultrafast"}
 
 
 def drawn(number, _seconds, size):
-    """A head that moves, in a picture of any size."""
-    picture = put(room(), head(), 130 + 4 * number, 120)
-    return picture if size == SIZE else np.ascontiguousarray(cv2.resize(picture, size))
+    """A head that moves, in an image of any size."""
+    image = put(room(), head(), 130 + 4 * number, 120)
+    return image if size == SIZE else np.ascontiguousarray(cv2.resize(image, size))
 
 
 def lying(number, seconds, size):
@@ -116,8 +116,8 @@ def assert_far_from_faces_nothing_changed(video, output):
 @pytest.mark.parametrize("clockwise", [90, 270])
 def test_a_phone_held_upright_gives_an_upright_video_with_the_face_swapped(clockwise, swapper, tmp_path):
     def seen(number, seconds, size):
-        picture = lying(number, seconds, size)
-        return picture if clockwise == 90 else np.ascontiguousarray(np.rot90(picture, 2))
+        image = lying(number, seconds, size)
+        return image if clockwise == 90 else np.ascontiguousarray(np.rot90(image, 2))
 
     upright = (SIZE[1], SIZE[0])
     video = set_rotation(make_video(tmp_path / "phone.mp4", recipe(size=upright, draw=seen)), clockwise)

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from hififace.cli.main import main
-from hififace.errors import HififaceError, PictureError, ProvenanceError
+from hififace.errors import HififaceError, ImageError, ProvenanceError
 from hififace.media.image import LoadedImage, read_image
 from hififace.provenance.claim import Claim, claim_in_xmp
 from hififace.provenance.verify import check_file
 from hififace.swap import output
-from hififace.swap.output import identity_folder, mark_video, marked_picture, save_picture, video_tags
+from hififace.swap.output import identity_folder, mark_video, marked_image, save_image, video_tags
 
 CLAIM = Claim(model="mini", model_version="1", consent_confirmed=True)
 RESULT = np.random.default_rng(1).integers(0, 255, (48, 40, 3), dtype=np.uint8)
@@ -32,7 +32,7 @@ def like(format: str) -> LoadedImage:
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif", ".avif", ".heic", ".gif"])
 def test_every_picture_carries_both_marks(tmp_path: Path, ending: str):
-    path = save_picture(RESULT, like("PNG"), tmp_path / f"out{ending}", CLAIM)
+    path = save_image(RESULT, like("PNG"), tmp_path / f"out{ending}", CLAIM)
     verdict = check_file(path, identity_folder())
     assert (verdict.credentials, verdict.metadata, verdict.claim, verdict.marked) == (
         "own",
@@ -48,25 +48,25 @@ def test_every_picture_carries_both_marks(tmp_path: Path, ending: str):
 def test_the_targets_settings_are_kept(tmp_path: Path):
     alpha = np.full((48, 40), 9, np.uint8)
     target = LoadedImage(pixels=np.zeros_like(RESULT), alpha=alpha, format="WEBP")
-    path = save_picture(RESULT, target, tmp_path / "out", CLAIM)
+    path = save_image(RESULT, target, tmp_path / "out", CLAIM)
     again = read_image(path)
     assert again.format == "WEBP"
     assert again.alpha is not None
 
 
 def test_lossless_results_come_back_bit_for_bit(tmp_path: Path):
-    path = save_picture(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
+    path = save_image(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
     np.testing.assert_array_equal(read_image(path).pixels, RESULT)
 
 
 def test_a_format_without_room_for_a_mark_is_refused(tmp_path: Path):
-    with pytest.raises(PictureError, match="no room for the mark"):
-        save_picture(RESULT, like("PNG"), tmp_path / "out.bmp", CLAIM)
+    with pytest.raises(ImageError, match="no room for the mark"):
+        save_image(RESULT, like("PNG"), tmp_path / "out.bmp", CLAIM)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_target_that_can_only_be_read_gives_png():
-    assert marked_picture(RESULT, like("PSD"), CLAIM).startswith(b"\x89PNG")
+    assert marked_image(RESULT, like("PSD"), CLAIM).startswith(b"\x89PNG")
 
 
 def test_without_the_library_the_plain_mark_stays(tmp_path: Path, monkeypatch, caplog):
@@ -74,7 +74,7 @@ def test_without_the_library_the_plain_mark_stays(tmp_path: Path, monkeypatch, c
         raise ProvenanceError("It does not load.")
 
     monkeypatch.setattr(output, "sign_bytes", refuse)
-    path = save_picture(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
+    path = save_image(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
     assert "only its plain mark" in caplog.text
     verdict = check_file(path)
     assert (verdict.credentials, verdict.metadata, verdict.marked) == ("absent", True, True)
@@ -83,7 +83,7 @@ def test_without_the_library_the_plain_mark_stays(tmp_path: Path, monkeypatch, c
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(output, "encode_image", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        save_picture(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
+        save_image(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,7 +133,7 @@ def test_a_video_that_cannot_be_placed_stays_where_it_was(tmp_path: Path):
 
 
 def test_the_gif_comment_is_put_together_from_its_blocks(tmp_path: Path):
-    data = marked_picture(RESULT, like("GIF"), CLAIM)
+    data = marked_image(RESULT, like("GIF"), CLAIM)
     assert claim_in_xmp(Image.open(io.BytesIO(data)).info["comment"]) == CLAIM
 
 
@@ -147,7 +147,7 @@ def verify(*arguments: str) -> int:
 
 
 def test_verify_command_says_what_it_found(tmp_path: Path, capsys):
-    marked = save_picture(RESULT, like("PNG"), tmp_path / "marked.png", CLAIM)
+    marked = save_image(RESULT, like("PNG"), tmp_path / "marked.png", CLAIM)
     assert verify(str(marked)) == 0
     assert "Face swap made with hififace" in capsys.readouterr().out
     plain = tmp_path / "plain.png"
@@ -160,7 +160,7 @@ def test_verify_command_says_what_it_found(tmp_path: Path, capsys):
 
 
 def test_verify_command_fails_for_an_altered_file(tmp_path: Path, capsys):
-    path = save_picture(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
+    path = save_image(RESULT, like("PNG"), tmp_path / "out.png", CLAIM)
     data = bytearray(path.read_bytes())
     data[-100] ^= 1
     path.write_bytes(data)

@@ -25,18 +25,18 @@ def generated(image: RGBImage, mask: np.ndarray = MASK) -> GeneratedFace:
 
 def test_a_face_left_as_it_is_changes_no_pixel():
     result = paste(PICTURE, generated(CROP), SwapOptions(), border="mirror")
-    np.testing.assert_array_equal(result.picture, PICTURE)
-    assert result.picture is not PICTURE
+    np.testing.assert_array_equal(result.image, PICTURE)
+    assert result.image is not PICTURE
 
 
 def test_paint_shows_within_the_mask_and_nowhere_else():
     weight = MASK[:, :, None]  # as a generator does: the target itself where it generates nothing
     red = np.rint(weight * np.array([200, 20, 20]) + (1 - weight) * CROP).astype(np.uint8)
-    picture = paste(PICTURE, generated(red), AS_GENERATED, border="mirror").picture
-    np.testing.assert_allclose(picture[42, 52].astype(int), [200, 20, 20], atol=1)
+    image = paste(PICTURE, generated(red), AS_GENERATED, border="mirror").image
+    np.testing.assert_allclose(image[42, 52].astype(int), [200, 20, 20], atol=1)
     outside = np.ones(PICTURE.shape[:2], bool)
     outside[10:74, 20:84] = MASK <= 0
-    np.testing.assert_array_equal(picture[outside], PICTURE[outside])
+    np.testing.assert_array_equal(image[outside], PICTURE[outside])
 
 
 @pytest.mark.parametrize("passed", [0.0, 3.0])
@@ -59,7 +59,7 @@ def test_the_border_of_the_crop_never_shows():
         result = paste(
             grey, generated(bright, everywhere), replace(AS_GENERATED, mask_erosion=erosion), border="mirror"
         )
-        levels = result.picture[:, :, 0].astype(int)
+        levels = result.image[:, :, 0].astype(int)
         assert levels[42, 52] == 180
         assert levels[10:74, 20:84][[0, -1]].max() == 100
         assert levels[10:74, 20:84][:, [0, -1]].max() == 100
@@ -89,8 +89,8 @@ def test_colour_is_matched_to_the_target_unless_told_otherwise():
 
 def test_a_grey_picture_gets_a_grey_face():
     grey = np.repeat(CROP[..., :1], 3, axis=2)
-    picture = np.repeat(PICTURE[..., :1], 3, axis=2)
+    image = np.repeat(PICTURE[..., :1], 3, axis=2)
     face = GeneratedFace(CROP, MASK, MATRIX, TargetFace(FACE, grey, MATRIX, {}))
-    result = paste(picture, face, SwapOptions(), border="mirror").picture
-    assert (result != picture).any()
+    result = paste(image, face, SwapOptions(), border="mirror").image
+    assert (result != image).any()
     np.testing.assert_array_equal(result[..., 0], result[..., 2])

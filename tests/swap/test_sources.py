@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hififace.errors import FaceError, NoFaceFoundError, OptionError, PictureError
+from hififace.errors import FaceError, ImageError, NoFaceFoundError, OptionError
 from hififace.faces.identity import cosine
 from hififace.media.image import LoadedImage
-from hififace.swap.sources import choose_face, load_picture, photo_list, require_frontal
+from hififace.swap.sources import choose_face, load_image, photo_list, require_frontal
 from hififace.swapper import FaceSwapper
 from hififace.types import Detection, Face, RGBImage
 
@@ -59,13 +59,13 @@ def test_pictures_come_in_many_kinds(tmp_path: Path):
     loaded = LoadedImage.from_pixels(pixels)
     buffer.seek(0)
     for kind in (str(tmp_path / "x.png"), tmp_path / "x.png", buffer.getvalue(), buffer, pixels, loaded):
-        np.testing.assert_array_equal(load_picture(kind).pixels, pixels)
+        np.testing.assert_array_equal(load_image(kind).pixels, pixels)
         assert photo_list(kind) == [kind] or len(photo_list(kind)) == 1
     assert len(photo_list([pixels, loaded])) == 2
     with pytest.raises(OptionError, match="No source photo"):
         photo_list([])
-    with pytest.raises(PictureError, match="does not exist"):
-        load_picture(tmp_path / "missing.jpg")
+    with pytest.raises(ImageError, match="does not exist"):
+        load_image(tmp_path / "missing.jpg")
 
 
 def test_several_photos_average_into_one_person(swapper: FaceSwapper, astronaut: RGBImage):

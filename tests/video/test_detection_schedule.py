@@ -15,13 +15,13 @@ COLOUR = ColourFacts(1, 1, 1, False, 1)
 
 
 def frame(number, size=(960, 540), shade=100):
-    picture = np.full((size[1], size[0], 3), shade, np.uint8)
-    raw = from_rgb(picture, "yuv420p", COLOUR)
+    image = np.full((size[1], size[0], 3), shade, np.uint8)
+    raw = from_rgb(image, "yuv420p", COLOUR)
     return Frame(raw, FrameFacts(COLOUR, 0), index=number, pts=number, time_base=Fraction(1, 25))
 
 
 class Detector:
-    """Says that a face is there, in the middle of any picture, or nobody; remembers what it was shown."""
+    """Says that a face is there, in the middle of any image, or nobody; remembers what it was shown."""
 
     def __init__(self, anybody=True):
         self.anybody, self.shown = anybody, []
@@ -69,7 +69,7 @@ def test_boxes_are_edges_and_points_are_centres():
     small = Detection(np.float32([0, 0, 10, 20]), 0.9, np.zeros((5, 2), np.float32))
     large = enlarged(small, 2.0, 2.0)
     assert large.box.tolist() == [0, 0, 20, 40]
-    # The centre of the first pixel of the small picture lies between the first two of the large one.
+    # The centre of the first pixel of the small image lies between the first two of the large one.
     assert large.points[0].tolist() == [0.5, 0.5]
 
 
@@ -78,7 +78,7 @@ def test_a_picture_that_stayed_empty_is_not_looked_at_again_until_it_changes():
     schedule = DetectionSchedule(detector, every=1)
     shades = [100, 100, 101, 120, 120, 120, 120, 120, 120, 120]
     looked = [look(schedule, n, anybody=False, shade=shade) is not None for n, shade in enumerate(shades)]
-    # The fourth picture is another one, which only the next whole look proves empty.
+    # The fourth image is another one, which only the next whole look proves empty.
     assert looked == [True, False, False, *[True] * 6, False]
     assert detector.shown[0] == (960, 540)
 

@@ -14,13 +14,13 @@ WIDE, HIGH = 64, 36
 
 def scene(name, shift=0.0, zoom=1.0):
     """A (36, 64) brightness thumbnail of one of scikit-image's photographs, seen through a moving window."""
-    picture = {
+    image = {
         "astronaut": data.astronaut,
         "coffee": data.coffee,
         "cat": data.chelsea,
         "rocket": data.rocket,
     }[name]()
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:300, :450]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:300, :450]
     width, height = int(380 / zoom), int(214 / zoom)
     x, y = shift + (450 - 380) / 2 * (1 - 1 / zoom), 20.0
     matrix = np.array([[WIDE / width, 0, -x * WIDE / width], [0, HIGH / height, -y * HIGH / height]])

@@ -110,12 +110,12 @@ def faces_of(world, options=None, video_options=None, source_map=None, reference
 
 
 def frame(number, shot=0):
-    picture = np.zeros((48, 64, 3), np.uint8)
+    image = np.zeros((48, 64, 3), np.uint8)
     rng = np.random.default_rng(shot)
     for _ in range(12):
         x, y = rng.integers(0, 56), rng.integers(0, 40)
-        picture[y : y + 10, x : x + 10] = rng.integers(40, 220)
-    raw = from_rgb(picture, "yuv420p", COLOUR)
+        image[y : y + 10, x : x + 10] = rng.integers(40, 220)
+    raw = from_rgb(image, "yuv420p", COLOUR)
     return Frame(raw, FrameFacts(COLOUR, 0), index=number, pts=number, time_base=Fraction(1, 25), duration=1)
 
 
@@ -167,7 +167,7 @@ def test_smoothing_steadies_and_can_be_switched_off():
 
 def test_a_frame_without_faces_is_not_even_converted():
     world = World(lambda n: {})
-    # Another shot in each frame: no two pictures are alike.
+    # Another shot in each frame: no two images are alike.
     results = run(faces_of(world, video_options=VideoOptions(detect_every=4)), world, range(8), lambda n: n)
     assert [r.faces for r in results] == [()] * 8
     looked = [n % 4 == 0 or results[n].is_cut for n in range(8)]

@@ -1,4 +1,4 @@
-"""Faces to click on: small pictures of them, and boxes on the frame of a video. Plain buttons, so keys work too."""
+"""Faces to click on: small images of them, and boxes on the frame of a video. Plain buttons, so keys work too."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Shown:
     name: str
     """What a screen reader says."""
     caption: str = ""
-    """A word or two below the picture."""
+    """A word or two below the image."""
     pressed: bool = False
     inset: RGBImage | None = field(default=None, repr=False)
     """(T, T, 3) of who is put in there."""
@@ -69,10 +69,10 @@ def faces_html(title: str, faces: Sequence[Shown], *, otherwise: str = "") -> st
 
 def frame_html(frame: Still, faces: Sequence[Shown], title: str, *, otherwise: str) -> str:
     """A frame of a video with a box to click on around each face, and the same faces in a row below."""
-    height, width = frame.picture.shape[:2]
+    height, width = frame.image.shape[:2]
     scale = min(_FRAME_PX / max(height, width), 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    small = frame.picture
+    small = frame.image
     if scale < 1:
         small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     boxes = []
@@ -85,14 +85,16 @@ def frame_html(frame: Still, faces: Sequence[Shown], title: str, *, otherwise: s
             f'aria-hidden="true" title="{escape(face.name)}" style="{corner};{extent}"'
             f"{' data-pressed' if face.pressed else ''}><span>{place}</span></button>"
         )
-    picture = f'<img src="{data_url(small)}" alt="The frame at {frame.moment_s:.2f} seconds">'
-    return f'<div class="hf-frame">{picture}{"".join(boxes)}</div>{faces_html(title, faces, otherwise=otherwise)}'
+    image = f'<img src="{data_url(small)}" alt="The frame at {frame.moment_s:.2f} seconds">'
+    return (
+        f'<div class="hf-frame">{image}{"".join(boxes)}</div>{faces_html(title, faces, otherwise=otherwise)}'
+    )
 
 
-def data_url(picture: RGBImage, *, quality: int = 88) -> str:
+def data_url(image: RGBImage, *, quality: int = 88) -> str:
     """(H, W, 3) of a face or frame as it came, inside the page itself: no file is left, and none can be guessed."""
     done, packed = cv2.imencode(
-        ".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
+        ".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
     )  # cv2 takes BGR
     assert done
     return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"

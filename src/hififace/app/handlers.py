@@ -47,8 +47,8 @@ class Made:
 
 
 @dataclass(slots=True, eq=False)
-class PictureState:
-    """What one visitor has put together on the picture tab."""
+class ImageState:
+    """What one visitor has put together on the image tab."""
 
     people: People
     target: Photo | None = None
@@ -67,7 +67,7 @@ class PictureState:
 
 
 class Studio:
-    """The picture tab without its page, and the people that all tabs share.
+    """The image tab without its page, and the people that all tabs share.
 
     Visitors are told apart by a key; each has a state of their own.
     """
@@ -81,12 +81,12 @@ class Studio:
         """Told when source faces go or get other numbers, for tabs that refer to them."""
 
     @contextmanager
-    def _state(self, key: str) -> Iterator[tuple[Session, PictureState]]:
+    def _state(self, key: str) -> Iterator[tuple[Session, ImageState]]:
         with self.sessions.visit(key) as session:
             people = session.state.setdefault(People, People())
-            yield session, session.state.setdefault(PictureState, PictureState(people))
+            yield session, session.state.setdefault(ImageState, ImageState(people))
 
-    def look(self, key: str) -> PictureState:
+    def look(self, key: str) -> ImageState:
         """The state of a visitor, for showing it."""
         with self._state(key) as (_, state):
             return state
@@ -250,13 +250,13 @@ class Studio:
             self.sessions.drop(session, path)
             raise
 
-    def _renumbered(self, session: Session, state: PictureState) -> None:
+    def _renumbered(self, session: Session, state: ImageState) -> None:
         state.mapping.clear()
         state.forget_result()
         for tell in self.on_people_change:
             tell(session)
 
-    def _source_map(self, state: PictureState, swapper: FaceSwapper, *, average: bool) -> SourceMap:
+    def _source_map(self, state: ImageState, swapper: FaceSwapper, *, average: bool) -> SourceMap:
         people = state.people
         if not state.mapping:
             return SourceMap(default=people.everybody(swapper, self.limits, average=average))

@@ -43,7 +43,7 @@ class Limits:
     queue: int = 20
     """Requests of all visitors that may wait, and videos beside them; further ones are turned away with a sentence."""
     at_once: int = 1
-    """Pictures that are swapped at the same time."""
+    """Images that are swapped at the same time."""
     videos_at_once: int = 1
     """Videos that are swapped at the same time."""
     sessions: int = 100

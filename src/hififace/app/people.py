@@ -15,7 +15,7 @@ from hififace.types import RGBImage
 
 @dataclass(slots=True, eq=False)
 class People:
-    """The source photos of one visitor; picture and video take from the same."""
+    """The source photos of one visitor; image and video take from the same."""
 
     photos: list[Photo] = field(default_factory=list)
     chosen: int | None = None
@@ -90,6 +90,6 @@ class People:
         photos, choice = (tuple(self.photos), None) if average else ((photo,), face)
         question = (str(swapper.bundle.folder), tuple(one.path for one in photos), choice)
         if question not in self.known:
-            pictures = [read_photo(one.path, one.name, limits) for one in photos]
-            self.known[question] = swapper.read_source(pictures, face="main" if choice is None else choice)
+            images = [read_photo(one.path, one.name, limits) for one in photos]
+            self.known[question] = swapper.read_source(images, face="main" if choice is None else choice)
         return self.known[question]

@@ -1,4 +1,4 @@
-"""A visitor's photo: where it lies, the faces found in it, and a small picture of each to click on."""
+"""A visitor's photo: where it lies, the faces found in it, and a small image of each to click on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from hififace.app.limits import Limits
-from hififace.errors import NoFaceFoundError, PictureError
+from hififace.errors import ImageError, NoFaceFoundError
 from hififace.media.image import LoadedImage, read_image
 from hififace.swapper import FaceSwapper
 from hififace.types import Face, RGBImage
 
 THUMBNAIL_PX: Final = 128
-"""Side of the small pictures."""
+"""Side of the small images."""
 
 _MARGIN: Final = 0.3
 """Of the face's box, added on each side: a face cut at the chin is hard to recognise."""
@@ -51,7 +51,7 @@ def open_photo(path: Path, name: str, swapper: FaceSwapper, limits: Limits) -> P
     """Read a photo and find its faces.
 
     Raises:
-        PictureError: it cannot be read, or has more pixels than the page takes.
+        ImageError: it cannot be read, or has more pixels than the page takes.
         NoFaceFoundError: it shows no face.
     """
     loaded = read_photo(path, name, limits)
@@ -68,12 +68,12 @@ def read_photo(path: Path, name: str, limits: Limits) -> LoadedImage:
     """The pixels of an uploaded photo; messages call it by the visitor's name for it, never by its place here.
 
     Raises:
-        PictureError: it cannot be read, or has more pixels than the page takes.
+        ImageError: it cannot be read, or has more pixels than the page takes.
     """
     try:
         loaded = read_image(path.read_bytes(), max_megapixels=limits.megapixels)
-    except PictureError as error:
-        raise PictureError(str(error).replace("the picture", name, 1)) from error
+    except ImageError as error:
+        raise ImageError(str(error).replace("the image", name, 1)) from error
     return replace(loaded, path=Path(name))
 
 

@@ -9,8 +9,8 @@ from gradio.events import api
 
 from hififace.app.api import swap_function, video_function
 from hififace.app.desk import QUICK, RAW, Desk, upload_of, warned
+from hififace.app.ui_image import ImageTab
 from hififace.app.ui_people import PeopleColumn
-from hififace.app.ui_picture import PictureTab
 from hififace.app.ui_video import VideoTab
 from hififace.app.visits import READY, TAB_NAME, client, page_of, spoken
 from hififace.app.words import FOOT, HEAD
@@ -37,7 +37,7 @@ class _Page:
                 self.people = PeopleColumn(desk)
             with gr.Column(scale=2, min_width=320), gr.Tabs(elem_id="tabs") as self.tabs:
                 with gr.Tab("Photo", id="photo", elem_id="photo-tab"):
-                    self.picture = PictureTab(desk, self.people)
+                    self.image = ImageTab(desk, self.people)
                 with gr.Tab("Video", id="video", elem_id="video-tab"):
                     self.video = VideoTab(desk, self.people)
         gr.HTML(FOOT)
@@ -48,7 +48,7 @@ class _Page:
             self.people.model,
             self.people.card,
             *self.people.shown,
-            *self.picture.restored,
+            *self.image.restored,
             *self.video.restored,
         ]
         arrived = page.load(
@@ -59,7 +59,7 @@ class _Page:
 
     def _wire(self) -> None:
         people = self.people
-        shown = [*people.shown, *self.picture.shown, *self.video.shown]
+        shown = [*people.shown, *self.image.shown, *self.video.shown]
         people.photo.input(
             spoken(self._add_source), [people.photo, people.model], [people.photo, *shown], **RAW
         )
@@ -84,7 +84,7 @@ class _Page:
             tabs,
             *restored,
             *self.people.show(key),
-            *self.picture.restore(key),
+            *self.image.restore(key),
             *self.video.restore(key),
         ]
 
@@ -127,4 +127,4 @@ class _Page:
         return [card, *self._show(key)]
 
     def _show(self, key: str) -> list[Any]:
-        return [*self.people.show(key), *self.picture.show(key), *self.video.show(key)]
+        return [*self.people.show(key), *self.image.show(key), *self.video.show(key)]

@@ -89,7 +89,7 @@ class VideoState:
 
 
 class VideoStudio:
-    """The video tab without its page; sources, models, visitors and limits are the picture tab's."""
+    """The video tab without its page; sources, models, visitors and limits are the image tab's."""
 
     def __init__(self, studio: Studio, jobs: VideoJobs) -> None:
         self._studio, self._jobs = studio, jobs

@@ -86,7 +86,7 @@ class Still:
 
     moment_s: float
     """Seconds after the beginning."""
-    picture: RGBImage = field(repr=False)
+    image: RGBImage = field(repr=False)
     """(H, W, 3)."""
     faces: tuple[FramedFace, ...]
 
@@ -114,7 +114,7 @@ def frame_at(video: Video, moment_s: float, swapper: FaceSwapper) -> Still:
         OptionError: the moment is behind the end.
     """
     try:
-        picture = next(VideoReader(video.path, start_s=moment_s or None, tone_map=True).frames()).rgb()
+        image = next(VideoReader(video.path, start_s=moment_s or None, tone_map=True).frames()).rgb()
     except StopIteration:
         raise VideoError(
             f"{video.name} shows nothing at {moment_s:.2f} s; choose an earlier frame."
@@ -122,10 +122,10 @@ def frame_at(video: Video, moment_s: float, swapper: FaceSwapper) -> Still:
     except HififaceError as error:
         raise video.says(error) from error
     faces = tuple(
-        FramedFace(face, swapper.identity(picture, face), thumbnail(picture, face))
-        for face in swapper.find_faces(picture)
+        FramedFace(face, swapper.identity(image, face), thumbnail(image, face))
+        for face in swapper.find_faces(image)
     )
-    return Still(moment_s, picture, faces)
+    return Still(moment_s, image, faces)
 
 
 def first_frame_with_faces(video: Video, swapper: FaceSwapper) -> Still:

@@ -78,7 +78,7 @@ def app(
         typer.Option(help="Requests that may wait, and videos that may.", rich_help_panel=_LIMITS),
     ] = Limits().queue,
     at_once: Annotated[
-        int, typer.Option(help="Pictures swapped at the same time.", rich_help_panel=_LIMITS)
+        int, typer.Option(help="Images swapped at the same time.", rich_help_panel=_LIMITS)
     ] = Limits().at_once,
     videos_at_once: Annotated[
         int, typer.Option(help="Videos swapped at the same time.", rich_help_panel=_LIMITS)

@@ -1,4 +1,4 @@
-"""`hififace faces PHOTO...`: find and describe the faces of pictures; draw them, or print JSON for programs."""
+"""`hififace faces PHOTO...`: find and describe the faces of images; draw them, or print JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import typer
 from hififace.errors import HififaceError, OptionError
 from hififace.faces.analysis import FaceAnalyser, Part
 from hififace.faces.selection import similarities
-from hififace.media.image import read_image, write_picture
+from hififace.media.image import read_image, write_image
 from hififace.types import Face, FloatArray
 
 
 def faces(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures to look at.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Images to look at.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Draw the faces into this picture; a folder for several photos."),
+        typer.Option("-o", "--output", help="Draw the faces into this image; a folder for several photos."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per photo, on one line.")] = False,
     reference: Annotated[
@@ -32,10 +32,10 @@ def faces(
         bool, typer.Option("--rotated", help="Also find faces that lie on their side or upside down; slower.")
     ] = False,
 ) -> None:
-    """Find and describe the faces of pictures: boxes, points, pose, likeness to a reference."""
+    """Find and describe the faces of images: boxes, points, pose, likeness to a reference."""
     if output is not None and len(photos) > 1 and output.suffix:
         raise OptionError(
-            f"{len(photos)} photos were given but one picture, {output}, to draw into; give a folder instead."
+            f"{len(photos)} photos were given but one image, {output}, to draw into; give a folder instead."
         )
     drawings = _drawings(photos, output)
     analyser = FaceAnalyser()
@@ -63,7 +63,7 @@ def faces(
 
 
 def _drawings(photos: Sequence[Path], output: Path | None) -> dict[Path, Path]:
-    """Photo -> the picture that its faces are drawn into; empty where nothing is drawn.
+    """Photo -> the image that its faces are drawn into; empty where nothing is drawn.
 
     Raises:
         OptionError: a drawing would overwrite a photo, or the drawing of another.
@@ -126,7 +126,7 @@ def _look_at(
 
         drawing.parent.mkdir(parents=True, exist_ok=True)
         alike = similarities(found, who) if who is not None else None
-        write_picture(drawing, draw_faces(pixels, found, similarities=alike))
+        write_image(drawing, draw_faces(pixels, found, similarities=alike))
     return found, (pixels.shape[1], pixels.shape[0])
 
 

@@ -38,8 +38,8 @@ class Command:
 
 
 COMMANDS: Final = (
-    Command("swap", "Swap", "Put the face of one photo into pictures or a video."),
-    Command("faces", "Swap", "Find and describe the faces of pictures; draw them or print JSON."),
+    Command("swap", "Swap", "Put the face of one photo into images or a video."),
+    Command("faces", "Swap", "Find and describe the faces of images; draw them or print JSON."),
     Command("verify", "Swap", "Say whether files carry the mark of a face swap, and what it proves."),
     Command("app", "Swap", "Open the web page on this machine."),
     Command("prepare", "Train", "Turn folders or shards of photos into a training set."),

@@ -1,4 +1,4 @@
-"""`hififace swap SOURCE TARGET... -o OUT`: put the face of one photo into pictures or a video."""
+"""`hififace swap SOURCE TARGET... -o OUT`: put the face of one photo into images or a video."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def swap(
         list[str],
         typer.Argument(
             metavar="SOURCE TARGET...",
-            help="A photo of the person to put in, then what to put them into: pictures, videos, folders, patterns. "
+            help="A photo of the person to put in, then what to put them into: images, videos, folders, patterns. "
             "With --map alone, SOURCE may be left out.",
         ),
     ],
@@ -171,7 +171,7 @@ def swap(
         ),
     ] = False,
 ) -> None:
-    """Put the face of one photo into pictures or a video.
+    """Put the face of one photo into images or a video.
 
     hififace swap me.jpg holiday.jpg -o out.jpg
 

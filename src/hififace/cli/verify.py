@@ -12,7 +12,7 @@ from hififace.errors import HififaceError
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Pictures and videos.")],
+    files: Annotated[list[Path], typer.Argument(help="Images and videos.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
 ) -> None:
     """Say whether files carry the mark of a face swap, and what it proves.

@@ -68,7 +68,7 @@ def warp_by_triangles(
         image: (h, w, 3).
         mesh: (468, 3) in its pixels.
         onto: (468, 3) where the points go; its z decides what hides what.
-        size_hw: of the picture that comes out.
+        size_hw: of the image that comes out.
 
     Returns:
         (H, W, 3), black where nothing was drawn, and (H, W) where something was.

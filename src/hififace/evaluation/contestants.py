@@ -35,7 +35,7 @@ class Subject(NamedTuple):
 class Swapped(NamedTuple):
     """A result."""
 
-    picture: RGBImage
+    image: RGBImage
     """(H, W, 3); the target's own array where nothing was changed."""
     mask: FloatArray
     """(H, W) 0..1: what was generated."""
@@ -131,11 +131,11 @@ class BundleContestant:
         """
         (prepared,) = self._swapper.prepare(target.pixels, [target.face.face()], self._options)
         (generated,) = self._swapper.generate([prepared], [self._source(source)], self._options)
-        picture = self._swapper.paste(target.pixels, [generated], self._options)
+        image = self._swapper.paste(target.pixels, [generated], self._options)
         height, width = target.pixels.shape[:2]
         soft = blending_mask(generated.mask, self._options)
         mask = np.asarray(warp(soft, invert(generated.matrix), (width, height)), np.float32)
-        return Swapped(picture, np.clip(mask, 0.0, 1.0))
+        return Swapped(image, np.clip(mask, 0.0, 1.0))
 
     def _source(self, source: Subject) -> Source:
         if source.sha256 not in self._sources:

@@ -6,7 +6,7 @@
 - recall: share of photos in which a face is found that covers the middle of the photo, each photo being a portrait.
 - recall by size: the same portraits, one in six, shrunk until the face that was found measures so many pixels, and
   laid on a blurred ground of 320 x 320.
-- false faces: detections in scikit-image's own pictures of things, each as it is, mirrored, halved and doubled; those
+- false faces: detections in scikit-image's own images of things, each as it is, mirrored, halved and doubled; those
   that show people (the astronaut, the cameraman) left out.
 - verification: every same-person pair of ``identities-val`` against as many pairs of different people drawn with a
   fixed seed; accuracy at the best threshold on the cosine.
@@ -147,7 +147,7 @@ def best_verification(vectors: FloatArray, names: list[str], seed: int = SEED) -
 
 
 def read_photos(folder: Path, pattern: str) -> Iterator[tuple[str, RGBImage]]:
-    """(key, picture) of every JPEG in the shards that match.
+    """(key, image) of every JPEG in the shards that match.
 
     Raises:
         DataError: no shard matches.
@@ -164,7 +164,7 @@ def read_photos(folder: Path, pattern: str) -> Iterator[tuple[str, RGBImage]]:
 
 
 def pictures_of_things() -> Iterator[tuple[str, RGBImage]]:
-    """scikit-image's own pictures without people, each in four variants.
+    """scikit-image's own images without people, each in four variants.
 
     Raises:
         DataError: scikit-image is not installed.
@@ -172,7 +172,7 @@ def pictures_of_things() -> Iterator[tuple[str, RGBImage]]:
     try:
         import skimage
     except ImportError as error:
-        raise DataError("The pictures of things are scikit-image's; `pip install scikit-image`.") from error
+        raise DataError("The images of things are scikit-image's; `pip install scikit-image`.") from error
     for path in sorted((Path(skimage.__file__).parent / "data").iterdir()):
         if path.suffix not in {".png", ".jpg"} or path.stem in SHOW_PEOPLE:
             continue
@@ -186,10 +186,10 @@ def pictures_of_things() -> Iterator[tuple[str, RGBImage]]:
 
 
 def count_false_faces(
-    pictures: Iterator[tuple[str, RGBImage]], detector: FaceDetector, *, rotated: bool = False
+    images: Iterator[tuple[str, RGBImage]], detector: FaceDetector, *, rotated: bool = False
 ) -> dict[str, int]:
-    """{picture: faces found in it}, of pictures that show none."""
-    return {name: len(detector.detect(image, rotated=rotated)) for name, image in pictures}
+    """{picture: faces found in it}, of images that show none."""
+    return {name: len(detector.detect(image, rotated=rotated)) for name, image in images}
 
 
 def measure_verification(
@@ -227,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
         "photos-val": {**asdict(photos), "recall": photos.share},
         "identities-val": {**asdict(people), "recall": people.share},
         "recall_by_size_px": by_size,
-        "false_faces": {"num_pictures": len(false), "num_faces": sum(false.values())},
+        "false_faces": {"num_images": len(false), "num_faces": sum(false.values())},
         "verification": asdict(verified),
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")

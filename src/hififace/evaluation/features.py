@@ -29,7 +29,7 @@ class FeatureNetwork(Protocol):
 
 
 class EfficientNetLite0Features:
-    """The last feature map of EfficientNet-lite0 (ImageNet, Apache-2.0), averaged over the picture: 320 numbers.
+    """The last feature map of EfficientNet-lite0 (ImageNet, Apache-2.0), averaged over the image: 320 numbers.
 
     Raises:
         WeightsError: its file is not on this machine.

@@ -49,7 +49,7 @@ class DlibEmbedder:
         )
 
     def embed(self, image: RGBImage, mesh: NDArray[np.floating]) -> FloatArray:
-        """(128,) of the face whose mesh (468, 3) is given in pixels of the picture."""
+        """(128,) of the face whose mesh (468, 3) is given in pixels of the image."""
         import torch
 
         with torch.inference_mode():

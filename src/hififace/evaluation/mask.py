@@ -12,7 +12,7 @@ def mask_area(mask: NDArray[np.floating], mesh: NDArray[np.floating]) -> float:
     """Sum of a mask over the area of the face.
 
     Args:
-        mask: (H, W) 0..1 in pixels of the picture: what the result took of the generated face.
+        mask: (H, W) 0..1 in pixels of the image: what the result took of the generated face.
         mesh: (468, 3) of the target, in the same pixels. The area is that of `region_mask`, forehead included.
 
     Returns:

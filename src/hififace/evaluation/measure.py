@@ -54,12 +54,12 @@ def measure_result(
         source: who was put in.
         target: into what.
         swapped: what came out.
-        result: the description of its picture.
+        result: the description of its image.
         prior: the mesh's.
     """
     was, got = target.face, result
     before, region = face_crop(target.pixels, was.points5, was.mesh)
-    after, _ = face_crop(swapped.picture, was.points5, was.mesh)
+    after, _ = face_crop(swapped.image, was.points5, was.mesh)
     values = {
         "sface_source": cosine(got.sface, source.face.sface),
         "sface_target": cosine(got.sface, was.sface),

@@ -51,7 +51,7 @@ class Photo:
 
         Raises:
             DataError: as `data`.
-            PictureError: the JPEG is damaged.
+            ImageError: the JPEG is damaged.
         """
         return read_image(self.data()).pixels
 

@@ -14,7 +14,7 @@ from hififace.faces.shape import align_to_mean, load_shape_basis
 
 
 def head_rotation(mesh: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(3, 3) rotation that turns the mean face into the picture; mesh (468, 3)."""
+    """(3, 3) rotation that turns the mean face into the image; mesh (468, 3)."""
     _, _, rotation, _ = align_to_mean(mesh, load_shape_basis().mean)
     return rotation
 

@@ -1,7 +1,7 @@
 """Reconstruction: when source and target show one person, the result should be the target.
 
 PSNR and SSIM between result and target in a crop of the face, over the face region of the target's mesh alone, whatever
-the network's own mask: a mask that shrinks to nothing would else be rewarded. Both pictures are cut out alike to the
+the network's own mask: a mask that shrinks to nothing would else be rewarded. Both images are cut out alike to the
 `mini_128` template at 128 px. SSIM is Wang et al. (2004) on luma, with Gaussian windows of sigma 1.5.
 """
 
@@ -19,7 +19,7 @@ from hififace.faces.templates import TEMPLATES
 from hififace.types import FloatArray, RGBImage
 
 PSNR_CEILING_DB: Final = 60.0
-"""Equal pictures would have infinitely many; rounding to 8 bits alone costs as much as 59 dB."""
+"""Equal images would have infinitely many; rounding to 8 bits alone costs as much as 59 dB."""
 
 SIGMA: Final = 1.5
 LUMA: Final = (0.299, 0.587, 0.114)
@@ -34,7 +34,7 @@ def psnr_db(first: RGBImage, second: RGBImage, region: NDArray[np.bool_]) -> flo
 
 
 def ssim(first: RGBImage, second: RGBImage, region: NDArray[np.bool_]) -> float:
-    """Structural similarity of the luma, averaged over a region (H, W): 1 for equal pictures."""
+    """Structural similarity of the luma, averaged over a region (H, W): 1 for equal images."""
     x, y = (image.astype(np.float64) @ np.array(LUMA) for image in (first, second))
     mean_x, mean_y = _blur(x), _blur(y)
     variance_x, variance_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2

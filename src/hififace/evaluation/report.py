@@ -26,7 +26,7 @@ from hififace.media.atomic import atomic_write
 from hififace.media.image import LoadedImage
 from hififace.provenance.claim import Claim
 from hififace.swap.options import SwapOptions
-from hififace.swap.output import save_picture
+from hififace.swap.output import save_image
 from hififace.types import RGBImage
 
 SCHEMA_VERSION: Final = 1
@@ -104,7 +104,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
         if sheet is not None:
             path = folder / f"contact-{name}.png"
             claim = Claim(model=name, model_version=standing.entry.version)
-            written.append(save_picture(sheet, LoadedImage.from_pixels(sheet), path, claim))
+            written.append(save_image(sheet, LoadedImage.from_pixels(sheet), path, claim))
     return written
 
 
@@ -171,16 +171,16 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 
 def contact_sheet(evaluation: Evaluation, standing: Standing) -> RGBImage | None:
-    """Source, target and result of the first pairs of `swap`, four triples in a row; None where there is no picture."""
+    """Source, target and result of the first pairs of `swap`, four triples in a row; None where there is no image."""
     pairs = evaluation.protocol.parts["swap"][:SHEET_PAIRS]
-    if not any(picture is not None for picture in standing.pictures):
+    if not any(image is not None for image in standing.images):
         return None
     triples = [
         np.concatenate(
-            [_tile(photo) for photo in (pair.source.pixels(), pair.target.pixels(), picture)], axis=1
+            [_tile(photo) for photo in (pair.source.pixels(), pair.target.pixels(), image)], axis=1
         )
-        for pair, picture in zip(pairs, standing.pictures, strict=False)
-        if picture is not None
+        for pair, image in zip(pairs, standing.images, strict=False)
+        if image is not None
     ]
     rows = -(-len(triples) // TRIPLES_PER_ROW)
     columns = min(len(triples), TRIPLES_PER_ROW)
@@ -192,13 +192,13 @@ def contact_sheet(evaluation: Evaluation, standing: Standing) -> RGBImage | None
     return sheet
 
 
-def _tile(picture: RGBImage) -> RGBImage:
-    """(200, 200, 3) the whole picture, on white where it is not square."""
-    height, width = picture.shape[:2]
+def _tile(image: RGBImage) -> RGBImage:
+    """(200, 200, 3) the whole image, on white where it is not square."""
+    height, width = image.shape[:2]
     scale = TILE_PX / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    small = picture if scale == 1 else cv2.resize(picture, size, interpolation=method)
+    small = image if scale == 1 else cv2.resize(image, size, interpolation=method)
     tile = np.full((TILE_PX, TILE_PX, 3), 255, np.uint8)
     tile[: size[1], : size[0]] = small
     return tile

@@ -71,7 +71,7 @@ class Standing:
     """Part -> pair by pair; None where the swapper refused."""
     refusals: Mapping[str, Mapping[int, str]]
     """Part -> number of the pair -> why."""
-    pictures: Sequence[RGBImage | None] = field(repr=False)
+    images: Sequence[RGBImage | None] = field(repr=False)
     """Results of the first pairs of `swap`, of bundles."""
     seconds: float
 
@@ -210,7 +210,7 @@ def _measure(
             part: {n: one.refusal for n, one in enumerate(outcomes[part]) if one.measured is None}
             for part in PARTS
         },
-        pictures=[one.picture for one in outcomes["swap"][:SHEET_PAIRS]],
+        images=[one.image for one in outcomes["swap"][:SHEET_PAIRS]],
         seconds=time.perf_counter() - start,
     )
 

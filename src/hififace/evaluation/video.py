@@ -1,6 +1,6 @@
 """Flicker of whole videos: a video and its results side by side, frame by frame, in constant memory.
 
-Faces are found in the target and measured at the same place in each result, as with pictures: finding them again could
+Faces are found in the target and measured at the same place in each result, as with images: finding them again could
 find another face, or none.
 """
 
@@ -116,7 +116,7 @@ def identity_of_photo(photo: str | os.PathLike[str]) -> FloatArray:
     """(D,) identity of the largest face of a photo, for `measure_flicker`.
 
     Raises:
-        PictureError: it cannot be read.
+        ImageError: it cannot be read.
         NoFaceFoundError: it shows no face.
     """
     image = read_image(photo).pixels

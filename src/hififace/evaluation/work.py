@@ -41,8 +41,8 @@ class SwapTask(NamedTuple):
     entry: Entry
     pairs: tuple[tuple[Photo, Photo], ...]
     """(source, target)"""
-    keep_pictures: bool
-    """Whether the results' pictures come back too, for the contact sheet."""
+    keep_images: bool
+    """Whether the results' images come back too, for the contact sheet."""
 
 
 class SwapOutcome(NamedTuple):
@@ -51,7 +51,7 @@ class SwapOutcome(NamedTuple):
     measured: Measured | None
     """None where the swapper refused."""
     refusal: str = ""
-    picture: RGBImage | None = None
+    image: RGBImage | None = None
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Worker:
 
     def swap(self, task: SwapTask) -> list[SwapOutcome]:
         """One outcome for each pair; those of baselines are kept, and looked up the next time."""
-        kept = self._kept_rows(task) if task.entry.folder is None and not task.keep_pictures else None
+        kept = self._kept_rows(task) if task.entry.folder is None and not task.keep_images else None
         if kept is not None and kept.is_file():
             try:
                 return _read_rows(kept)
@@ -96,10 +96,10 @@ class Worker:
             swapped = self._contestant(task.entry).swap(source, target)
         except FaceError as error:
             return SwapOutcome(None, str(error))
-        unchanged = swapped.picture is target.pixels
-        result = target.face if unchanged else self._parts().describe_result(swapped.picture, target.face)
+        unchanged = swapped.image is target.pixels
+        result = target.face if unchanged else self._parts().describe_result(swapped.image, target.face)
         measured = measure_result(source, target, swapped, result, self._prior)
-        return SwapOutcome(measured, picture=swapped.picture if task.keep_pictures else None)
+        return SwapOutcome(measured, image=swapped.image if task.keep_images else None)
 
     def _read_subject(self, photo: Photo) -> Subject:
         _, found = self._cache.load(photo)

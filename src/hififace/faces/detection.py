@@ -24,7 +24,7 @@ from hififace.errors import OptionError
 from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge, parts_of
 from hififace.faces.scrfd import ScrfdDetector
 from hififace.faces.turning import search_turned, straighten
-from hififace.faces.views import Tile, View, check_picture, cut_out, tiles, views, worth_searching
+from hififace.faces.views import Tile, View, check_image, cut_out, tiles, views, worth_searching
 from hififace.faces.yunet import YuNet
 from hififace.types import Detection, FloatArray, RGBImage
 
@@ -104,9 +104,9 @@ class YuNetDetector:
         """See `FaceDetector.detect`.
 
         Raises:
-            PictureError: not an RGB picture of at least one pixel.
+            ImageError: not an RGB picture of at least one pixel.
         """
-        check_picture(image)
+        check_image(image)
         found = search_turned(self._search, image) if rotated else self._search(image)
         return as_detections(merge(found, self.overlap_threshold))
 

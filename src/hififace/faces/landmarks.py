@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.faces.alignment import invert, transform_points
-from hififace.faces.mesh_roi import INPUT_SIZE_PX, mesh_to_picture, roi_from_landmarks, roi_from_points
+from hififace.faces.mesh_roi import INPUT_SIZE_PX, mesh_to_image, roi_from_landmarks, roi_from_points
 from hififace.pixels import to_nchw
 from hififace.types import Detection, FloatArray, Landmarks, Matrix23, RGBImage
 from hififace.weights.sessions import open_session
@@ -126,7 +126,7 @@ class FaceMeshLandmarker:
             points = (points[: len(regions)] + other) / 2
             score = (score[: len(regions)] + score[len(regions) :]) / 2
         return [
-            Landmarks(mesh_to_picture(points[place], region), float(score[place]))
+            Landmarks(mesh_to_image(points[place], region), float(score[place]))
             for place, region in enumerate(regions)
         ]
 

@@ -5,7 +5,7 @@ the face. `roi_from_points` guesses it from a detection; `roi_from_landmarks` ta
 the network itself, and a second pass through it gives the final points.
 
 The network's numbers count from the outer edge of the first pixel, ours from its centre: what it says of its
-input is half a pixel more than a position in the sense of `types.py`. `mesh_to_picture` takes that half
+input is half a pixel more than a position in the sense of `types.py`. `mesh_to_image` takes that half
 pixel off.
 """
 
@@ -95,7 +95,7 @@ def roi_from_landmarks(points: NDArray[np.floating], size: int = INPUT_SIZE_PX) 
     return square_to_input(centre, ENLARGEMENT * float((high - low).max()), angle, size)
 
 
-def mesh_to_picture(points: NDArray[np.floating], matrix: Matrix23) -> FloatArray:
+def mesh_to_image(points: NDArray[np.floating], matrix: Matrix23) -> FloatArray:
     """Points as the network gives them, in the picture.
 
     Args:

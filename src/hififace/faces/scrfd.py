@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hififace.errors import WeightsError
 from hififace.faces.candidates import Candidates, as_detections, merge
 from hififace.faces.turning import search_turned
-from hififace.faces.views import check_picture
+from hififace.faces.views import check_image
 from hififace.types import Detection, FloatArray, RGBImage
 from hififace.weights.sessions import Session, open_session
 
@@ -62,7 +62,7 @@ class ScrfdDetector:
 
     def detect(self, image: RGBImage, *, rotated: bool = False) -> list[Detection]:
         """See `detection.FaceDetector.detect`."""
-        check_picture(image)
+        check_image(image)
         found = search_turned(self._search, image) if rotated else self._search(image)
         return as_detections(merge(found, self.overlap_threshold))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hififace.errors import PictureError
+from hififace.errors import ImageError
 from hififace.types import FloatArray, RGBImage
 
 VIEW_FACE_PX = 24.0
@@ -155,19 +155,19 @@ def cut_out(image: RGBImage, left: int, top: int, side: int) -> RGBImage:
     return square
 
 
-def check_picture(image: RGBImage) -> None:
+def check_image(image: RGBImage) -> None:
     """Refuse what is no RGB picture.
 
     Raises:
-        PictureError: another layout, or no pixels.
+        ImageError: another layout, or no pixels.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise PictureError(
+        raise ImageError(
             f"A picture of layout {image.shape} and type {image.dtype} was given; "
             "expected (height, width, 3) uint8 RGB."
         )
     if image.shape[0] < 1 or image.shape[1] < 1:
-        raise PictureError(
+        raise ImageError(
             f"The picture is empty ({image.shape[1]} x {image.shape[0]} pixels); nothing can be found in it."
         )
 

@@ -1,1 +1,1 @@
-"""Pictures, videos and sound, to and from files."""
+"""Images, videos and sound, to and from files."""

@@ -1,12 +1,12 @@
-"""What a decoded picture is turned into: 8-bit RGB, its profile, and the camera's notes worth keeping.
+"""What a decoded image is turned into: 8-bit RGB, its profile, and the camera's notes worth keeping.
 
 What happens to colour, decided once:
 
-- RGB pictures keep their numbers and their ICC profile (a phone's wide-gamut photo stays one). Faces are
+- RGB images keep their numbers and their ICC profile (a phone's wide-gamut photo stays one). Faces are
   found and swapped in those numbers as they are; pixels nobody touched come back bit for bit.
-- CMYK and Lab pictures are converted to sRGB through their own profile, or by the plain formula where
+- CMYK and Lab images are converted to sRGB through their own profile, or by the plain formula where
   there is none; their results are sRGB and carry no profile.
-- Grey pictures become RGB with three equal channels; a grey profile would be wrong on them and is dropped.
+- Grey images become RGB with three equal channels; a grey profile would be wrong on them and is dropped.
 - More than 8 bits per channel are reduced to 8, which is what every network here was trained on.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from hififace.errors import PictureError
+from hififace.errors import ImageError
 from hififace.media.image_formats import DECODER_ERRORS
 from hififace.types import RGBImage
 
@@ -41,21 +41,21 @@ _KEPT_TAGS: Final = (
 _STRIP_PIXELS: Final = 1 << 22
 
 
-def bit_depth(picture: Image.Image, data: bytes) -> int:
-    """Bits per channel in the file, which Pillow's modes hide for colour pictures."""
-    if picture.format == "PNG":
+def bit_depth(image: Image.Image, data: bytes) -> int:
+    """Bits per channel in the file, which Pillow's modes hide for colour images."""
+    if image.format == "PNG":
         return data[24]  # IHDR always comes first: 8 signature, 8 chunk header, 4 + 4 size, then depth
-    if picture.format == "TIFF":
-        bits: Any = getattr(picture, "tag_v2", {}).get(258, (8,))
+    if image.format == "TIFF":
+        bits: Any = getattr(image, "tag_v2", {}).get(258, (8,))
         return int(max(bits)) if isinstance(bits, tuple) else int(bits)
-    if picture.format in {"HEIF", "AVIF"}:
-        return int(picture.info.get("bit_depth", 8) or 8)
-    return 16 if picture.mode.startswith("I;16") else 8
+    if image.format in {"HEIF", "AVIF"}:
+        return int(image.info.get("bit_depth", 8) or 8)
+    return 16 if image.mode.startswith("I;16") else 8
 
 
-def clean_exif(picture: Image.Image) -> bytes | None:
+def clean_exif(image: Image.Image) -> bytes | None:
     """The camera's notes that stay true of a result, as an EXIF block; None if there are none."""
-    exif = picture.getexif()
+    exif = image.getexif()
     kept = Image.Exif()
     for tag in _KEPT_TAGS:
         if tag in exif:
@@ -73,44 +73,44 @@ def clean_exif(picture: Image.Image) -> bytes | None:
         return None
 
 
-def to_rgb(picture: Image.Image, icc: bytes | None, name: str) -> tuple[RGBImage, bytes | None]:
+def to_rgb(image: Image.Image, icc: bytes | None, name: str) -> tuple[RGBImage, bytes | None]:
     """8-bit RGB pixels, and the profile they are in (None: sRGB).
 
     Raises:
-        PictureError: 32-bit and floating-point values, whose white nobody can know.
+        ImageError: 32-bit and floating-point values, whose white nobody can know.
     """
-    mode = picture.mode
+    mode = image.mode
     if mode in {"RGB", "RGBA", "RGBX", "P", "PA", "YCbCr", "HSV"}:
-        return converted(picture, "RGB"), icc if _is_rgb_profile(icc) else None
+        return converted(image, "RGB"), icc if _is_rgb_profile(icc) else None
     if mode in {"CMYK", "LAB"}:
-        return converted(_to_srgb(picture, icc), "RGB"), None
+        return converted(_to_srgb(image, icc), "RGB"), None
     if mode in {"L", "LA", "La", "1"}:
-        return np.repeat(converted(picture, "L")[..., None], 3, axis=2), None
+        return np.repeat(converted(image, "L")[..., None], 3, axis=2), None
     if mode.startswith("I"):
-        grey = np.asarray(picture).astype(np.float64)
+        grey = np.asarray(image).astype(np.float64)
         top = float(grey.max(initial=0.0))
         if top <= 65535 and float(grey.min(initial=0.0)) >= 0:
             eight = np.rint(grey / 257.0).astype(np.uint8)
             return np.repeat(eight[..., None], 3, axis=2), None
-    raise PictureError(
+    raise ImageError(
         f"{name} holds pixels of kind {mode!r}, for which white is not agreed upon. "
         f"Save it with 8 or 16 bits per channel."
     )
 
 
-def converted(picture: Image.Image, mode: str) -> NDArray[np.uint8]:
+def converted(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     """Pixels in another mode of 8 bits: (H, W) for "L", (H, W, C) for others.
 
     Strip by strip: Pillow's own way makes three copies of the whole image, gigabytes for the largest photos.
     """
-    width, height = picture.size
+    width, height = image.size
     bands = Image.getmodebands(mode)
     pixels: NDArray[np.uint8] = np.empty((height, width) if bands == 1 else (height, width, bands), np.uint8)
     rows = max(_STRIP_PIXELS // max(width, 1), 1)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         # A cut: cropping would ask Pillow's own limit, which is the caller's business.
-        strip = picture.resize((width, bottom - top), Image.Resampling.NEAREST, (0, top, width, bottom))
+        strip = image.resize((width, bottom - top), Image.Resampling.NEAREST, (0, top, width, bottom))
         pixels[top:bottom] = np.asarray(strip.convert(mode))
     return pixels
 
@@ -120,20 +120,20 @@ def _is_rgb_profile(icc: bytes | None) -> bool:
     return icc is not None and len(icc) >= 128 and icc[16:20] == b"RGB "
 
 
-def _to_srgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
+def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     source: Any = None
     if icc is not None:
         with contextlib.suppress(OSError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    if source is None and picture.mode == "LAB":
+    if source is None and image.mode == "LAB":
         source = ImageCms.createProfile("LAB")
     if source is not None:
         try:
             converted = ImageCms.profileToProfile(
-                picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
         except ImageCms.PyCMSError:
             converted = None  # the profile does not fit the pixels: fall back to the formula
         if converted is not None:
             return converted
-    return picture.convert("RGB")
+    return image.convert("RGB")

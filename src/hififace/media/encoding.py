@@ -134,7 +134,7 @@ def choose_settings(
         notes.append("High dynamic range was mapped to BT.709, as asked.")
     if info.interlaced:
         notes.append(
-            "The video is interlaced; its frames are treated as whole pictures and written progressive."
+            "The video is interlaced; its frames are treated as whole images and written progressive."
         )
     encoder, pixel_format = _choose_encoder(info.codec, codec, container, wanted, (info.width, info.height))
     if codec is None and encoder != _ENCODERS.get(info.codec):
@@ -244,9 +244,9 @@ def _choose_encoder(
 
 
 def _sized(formats: Iterable[str], size: tuple[int, int], encoder: str) -> tuple[str, ...]:
-    """Formats in which a picture of this size can be coded: H.264 and HEVC know no odd 4:2:0 sizes.
+    """Formats in which an image of this size can be coded: H.264 and HEVC know no odd 4:2:0 sizes.
 
-    The size never changes; an odd picture gets a format without halved chroma along the odd side instead.
+    The size never changes; an odd image gets a format without halved chroma along the odd side instead.
     """
     kept = tuple(f for f in formats if not f.startswith(("yuvj", "nv", "yuva")))
     if encoder not in ("libx264", "libx265", "libsvtav1"):
@@ -284,7 +284,7 @@ def _options(encoder: str, crf: float | None, preset: str | None) -> dict[str, s
     if encoder in _CRF:
         options["crf"] = f"{crf if crf is not None else _CRF[encoder]:g}"
     if encoder == "libx264":
-        # Half the time of "veryfast" for the same picture quality (49.4 dB at CRF 17) in a file half as large again.
+        # Half the time of "veryfast" for the same image quality (49.4 dB at CRF 17) in a file half as large again.
         options["preset"] = preset or "superfast"
     elif encoder == "libx265":
         options["preset"] = preset or "veryfast"
@@ -295,7 +295,7 @@ def _options(encoder: str, crf: float | None, preset: str | None) -> dict[str, s
         if encoder == "libvpx-vp9":
             options["row-mt"] = "1"
         else:
-            # VP8's invisible frames would be packets without a picture.
+            # VP8's invisible frames would be packets without an image.
             options["auto-alt-ref"] = "0"
     elif encoder == "libsvtav1":
         options["preset"] = preset or "8"

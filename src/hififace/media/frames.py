@@ -85,7 +85,7 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright picture."""
+        """Width and height of the upright image."""
         width, height = self._raw.width, self._raw.height
         return (height, width) if self._facts.rotation_deg % 180 else (width, height)
 
@@ -122,11 +122,11 @@ class Frame:
         return luma_thumbnail(self._raw, width, height)
 
     def with_rgb(self, image: RGBImage, box: Box | None = None) -> Frame:
-        """The same moment with another picture.
+        """The same moment with another image.
 
         Args:
             image: (H, W, 3) uint8, upright, same size.
-            box: outside of it the picture is that of `rgb()`, so only there the two are compared; None: anywhere.
+            box: outside of it the image is that of `rgb()`, so only there the two are compared; None: anywhere.
 
         Raises:
             ValueError: another size or type.
@@ -153,7 +153,7 @@ class Frame:
         return changed
 
     def moved(self, *, index: int, pts: int, time_base: Fraction, duration: int = 0) -> Frame:
-        """The same picture at another time (for `--fps`); the pixels are shared."""
+        """The same image at another time (for `--fps`); the pixels are shared."""
         twin = Frame(
             self._raw,
             self._facts,
@@ -166,7 +166,7 @@ class Frame:
         twin._rgb, twin._before, twin._box = self._rgb, self._before, self._box
         return twin
 
-    def picture(self, pixel_format: str, colour: ColourFacts) -> av.VideoFrame:
+    def image(self, pixel_format: str, colour: ColourFacts) -> av.VideoFrame:
         """The upright frame with this time stamp, for an encoder that takes `pixel_format` tagged `colour`.
 
         An unchanged frame of the right format passes as it came out of the decoder.

@@ -1,7 +1,7 @@
 """Photographs to and from files: every kind people have, upright, in RGB, with what must survive kept aside.
 
 Results of a swap never leave through this file: `swap/output.py` is their one door, since they must be
-marked. `write_picture` is for drawings that show no swapped face (annotated detections, contact sheets).
+marked. `write_image` is for drawings that show no swapped face (annotated detections, contact sheets).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from hififace.errors import PictureError
+from hififace.errors import ImageError
 from hififace.media.atomic import atomic_path, atomic_write
 from hififace.media.colour import bit_depth, clean_exif, converted, to_rgb
 from hififace.media.image_formats import DECODER_ERRORS, open_image, register_heif
@@ -26,18 +26,18 @@ from hififace.types import RGBImage
 __all__ = [
     "MAX_MEGAPIXELS",
     "SUFFIX_FORMATS",
+    "ImageSource",
     "LoadedImage",
-    "PictureSource",
     "atomic_path",
     "atomic_write",
     "encode_image",
     "format_for",
     "read_image",
     "suffix_for",
-    "write_picture",
+    "write_image",
 ]
 
-PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes]"
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes]"
 
 MAX_MEGAPIXELS: Final = 200.0
 """More than any camera makes; a larger header is more likely a decompression bomb than a photo."""
@@ -70,12 +70,12 @@ _DEFAULT_QUALITY: Final = 95
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """A picture, upright, and everything of its file that a result should keep."""
+    """An image, upright, and everything of its file that a result should keep."""
 
     pixels: RGBImage
     """(H, W, 3) uint8 RGB, after the EXIF orientation."""
     alpha: NDArray[np.uint8] | None = field(default=None, repr=False)
-    """(H, W) uint8, 255 opaque; None for a picture without transparency."""
+    """(H, W) uint8, 255 opaque; None for an image without transparency."""
     format: str = "PNG"
     """Pillow's name of the file's format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", ..."""
     icc_profile: bytes | None = field(default=None, repr=False)
@@ -87,7 +87,7 @@ class LoadedImage:
     bit_depth: int = 8
     """Bits per channel in the file."""
     num_frames: int = 1
-    """Pictures in the file, of which this is the first: more in an animation."""
+    """Images in the file, of which this is the first: more in an animation."""
     path: Path | None = None
 
     @property
@@ -98,7 +98,7 @@ class LoadedImage:
     @property
     def name(self) -> str:
         """How messages call it."""
-        return str(self.path) if self.path is not None else "the picture"
+        return str(self.path) if self.path is not None else "the image"
 
     @classmethod
     def from_pixels(cls, pixels: RGBImage, *, format: str = "PNG") -> LoadedImage:
@@ -113,61 +113,61 @@ class LoadedImage:
         return replace(self, pixels=pixels, alpha=alpha)
 
 
-def read_image(source: PictureSource, *, max_megapixels: float = MAX_MEGAPIXELS) -> LoadedImage:
-    """Read a picture of one of `IMAGE_FORMATS` (HEIC where pillow-heif is installed).
+def read_image(source: ImageSource, *, max_megapixels: float = MAX_MEGAPIXELS) -> LoadedImage:
+    """Read an image of one of `IMAGE_FORMATS` (HEIC where pillow-heif is installed).
 
-    Of an animation or a multi-picture file the first frame is read.
+    Of an animation or a multi-image file the first frame is read.
 
     Args:
         source: a path, the bytes of a file, or a binary file object (read to its end, not closed).
-        max_megapixels: refuse a picture whose header announces more, before decoding anything.
+        max_megapixels: refuse an image whose header announces more, before decoding anything.
 
     Raises:
-        PictureError: missing, empty, truncated, too large, or not a picture; says which.
+        ImageError: missing, empty, truncated, too large, or not an image; says which.
     """
     path = Path(source) if isinstance(source, (str, os.PathLike)) else None
-    name = str(path) if path is not None else "the picture"
+    name = str(path) if path is not None else "the image"
     data = _read_bytes(source, name)
     try:
-        with open_image(data) as picture:
-            width, height = picture.size
+        with open_image(data) as image:
+            width, height = image.size
             if width * height > max_megapixels * 1e6:
-                raise PictureError(
+                raise ImageError(
                     f"{name} announces {width} x {height} pixels ({width * height / 1e6:.0f} megapixels), "
                     f"more than the limit of {max_megapixels:g}. Make it smaller, or raise the limit if you "
                     f"trust it."
                 )
-            return _convert(picture, path, data)
+            return _convert(image, path, data)
     except UnidentifiedImageError:
-        raise PictureError(
-            f"{name} is not a picture that can be read here{_what_it_looks_like(data)}. "
+        raise ImageError(
+            f"{name} is not an image that can be read here{_what_it_looks_like(data)}. "
             f"JPEG, PNG, WebP, TIFF, AVIF, GIF and BMP are, and HEIC with `pip install hififace[heic]`."
         ) from None
     except DECODER_ERRORS as error:
-        raise PictureError(
+        raise ImageError(
             f"{name} is damaged or cut short and cannot be decoded ({error}). Try the original file again."
         ) from error
 
 
-def _read_bytes(source: PictureSource, name: str) -> bytes:
+def _read_bytes(source: ImageSource, name: str) -> bytes:
     if isinstance(source, bytes):
         data = source
     elif isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if path.is_dir():
-            raise PictureError(f"{name} is a folder; a picture file was expected.")
+            raise ImageError(f"{name} is a folder; an image file was expected.")
         try:
             data = _bounded(path)
         except FileNotFoundError:
-            raise PictureError(f"{name} does not exist. Check the spelling of the path.") from None
+            raise ImageError(f"{name} does not exist. Check the spelling of the path.") from None
         except OSError as error:
-            raise PictureError(f"{name} cannot be opened: {error.strerror or error}.") from error
+            raise ImageError(f"{name} cannot be opened: {error.strerror or error}.") from error
     else:
         data = source.read()
     if len(data) > MAX_FILE_BYTES:
-        raise PictureError(f"{name} has more than {MAX_FILE_BYTES / 1e9:.3g} GB; no photo is that large.")
+        raise ImageError(f"{name} has more than {MAX_FILE_BYTES / 1e9:.3g} GB; no photo is that large.")
     if not data:
-        raise PictureError(f"{name} is empty (0 bytes); a picture was expected.")
+        raise ImageError(f"{name} is empty (0 bytes); an image was expected.")
     return data
 
 
@@ -210,13 +210,13 @@ def _convert(opened: Image.Image, path: Path | None, data: bytes) -> LoadedImage
     icc = opened.info.get("icc_profile") or None
     exif = clean_exif(opened)
     ImageOps.exif_transpose(opened, in_place=True)
-    picture = opened
+    image = opened
     alpha: NDArray[np.uint8] | None = None
-    if picture.has_transparency_data:
-        alpha = converted(picture, "RGBA")[..., 3].copy()
+    if image.has_transparency_data:
+        alpha = converted(image, "RGBA")[..., 3].copy()
         if bool((alpha == 255).all()) and mode in {"RGB", "P", "L"}:
             alpha = None
-    rgb, icc = to_rgb(picture, icc, str(path) if path is not None else "the picture")
+    rgb, icc = to_rgb(image, icc, str(path) if path is not None else "the image")
     return LoadedImage(
         pixels=rgb,
         alpha=alpha,
@@ -234,12 +234,12 @@ def format_for(path: str | os.PathLike[str]) -> str:
     """The format a file ending stands for.
 
     Raises:
-        PictureError: an ending that no picture can be written under.
+        ImageError: an ending that no image can be written under.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIX_FORMATS:
-        raise PictureError(
-            f"{path} ends in {suffix or 'nothing'!r}, which is no picture format that can be written. "
+        raise ImageError(
+            f"{path} ends in {suffix or 'nothing'!r}, which is no image format that can be written. "
             f"Use one of: {', '.join(sorted(SUFFIX_FORMATS))}."
         )
     return SUFFIX_FORMATS[suffix]
@@ -253,7 +253,7 @@ def suffix_for(format: str) -> str:
 
 
 def encode_image(
-    picture: LoadedImage,
+    image: LoadedImage,
     *,
     format: str | None = None,
     quality: int | None = None,
@@ -265,46 +265,44 @@ def encode_image(
     Alpha is dropped where the format has none. A format that can be read but not written becomes PNG.
 
     Args:
-        picture: pixels and the settings to keep, usually `loaded.with_pixels(result)`.
+        image: pixels and the settings to keep, usually `loaded.with_pixels(result)`.
         format: Pillow's name of another format.
         quality: 1 to 100 for lossy formats; 95 with full colour resolution if not given.
         xmp: an XMP packet to store; in a GIF it becomes the comment, a BMP has no place for it.
         keep_exif: carry the camera's notes over.
 
     Raises:
-        PictureError: a quality out of range, a format that is not installed, a picture too large for it.
+        ImageError: a quality out of range, a format that is not installed, an image too large for it.
     """
     if quality is not None and not 1 <= quality <= 100:
-        raise PictureError(f"The quality is {quality}; a whole number from 1 to 100 was expected.")
-    format = format or picture.format
+        raise ImageError(f"The quality is {quality}; a whole number from 1 to 100 was expected.")
+    format = format or image.format
     if format not in SUFFIX_FORMATS.values():
         format = "PNG"
     if format == "HEIF":
         register_heif()
         if "HEIF" not in Image.SAVE:
-            raise PictureError(
-                "HEIC cannot be written here. Run `pip install hififace[heic]` or choose .jpg."
-            )
-    canvas = _canvas(picture, format)
+            raise ImageError("HEIC cannot be written here. Run `pip install hififace[heic]` or choose .jpg.")
+    canvas = _canvas(image, format)
     settings = _settings(format, quality or _DEFAULT_QUALITY)
-    exif = picture.exif if keep_exif and format in _WITH_XMP else None
+    exif = image.exif if keep_exif and format in _WITH_XMP else None
     settings |= _notes(format, exif, xmp if format in _WITH_XMP or format == "GIF" else None)
-    if picture.icc_profile and format not in {"GIF", "BMP"}:
-        settings["icc_profile"] = picture.icc_profile
+    if image.icc_profile and format not in {"GIF", "BMP"}:
+        settings["icc_profile"] = image.icc_profile
     buffer = io.BytesIO()
     try:
         canvas.save(buffer, format=format, **settings)
     except DECODER_ERRORS as error:
-        width, height = picture.size
-        raise PictureError(f"A {width} x {height} picture cannot be written as {format}: {error}.") from error
+        width, height = image.size
+        raise ImageError(f"A {width} x {height} image cannot be written as {format}: {error}.") from error
     return buffer.getvalue()
 
 
-def _canvas(picture: LoadedImage, format: str) -> Image.Image:
-    _check_pixels(picture.pixels)
-    canvas = Image.fromarray(np.ascontiguousarray(picture.pixels))
-    if picture.alpha is not None and format in _WITH_ALPHA:
-        canvas.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
+def _canvas(image: LoadedImage, format: str) -> Image.Image:
+    _check_pixels(image.pixels)
+    canvas = Image.fromarray(np.ascontiguousarray(image.pixels))
+    if image.alpha is not None and format in _WITH_ALPHA:
+        canvas.putalpha(Image.fromarray(np.ascontiguousarray(image.alpha)))
     return canvas
 
 
@@ -348,10 +346,10 @@ def _notes(format: str, exif: bytes | None, xmp: bytes | None) -> dict[str, Any]
     return notes
 
 
-def write_picture(path: str | os.PathLike[str], pixels: RGBImage, *, quality: int | None = None) -> None:
+def write_image(path: str | os.PathLike[str], pixels: RGBImage, *, quality: int | None = None) -> None:
     """Write a drawing that shows no swapped face: annotated detections, contact sheets, charts.
 
-    It carries no mark. A result of a swap goes through `swap.output.save_picture`, which marks it.
+    It carries no mark. A result of a swap goes through `swap.output.save_image`, which marks it.
 
     Args:
         path: where; its ending names the format.
@@ -359,7 +357,7 @@ def write_picture(path: str | os.PathLike[str], pixels: RGBImage, *, quality: in
         quality: 1 to 100 for lossy formats.
 
     Raises:
-        PictureError: an unknown ending, or a place that cannot be written to.
+        ImageError: an unknown ending, or a place that cannot be written to.
     """
     format = format_for(path)
     atomic_write(path, encode_image(LoadedImage.from_pixels(pixels, format=format), quality=quality))

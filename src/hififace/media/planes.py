@@ -75,7 +75,7 @@ def copy_frame(frame: av.VideoFrame, pixel_format: str | None = None) -> av.Vide
 
 
 def upright_format(pixel_format: str, rotation_deg: int) -> str:
-    """The planar format of the upright picture: 4:2:2 on its side becomes 4:4:4, so that nothing is lost."""
+    """The planar format of the upright image: 4:2:2 on its side becomes 4:4:4, so that nothing is lost."""
     plain = plain_name(pixel_format)
     if rotation_deg % 180 == 0:
         return plain
@@ -100,7 +100,7 @@ def turn_upright(frame: av.VideoFrame, rotation_deg: int, facts: ColourFacts) ->
 
 
 def turn_image(image: RGBImage, rotation_deg: int) -> RGBImage:
-    """The same turn for an RGB picture."""
+    """The same turn for an RGB image."""
     quarters = rotation_deg // 90 % 4
     return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
 
@@ -129,13 +129,13 @@ def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, fac
 
     `before` must be what `frame` looks like. Samples under unchanged pixels keep their exact value: no second
     rounding, no second chroma filter, all ten bits. Under changed pixels of a video with more than 8 bits the
-    little that an 8-bit picture cannot say of the original (at most one 8-bit level) is added back, which
+    little that an 8-bit image cannot say of the original (at most one 8-bit level) is added back, which
     avoids banding where the change fades out.
 
     Args:
         frame: planar, changed in place.
         before: (H, W, 3) uint8, the frame's RGB.
-        after: (H, W, 3) uint8, the picture wanted.
+        after: (H, W, 3) uint8, the image wanted.
         box: where they may differ.
         facts: what the frame's numbers mean.
     """
@@ -143,7 +143,7 @@ def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, fac
     width, height = frame.width, frame.height
     x0 = max(box[0] - _MARGIN_PX, 0) & ~3
     y0 = max(box[1] - _MARGIN_PX, 0) & ~3
-    # Odd ends only where the picture itself ends: inside, whole chroma samples.
+    # Odd ends only where the image itself ends: inside, whole chroma samples.
     x1 = min((box[2] + _MARGIN_PX + 3) & ~3, width)
     y1 = min((box[3] + _MARGIN_PX + 3) & ~3, height)
     old_rgb, new_rgb = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
@@ -188,5 +188,5 @@ def _any_block(changed: NDArray[np.bool_], step_x: int, step_y: int) -> NDArray[
 
 
 def video_rgb(frame: av.VideoFrame, rotation_deg: int, facts: ColourFacts) -> RGBImage:
-    """A stored frame as an upright (H, W, 3) uint8 RGB picture."""
+    """A stored frame as an upright (H, W, 3) uint8 RGB image."""
     return turn_image(to_rgb(frame, facts), rotation_deg)

@@ -35,7 +35,7 @@ class StreamInfo:
     language: str | None = None
     title: str | None = None
     is_cover: bool = False
-    """A still picture that is attached to the video: a poster, not the video."""
+    """A still image that is attached to the video: a poster, not the video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _why_unreadable(source: Path, error: Exception) -> str:
 
 
 def main_video(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The first video stream that is not a cover picture.
+    """The first video stream that is not a cover image.
 
     Raises:
         VideoError: there is none, or no decoder for it.

@@ -92,7 +92,7 @@ class Segment:
                 yield StoredPacket(pts, dts, duration, bool(flags & 1), file.read(size))
 
     def time_stamps(self) -> list[int]:
-        """Presentation time stamps in coding order, without reading the pictures."""
+        """Presentation time stamps in coding order, without reading the images."""
         stamps = []
         with self.path.open("rb") as file:
             file.seek(len(_MAGIC))
@@ -175,7 +175,7 @@ def write_segment(
         frame: Frame | None = first
         while frame is not None:
             writer.durations[frame.pts] = frame.duration
-            writer.add(context.encode(frame.picture(settings.pixel_format, settings.colour)))
+            writer.add(context.encode(frame.image(settings.pixel_format, settings.colour)))
             count, last = count + 1, frame
             frame = next(frames, None)
         writer.add(context.encode(None))

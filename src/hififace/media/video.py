@@ -1,4 +1,4 @@
-"""Reading a video frame by frame: exact time stamps, lazy pictures, and no giving up on damaged files."""
+"""Reading a video frame by frame: exact time stamps, lazy images, and no giving up on damaged files."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class VideoReader:
 
     @property
     def shift_s(self) -> Fraction:
-        """What is taken from all time stamps, of pictures and sound, so that the result begins at zero."""
+        """What is taken from all time stamps, of images and sound, so that the result begins at zero."""
         if self.span.start_s is None:
             return self.info.zero_s
         base = self.info.time_base

@@ -77,7 +77,7 @@ class ColourFacts:
     full_range: bool | None = None
     """None: not written; limited is then assumed for YUV, as every player does."""
     assumed_matrix: int = Matrix.BT709
-    """The matrix really used: `matrix` where it is written, else by the picture's size."""
+    """The matrix really used: `matrix` where it is written, else by the image's size."""
 
     @property
     def is_full(self) -> bool:
@@ -106,7 +106,7 @@ SDR_BT709 = ColourFacts(Matrix.BT709, Primaries.BT709, Transfer.BT709, False, Ma
 def colour_facts(frame: av.VideoFrame, context: av.VideoCodecContext | None = None) -> ColourFacts:
     """Read the tags of a decoded frame, or of its decoder where the frame is silent.
 
-    Without a matrix tag, pictures of at least 1280 x 577 pixels are taken for BT.709 and smaller ones for
+    Without a matrix tag, images of at least 1280 x 577 pixels are taken for BT.709 and smaller ones for
     BT.601: the rule that the common players follow.
     """
 
@@ -135,7 +135,7 @@ def reformat(frame: av.VideoFrame, **arguments: Any) -> av.VideoFrame:
     """`VideoFrame.reformat`, on one thread.
 
     FFmpeg 8's threaded conversion to more than 8 bits now and then leaves the first row of a slice unwritten
-    (measured: 17 of 600 conversions of a 50 x 38 picture), and threads are better spent on frames.
+    (measured: 17 of 600 conversions of a 50 x 38 image), and threads are better spent on frames.
     """
     return frame.reformat(**arguments, threads=1)
 
@@ -205,7 +205,7 @@ def from_rgb(image: RGBImage, pixel_format: str, facts: ColourFacts) -> av.Video
 
 
 def convert_format(frame: av.VideoFrame, pixel_format: str, facts: ColourFacts) -> av.VideoFrame:
-    """The same picture in another pixel format (subsampling, bit depth), colours unchanged.
+    """The same image in another pixel format (subsampling, bit depth), colours unchanged.
 
     The "yuvj" names of old mean "yuv, full range": they are renamed, their numbers stay.
     """

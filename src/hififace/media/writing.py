@@ -222,9 +222,9 @@ def _join_into(
     stream_out.disposition = original.disposition
     copied = add_copied_streams(source, video, reader.info.video_index, notes)
     _add_chapters(video, reader)
-    pictures = _video_packets(segments, settings, stream_out, reader.shift_s)
+    images = _video_packets(segments, settings, stream_out, reader.shift_s)
     others = (_Timed(t, p) for t, p in copied_packets(source, copied, reader.span, reader.shift_s, notes))
-    for timed in heapq.merge(pictures, others, key=lambda t: t.time_s):
+    for timed in heapq.merge(images, others, key=lambda t: t.time_s):
         video.mux(timed.packet)
 
 
@@ -241,7 +241,7 @@ def _video_packets(
         num_left -= 1
         duration = stored.duration
         if by_decoding and num_left == 0:
-            # MP4 adds up decoding times; the last step makes the sum the time for which pictures are shown.
+            # MP4 adds up decoding times; the last step makes the sum the time for which images are shown.
             duration = max(end - _start(segments) - (dts - first_dts), 1)
         packet: av.Packet[Any] = av.Packet(stored.data)
         packet.time_base = settings.time_base

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.data.shards import Place, TarWriter, pack_arrays, unpack_arrays
-from hififace.errors import DataError, FaceError, PictureError
+from hififace.errors import DataError, FaceError, ImageError
 from hififace.media.atomic import atomic_write
 from hififace.media.image import read_image
 from hififace.preparation.crop import cut, encode_crop, encode_mask, find_face
@@ -134,7 +134,7 @@ def prepare_photo(
     data = photo.read()
     try:
         image = read_image(data).pixels
-    except PictureError as error:
+    except ImageError as error:
         return Rejection(Reason.UNREADABLE, str(error))
     face = find_face(describer, image, photo.points, settings.quality.max_rival)
     if isinstance(face, Rejection):

@@ -18,7 +18,7 @@ import numpy as np
 
 from hififace.data.shards import MEMBERS
 from hififace.media.atomic import atomic_write
-from hififace.media.image import write_picture
+from hififace.media.image import write_image
 from hififace.media.image_formats import open_image
 from hififace.preparation.assemble import Chosen
 from hififace.preparation.quality import Reason
@@ -75,7 +75,7 @@ def write_reports(output: Path, chosen: Chosen, summary: dict[str, Any]) -> None
     atomic_write(output / "report.md", to_markdown(summary).encode())
     atomic_write(output / "rejected.csv", to_csv(chosen.rejected).encode())
     if chosen.rows:
-        write_picture(output / "contact-sheet.png", contact_sheet(chosen.rows))
+        write_image(output / "contact-sheet.png", contact_sheet(chosen.rows))
 
 
 def to_csv(rejected: Sequence[dict[str, Any]]) -> str:

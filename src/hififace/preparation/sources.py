@@ -26,7 +26,7 @@ Layout = Literal["auto", "people", "flat"]
 BLOCK_SIZE: Final = 128
 """Photos per unit of work: about ten seconds of one core. Results do not depend on it, resuming does."""
 
-PICTURE_SUFFIXES: Final = frozenset(
+IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
 )
 
@@ -123,7 +123,7 @@ class ShardSource:
                     facts[name.removesuffix(".json")] = self._parse(name, file.read(place.size))
         for name, place in sorted(members):
             stem, dot, suffix = name.rpartition(".")
-            if dot + suffix.lower() not in PICTURE_SUFFIXES or ".mask" in name:
+            if dot + suffix.lower() not in IMAGE_SUFFIXES or ".mask" in name:
                 continue
             known = facts.get(stem, {})
             identity = known.get("identity")
@@ -142,7 +142,7 @@ class ShardSource:
     def count(self) -> int | None:
         """Number of pictures in the archive, from its headers."""
         names = (PurePosixPath(name) for name, _ in iterate_members(self.path))
-        return sum(name.suffix.lower() in PICTURE_SUFFIXES for name in names)
+        return sum(name.suffix.lower() in IMAGE_SUFFIXES for name in names)
 
     def _parse(self, name: str, text: bytes) -> dict[str, Any]:
         try:
@@ -173,7 +173,7 @@ class ArchiveSource:
             with tarfile.open(self.path, "r|*") as archive:
                 for info in archive:
                     file = archive.extractfile(info) if info.isfile() else None
-                    if file is None or PurePosixPath(info.name).suffix.lower() not in PICTURE_SUFFIXES:
+                    if file is None or PurePosixPath(info.name).suffix.lower() not in IMAGE_SUFFIXES:
                         continue
                     reference = PhotoRef(
                         source=f"{self.label}/{info.name}",
@@ -292,16 +292,14 @@ def _shard(path: Path, groups: dict[str, Path]) -> Source:
 
 
 def _folder(path: Path, layout: Layout, table: LandmarkList | None, groups: dict[str, Path]) -> Source:
-    at_top = any(p.suffix.lower() in PICTURE_SUFFIXES for p in path.iterdir() if p.is_file())
+    at_top = any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir() if p.is_file())
     below: set[Path] = set()
     for picture in islice((p for p in _walk(path) if p.parent != path), 10_000):
         below.add(picture.parent)
         if len(below) > 1:
             break
     if not at_top and not below:
-        raise DataError(
-            f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))}) and no tar shards."
-        )
+        raise DataError(f"{path} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) and no tar shards.")
     if layout == "auto":
         if at_top and below:
             raise OptionError(
@@ -345,5 +343,5 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _walk(path)
-        elif path.suffix.lower() in PICTURE_SUFFIXES:
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path

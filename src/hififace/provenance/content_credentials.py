@@ -33,7 +33,7 @@ MIME_TYPES: Final[dict[str, str]] = {
     ".mov": "video/quicktime",
     ".avi": "video/avi",
 }
-"""Kinds that can carry a manifest: Pillow's names of picture formats, and file endings of videos."""
+"""Kinds that can carry a manifest: Pillow's names of image formats, and file endings of videos."""
 
 CLAIM_LABEL: Final = "org.hififace.claim"
 

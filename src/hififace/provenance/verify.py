@@ -15,8 +15,8 @@ from hififace.provenance.signer import load_identity
 
 Credentials = Literal["own", "intact", "altered", "foreign", "absent", "unreadable"]
 
-# Pictures are read whole; a video's comment is found by its container.
-_LARGEST_PICTURE: Final = 1 << 30
+# Images are read whole; a video's comment is found by its container.
+_LARGEST_IMAGE: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def check_file(path: Path, identity_folder: Path | None = None) -> Verdict:
-    """Read both marks of a picture or video.
+    """Read both marks of an image or video.
 
     Args:
         path: the file.
@@ -57,8 +57,8 @@ def check_file(path: Path, identity_folder: Path | None = None) -> Verdict:
     head = _head(path)
     mime_type = _mime_type(head)
     video = mime_type is None or mime_type.startswith("video/")
-    data = None if video else _picture_bytes(path)
-    plain = _claim_in_video(path) if video else _claim_in_picture(data or b"", mime_type)
+    data = None if video else _image_bytes(path)
+    plain = _claim_in_video(path) if video else _claim_in_image(data or b"", mime_type)
     reading, trouble = _read_signed(path, data, mime_type, identity_folder)
     return _verdict(path, plain, reading, trouble)
 
@@ -102,14 +102,14 @@ def _head(path: Path) -> bytes:
     except OSError as error:
         raise ProvenanceError(f"{path} cannot be opened: {error.strerror or error}.") from error
     if not head:
-        raise ProvenanceError(f"{path} is empty; a picture or video was expected.")
+        raise ProvenanceError(f"{path} is empty; an image or video was expected.")
     return head
 
 
-def _picture_bytes(path: Path) -> bytes:
+def _image_bytes(path: Path) -> bytes:
     size = path.stat().st_size
-    if size > _LARGEST_PICTURE:
-        raise ProvenanceError(f"{path} has {size} bytes; no picture is that large.")
+    if size > _LARGEST_IMAGE:
+        raise ProvenanceError(f"{path} has {size} bytes; no image is that large.")
     return path.read_bytes()
 
 
@@ -137,15 +137,15 @@ def _mime_type(head: bytes) -> str | None:
     return None
 
 
-def _claim_in_picture(data: bytes, mime_type: str | None) -> Claim | None:
+def _claim_in_image(data: bytes, mime_type: str | None) -> Claim | None:
     if mime_type != MIME_TYPES["GIF"]:
         return claim_in_xmp(data)
     # A GIF cuts its comment into blocks of 255 bytes, so it must be put together first.
     from hififace.media.image_formats import DECODER_ERRORS, open_image
 
     try:
-        with open_image(data) as picture:
-            return claim_in_xmp(picture.info.get("comment", b""))
+        with open_image(data) as image:
+            return claim_in_xmp(image.info.get("comment", b""))
     except DECODER_ERRORS:
         return None
 

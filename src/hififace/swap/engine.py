@@ -24,12 +24,12 @@ from hififace.weights.store import locate
 
 
 class FrozenParts:
-    """Everything that looks at pictures before the generator does. Holds no state between calls.
+    """Everything that looks at images before the generator does. Holds no state between calls.
 
     Attributes:
         bundle: what asked for the parts.
         template: the five points that faces are aligned to, at the generator's size.
-        border: what crops show beyond the picture.
+        border: what crops show beyond the image.
         unit_identity: whether a mixed identity is brought back to unit length.
         embedder: the recogniser that ships, which tells people apart in every family.
 
@@ -54,7 +54,7 @@ class FrozenParts:
     def find_faces(
         self, image: RGBImage, *, threshold: float | None = None, rotated: bool = False
     ) -> list[Face]:
-        """Faces of a picture, left to right, numbered from 0, with detections and nothing more.
+        """Faces of an image, left to right, numbered from 0, with detections and nothing more.
 
         Args:
             image: (H, W, 3).
@@ -83,13 +83,13 @@ class FrozenParts:
         matrices: Sequence[Matrix23] | None = None,
         clock: StageClock | None = None,
     ) -> list[TargetFace]:
-        """Align and measure faces of one picture.
+        """Align and measure faces of one image.
 
         Args:
             image: (H, W, 3).
             faces: landmarks and identities that they carry are used as they are.
             needs: names of the features to measure.
-            matrices: picture pixels to crop pixels, for who steadied them; None aligns by the five points.
+            matrices: image pixels to crop pixels, for who steadied them; None aligns by the five points.
             clock: told how long `align` and `measure` took.
         """
         clock = clock or StageClock()

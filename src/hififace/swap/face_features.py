@@ -32,7 +32,7 @@ class FeatureEncoder(Protocol):
     """A family of frozen parts."""
 
     border: Border
-    """What the family's crops show beyond the picture."""
+    """What the family's crops show beyond the image."""
     unit_identity: bool
     """Whether a mixed identity is brought back to unit length."""
 
@@ -44,13 +44,13 @@ class FeatureEncoder(Protocol):
         matrices: Sequence[Matrix23],
         wanted: frozenset[str],
     ) -> list[dict[str, FloatArray]]:
-        """The wanted features (and perhaps others that cost nothing more) of several faces of one picture.
+        """The wanted features (and perhaps others that cost nothing more) of several faces of one image.
 
         Args:
-            image: (H, W, 3) the picture.
-            faces: of that picture; landmarks and identities that they already carry are not looked for again.
+            image: (H, W, 3) the image.
+            faces: of that image; landmarks and identities that they already carry are not looked for again.
             crops: (S, S, 3) of each, aligned to the bundle's template.
-            matrices: picture pixels to crop pixels, of each.
+            matrices: image pixels to crop pixels, of each.
             wanted: names of features.
         """
 

@@ -26,7 +26,7 @@ class TargetFace:
     crop: RGBImage = field(repr=False)
     """(S, S, 3) aligned to the bundle's template."""
     matrix: Matrix23 = field(repr=False)
-    """Picture pixels to crop pixels."""
+    """Image pixels to crop pixels."""
     features: FaceFeatures = field(repr=False)
 
 
@@ -38,7 +38,7 @@ class GeneratedFace(NamedTuple):
     mask: FloatArray
     """(N, N) 0..1, the network's own: where it generated."""
     matrix: Matrix23
-    """Picture pixels to pixels of `image`."""
+    """Image pixels to pixels of `image`."""
     target: TargetFace
     """What it was generated on."""
 
@@ -71,7 +71,7 @@ class FaceGenerator:
     def generate(
         self, faces: Sequence[TargetFace], vectors: FloatArray, *, passes: int, batch_size: int
     ) -> list[GeneratedFace]:
-        """Generate any number of faces, of one picture or of several.
+        """Generate any number of faces, of one image or of several.
 
         Each pass after the first generates on the result of the one before, with the same vector: expression and pose
         stay those of the original target. Masks of all passes are united.

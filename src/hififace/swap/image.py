@@ -1,4 +1,4 @@
-"""The swap of one picture, from whatever people hand in to a result with an outcome for every face."""
+"""The swap of one image, from whatever people hand in to a result with an outcome for every face."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hififace.media.image import LoadedImage
 from hififace.swap.options import SwapOptions
 from hififace.swap.result import FaceOutcome, SwapResult
 from hififace.swap.source_map import Assignment, Source, SourceMap
-from hififace.swap.sources import PictureLike, load_picture, turn_deg
+from hififace.swap.sources import ImageLike, load_image, turn_deg
 from hififace.swap.stages import StageClock
 from hififace.types import RGBImage
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from hififace.swapper import FaceSwapper
 
 
-def swap_picture(
-    swapper: FaceSwapper, picture: PictureLike, options: SwapOptions, source_map: SourceMap
+def swap_image(
+    swapper: FaceSwapper, image: ImageLike, options: SwapOptions, source_map: SourceMap
 ) -> SwapResult:
     """See `FaceSwapper.swap`.
 
     Raises:
         OptionError: nobody was given to put in.
-        NoFaceFoundError: the picture shows no face.
+        NoFaceFoundError: the image shows no face.
         FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
-        PictureError: it cannot be read.
+        ImageError: it cannot be read.
     """
     if source_map.is_empty:
         raise OptionError(
-            "Nobody was given to put into the picture. Call set_source(photo) first, or map_source(reference, photo)."
+            "Nobody was given to put into the image. Call set_source(photo) first, or map_source(reference, photo)."
         )
     clock = StageClock()
     with clock("total"):
         with clock("read"):
-            target = load_picture(picture)
+            target = load_image(image)
         with clock("detect"):
             faces = swapper.find_faces(target.pixels, options)
         if not faces:
@@ -53,7 +53,7 @@ def swap_picture(
             f"({reasons})."
         )
     return SwapResult(
-        picture=pixels,
+        image=pixels,
         target=target,
         faces=tuple(outcomes),
         timings_ms=clock.timings_ms,
@@ -96,7 +96,7 @@ def _swap_assigned(
     for face in generated:
         with clock("paste"):
             pasted = swapper.paste_one(result, face, options)
-        result = pasted.picture
+        result = pasted.image
         outcomes[face.target.face.index] = FaceOutcome(
             face=face.target.face,
             swapped=True,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from hififace.errors import OptionError, PictureError
+from hififace.errors import ImageError, OptionError
 from hififace.media.image import SUFFIX_FORMATS, format_for
 
 VIDEO_SUFFIXES: Final = frozenset(
@@ -50,20 +50,20 @@ class Job:
     output: Path
 
     @property
-    def kind(self) -> Literal["picture", "video"]:
-        """By the target's ending; what is no video is tried as a picture."""
-        return "video" if self.target.suffix.lower() in VIDEO_SUFFIXES else "picture"
+    def kind(self) -> Literal["image", "video"]:
+        """By the target's ending; what is no video is tried as an image."""
+        return "video" if self.target.suffix.lower() in VIDEO_SUFFIXES else "image"
 
 
 def plan_jobs(targets: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> list[Job]:
     """Decide every file that will be written.
 
     One file as the only target becomes the file `output` (or a file in it, where that is a folder). Several
-    targets, a folder (its own pictures and videos, not those of its sub-folders) and a pattern (`photos/**/*.jpg`)
+    targets, a folder (its own images and videos, not those of its sub-folders) and a pattern (`photos/**/*.jpg`)
     become files of the same names in the folder `output`, which is made; of a pattern, sub-folders are kept.
 
     Raises:
-        PictureError: a folder or pattern without pictures or videos, or an ending that no picture can be written under.
+        ImageError: a folder or pattern without images or videos, or an ending that no image can be written under.
         OptionError: a result would overwrite its target or another result, or `output` is a file where a folder is
             needed.
     """
@@ -81,7 +81,7 @@ def plan_jobs(targets: Sequence[str | os.PathLike[str]], output: str | os.PathLi
             for path, name in _expand(os.fspath(target), place)
         ]
     _refuse_collisions(jobs)
-    if single is not None and jobs[0].kind == "picture" and jobs[0].output.suffix:
+    if single is not None and jobs[0].kind == "image" and jobs[0].output.suffix:
         format_for(jobs[0].output)  # a wrong ending is said before any work
     return jobs
 
@@ -109,7 +109,7 @@ def _expand(target: str, output: Path) -> Iterator[tuple[Path, Path]]:
     for file in media:
         yield file, file.relative_to(root)
     if not media:
-        raise PictureError(f"{target} stands for no picture or video; check the folder or the pattern.")
+        raise ImageError(f"{target} stands for no image or video; check the folder or the pattern.")
 
 
 def _fixed_root(pattern: str) -> Path:

@@ -1,4 +1,4 @@
-"""What can be asked of a swap: one frozen object, checked when it is made, the same for pictures and videos."""
+"""What can be asked of a swap: one frozen object, checked when it is made, the same for images and videos."""
 
 from __future__ import annotations
 

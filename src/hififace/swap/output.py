@@ -1,7 +1,7 @@
 """The one door out: every result of a swap is written here, whole or not at all, and marked.
 
 Two marks go into each file: Content Credentials, signed with this installation's certificate, and the plain
-metadata of the format (XMP in pictures, the comment in videos). A container without room for the first
+metadata of the format (XMP in images, the comment in videos). A container without room for the first
 (Matroska, WebM) still carries the second; a format with room for neither is refused.
 """
 
@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from hififace.errors import PictureError, ProvenanceError
+from hififace.errors import ImageError, ProvenanceError
 from hififace.media.atomic import atomic_path, atomic_write
 from hififace.media.image import LoadedImage, encode_image, format_for
 from hififace.provenance.claim import Claim
@@ -32,7 +32,7 @@ def identity_folder() -> Path:
     return data_dir() / "signer"
 
 
-def save_picture(
+def save_image(
     pixels: RGBImage,
     like: LoadedImage,
     path: str | os.PathLike[str],
@@ -53,16 +53,16 @@ def save_picture(
         Where it was written.
 
     Raises:
-        PictureError: a format that cannot be written or marked.
+        ImageError: a format that cannot be written or marked.
         HififaceError: a place that cannot be written to; nothing is left behind.
     """
     final = Path(path)
     format = format_for(final) if final.suffix else like.format
-    atomic_write(final, marked_picture(pixels, like, claim, format=format, quality=quality))
+    atomic_write(final, marked_image(pixels, like, claim, format=format, quality=quality))
     return final
 
 
-def marked_picture(
+def marked_image(
     pixels: RGBImage,
     like: LoadedImage,
     claim: Claim,
@@ -73,11 +73,11 @@ def marked_picture(
     """The bytes of a marked result, for who hands it on without a file (the web page, the service).
 
     Raises:
-        PictureError: a format that cannot be written or marked.
+        ImageError: a format that cannot be written or marked.
     """
     format = format or like.format
     if format in _UNMARKABLE:
-        raise PictureError(
+        raise ImageError(
             f"{format} has no room for the mark that every result carries. Choose PNG, TIFF, WebP or JPEG."
         )
     if format not in MIME_TYPES:

@@ -1,4 +1,4 @@
-"""Generated faces back into their picture, through the network's own mask."""
+"""Generated faces back into their image, through the network's own mask."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ EROSION_SIDE_PX = 256
 
 
 class Pasted(NamedTuple):
-    """A picture with one face put back."""
+    """An image with one face put back."""
 
-    picture: RGBImage
+    image: RGBImage
     """(H, W, 3)."""
     crop: RGBImage
-    """(N, N, 3) what was put back: its colour matched unless that was refused, grey in a grey picture."""
+    """(N, N, 3) what was put back: its colour matched unless that was refused, grey in a grey image."""
     mask: FloatArray
     """(N, N) 0..1 through which it was."""
 
@@ -33,7 +33,7 @@ def paste(image: RGBImage, generated: GeneratedFace, options: SwapOptions, *, bo
     """Put one generated face back.
 
     Args:
-        image: (H, W, 3) the picture; it is not changed.
+        image: (H, W, 3) the image; it is not changed.
         generated: what the network made of one of its faces.
         options: how to blend.
         border: as the crop was aligned with.

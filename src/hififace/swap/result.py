@@ -1,4 +1,4 @@
-"""What a swap gives back: the picture, what became of each face, how long it took; and the way to the door out."""
+"""What a swap gives back: the image, what became of each face, how long it took; and the way to the door out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from hififace.faces.alignment import invert, warp
 from hififace.media.image import LoadedImage
 from hififace.provenance.claim import Claim
-from hififace.swap.output import marked_picture, save_picture
+from hififace.swap.output import marked_image, save_image
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 
 
@@ -34,7 +34,7 @@ class FaceOutcome:
     mask: FloatArray | None = field(default=None, repr=False)
     """(N, N) 0..1, what was pasted of it."""
     matrix: Matrix23 | None = field(default=None, repr=False)
-    """Picture pixels to pixels of `crop`."""
+    """Image pixels to pixels of `crop`."""
     similarity_source: float | None = None
     """Cosine between result and source, where it was asked for."""
     similarity_target: float | None = None
@@ -59,7 +59,7 @@ class FaceOutcome:
 class SwapResult:
     """A finished swap. Nothing is on disk yet: `save` writes it through the one door."""
 
-    picture: RGBImage = field(repr=False)
+    image: RGBImage = field(repr=False)
     """(H, W, 3) the result."""
     target: LoadedImage = field(repr=False)
     """What it was made from; files keep its format, profile and transparency."""
@@ -82,14 +82,14 @@ class SwapResult:
         """What a file of this result lacks of its target's: sentences without their ends, usually none."""
         notes = []
         if self.target.num_frames > 1:
-            notes.append(f"only the first of its {self.target.num_frames} pictures was swapped and is kept")
+            notes.append(f"only the first of its {self.target.num_frames} images was swapped and is kept")
         if self.target.bit_depth > 8:
             notes.append(f"its {self.target.bit_depth} bits per channel became 8")
         return tuple(notes)
 
     def mask(self) -> FloatArray:
-        """(H, W) 0..1: how much of each pixel of the picture was generated."""
-        height, width = self.picture.shape[:2]
+        """(H, W) 0..1: how much of each pixel of the image was generated."""
+        height, width = self.image.shape[:2]
         whole = np.zeros((height, width), np.float32)
         for outcome in self.faces:
             if outcome.mask is not None and outcome.matrix is not None:
@@ -98,7 +98,7 @@ class SwapResult:
 
     def side_by_side(self) -> RGBImage:
         """(H, 2 W, 3) target and result."""
-        return np.concatenate([self.target.pixels, self.picture], axis=1)
+        return np.concatenate([self.target.pixels, self.image], axis=1)
 
     def save(self, path: str | os.PathLike[str], *, quality: int | None = None) -> Path:
         """Write the result, whole or not at all, marked as a face swap.
@@ -108,21 +108,21 @@ class SwapResult:
             quality: 1 to 100 for lossy formats.
 
         Raises:
-            PictureError: a format that cannot be written or marked.
+            ImageError: a format that cannot be written or marked.
             HififaceError: a place that cannot be written to.
         """
-        return save_picture(self._shown(), self.target, path, self.claim, quality=quality)
+        return save_image(self._shown(), self.target, path, self.claim, quality=quality)
 
     def to_bytes(self, format: str | None = None, *, quality: int | None = None) -> bytes:
         """The same file as bytes; `format` is Pillow's name, None keeps the target's."""
-        return marked_picture(self._shown(), self.target, self.claim, format=format, quality=quality)
+        return marked_image(self._shown(), self.target, self.claim, format=format, quality=quality)
 
     def to_json(self) -> dict[str, Any]:
         """For programs: numbers and words, no pixels."""
         return {
             "model": self.claim.model,
             "model_version": self.claim.model_version,
-            "size": [self.picture.shape[1], self.picture.shape[0]],
+            "size": [self.image.shape[1], self.image.shape[0]],
             "num_swapped": self.num_swapped,
             "faces": [outcome.to_json() for outcome in self.faces],
             "notes": list(self.notes),
@@ -130,7 +130,7 @@ class SwapResult:
         }
 
     def _shown(self) -> RGBImage:
-        return self.side_by_side() if self.compare else self.picture
+        return self.side_by_side() if self.compare else self.image
 
 
 def _rounded(value: float | None) -> float | None:

@@ -14,7 +14,7 @@ from hififace.swap.options import SwapOptions
 from hififace.types import Face, FloatArray
 
 Embed: TypeAlias = Callable[[Face], FloatArray]
-"""Says the identity (D,) of a face of the picture at hand."""
+"""Says the identity (D,) of a face of the image at hand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class SourceMap:
     people: tuple[ReferencePerson, ...] = ()
     """People known by reference photos."""
     by_index: Mapping[int, Source] = field(default_factory=lambda: MappingProxyType({}))
-    """Faces of a picture by their number from the left: they come before everything else."""
+    """Faces of an image by their number from the left: they come before everything else."""
 
     @property
     def is_empty(self) -> bool:
@@ -81,17 +81,17 @@ def assign(
     embed: Embed,
     reference: FloatArray | None = None,
 ) -> list[Assignment]:
-    """Decide for every face of one picture.
+    """Decide for every face of one image.
 
     Args:
         source_map: who may be put in.
-        faces: of the picture, left to right.
+        faces: of the image, left to right.
         options: which faces, and the thresholds.
         embed: asked only where people are told apart.
         reference: identity of the person of `options.select`, where that is a photo.
 
     Raises:
-        FaceError: a face was asked for by a number that the picture does not have, or nobody in it is the person of
+        FaceError: a face was asked for by a number that the image does not have, or nobody in it is the person of
             the reference.
     """
     by_index(faces, list(source_map.by_index))  # says which number there is not

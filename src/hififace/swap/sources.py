@@ -19,10 +19,10 @@ from hififace.swap.identity_vector import FaceFeatures, average_sources, source_
 from hififace.swap.source_map import Source
 from hififace.types import Face, FloatArray, RGBImage
 
-PictureLike: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | RGBImage | LoadedImage"
-"""A path, the bytes of a file, an open file, an (H, W, 3) uint8 RGB array, or a picture already read."""
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | RGBImage | LoadedImage"
+"""A path, the bytes of a file, an open file, an (H, W, 3) uint8 RGB array, or an image already read."""
 
-Photos: TypeAlias = "PictureLike | Sequence[PictureLike]"
+Photos: TypeAlias = "ImageLike | Sequence[ImageLike]"
 """One photo of a person, or several."""
 
 FaceChoice: TypeAlias = "Literal['main', 'largest'] | int"
@@ -49,21 +49,21 @@ def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice | Face = "m
 
     Raises:
         FaceError: no face, several and none the main one, too small, or turned away.
-        PictureError: a photo that cannot be read.
+        ImageError: a photo that cannot be read.
     """
     measured, identities, names = [], [], []
     for place, photo in enumerate(photo_list(photos)):
-        picture = load_picture(photo)
-        name = photo_name(picture, place)
+        image = load_image(photo)
+        name = photo_name(image, place)
         if isinstance(face, Face):
             chosen = choose_face([face], "largest", name)
         else:
-            chosen = choose_face(parts.find_faces(picture.pixels), face, name)
-        chosen = replace(chosen, identity=parts.identity(picture.pixels, chosen))
-        (found,) = parts.cut_out(picture.pixels, [chosen], source_needs(parts.bundle.vector) | {POSE})
+            chosen = choose_face(parts.find_faces(image.pixels), face, name)
+        chosen = replace(chosen, identity=parts.identity(image.pixels, chosen))
+        (found,) = parts.cut_out(image.pixels, [chosen], source_needs(parts.bundle.vector) | {POSE})
         require_frontal(found.features, name)
         measured.append(found.features)
-        identities.append(parts.identity(picture.pixels, chosen))  # the face carries it: nothing is run again
+        identities.append(parts.identity(image.pixels, chosen))  # the face carries it: nothing is run again
         names.append(name)
     features = average_sources(measured)
     for values in features.values():
@@ -71,33 +71,33 @@ def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice | Face = "m
     return Source(", ".join(names), features, average(identities), len(names))
 
 
-def read_person(parts: FrozenParts, photo: PictureLike, face: FaceChoice = "main") -> tuple[str, FloatArray]:
+def read_person(parts: FrozenParts, photo: ImageLike, face: FaceChoice = "main") -> tuple[str, FloatArray]:
     """A person of the targets by a reference photo: its name, and their identity (D,).
 
     Raises:
         FaceError: as `read_source`, except that a face may be turned away.
-        PictureError: the photo cannot be read.
+        ImageError: the photo cannot be read.
     """
-    picture = load_picture(photo)
-    name = photo_name(picture, 0)
-    chosen = choose_face(parts.find_faces(picture.pixels), face, name)
-    return name, parts.identity(picture.pixels, chosen)
+    image = load_image(photo)
+    name = photo_name(image, 0)
+    chosen = choose_face(parts.find_faces(image.pixels), face, name)
+    return name, parts.identity(image.pixels, chosen)
 
 
-def load_picture(picture: PictureLike) -> LoadedImage:
-    """Read a picture of any kind people hand in.
+def load_image(image: ImageLike) -> LoadedImage:
+    """Read an image of any kind people hand in.
 
     Raises:
-        PictureError: it cannot be read.
+        ImageError: it cannot be read.
     """
-    if isinstance(picture, LoadedImage):
-        return picture
-    if isinstance(picture, np.ndarray):
-        return LoadedImage.from_pixels(picture)
-    return read_image(picture)
+    if isinstance(image, LoadedImage):
+        return image
+    if isinstance(image, np.ndarray):
+        return LoadedImage.from_pixels(image)
+    return read_image(image)
 
 
-def photo_list(photos: Photos) -> list[PictureLike]:
+def photo_list(photos: Photos) -> list[ImageLike]:
     """One photo or several, as a list.
 
     Raises:

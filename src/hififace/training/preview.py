@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from hififace.data.augment import NO_AUGMENTATION
 from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader, CropBatch, PairBatch
-from hififace.media.image import write_picture
+from hififace.media.image import write_image
 from hififace.models.generator import Generator, GeneratorOutput
 from hififace.training.teachers import Teachers, to_device
 from hififace.training.terms import seen_by_generator
@@ -55,7 +55,7 @@ class Preview:
         grid = torch.cat(columns, dim=3)  # (rows, 3, S, 5·S)
         pixels = grid.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_picture(self.folder / f"{images:09d}.png", pixels)
+        write_image(self.folder / f"{images:09d}.png", pixels)
         return pixels
 
 

@@ -2,7 +2,7 @@
 
 Looking for the smallest faces costs ten times what looking for large ones does, and new faces are seldom tiny. So the
 frames that are looked at at all are seen at a third or so of their size, every eighth of them whole; and whole
-wherever it matters, at the beginning, at cuts and where a face was lost. A picture that has not changed since it was
+wherever it matters, at the beginning, at cuts and where a face was lost. An image that has not changed since it was
 found empty is not looked at again.
 """
 
@@ -34,7 +34,7 @@ LEAST_GAIN: Final = 1.5
 """A video less than so many times larger than a coarse look is always seen whole."""
 
 SAME_LEVELS: Final = 2
-"""A picture none of whose block averages changed by more is the same picture. A face of 24 px that appears in 4K
+"""An image none of whose block averages changed by more is the same image. A face of 24 px that appears in 4K
 changes the block of 60 x 60 px around it by more as soon as it differs by 13 levels from what was there."""
 
 
@@ -55,7 +55,7 @@ class DetectionSchedule:
         """Nothing was looked at yet.
 
         Args:
-            find_faces: the detector, for pictures of any size.
+            find_faces: the detector, for images of any size.
             every: look at every so manieth frame.
         """
         self._find_faces, self._every = find_faces, every
@@ -68,7 +68,7 @@ class DetectionSchedule:
             frame: the next one.
             thumbnail: (h, w) its block averages.
             must: look whole, whatever the rhythm says.
-            anybody: whether faces are being followed: then the picture is never taken for an empty one.
+            anybody: whether faces are being followed: then the image is never taken for an empty one.
         """
         whole = must or frame.index % (self._every * WHOLE_EVERY) == 0
         if not whole and frame.index % self._every:
@@ -107,7 +107,7 @@ class DetectionSchedule:
 
 
 def coarse_size(width: int, height: int) -> tuple[int, int] | None:
-    """Width and height of a coarse look at a picture of that size; None where it would hardly be smaller."""
+    """Width and height of a coarse look at an image of that size; None where it would hardly be smaller."""
     factor = min(width, height) / COARSE_SHORT_SIDE_PX
     if factor < LEAST_GAIN:
         return None
@@ -115,7 +115,7 @@ def coarse_size(width: int, height: int) -> tuple[int, int] | None:
 
 
 def enlarged(found: Detection, factor_x: float, factor_y: float) -> Detection:
-    """A detection of a smaller picture in pixels of the larger one; boxes are edges, points are centres."""
+    """A detection of a smaller image in pixels of the larger one; boxes are edges, points are centres."""
     factor = np.array([factor_x, factor_y], np.float32)
     return replace(
         found,

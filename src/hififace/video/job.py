@@ -90,7 +90,7 @@ def swap_video(
         swapper: with its sources set.
         video: the target.
         output: the result; its ending names the container.
-        options: as for pictures. Numbers of faces count from the left of the first frame with faces, then in order
+        options: as for images. Numbers of faces count from the left of the first frame with faces, then in order
             of appearance.
         video_options: see `VideoOptions`.
         source_map: who is put in; None takes the swapper's own.
@@ -325,7 +325,7 @@ class _VideoRun:
 
 
 def _reach(generated: Sequence[GeneratedFace], image: RGBImage) -> Box:
-    """x0, y0, x1, y1 of what pasting could change of a picture (H, W, 3)."""
+    """x0, y0, x1, y1 of what pasting could change of an image (H, W, 3)."""
     boxes = [affected_rectangle(np.ones_like(face.mask), face.matrix, image.shape[:2]) for face in generated]
     corners = np.array([box for box in boxes if box is not None], int).reshape(-1, 4)
     if not len(corners):

@@ -1,7 +1,7 @@
 """Where one shot ends and the next begins, from brightness thumbnails alone.
 
-Two pictures belong to one shot if their *structure* agrees, whatever their brightness: the correlation of their
-gradients, at rest or after the shift that fits best (a pan). A picture without structure (a flash, a fade through
+Two images belong to one shot if their *structure* agrees, whatever their brightness: the correlation of their
+gradients, at rest or after the shift that fits best (a pan). An image without structure (a flash, a fade through
 black) decides nothing; the next one with structure is compared with the last one that had some.
 """
 
@@ -17,7 +17,7 @@ from hififace.pixels import packed, unpacked
 from hififace.types import FloatArray
 
 _FLAT = 0.5
-"""Mean gradient (levels per pixel) below which a picture has no structure to compare."""
+"""Mean gradient (levels per pixel) below which an image has no structure to compare."""
 
 _MEMORY = 0.85
 """How much of the usual difference is kept from frame to frame."""
@@ -85,12 +85,12 @@ def gradients(thumbnail: NDArray[np.uint8]) -> FloatArray:
 
 
 def difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """0 for pictures of the same structure, about 1 for pictures that have nothing in common."""
+    """0 for images of the same structure, about 1 for images that have nothing in common."""
     a, b = gradients(first), gradients(second)
     still = _correlation(a, b)
     if still > 0.8:
         return 1.0 - still
-    # Bring b back over a: the shift comes from the pictures, the verdict from the gradients.
+    # Bring b back over a: the shift comes from the images, the verdict from the gradients.
     height, width = first.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     (dx, dy), _ = cv2.phaseCorrelate(first.astype(np.float32), second.astype(np.float32), window)

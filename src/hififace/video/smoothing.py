@@ -195,7 +195,7 @@ class AlignmentSmoother:
         """The steadied matrix.
 
         Args:
-            matrix: (2, 3) similarity, picture pixels to crop pixels.
+            matrix: (2, 3) similarity, image pixels to crop pixels.
             time_s: time of the frame.
         """
         numbers = self._numbers(matrix)
@@ -206,7 +206,7 @@ class AlignmentSmoother:
         return self._matrix(self._filter(numbers, time_s))
 
     def _numbers(self, matrix: Matrix23) -> NDArray[np.float64]:
-        """(4,): centre of the crop in the picture in crop sizes, log of the size, angle in radians.
+        """(4,): centre of the crop in the image in crop sizes, log of the size, angle in radians.
 
         The centre, not the matrix's last column: that one moves wildly when a face far from the corner turns.
         """

@@ -48,7 +48,7 @@ class SteadyFace:
     face: Face
     """With steadied landmarks and five points; its index is that of the track."""
     matrix: Matrix23
-    """Picture pixels to pixels of the bundle's crop."""
+    """Image pixels to pixels of the bundle's crop."""
     bridged: bool
     """Not seen in this frame: carried on along its path."""
 

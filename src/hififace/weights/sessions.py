@@ -40,7 +40,7 @@ AUTOMATIC_ORDER: tuple[str, ...] = ("CUDAExecutionProvider", "DmlExecutionProvid
 so they are taken only when asked for."""
 
 PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
-    # The default EXHAUSTIVE search times every convolution again for every new picture size.
+    # The default EXHAUSTIVE search times every convolution again for every new image size.
     "CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"},
 }
 

@@ -1,4 +1,4 @@
-"""The picture tab: where things stand and which handler each click calls."""
+"""The image tab: where things stand and which handler each click calls."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gradio.processing_utils import save_img_array_to_cache
 
 from hififace.app.desk import PRIVATE, QUICK, RAW, Desk, upload_of, warned
 from hififace.app.face_picker import Shown, face_picker, faces_html
-from hififace.app.handlers import Made, PictureState
+from hififace.app.handlers import ImageState, Made
 from hififace.app.ui_people import PeopleColumn, consent_box, photo_box, request_of
 from hififace.app.visits import client, spoken
 from hififace.app.words import figures, listed
 from hififace.types import RGBImage
 
 
-class PictureTab:
-    """The components of the picture tab.
+class ImageTab:
+    """The components of the image tab.
 
     Attributes:
         shown: components that `show` gives values to, when somebody else's click changed what they show.
@@ -110,7 +110,7 @@ class PictureTab:
         mask = self._desk.studio.mask(key) if wanted else None
         if mask is None:
             return gr.Image(value=None, visible=False)
-        return gr.Image(value=self._picture(key, mask), visible=True)
+        return gr.Image(value=self._image(key, mask), visible=True)
 
     # -------------------------------------------------------------------------------------------------------
     # What is shown
@@ -136,13 +136,13 @@ class PictureTab:
             return [self._photo(state), *self.show(key), *hidden]
         return [self._photo(state), *self.show(key), *self._made(key, state.made)]
 
-    def _photo(self, state: PictureState) -> str | None:
+    def _photo(self, state: ImageState) -> str | None:
         target = state.target
         return str(target.path) if target is not None and target.shown_by_browsers else None
 
     def _made(self, key: str, made: Made) -> list[Any]:
         target = self._photo(self._desk.studio.look(key))
-        shown = target or self._picture(key, self._desk.studio.target_pixels(key))
+        shown = target or self._image(key, self._desk.studio.target_pixels(key))
         return [
             gr.ImageSlider(value=(shown, str(made.shown)), visible=True),
             figures(made.report),
@@ -150,13 +150,13 @@ class PictureTab:
             gr.Checkbox(visible=True),
         ]
 
-    def _picture(self, key: str, pixels: RGBImage) -> str:
+    def _image(self, key: str, pixels: RGBImage) -> str:
         """A file in the visitor's folder, so that it is forgotten with them; only for what shows no swapped face."""
         with self._desk.studio.sessions.visit(key) as session:
             return str(save_img_array_to_cache(pixels, cache_dir=str(session.folder), format="png"))
 
 
-def _shown_targets(state: PictureState) -> list[Shown]:
+def _shown_targets(state: ImageState) -> list[Shown]:
     if state.target is None:
         return []
     people, shown = state.people, []
