@@ -108,8 +108,16 @@ def index_schema() -> Any:
             ("roll_deg", pa.float32()),
             ("perceptual_hash", pa.string()),
             ("sha256", pa.string()),
+            ("native_px", pa.float32()),
+            ("gender", pa.string()),
+            ("group", pa.string()),
         ]
     )
+
+
+_LATER_COLUMNS: Final = {"native_px": np.float32, "gender": object, "group": object}
+"""Columns that sets of the same layout may lack, since they were prepared before these were known: not a number, or
+None, is read for them."""
 
 
 def write_index(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -174,6 +182,11 @@ class PreparedSet:
     def pose_deg(self) -> FloatArray:
         """(N, 3) pitch, yaw and roll of each photo."""
         return np.stack([self.columns[f"{name}_deg"] for name in ("pitch", "yaw", "roll")], axis=1)
+
+    @property
+    def native_px(self) -> FloatArray:
+        """(N,) real resolution of each crop (`preparation.detail.native_px`); NaN where the set is older."""
+        return np.asarray(self.columns["native_px"], dtype=np.float32)
 
     def member(self, row: int, ending: str) -> bytes:
         """The bytes of one file of a photo: `ending` is one of `MEMBERS`.
@@ -250,10 +263,15 @@ def _read_columns(folder: Path) -> dict[str, NDArray[Any]]:
         raise DataError(
             f"{path} cannot be read ({error}). Copy it again, or prepare the set again."
         ) from error
-    missing = [name for name in index_schema().names if name not in table.column_names]
+    names = index_schema().names
+    missing = [name for name in names if name not in table.column_names and name not in _LATER_COLUMNS]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}. Prepare the set again.")
-    return {name: table.column(name).to_numpy() for name in index_schema().names}
+    columns = {name: table.column(name).to_numpy() for name in names if name in table.column_names}
+    for name, kind in _LATER_COLUMNS.items():
+        if name not in columns:
+            columns[name] = np.full(table.num_rows, np.nan if kind is np.float32 else None, kind)
+    return columns
 
 
 def _check(folder: Path, card: SetCard, columns: dict[str, NDArray[Any]]) -> None:

@@ -13,6 +13,9 @@ FOREHEAD_RISE = 0.18
 """How far the upper part of the oval is pushed beyond the mesh, in shares of its height above the eyes: the mesh ends
 below the hairline, and a seam there, on bare skin, is the one that shows."""
 
+CHIN = 152
+"""The mesh's lowest point of the chin."""
+
 FADE_SHARES = (1 / 8, 1 / 16)
 """How far a mask that reaches the border of its crop is faded, in sides of the crop: at the top, where bare forehead
 goes on beyond the crop, and at the bottom, where a wide fade would let the target's chin shine through."""
@@ -51,7 +54,7 @@ def face_polygon(points: NDArray[np.floating]) -> FloatArray:
     across = right - left
     # Up is square to the eyes' line; in profile, where the eyes nearly meet, from the chin to the eyes.
     middle = (left + right) / 2
-    up = middle - flat[152] if np.linalg.norm(across) < 1e-3 else np.array([across[1], -across[0]])
+    up = middle - flat[CHIN] if np.linalg.norm(across) < 1e-3 else np.array([across[1], -across[0]])
     up = up / max(float(np.linalg.norm(up)), 1e-9)
     height = np.maximum((oval - middle) @ up, 0.0)
     raised: FloatArray = (oval + (FOREHEAD_RISE * height)[:, None] * up).astype(np.float32)
