@@ -43,6 +43,7 @@ COMMANDS: Final = (
     Command("verify", "Swap", "Say whether files carry the mark of a face swap, and what it proves."),
     Command("app", "Swap", "Open the web page on this machine."),
     Command("prepare", "Train", "Turn folders or shards of photos into a training set."),
+    Command("pack", "Train", "Pack a prepared set into small files."),
     Command("train", "Train", "Train a network, or go on with a run."),
     Command("export", "Train", "Turn a trained network into a bundle for swapping."),
     Command("evaluate", "Train", "Measure a bundle on a fixed protocol."),

@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, features
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hififace.data.index import SetCard
@@ -36,7 +36,6 @@ from hififace.types import FloatArray, RGBImage
 PACK_SUFFIX: Final = ".hfpack"
 PACK_LAYOUT: Final = 1
 HEADER_NAME: Final = "pack.json"
-IMAGES_NAME: Final = "images.bin"
 
 LABELS: Final = ("identity", "source", "gender", "group")
 """What may be known of a photo: its person, the input that it came from, and what that input says of the person."""
@@ -45,7 +44,14 @@ CODE_STEPS: Final = 65535
 """Facts with a range are stored in so many steps: an error of 0.002 px in a translation of 256 px, where float16
 has 0.06."""
 
+OUTLINE_PX: Final = 0.45
+"""OpenCV also fills the pixels that a polygon's outline touches: by so much its regions are wider."""
+
 _MAX_HEADER_BYTES: Final = 64 << 20
+_MAX_SHARED_BYTES: Final = 64 << 20
+_MAX_FACT_BYTES: Final = 1 << 16
+"""What one array may unfold to, and per photo."""
+
 _MAX_HEAD_BYTES: Final = 4096
 """What one AVIF header may unfold to; they are about 275 bytes."""
 
@@ -313,7 +319,7 @@ class PackedSet:
                     raise ValueError(f"{picture.width} x {picture.height} pixels instead of {side} x {side}")
                 return picture.convert("RGB")
         except (
-            OSError, ValueError, SyntaxError, MemoryError, zlib.error, UnidentifiedImageError, EOFError,
+            OSError, RuntimeError, ValueError, SyntaxError, MemoryError, zlib.error, EOFError,
         ) as error:  # fmt: skip
             raise DataError(
                 f"Photo {self.keys[row]} of {part.path} cannot be decoded ({error}). Copy or pack the set again."
@@ -348,7 +354,7 @@ class PackedSet:
                 f"{self._parts[0].path} was packed from landmarks that are no face mesh, so that masks cannot be drawn "
                 f"from them. Train from the prepared set."
             )
-        return face_polygons(self.landmarks(rows), outline)
+        return widen(face_polygons(self.landmarks(rows), outline), OUTLINE_PX)
 
     def _rows(self, rows: Iterable[int] | None) -> NDArray[np.int64]:
         if rows is None:
@@ -395,6 +401,18 @@ def face_polygons(points: FloatArray, outline: MaskOutline) -> FloatArray:
     return raised
 
 
+def widen(corners: FloatArray, by_px: float) -> FloatArray:
+    """Polygons whose corners are moved outwards, away from their mean.
+
+    Args:
+        corners: (n, V, 2).
+        by_px: how far.
+    """
+    away = corners - corners.mean(axis=1, keepdims=True)
+    wider: FloatArray = corners + by_px * away / np.maximum(np.linalg.norm(away, axis=2, keepdims=True), 1e-6)
+    return wider
+
+
 def draw_polygon(corners: FloatArray, size: int) -> NDArray[np.uint8]:
     """(size, size) 255 where a pixel's centre lies inside the polygon, by crossings along each line of pixels.
 
@@ -433,9 +451,7 @@ def _part_paths(path: Path | str | Sequence[Path | str]) -> list[Path]:
     else:
         paths = [Path(each) for each in path]
     if not paths:
-        raise DataError(
-            f"{path} holds no packed set (*{PACK_SUFFIX}). Make one with `hififace prepare --pack`."
-        )
+        raise DataError(f"{path} holds no packed set (*{PACK_SUFFIX}). Make one with `hififace pack`.")
     return paths
 
 
@@ -443,6 +459,7 @@ def _open_part(path: Path) -> _Part:
     try:
         with zipfile.ZipFile(path) as archive:
             header = _read_header(path, archive)
+            _check_sizes(path, header, archive)
             arrays = {
                 name: _read_array(path, archive, name, stored) for name, stored in header.arrays.items()
             }
@@ -482,17 +499,29 @@ def _read_header(path: Path, archive: zipfile.ZipFile) -> PackHeader:
     return header
 
 
-def _read_array(path: Path, archive: zipfile.ZipFile, name: str, stored: StoredArray) -> NDArray[Any]:
-    if stored.dtype not in _DTYPES or any(length < 0 for length in stored.shape):
+def _check_sizes(path: Path, header: PackHeader, archive: zipfile.ZipFile) -> None:
+    """Bounds what reading will unpack by what the file itself holds, so that a hostile one cannot fill the memory."""
+    n = header.num_photos
+    if n < 1 or len(header.keys) != n:
         raise DataError(
-            f"{path}: {name} is of an unknown type {stored.dtype} {stored.shape}. Pack the set again."
+            f"{path} is damaged: it speaks of {n} photos and names {len(header.keys)}. Copy it again."
         )
+    for name, stored in header.arrays.items():
+        if stored.dtype not in _DTYPES or any(length < 0 for length in stored.shape):
+            raise DataError(
+                f"{path} is damaged: {name} is of type {stored.dtype} {stored.shape}. Copy it again."
+            )
+        limit = path.stat().st_size if name == "images" else _MAX_SHARED_BYTES + n * _MAX_FACT_BYTES
+        if stored.num_bytes > limit:
+            raise DataError(f"{path} is damaged: {name} would have {stored.num_bytes} bytes. Copy it again.")
+
+
+def _read_array(path: Path, archive: zipfile.ZipFile, name: str, stored: StoredArray) -> NDArray[Any]:
     try:
         info = archive.getinfo(f"{name}.bin")
     except KeyError as error:
         raise DataError(f"{path} lacks {name}.bin. Copy it again, or pack the set again.") from error
-    # Compared before anything is unpacked, so that a hostile file cannot fill the memory.
-    if info.file_size != stored.num_bytes or info.compress_size > path.stat().st_size:
+    if info.file_size != stored.num_bytes:
         raise DataError(
             f"{path}: {name}.bin has {info.file_size} bytes, {stored.num_bytes} were expected. Pack the set again."
         )
@@ -539,8 +568,7 @@ def _check_part(path: Path, header: PackHeader, arrays: dict[str, NDArray[Any]])
         if not holds:
             raise DataError(f"{path} is damaged: {what}. Copy it again, or pack the set again.")
 
-    n, card = header.num_photos, header.card
-    require(n >= 1 and len(header.keys) == n, f"it speaks of {n} photos and names {len(header.keys)}")
+    card = header.card
     require(0 <= header.part < header.num_parts, f"it is part {header.part} of {header.num_parts}")
     require(sorted(header.labels) == sorted(LABELS), f"its labels are {sorted(header.labels)}")
     numbers, images = arrays.get("landmark_numbers"), arrays.get("images")

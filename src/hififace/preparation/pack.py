@@ -188,8 +188,10 @@ def pack_photo(prepared: PreparedSet, row: int, options: PackOptions) -> PackedP
     """
     size = prepared.card.resolution
     try:
-        crop = Image.open(io.BytesIO(prepared.member(row, "jpg"))).convert("RGB")
-        mask = np.asarray(Image.open(io.BytesIO(prepared.member(row, "mask.png"))).convert("L"), np.uint8)
+        crop = Image.open(io.BytesIO(prepared.member(row, "jpg")), formats=("JPEG",)).convert("RGB")
+        mask = np.asarray(
+            Image.open(io.BytesIO(prepared.member(row, "mask.png")), formats=("PNG",)).convert("L"), np.uint8
+        )
         if crop.size != (size, size) or mask.shape != (size, size):
             raise ValueError(f"{crop.width} x {crop.height} pixels")
     except (OSError, ValueError, SyntaxError) as error:
@@ -205,7 +207,7 @@ def pack_photo(prepared: PreparedSet, row: int, options: PackOptions) -> PackedP
     image = encode_avif(stored, options.quality)
     db = float("nan")
     if row % CHECK_EVERY == 0:
-        decoded = Image.open(io.BytesIO(image)).convert("RGB")
+        decoded = Image.open(io.BytesIO(image), formats=("AVIF",)).convert("RGB")
         again = decoded if side == size else decoded.resize((size, size), Image.Resampling.LANCZOS)
         db = psnr_db(pixels, np.asarray(again, np.uint8))
     return PackedPhoto(image, side, db, native, unpack_arrays(prepared.member(row, "npz")))

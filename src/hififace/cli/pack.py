@@ -1,0 +1,61 @@
+"""`hififace pack`: a prepared set in a small file, to carry to another machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_LINE_EVERY_S = 10.0
+
+
+def pack(
+    dataset: Annotated[
+        Path, typer.Argument(metavar="SET", help="Folder of a prepared set.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write, NAME.hfpack.", show_default=False)
+    ],
+    part_mb: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest size of a file in megabytes: writes NAME-000.hfpack, NAME-001.hfpack ..., each usable alone.",
+            show_default=False,
+        ),
+    ] = None,
+    quality: Annotated[int, typer.Option(help="Of the AVIF images, 1 to 100.")] = 88,
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+) -> None:
+    """Write a prepared set as AVIF images and compact facts: about 3 KB a photo at 128 px.
+
+    Images of photos with fewer pixels than the crop are stored smaller and enlarged when they are read. Masks are drawn
+    from the landmarks again. Reading needs numpy, Pillow and pydantic only.
+    """
+    from hififace.preparation.pack import PackOptions, pack_set
+
+    started = last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY_S or done == total:
+            last = now
+            rate = done / max(now - started, 1e-6)
+            sys.stderr.write(f"{done} of {total} photos packed, {rate:.1f} photos/s\n")
+            sys.stderr.flush()
+
+    report = pack_set(
+        dataset, output, PackOptions(quality=quality, part_mb=part_mb), workers=workers, progress=show
+    )
+    for path, size in zip(report.paths, report.num_bytes, strict=True):
+        typer.echo(f"{path}: {size / 1e6:.2f} MB")
+    figures = report.figures
+    typer.echo(
+        f"{report.num_photos} photos, {figures['image_bytes']:.0f} bytes of image and "
+        f"{figures['fact_bytes']:.0f} of facts each. "
+        f"Images: {figures['image_db_median']:.1f} dB to the crops (5 % below {figures['image_db_p05']:.1f}). "
+        f"Landmarks: {figures['landmark_rms_px']:.3f} px rms, {figures['landmark_max_px']:.2f} px at most."
+    )
