@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 import hififace.preparation.pack as packing
 from hififace.cli.main import build_app
 from hififace.errors import DataError
-from hififace.preparation.pack import PackOptions, PackReport
+from hififace.preparation.pack import PackOptions
+from hififace.preparation.pack_parts import PackReport
 
 
 def run(*arguments):

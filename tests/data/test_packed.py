@@ -12,19 +12,11 @@ import pytest
 from PIL import Image
 from set_doubles import LAYOUT, MIRROR, SIZE, make_set
 
+from hififace.data.face_region import OUTLINE_PX, MaskOutline, draw_polygon, face_polygons, widen
 from hififace.data.index import PreparedSet
-from hififace.data.packed import (
-    OUTLINE_PX,
-    MaskOutline,
-    PackedSet,
-    draw_polygon,
-    face_polygons,
-    fold_head,
-    from_codes,
-    to_codes,
-    unfold_head,
-    widen,
-)
+from hififace.data.pack_file import fold_head, from_codes, to_codes, unfold_head
+from hififace.data.packed import PackedSet
+from hififace.data.shards import unpack_arrays
 from hififace.errors import DataError
 from hififace.faces.landmarks import point_groups
 from hififace.faces.masks import CHIN, FOREHEAD_RISE, face_polygon, region_mask
@@ -65,8 +57,6 @@ def test_a_pack_says_what_the_set_says(folder, packed_file):
     np.testing.assert_array_equal(packed.labels["identity"], prepared.columns["identity"])
     assert set(packed.labels["source"]) == {"photos"}
     assert set(packed.labels["gender"]) == {None}
-    from hififace.data.shards import unpack_arrays
-
     for row in range(12):
         facts = unpack_arrays(prepared.member(row, "npz"))
         np.testing.assert_allclose(packed.identity[row].astype(np.float32), facts["identity"], atol=5e-4)

@@ -3,176 +3,32 @@
 The reader needs numpy, Pillow 11.3 or later (AVIF) and pydantic only: no OpenCV, pyarrow or PyTorch, so that it also
 runs on a machine that was only lent for training. `preparation/pack.py` writes these files.
 
-A part is a plain zip archive: `pack.json` (`PackHeader`), one raw little-endian array per fact, and `images.bin`.
-`pack.json` names the type, shape and SHA-256 of every other member. The parts of one set hold whole people and an even
-share of every input, so each is a smaller set of its own; opened together they give the rows of the prepared set in
-their order, and therefore the same pairs.
+The parts of one set hold whole people and an even share of every input, so each is a smaller set of its own; opened
+together they give the rows of the prepared set in their order, and therefore the same pairs.
 
 N photos, S side of the crop, D identity vector, C coefficients, P landmarks, K principal numbers of the landmarks.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
-from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hififace.data.face_region import OUTLINE_PX, draw_polygon, face_polygons, widen
 from hififace.data.index import SetCard
+from hififace.data.pack_file import LABELS, PACK_SUFFIX, Part, from_codes, open_part, unfold_head
 from hififace.errors import DataError, RuntimeUnavailableError
 from hififace.types import FloatArray, RGBImage
-
-PACK_SUFFIX: Final = ".hfpack"
-PACK_LAYOUT: Final = 1
-HEADER_NAME: Final = "pack.json"
-
-LABELS: Final = ("identity", "source", "gender", "group")
-"""What may be known of a photo: its person, the input that it came from, and what that input says of the person."""
-
-CODE_STEPS: Final = 65535
-"""Facts with a range are stored in so many steps: an error of 0.002 px in a translation of 256 px, where float16
-has 0.06."""
-
-OUTLINE_PX: Final = 0.45
-"""OpenCV also fills the pixels that a polygon's outline touches: by so much its regions are wider."""
-
-_MAX_HEADER_BYTES: Final = 64 << 20
-_MAX_SHARED_BYTES: Final = 64 << 20
-_MAX_FACT_BYTES: Final = 1 << 16
-"""What one array may unfold to, and per photo."""
-
-_MAX_HEAD_BYTES: Final = 4096
-"""What one AVIF header may unfold to; they are about 275 bytes."""
-
-
-class StoredArray(BaseModel):
-    """One member of the archive."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dtype: str
-    shape: tuple[int, ...]
-    sha256: str
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of the array."""
-        size = int(np.dtype(self.dtype).itemsize)
-        for length in self.shape:
-            size *= length
-        return size
-
-
-class MaskOutline(BaseModel):
-    """How the face region follows from the landmarks (`faces.masks.face_polygon`): a pack explains itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    oval: tuple[int, ...]
-    image_left_eye: tuple[int, ...]
-    image_right_eye: tuple[int, ...]
-    chin: int
-    forehead_rise: float
-
-
-class PackHeader(BaseModel):
-    """`pack.json`: what one part holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layout: int = PACK_LAYOUT
-    card: SetCard
-    """Of the whole prepared set."""
-    set_sha256: str
-    """The same in all parts of a set, and different for any other set."""
-    part: int
-    """From 0."""
-    num_parts: int
-    num_photos: int
-    """In this part."""
-    keys: tuple[str, ...]
-    labels: dict[str, tuple[str, ...]]
-    """The names that the code arrays of `LABELS` number, per label."""
-    outline: MaskOutline | None = None
-    """None where the landmarks are no face mesh."""
-    image_head: str
-    """Hexadecimal bytes of a typical AVIF header: the headers are stored as differences from it."""
-    settings: dict[str, Any]
-    """Options of the packing."""
-    figures: dict[str, float]
-    """What packing cost, measured over the whole set: see `preparation.pack.PackReport`."""
-    arrays: dict[str, StoredArray]
-
-
-def to_codes(values: NDArray[np.floating]) -> tuple[NDArray[np.uint16], FloatArray]:
-    """Columns of numbers as 16-bit steps between each column's smallest and largest value.
-
-    Args:
-        values: (N, C), finite, N of 1 or more.
-
-    Returns:
-        (N, C) codes and the (2, C) range that `from_codes` needs.
-    """
-    spans = np.stack([values.min(axis=0), values.max(axis=0)]).astype(np.float32)
-    low, width = spans[0].astype(np.float64), (spans[1].astype(np.float64) - spans[0])
-    steps = np.where(width > 0, CODE_STEPS / np.where(width > 0, width, 1.0), 0.0)
-    codes = np.rint((values.astype(np.float64) - low) * steps)
-    return np.clip(codes, 0, CODE_STEPS).astype(np.uint16), spans
-
-
-def from_codes(codes: NDArray[np.uint16], spans: FloatArray) -> FloatArray:
-    """What `to_codes` was given, to within half a step; float32."""
-    width = (spans[1].astype(np.float64) - spans[0]) / CODE_STEPS
-    values: FloatArray = (codes * width + spans[0]).astype(np.float32)
-    return values
-
-
-def fold_head(data: bytes, typical: bytes) -> bytes:
-    """An AVIF file with its header stored as a difference from a typical one: 20 bytes instead of 275."""
-    end = data.find(b"mdat", 0, _MAX_HEAD_BYTES) + 4
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=typical)
-    head = squeeze.compress(data[:end]) + squeeze.flush() if end >= 4 else b""
-    if not 0 < len(head) < 256:
-        return b"\0" + data
-    return bytes([len(head)]) + head + data[end:]
-
-
-def unfold_head(data: bytes, typical: bytes) -> bytes:
-    """The file that `fold_head` was given.
-
-    Raises:
-        zlib.error: damaged.
-    """
-    length = data[0] if data else 0
-    if length == 0:
-        return data[1:]
-    return (
-        zlib.decompressobj(-15, zdict=typical).decompress(data[1 : 1 + length], _MAX_HEAD_BYTES)
-        + (data[1 + length :])
-    )
-
-
-class _Part(NamedTuple):
-    """One opened file."""
-
-    path: Path
-    header: PackHeader
-    arrays: dict[str, NDArray[Any]]
-    images: bytes
-    head: bytes
-    ends: NDArray[np.int64]
-    """(n,) where each image ends in `images`."""
 
 
 @dataclass(frozen=True)
@@ -205,8 +61,8 @@ class PackedSet:
     image_px: NDArray[np.int32]
     """(N,) side at which each image is stored; `images` enlarges it to S."""
     figures: dict[str, float]
-    """What packing cost, see `preparation.pack.PackReport`; of the first part's set."""
-    _parts: tuple[_Part, ...] = field(repr=False)
+    """What packing cost, see `preparation.pack_parts.PackReport`; of the first part's set."""
+    _parts: tuple[Part, ...] = field(repr=False)
     _places: NDArray[np.int64] = field(repr=False)
     """(N, 2) part and place within it of each row."""
 
@@ -223,7 +79,7 @@ class PackedSet:
         """
         _require_avif()
         paths = _part_paths(path)
-        parts = tuple(_open_part(one) for one in paths)
+        parts = tuple(open_part(one) for one in paths)
         _check_together(parts)
         return _join(parts)
 
@@ -367,71 +223,13 @@ class PackedSet:
         starts = np.cumsum([0, *(part.header.num_photos for part in self._parts)])
         return starts[self._places[:, 0]] + self._places[:, 1]
 
-    def _one_basis(self) -> _Part:
+    def _one_basis(self) -> Part:
         if len({part.header.set_sha256 for part in self._parts}) > 1:
             raise DataError(
                 "These parts come from several prepared sets, each with a landmark basis of its own. "
                 "Use landmarks(), or open each set by itself."
             )
         return self._parts[0]
-
-
-def face_polygons(points: FloatArray, outline: MaskOutline) -> FloatArray:
-    """Outlines of faces, raised over the forehead: `faces.masks.face_polygon` for many faces.
-
-    Args:
-        points: (n, P, 2) or (n, P, 3) in pixels.
-        outline: which points make it.
-
-    Returns:
-        (n, V, 2) corners in order.
-    """
-    flat = points[..., :2].astype(np.float64)
-    oval = flat[:, list(outline.oval)]
-    left = flat[:, list(outline.image_left_eye)].mean(axis=1)
-    right = flat[:, list(outline.image_right_eye)].mean(axis=1)
-    across, middle = right - left, (left + right) / 2
-    up = np.stack([across[:, 1], -across[:, 0]], axis=1)
-    # In profile the eyes nearly meet: there, up points from the chin to the eyes.
-    meet = np.linalg.norm(across, axis=1) < 1e-3
-    up[meet] = (middle - flat[:, outline.chin])[meet]
-    up /= np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-9)
-    height = np.maximum(np.einsum("nvd,nd->nv", oval - middle[:, None], up), 0.0)
-    raised: FloatArray = (oval + (outline.forehead_rise * height)[..., None] * up[:, None]).astype(np.float32)
-    return raised
-
-
-def widen(corners: FloatArray, by_px: float) -> FloatArray:
-    """Polygons whose corners are moved outwards, away from their mean.
-
-    Args:
-        corners: (n, V, 2).
-        by_px: how far.
-    """
-    away = corners - corners.mean(axis=1, keepdims=True)
-    wider: FloatArray = corners + by_px * away / np.maximum(np.linalg.norm(away, axis=2, keepdims=True), 1e-6)
-    return wider
-
-
-def draw_polygon(corners: FloatArray, size: int) -> NDArray[np.uint8]:
-    """(size, size) 255 where a pixel's centre lies inside the polygon, by crossings along each line of pixels.
-
-    Args:
-        corners: (V, 2) in pixels, centres at integers.
-        size: side of the picture.
-    """
-    x0, y0 = corners[:, 0].astype(np.float64), corners[:, 1].astype(np.float64)
-    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-    lines = np.arange(size, dtype=np.float64)[:, None]
-    crosses = (y0 <= lines) != (y1 <= lines)  # (size, V)
-    slope = np.where(y1 != y0, (x1 - x0) / np.where(y1 != y0, y1 - y0, 1.0), 0.0)
-    at = x0 + (lines - y0) * slope
-    # Every crossing turns the rest of its line over: count them by column, and sum along the line.
-    first = np.clip(np.ceil(at), 0, size).astype(np.int64)
-    flips = np.zeros((size, size + 1), np.int64)
-    np.add.at(flips, (np.broadcast_to(np.arange(size)[:, None], first.shape)[crosses], first[crosses]), 1)
-    inside = np.cumsum(flips[:, :size], axis=1) % 2 == 1
-    return np.where(inside, 255, 0).astype(np.uint8)
 
 
 # ---- Opening.
@@ -455,155 +253,7 @@ def _part_paths(path: Path | str | Sequence[Path | str]) -> list[Path]:
     return paths
 
 
-def _open_part(path: Path) -> _Part:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            header = _read_header(path, archive)
-            _check_sizes(path, header, archive)
-            arrays = {
-                name: _read_array(path, archive, name, stored) for name, stored in header.arrays.items()
-            }
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{path} cannot be read as a packed set ({reason}). Copy it again, or pack the set again."
-        ) from error
-    _check_part(path, header, arrays)
-    ends = np.cumsum(arrays["image_bytes"].astype(np.int64))
-    images = arrays.pop("images").tobytes()
-    return _Part(path, header, arrays, images, bytes.fromhex(header.image_head), ends)
-
-
-def _read_header(path: Path, archive: zipfile.ZipFile) -> PackHeader:
-    try:
-        info = archive.getinfo(HEADER_NAME)
-        if info.file_size > _MAX_HEADER_BYTES:
-            raise DataError(f"{path}: its {HEADER_NAME} has {info.file_size} bytes; it is no packed set.")
-        header = PackHeader.model_validate_json(archive.read(info))
-        bytes.fromhex(header.image_head)
-    except KeyError as error:
-        raise DataError(f"{path} holds no {HEADER_NAME}, so it is no packed set.") from error
-    except ValidationError as error:
-        fields = error.errors()
-        if any(one["loc"][:1] == ("layout",) for one in fields):
-            raise DataError(f"{path} is no packed set of layout {PACK_LAYOUT}.") from error
-        raise DataError(
-            f"{path} is damaged ({fields[0]['loc']}: {fields[0]['msg']}). Copy it again, or pack the set again."
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). Copy it again, or pack the set again.") from error
-    if header.layout != PACK_LAYOUT:
-        raise DataError(
-            f"{path} is of layout {header.layout}; this program reads layout {PACK_LAYOUT}. Pack the set again."
-        )
-    return header
-
-
-def _check_sizes(path: Path, header: PackHeader, archive: zipfile.ZipFile) -> None:
-    """Bounds what reading will unpack by what the file itself holds, so that a hostile one cannot fill the memory."""
-    n = header.num_photos
-    if n < 1 or len(header.keys) != n:
-        raise DataError(
-            f"{path} is damaged: it speaks of {n} photos and names {len(header.keys)}. Copy it again."
-        )
-    for name, stored in header.arrays.items():
-        if stored.dtype not in _DTYPES or any(length < 0 for length in stored.shape):
-            raise DataError(
-                f"{path} is damaged: {name} is of type {stored.dtype} {stored.shape}. Copy it again."
-            )
-        limit = path.stat().st_size if name == "images" else _MAX_SHARED_BYTES + n * _MAX_FACT_BYTES
-        if stored.num_bytes > limit:
-            raise DataError(f"{path} is damaged: {name} would have {stored.num_bytes} bytes. Copy it again.")
-
-
-def _read_array(path: Path, archive: zipfile.ZipFile, name: str, stored: StoredArray) -> NDArray[Any]:
-    try:
-        info = archive.getinfo(f"{name}.bin")
-    except KeyError as error:
-        raise DataError(f"{path} lacks {name}.bin. Copy it again, or pack the set again.") from error
-    if info.file_size != stored.num_bytes:
-        raise DataError(
-            f"{path}: {name}.bin has {info.file_size} bytes, {stored.num_bytes} were expected. Pack the set again."
-        )
-    data = archive.read(info)
-    if hashlib.sha256(data).hexdigest() != stored.sha256:
-        raise DataError(f"{path}: {name}.bin is not what was packed (its SHA-256 differs). Copy it again.")
-    return np.frombuffer(data, dtype=stored.dtype).reshape(stored.shape)
-
-
-_DTYPES: Final = frozenset({"|u1", "<u2", "<u4", "<i4", "<f2", "<f4"})
-
-
-def _shapes(
-    header: PackHeader, num_numbers: int, num_image_bytes: int
-) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and shape of every array of a part."""
-    card, n = header.card, header.num_photos
-    flat = 3 * len(card.landmark_mirror)
-    return {
-        "rows": ("<i4", (n,)),
-        **{f"{label}_code": ("<i4", (n,)) for label in LABELS},
-        "identity": ("<f2", (n, card.identity_size)),
-        "coefficients": ("<u2", (n, card.coefficient_size)),
-        "coefficients_mirrored": ("<u2", (n, card.coefficient_size)),
-        "coefficients_range": ("<f4", (2, card.coefficient_size)),
-        "coefficients_mirrored_range": ("<f4", (2, card.coefficient_size)),
-        "landmark_numbers": ("<u2", (n, num_numbers)),
-        "landmark_numbers_range": ("<f4", (2, num_numbers)),
-        "landmark_basis": ("<f2", (num_numbers, flat)),
-        "landmark_mean": ("<f4", (flat,)),
-        "matrix": ("<f4", (n, 2, 3)),
-        "photo_size": ("<f4", (n, 2)),
-        "native_px": ("<f4", (n,)),
-        "image_px": ("<i4", (n,)),
-        "image_bytes": ("<u4", (n,)),
-        "images": ("|u1", (num_image_bytes,)),
-    }
-
-
-def _check_part(path: Path, header: PackHeader, arrays: dict[str, NDArray[Any]]) -> None:
-    """Everything that later code relies on; what fails is a sentence."""
-
-    def require(holds: object, what: str) -> None:
-        if not holds:
-            raise DataError(f"{path} is damaged: {what}. Copy it again, or pack the set again.")
-
-    card = header.card
-    require(0 <= header.part < header.num_parts, f"it is part {header.part} of {header.num_parts}")
-    require(sorted(header.labels) == sorted(LABELS), f"its labels are {sorted(header.labels)}")
-    numbers, images = arrays.get("landmark_numbers"), arrays.get("images")
-    num_numbers = numbers.shape[1] if numbers is not None and numbers.ndim == 2 else 0
-    for name, (dtype, shape) in _shapes(header, num_numbers, 0 if images is None else images.size).items():
-        require(name in arrays, f"it lacks {name}")
-        found = arrays[name]
-        require(
-            found.dtype == np.dtype(dtype) and found.shape == shape,
-            f"{name} is {found.dtype} {found.shape}, {np.dtype(dtype)} {shape} was expected",
-        )
-    for name, array in arrays.items():
-        require(
-            array.dtype.kind != "f" or np.isfinite(array).all(), f"{name} holds numbers that are not finite"
-        )
-    require(
-        int(arrays["image_bytes"].sum(dtype=np.int64)) == arrays["images"].size, "its images are cut short"
-    )
-    sides = arrays["image_px"]
-    require(sides.min() >= 8 and sides.max() <= card.resolution, "images are larger than the crops")
-    for label in LABELS:
-        codes = arrays[f"{label}_code"]
-        require(
-            codes.min() >= -1 and codes.max() < len(header.labels[label]), f"a photo has an unknown {label}"
-        )
-    points = len(card.landmark_mirror)
-    require(sorted(card.landmark_mirror) == list(range(points)), "its landmark mirror is no permutation")
-    outline = header.outline
-    if outline is not None:
-        used = [*outline.oval, *outline.image_left_eye, *outline.image_right_eye, outline.chin]
-        require(outline.oval and outline.image_left_eye and outline.image_right_eye, "its outline is empty")
-        require(min(used) >= 0 and max(used) < points, "its outline names landmarks that are not there")
-
-
-def _check_together(parts: Sequence[_Part]) -> None:
+def _check_together(parts: Sequence[Part]) -> None:
     first = parts[0]
     seen: dict[tuple[str, int], Path] = {}
     for part in parts:
@@ -632,7 +282,7 @@ def _crops_of(card: SetCard) -> dict[str, Any]:
     return {name: getattr(card, name) for name in (*names, "landmark_mirror", "parts")}
 
 
-def _join(parts: tuple[_Part, ...]) -> PackedSet:
+def _join(parts: tuple[Part, ...]) -> PackedSet:
     sets = list(dict.fromkeys(part.header.set_sha256 for part in parts))
     order_of_set = np.concatenate(
         [np.full(part.header.num_photos, sets.index(part.header.set_sha256)) for part in parts]
@@ -679,15 +329,15 @@ def codes_of(names: NDArray[Any]) -> NDArray[np.int32]:
     return codes
 
 
-def _all(parts: Sequence[_Part], name: str) -> NDArray[Any]:
+def _all(parts: Sequence[Part], name: str) -> NDArray[Any]:
     return np.concatenate([part.arrays[name] for part in parts])
 
 
-def _decoded(parts: Sequence[_Part], name: str) -> FloatArray:
+def _decoded(parts: Sequence[Part], name: str) -> FloatArray:
     return np.concatenate([from_codes(part.arrays[name], part.arrays[f"{name}_range"]) for part in parts])
 
 
-def _label(parts: Sequence[_Part], label: str, sets: Sequence[str]) -> NDArray[Any]:
+def _label(parts: Sequence[Part], label: str, sets: Sequence[str]) -> NDArray[Any]:
     """(N,) names; people of several sets are kept apart by the set's number."""
     found: list[NDArray[Any]] = []
     for part in parts:
