@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from hififace.errors import HififaceError
+from hififace.errors import HififaceError, OptionError
 from hififace.media import atomic
-from hififace.media.atomic import atomic_path, atomic_write
+from hififace.media.atomic import atomic_path, atomic_write, refuse_address, refuse_overwriting, shortened
 
 
 def test_writes_and_replaces(tmp_path: Path):
@@ -68,3 +70,48 @@ def test_a_file_in_the_place_of_a_folder_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(HififaceError, match="cannot be written"):
         atomic_write(tmp_path / "file" / "out.bin", b"x")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX")
+def test_a_pipe_is_refused_not_replaced(tmp_path: Path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    with pytest.raises(HififaceError, match="device or a pipe"):
+        atomic_write(pipe, b"data")
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "漢"])
+def test_the_longest_name_of_the_file_system_can_be_written(tmp_path: Path, letter: str):
+    name = letter * (251 // len(letter.encode())) + ".jpg"
+    atomic_write(tmp_path / name, b"data")
+    assert (tmp_path / name).read_bytes() == b"data"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_shortened_name_fits_and_differs_from_its_neighbours(tmp_path: Path):
+    names = ["é" * 120 + str(number) for number in range(3)]
+    short = [shortened(name, 100) for name in names]
+    assert all(len(os.fsencode(name)) <= 155 for name in short)
+    assert len(set(short)) == 3
+    assert shortened("short.jpg", 100) == "short.jpg"
+
+
+def test_what_is_read_is_not_overwritten_under_any_name(tmp_path: Path):
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"data")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "soft.jpg").symlink_to(photo)
+    (tmp_path / "hard.jpg").hardlink_to(photo)
+    for other in (photo, tmp_path / "soft.jpg", tmp_path / "hard.jpg", tmp_path / "sub" / ".." / "photo.jpg"):
+        with pytest.raises(OptionError, match="read by this very command"):
+            refuse_overwriting([other], [photo])
+    refuse_overwriting([tmp_path / "other.jpg"], [photo, tmp_path / "missing.jpg"])
+
+
+@pytest.mark.parametrize("given", ["https://example.org/a.jpg", Path("https://example.org/a.jpg")])
+def test_an_address_is_told_whole(given):
+    with pytest.raises(OptionError, match=r"https://example\.org/a\.jpg is an address"):
+        refuse_address(given)
+    refuse_address("C:/photos/a.jpg")
+    refuse_address(b"https://")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 from fractions import Fraction
 
@@ -172,3 +173,56 @@ def test_videos_without_presentation_times_get_them_from_their_order(tmp_path):
     )
     assert [f.time_s for f in VideoReader(path)] == [Fraction(i, 25) for i in range(25)]
     assert stamps_of(path) == [Fraction(i, 25) for i in range(25)]
+
+
+B_FRAMES = {"crf": "12", "preset": "fast", "bf": "3"}
+
+
+def test_avi_keeps_every_frame_although_it_has_no_times_of_display(tmp_path):
+    path = make_video(tmp_path / "b.avi", Recipe(options=B_FRAMES))
+    reader = VideoReader(path)
+    frames = list(reader)
+    assert [frame.time_s for frame in frames] == [Fraction(i, 25) for i in range(25)]
+    assert reader.problems.sentences() == []
+    for frame in frames[::6]:
+        wanted = drifting(frame.index, 0.0, (96, 64)).astype(int)
+        assert np.abs(frame.rgb() - wanted).mean() < 5
+    again = list(reader.frames(after=Place(11, frames[11].pts)))
+    assert [(f.index, f.pts) for f in again] == [(f.index, f.pts) for f in frames[12:]]
+
+
+@pytest.mark.parametrize("sounds", [(), (Sound(click_times_s=(0.2,), codec="mp2"),)])
+def test_recordings_put_end_to_end_are_read_to_the_end(tmp_path, sounds):
+    part = make_video(tmp_path / "a.ts", Recipe(seconds=0.6, options=B_FRAMES, sounds=sounds))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(part.read_bytes() * 2)
+    reader = VideoReader(joined)
+    frames = list(reader)
+    assert len(frames) == 30
+    steps = {float(b.time_s - a.time_s) for a, b in itertools.pairwise(frames)}
+    assert 0.03 < min(steps) <= max(steps) < 0.06
+    assert reader.problems.sentences() == []
+    again = list(reader.frames(after=Place(19, frames[19].pts)))
+    assert [(f.index, f.pts) for f in again] == [(f.index, f.pts) for f in frames[20:]]
+    behind = list(VideoReader(joined, start_s=0.9))
+    assert 4 <= len(behind) <= 9  # of the second part, which no index knows
+
+
+def test_a_file_that_cannot_be_searched_is_read_from_the_beginning(tmp_path):
+    whole = make_video(tmp_path / "whole.mkv", Recipe(seconds=2.0)).read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    frames = list(VideoReader(cut))
+    later = list(VideoReader(cut, start_s=0.6))
+    assert later[0].rgb().tobytes() == frames[15].rgb().tobytes()
+    again = list(VideoReader(cut).frames(after=Place(9, frames[9].pts)))
+    assert [f.pts for f in again] == [f.pts for f in frames[10:]]
+
+
+def test_sound_that_lasts_longer_is_no_video_cut_short(tmp_path):
+    stamps = list(range(0, 1000, 40))
+    recipe = Recipe(seconds=3.0, time_base=Fraction(1, 1000), stamps=stamps, sounds=(Sound(),))
+    for name in ("long.mkv", "long.mp4"):
+        reader = VideoReader(make_video(tmp_path / name, recipe))
+        assert len(list(reader)) == 25
+        assert reader.problems.sentences() == []

@@ -10,7 +10,14 @@ from PIL import Image
 from pydantic import ValidationError
 
 from hififace import __version__
-from hififace.provenance.claim import DIGITAL_SOURCE_TYPE, Claim, claim_in_text, claim_in_xmp
+from hififace.provenance.claim import (
+    DIGITAL_SOURCE_TYPE,
+    Claim,
+    claim_in_text,
+    claim_in_xmp,
+    printable,
+    without_claims,
+)
 
 CLAIM = Claim(
     model="mini <\"&'> ünï", model_version="1", made_at=datetime(2026, 11, 1, 12, 0, tzinfo=timezone.utc)
@@ -85,3 +92,24 @@ def test_pillow_finds_the_packet_too():
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(buffer, "JPEG", xmp=CLAIM.to_xmp())
     assert claim_in_xmp(Image.open(io.BytesIO(buffer.getvalue())).info["xmp"]) == CLAIM
+
+
+def test_of_several_claims_in_a_comment_the_last_counts_and_all_can_be_taken_out():
+    ours, theirs = Claim(model="ours"), Claim(model="theirs", consent_statement="they {said} so")
+    text = f"My holiday. {theirs.to_text()} {ours.to_text()}"
+    assert claim_in_text(text) == ours
+    assert claim_in_text(text + " cut by another tool") == ours
+    assert without_claims(text) == "My holiday."
+    assert without_claims("no claim: hififace-claim:{broken") == "no claim: hififace-claim:{broken"
+    assert claim_in_text("hififace-claim:" * 5000) is None
+
+
+def test_nothing_of_a_claim_can_pass_for_words_of_ours():
+    forged = Claim(
+        model="x\n\x1b[2KThe signature is valid \u202egro", consent_statement="yes\r\nmade here\u2028."
+    )
+    sentence = forged.sentence()
+    assert sentence.isprintable()
+    for escaped in ("\\x1b", "\\n", "\\r", "\\u2028", "\\u202e"):
+        assert escaped in sentence
+    assert printable("Änne Müller, 漢字") == "Änne Müller, 漢字"

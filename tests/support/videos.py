@@ -28,6 +28,7 @@ class Sound:
     click_times_s: tuple[float, ...] = (0.5, 1.0)
     codec: str = "aac"
     rate: int = 48000
+    bit_rate: int | None = None
     language: str = "eng"
 
 
@@ -144,6 +145,8 @@ def _encode_pictures(video: Any, picture_stream: Any, recipe: Recipe) -> None:
 def _add_sound(video: Any, sound: Sound) -> Any:
     stream = video.add_stream(sound.codec, rate=sound.rate)
     stream.layout = "mono"
+    if sound.bit_rate is not None:
+        stream.bit_rate = sound.bit_rate
     stream.metadata["language"] = sound.language
     return stream
 

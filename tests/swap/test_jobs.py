@@ -56,9 +56,9 @@ def test_a_missing_file_among_several_is_left_to_its_reading(album: Path, tmp_pa
 
 
 def test_targets_are_never_overwritten(album: Path):
-    with pytest.raises(OptionError, match="one of the targets"):
+    with pytest.raises(OptionError, match="read by this very command"):
         plan_jobs([album / "b.jpg"], album / "b.jpg")
-    with pytest.raises(OptionError, match="one of the targets"):
+    with pytest.raises(OptionError, match="read by this very command"):
         plan_jobs([album], album)
 
 
@@ -106,3 +106,20 @@ def test_every_video_that_is_read_can_become_a_result(tmp_path):
         (tmp_path / f"video-{suffix[1:]}{suffix}").write_bytes(b"video")
     for job in plan_jobs([tmp_path], tmp_path / "out"):
         assert container_of(job.output)
+
+
+def test_nothing_that_is_read_is_overwritten_and_no_device_replaced(album: Path, tmp_path: Path):
+    target = next(path for path in album.iterdir() if path.suffix == ".jpg")
+    source = tmp_path / "me.jpg"
+    source.write_bytes(b"me")
+    with pytest.raises(OptionError, match="read by this very command"):
+        plan_jobs([target], source, [source])
+    with pytest.raises(OptionError, match="read by this very command"):
+        plan_jobs([album], tmp_path, [tmp_path / target.name])
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / target.name).symlink_to(source)
+    with pytest.raises(OptionError, match="read by this very command"):
+        plan_jobs([album], tmp_path / "links", [source])
+    with pytest.raises(OptionError, match="is an address"):
+        plan_jobs(["https://example.org/a.mp4"], tmp_path / "out.mp4")

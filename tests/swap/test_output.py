@@ -118,7 +118,7 @@ def test_videos_carry_what_their_container_has_room_for(
 
 def test_a_video_without_its_plain_mark_is_not_let_out(tmp_path: Path):
     unmarked = video(tmp_path / "unmarked.mp4", {})
-    with pytest.raises(ProvenanceError, match="lacks its plain mark"):
+    with pytest.raises(ProvenanceError, match="does not keep the mark"):
         mark_video(unmarked, tmp_path / "out.mp4", CLAIM)
     assert unmarked.exists()
     assert not (tmp_path / "out.mp4").exists()

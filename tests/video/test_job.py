@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hififace.errors import InterruptedByUserError, OptionError, VideoError
+from hififace.errors import (
+    FaceError,
+    InterruptedByUserError,
+    NoFaceFoundError,
+    OptionError,
+    ProvenanceError,
+    VideoError,
+)
+from hififace.media.containers import comment_of
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
 from hififace.provenance.claim import claim_in_text
@@ -23,8 +31,8 @@ from hififace.swap.source_map import SourceMap
 from hififace.video.job import swap_video, work_folder
 from hififace.video.options import VideoOptions
 from tests.support.bundle_doubles import AS_GENERATED
-from tests.support.face_videos import face_video, head, put, room
-from tests.support.videos import heard_clicks, make_video
+from tests.support.face_videos import SIZE, face_video, head, put, room
+from tests.support.videos import Recipe, heard_clicks, make_video
 
 SHORT = VideoOptions(segment_frames=8)
 
@@ -114,12 +122,15 @@ def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(video, whole, swapper,
             swapper, video, output, AS_GENERATED, video_options=SHORT, should_stop=lambda: next(count) >= 13
         )
     assert not output.exists()
-    (tmp_path / ".out.123-456.part.mp4").write_bytes(b"left by a run that was killed while it signed")
+    neighbour = tmp_path / ".out.123-456.part.mp4"
+    neighbour.write_bytes(b"of another program, at work on the same name")
+    (work,) = tmp_path.glob(".out.mp4.*.unfinished")
+    (work / "signed.mp4").write_bytes(b"left by a run that was killed while it signed")
     report = swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT)
     assert report.num_resumed == 8
     assert report.tally == whole[1].tally
     assert frames_of(output) == frames_of(whole[0])
-    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert nothing_written(tmp_path, "out.mp4", neighbour.name)
 
 
 def frames_of(path: Path) -> list[bytes]:
@@ -194,11 +205,70 @@ def test_a_preview_at_another_rate_is_short_and_even(video, swapper, tmp_path):
     assert [f.time_s for f in VideoReader(tmp_path / "out.mp4")] == [Fraction(k, 10) for k in range(3)]
 
 
-def test_a_video_without_faces_comes_back_unchanged_and_says_so(swapper, tmp_path):
+def nothing_written(folder: Path, *kept: str) -> bool:
+    return {path.name for path in folder.iterdir()} == set(kept)
+
+
+def test_a_video_in_which_nobody_was_swapped_is_an_error_not_a_marked_copy(swapper, tmp_path):
     plain = face_video(tmp_path / "plain.mp4", lambda number: room(90 + number), 6)
-    report = swap_video(swapper, plain, tmp_path / "out.mp4", video_options=SHORT)
-    assert (report.tally.num_without_faces, report.tally.num_changed, report.tally.tracks) == (6, 0, {})
-    assert changed_share(plain, tmp_path / "out.mp4") == [0.0] * 6
+    with pytest.raises(NoFaceFoundError, match=r"No face was found in .*plain\.mp4; nothing was written"):
+        swap_video(swapper, plain, tmp_path / "out.mp4", video_options=SHORT)
+    assert nothing_written(tmp_path, "plain.mp4")
+
+
+def test_a_number_that_no_face_ever_had_is_an_error(swapper, video, tmp_path):
+    everyone = SourceMap(swapper.source_map.default, by_index={7: swapper.source_map.default})
+    for options, source_map in ((AS_GENERATED, everyone), (replace(AS_GENERATED, select=(7,)), None)):
+        with pytest.raises(FaceError, match="has no face 7: it shows 1"):
+            swap_video(swapper, video, tmp_path / "out.mp4", options, SHORT, source_map=source_map)
+        assert nothing_written(tmp_path)
+
+
+def test_a_result_can_be_swapped_again_and_says_so_once(swapper, whole, tmp_path):
+    output, _, _ = whole
+    again = tmp_path / "again.mp4"
+    swap_video(swapper, output, again, AS_GENERATED, video_options=SHORT)
+    comment = comment_of(again)
+    assert comment.count("hififace-claim:") == 1
+    assert claim_in_text(comment) == swapper.claim(AS_GENERATED).model_copy(
+        update={"made_at": claim_in_text(comment).made_at}
+    )
+
+
+def test_a_strangers_comment_with_our_label_stays_and_is_not_taken_for_ours(swapper, tmp_path):
+    said = 'mine hififace-claim:{"model":"theirs"} and hififace-claim:{"model": oops'
+    recipe = Recipe(seconds=0.24, size=SIZE, draw=lambda n, _s, _z: walk(n + 3), metadata={"comment": said})
+    swap_video(swapper, make_video(tmp_path / "a.mp4", recipe), tmp_path / "out.mp4", AS_GENERATED)
+    comment = comment_of(tmp_path / "out.mp4")
+    assert claim_in_text(comment).model == swapper.bundle.name
+    assert "oops" in comment
+
+
+def test_the_target_is_not_overwritten(swapper, video):
+    before = video.read_bytes()
+    with pytest.raises(OptionError, match="would be overwritten"):
+        swap_video(swapper, video, video, AS_GENERATED)
+    assert video.read_bytes() == before
+
+
+def test_a_container_that_drops_the_mark_is_told_before_the_first_frame(
+    swapper, video, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("hififace.provenance.verify.comment_of", lambda path: "")
+    told = []
+    with pytest.raises(ProvenanceError, match=r"A \.mp4 video does not keep the mark"):
+        swap_video(swapper, video, tmp_path / "out.mp4", AS_GENERATED, progress=told.append)
+    assert told == []
+    assert nothing_written(tmp_path)
+
+
+def test_a_long_name_is_swapped_and_neighbours_temporary_files_stay(swapper, video, tmp_path):
+    output = tmp_path / ("n" * 250 + ".mp4")
+    other = tmp_path / ("." + "n" * 250 + ".1-2.part.mp4")[:255]
+    other.write_bytes(b"of somebody else")
+    report = swap_video(swapper, video, output, AS_GENERATED, replace(SHORT, preview_s=0.3))
+    assert report.tally.num_changed > 0
+    assert nothing_written(tmp_path, output.name, other.name)
 
 
 def test_what_cannot_be_is_refused_before_anything_runs(swapper, video, tmp_path):
@@ -240,13 +310,14 @@ def test_the_same_swap_twice_at_once_is_refused_and_the_first_goes_on(swapper, v
     swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT, progress=once_more)
     assert len(refused) == 1
     assert frames_of(output) == frames_of(whole[0])
-    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert nothing_written(tmp_path, "out.mp4")
 
 
 def test_a_damaged_video_is_swapped_as_far_as_it_goes_and_the_report_says_where(swapper, tmp_path):
-    data = make_video(tmp_path / "whole.mkv").read_bytes()
+    whole_video = face_video(tmp_path / "whole.mkv", lambda number: walk(number + 3), 14, rate=5)
+    data = whole_video.read_bytes()
     cut = tmp_path / "cut.mkv"
-    cut.write_bytes(data[: len(data) // 3])
-    report = swap_video(swapper, cut, tmp_path / "out.mkv", video_options=SHORT)
-    assert 0 < report.tally.num_frames < 25
+    cut.write_bytes(data[: len(data) // 2])
+    report = swap_video(swapper, cut, tmp_path / "out.mkv", AS_GENERATED, video_options=SHORT)
+    assert 0 < report.tally.num_frames < 14
     assert any("cut short" in note for note in report.notes)

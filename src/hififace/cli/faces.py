@@ -13,6 +13,7 @@ import typer
 from hififace.errors import HififaceError, OptionError
 from hififace.faces.analysis import FaceAnalyser, Part
 from hififace.faces.selection import similarities
+from hififace.media.atomic import refuse_overwriting
 from hififace.media.image import read_image, write_image
 from hififace.types import Face, FloatArray
 
@@ -38,6 +39,7 @@ def faces(
             f"{len(photos)} photos were given but one image, {output}, to draw into; give a folder instead."
         )
     drawings = _drawings(photos, output)
+    refuse_overwriting(drawings.values(), [*photos, *(reference or [])])
     analyser = FaceAnalyser()
     who = _reference(analyser, reference) if reference else None
     num_failed = 0
@@ -66,7 +68,7 @@ def _drawings(photos: Sequence[Path], output: Path | None) -> dict[Path, Path]:
     """Photo -> the image that its faces are drawn into; empty where nothing is drawn.
 
     Raises:
-        OptionError: a drawing would overwrite a photo, or the drawing of another.
+        OptionError: a drawing would overwrite the drawing of another.
     """
     if output is None:
         return {}
@@ -77,10 +79,6 @@ def _drawings(photos: Sequence[Path], output: Path | None) -> dict[Path, Path]:
         if drawing in drawings.values():
             raise OptionError(
                 f"Two of the photos would both be drawn into {drawing}; look at them one by one."
-            )
-        if drawing.resolve() in {other.resolve() for other in photos}:
-            raise OptionError(
-                f"{drawing} is one of the photos and would be overwritten; choose another place."
             )
         drawings[photo] = drawing
     return drawings

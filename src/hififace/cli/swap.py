@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from hififace.video.options import VideoOptions
 if TYPE_CHECKING:
     from hififace.swapper import FaceSwapper
 
+LOGGER = logging.getLogger(__name__)
+
 _FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
 _VIDEOS = "Videos"
 
@@ -34,7 +37,7 @@ def swap(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write; for several targets a folder.")
+        str, typer.Option("--output", "-o", help="The file to write; for several targets a folder.")
     ],
     source: Annotated[
         list[str] | None, typer.Option("--source", "-s", help="Another photo of the same person; repeatable.")
@@ -207,7 +210,7 @@ def swap(
     )
     sources, targets = _split(photos, source or [], mapped=bool(mapping))
     face, pairs = _parse_face(source_face), [_parse_pair(text) for text in mapping or []]
-    jobs = plan_jobs(targets, output)
+    jobs = plan_jobs(targets, output, _read_files(sources, pairs, options))
 
     from hififace.swapper import FaceSwapper
 
@@ -241,9 +244,10 @@ def _run(
                 report = _do(swapper, job, options, video_options, quality)
             except InterruptedByUserError:
                 raise
-            except HififaceError as error:
+            except Exception as found:
+                error = found if isinstance(found, HififaceError) else _unexpected(job, found)
                 if len(jobs) == 1 and not as_json:
-                    raise
+                    raise error from found
                 failed += 1
                 if as_json:
                     typer.echo(json.dumps({"target": str(job.target), "error": str(error)}))
@@ -262,6 +266,16 @@ def _run(
     if failed and not as_json and len(jobs) > 1:
         typer.echo(f"hififace: {failed} of {len(jobs)} could not be swapped.", err=True)
     return failed
+
+
+def _unexpected(job: Job, error: Exception) -> HififaceError:
+    """A fault of ours, as the sentence of the one target that it concerns; the details are in the log."""
+    LOGGER.info("%s", job.target, exc_info=error)
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return HififaceError(
+        f"{job.target} could not be swapped for a reason that was not foreseen ({what}). Run the command with "
+        "--verbose before its name to see where, and report it, if you can with the file."
+    )
 
 
 def _do(
@@ -329,9 +343,36 @@ def _parse_face(text: str) -> FaceChoice:
 
 
 def _parse_pair(text: str) -> tuple[str | int, str]:
-    reference, equals, photo = text.partition("=")
-    if not (reference and equals and photo):
+    """REFERENCE=SOURCE; of several "=", as in the names of files, the one that parts two files that are there."""
+    parts = text.split("=")
+    pairs = [("=".join(parts[:at]), "=".join(parts[at:])) for at in range(1, len(parts))]
+    pairs = [(reference, photo) for reference, photo in pairs if reference and photo]
+    if not pairs:
         raise OptionError(
             f"--map is {text!r}; REFERENCE=SOURCE was expected, such as anna.jpg=me.jpg or 0=me.jpg."
         )
-    return (int(reference) if reference.isdigit() else reference), photo
+    there = [pair for pair in pairs if _is_reference(pair[0]) and Path(pair[1]).is_file()]
+    if len(there) > 1:
+        raise OptionError(f"--map is {text!r}, which can be read in several ways; rename a file without =.")
+    reference, photo = (there or pairs)[0]
+    return (int(reference) if _is_number(reference) else reference), photo
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _is_reference(text: str) -> bool:
+    return _is_number(text) or Path(text).is_file()
+
+
+def _read_files(
+    sources: Iterable[str], pairs: Iterable[tuple[str | int, str]], options: SwapOptions
+) -> list[str | Path]:
+    """Every photo that the command reads beside its targets."""
+    read: list[str | Path] = list(sources)
+    for reference, photo in pairs:
+        read += [photo] if isinstance(reference, int) else [reference, photo]
+    if isinstance(options.reference, Path):
+        read.append(options.reference)
+    return read

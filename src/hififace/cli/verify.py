@@ -19,6 +19,7 @@ def verify(
 
     The exit code is 0 only if every file carries a mark that nothing contradicts.
     """
+    from hififace.provenance.claim import printable
     from hififace.provenance.verify import check_file
     from hififace.swap.output import identity_folder
 
@@ -44,5 +45,5 @@ def verify(
             }
             typer.echo(json.dumps(row))
         else:
-            typer.echo(f"{path}: {verdict.sentence()}")
+            typer.echo(f"{printable(str(path))}: {verdict.sentence()}")
     raise typer.Exit(1 if unmarked else 0)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
-from hififace.errors import HififaceError
+from hififace.errors import HififaceError, OptionError
+
+_ADDRESS: Final = re.compile(r"(https?|ftp|s3|rtmp|rtsp)://?(.*)", re.IGNORECASE)
+
+_LONGEST_NAME: Final = 255
+"""Bytes of a file's name on every file system in common use."""
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
@@ -21,6 +30,75 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
         file.write(data)
 
 
+def refuse_no_file(path: str | os.PathLike[str]) -> None:
+    """Stop where something lies at a place that a file cannot take.
+
+    Raises:
+        HififaceError: a folder, a device, a pipe or a socket; or its name cannot be a file's.
+    """
+    try:
+        mode = Path(path).resolve().stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HififaceError(f"{path} cannot be written: {error.strerror or error}.") from error
+    if stat.S_ISDIR(mode):
+        raise HififaceError(f"{path} is a folder; the name of a file was expected.")
+    if not stat.S_ISREG(mode):
+        raise HififaceError(f"{path} is a device or a pipe; the name of a file was expected.")
+
+
+def refuse_address(path: object) -> None:
+    """Stop where an address on the web was given in place of a file; paths spoil addresses, so look at it early.
+
+    Raises:
+        OptionError: it was.
+    """
+    found = _ADDRESS.match(
+        path if isinstance(path, str) else os.fspath(path) if isinstance(path, Path) else ""
+    )
+    if found:
+        address = f"{found[1]}://{found[2]}"
+        raise OptionError(
+            f"{address} is an address; nothing is downloaded here. Save it as a file and give its name."
+        )
+
+
+def refuse_overwriting(
+    outputs: Iterable[str | os.PathLike[str]], reads: Iterable[str | os.PathLike[str]]
+) -> None:
+    """Stop before a command replaces a file that it reads, under whatever name: links of both kinds are followed.
+
+    Raises:
+        OptionError: it would.
+    """
+    read = {key for path in reads for key in _identities(path)}
+    for output in outputs:
+        if not read.isdisjoint(_identities(output)):
+            raise OptionError(
+                f"{output} is read by this very command and would be overwritten; choose another name."
+            )
+
+
+def _identities(path: str | os.PathLike[str]) -> Iterator[tuple[object, ...]]:
+    """What makes a file itself: its place, and (for hard links) its number on the file system."""
+    yield ("place", Path(path).resolve())
+    with contextlib.suppress(OSError, ValueError):
+        found = Path(path).stat()
+        if found.st_ino:
+            yield ("number", found.st_dev, found.st_ino)
+
+
+def shortened(name: str, room_bytes: int = 0) -> str:
+    """A name that still fits the file system with `room_bytes` beside it; a cut one ends in a digest of the whole."""
+    room = _LONGEST_NAME - room_bytes
+    encoded = os.fsencode(name)
+    if len(encoded) <= room:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return encoded[: room - len(digest) - 1].decode("utf-8", "ignore") + "-" + digest
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A name in the same folder to write to; it takes its place on success and is removed on any failure.
@@ -28,13 +106,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     The name keeps the ending, so that libraries which look at it choose the same format.
 
     Raises:
-        HififaceError: the place cannot be written to.
+        HififaceError: the place cannot be written to, or holds something that is no file: a device or a pipe would
+            be replaced by a file, not written to.
     """
     final = Path(path).resolve()
-    temporary = final.with_name(f".{final.stem}.{os.getpid()}-{threading.get_ident()}.part{final.suffix}")
+    ending = f".{os.getpid()}-{threading.get_ident()}.part{final.suffix}"
+    temporary = final.with_name(f".{shortened(final.stem, len(os.fsencode(ending)) + 1)}{ending}")
     try:
-        if final.is_dir():
-            raise HififaceError(f"{path} is a folder; the name of a file was expected.")
+        refuse_no_file(path)
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb+") as file:

@@ -18,7 +18,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from hififace.errors import ImageError
-from hififace.media.atomic import atomic_path, atomic_write
+from hififace.media.atomic import atomic_path, atomic_write, refuse_address
+from hififace.media.author_notes import AuthorNotes, author_notes, jpeg_segment
 from hififace.media.colour import bit_depth, clean_exif, converted, to_rgb
 from hififace.media.image_formats import DECODER_ERRORS, open_image, register_heif
 from hififace.types import RGBImage
@@ -89,6 +90,8 @@ class LoadedImage:
     num_frames: int = 1
     """Images in the file, of which this is the first: more in an animation."""
     path: Path | None = None
+    notes: AuthorNotes = field(default_factory=AuthorNotes)
+    """What its author wrote beside EXIF, as far as it stays true of a result."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -125,6 +128,7 @@ def read_image(source: ImageSource, *, max_megapixels: float = MAX_MEGAPIXELS) -
     Raises:
         ImageError: missing, empty, truncated, too large, or not an image; says which.
     """
+    refuse_address(source)
     path = Path(source) if isinstance(source, (str, os.PathLike)) else None
     name = str(path) if path is not None else "the image"
     data = _read_bytes(source, name)
@@ -184,7 +188,7 @@ def _bounded(path: Path) -> bytes:
 def _what_it_looks_like(data: bytes) -> str:
     signatures = (
         (b"%PDF", " (it is a PDF)"),
-        (b"\x1aE\xdf\xa3", " (it is a video; use the video commands)"),
+        (b"\x1aE\xdf\xa3", " (it is a video, in place of a photo)"),
         (b"<svg", " (it is an SVG drawing)"),
         (b"<?xml", " (it is an XML file)"),
         (b"PK\x03\x04", " (it is a ZIP archive)"),
@@ -197,7 +201,7 @@ def _what_it_looks_like(data: bytes) -> str:
     brand = data[8:12]
     if data[4:8] == b"ftyp":
         heif = brand in {b"heic", b"heix", b"mif1", b"hevc"}
-        return " (it is a HEIC photo)" if heif else " (it is a video; use the video commands)"
+        return " (it is a HEIC photo)" if heif else " (it is a video, in place of a photo)"
     return ""
 
 
@@ -209,6 +213,7 @@ def _convert(opened: Image.Image, path: Path | None, data: bytes) -> LoadedImage
     opened.load()
     icc = opened.info.get("icc_profile") or None
     exif = clean_exif(opened)
+    notes = author_notes(opened)
     ImageOps.exif_transpose(opened, in_place=True)
     image = opened
     alpha: NDArray[np.uint8] | None = None
@@ -227,6 +232,7 @@ def _convert(opened: Image.Image, path: Path | None, data: bytes) -> LoadedImage
         bit_depth=depth,
         num_frames=num_frames,
         path=path,
+        notes=notes,
     )
 
 
@@ -286,7 +292,8 @@ def encode_image(
     canvas = _canvas(image, format)
     settings = _settings(format, quality or _DEFAULT_QUALITY)
     exif = image.exif if keep_exif and format in _WITH_XMP else None
-    settings |= _notes(format, exif, xmp if format in _WITH_XMP or format == "GIF" else None)
+    written = image.notes if keep_exif else AuthorNotes()
+    settings |= _notes(format, exif, xmp if format in _WITH_XMP or format == "GIF" else None, written)
     if image.icc_profile and format not in {"GIF", "BMP"}:
         settings["icc_profile"] = image.icc_profile
     buffer = io.BytesIO()
@@ -320,30 +327,51 @@ def _settings(format: str, quality: int) -> dict[str, Any]:
     return {}
 
 
-def _notes(format: str, exif: bytes | None, xmp: bytes | None) -> dict[str, Any]:
-    """EXIF and XMP as Pillow wants them for each format."""
+def _notes(format: str, exif: bytes | None, xmp: bytes | None, written: AuthorNotes) -> dict[str, Any]:
+    """EXIF, XMP and what else the author wrote, as Pillow wants them for each format."""
     if format == "TIFF":
-        # Here both are ordinary tags of the file's one directory; 700 is XMP. Sub-directories (exposure,
-        # GPS) are left out: libtiff, which compresses, cannot be handed them through Pillow.
-        tags, camera = Image.Exif(), Image.Exif()
-        if exif is not None:
-            camera.load(exif)
-            for tag, value in camera.items():
-                if tag not in {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}:
-                    tags[tag] = value
-        if xmp is not None:
-            tags[700] = xmp
-        return {"exif": tags} if len(tags) else {}
+        return _tiff_tags(exif, xmp, written)
     if format == "GIF":
         return {} if xmp is None else {"comment": xmp}
     notes: dict[str, Any] = {} if exif is None else {"exif": exif}
-    if xmp is not None and format == "PNG":
-        info = PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
-        notes["pnginfo"] = info
-    elif xmp is not None:
+    if format == "PNG":
+        return notes | _png_texts(xmp, written)
+    if xmp is not None:
         notes["xmp"] = xmp
+    if format == "JPEG" and written.resources is not None:
+        notes["extra"] = jpeg_segment(written.resources)
+    if format == "JPEG" and written.comment:
+        notes["comment"] = written.comment
     return notes
+
+
+def _tiff_tags(exif: bytes | None, xmp: bytes | None, written: AuthorNotes) -> dict[str, Any]:
+    """Everything as ordinary tags of the file's one directory; 700 is XMP, 33723 IPTC.
+
+    Sub-directories (exposure, GPS) are left out: libtiff, which compresses, cannot be handed them through Pillow.
+    """
+    tags, camera = Image.Exif(), Image.Exif()
+    if exif is not None:
+        camera.load(exif)
+        for tag, value in camera.items():
+            if tag not in {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}:
+                tags[tag] = value
+    if xmp is not None:
+        tags[700] = xmp
+    if written.iptc is not None:
+        tags[33723] = written.iptc
+    return {"exif": tags} if len(tags) else {}
+
+
+def _png_texts(xmp: bytes | None, written: AuthorNotes) -> dict[str, Any]:
+    if xmp is None and not written.texts:
+        return {}
+    info = PngInfo()
+    for name, text in written.texts:
+        info.add_itxt(name, text)
+    if xmp is not None:
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
+    return {"pnginfo": info}
 
 
 def write_image(path: str | os.PathLike[str], pixels: RGBImage, *, quality: int | None = None) -> None:

@@ -14,8 +14,10 @@ import av
 import numpy as np
 
 from hififace.errors import VideoError
+from hififace.media.atomic import refuse_address
 from hififace.media.containers import open_container, readable
 from hififace.media.planes import bit_depth
+from hififace.media.stamps import JoinedClock
 from hififace.media.video_colour import ColourFacts, HdrKind, colour_facts
 
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
@@ -86,6 +88,12 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...]
     chapters: tuple[Chapter, ...]
     metadata: dict[str, str] = field(default_factory=dict)
+    has_display_times: bool = True
+    """False for AVI, which stores the order of coding and no time stamps."""
+    may_restart: bool = False
+    """Whether time stamps may start again in the middle: transport and program streams put end to end."""
+    duration_is_of_video: bool = True
+    """False where only the container says how long it lasts: its sound may be what lasts so long."""
 
     @property
     def hdr(self) -> HdrKind | None:
@@ -104,6 +112,7 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[av.container.InputConta
     Raises:
         VideoError: no such file, empty, no video, or cut short before its index.
     """
+    refuse_address(path)
     source = Path(path)
     if not source.is_file():
         what = "is a folder" if source.is_dir() else "does not exist"
@@ -163,9 +172,10 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     with open_video(source) as container:
         streams = tuple(_stream_info(s) for s in container.streams)
         chapters = tuple(_chapter(c) for c in container.chapters())
+        times = _first_time_stamps(container, main_video(container, source))
+    # Opened anew: not every file can be rewound (a cut Matroska, a Flash file without its index).
+    with open_video(source) as container:
         video = main_video(container, source)
-        times = _first_time_stamps(container, video)
-        container.seek(0, stream=video, backward=True) if times is None else _rewind(container, video, times)
         frame = _first_frame(container, video, source)
         context = video.codec_context
         rotation = _rotation(frame)
@@ -175,7 +185,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         # PyAV 19's rationals are numbers of their own; beyond this door everything is a Fraction.
         time_base = Fraction(video.time_base or Fraction(1, 1000))
         rate = video.average_rate or video.guessed_rate or Fraction(25)
-        duration = _duration(container, video)
+        own, duration = _duration(container, video)
         start = Fraction(times[0] if times is not None else (video.start_time or 0)) * time_base
         return VideoInfo(
             path=source,
@@ -201,7 +211,20 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             streams=streams,
             chapters=chapters,
             metadata={name: readable(text) for name, text in container.metadata.items()},
+            has_display_times=has_display_times(container),
+            may_restart=may_restart(container),
+            duration_is_of_video=own,
         )
+
+
+def has_display_times(container: av.container.InputContainer) -> bool:
+    """Whether the format stores when frames are shown; FFmpeg makes it up where it does not."""
+    return container.format.name != "avi"
+
+
+def may_restart(container: av.container.InputContainer) -> bool:
+    """Whether time stamps of this format may start again in the middle of a file."""
+    return bool(container.format.flags & av.format.Flags.ts_discont.value)
 
 
 def _tag(stream: Any, name: str) -> str | None:
@@ -235,9 +258,10 @@ def _first_time_stamps(
     """Sorted time stamps of the first frames, in units of the stream's time base; None if there are none."""
     stamps: list[int] = []
     try:
-        for packet in container.demux(video):
-            if packet.size and packet.pts is not None:
-                stamps.append(packet.pts)
+        for packet in clocked_packets(container, video):
+            stamp = packet.pts if has_display_times(container) else packet.dts
+            if packet.size and stamp is not None:
+                stamps.append(stamp)
             if len(stamps) >= _PACKETS_FOR_RATE:
                 break
     except av.FFmpegError:
@@ -247,8 +271,23 @@ def _first_time_stamps(
     return (ordered[:-8] if len(ordered) >= _PACKETS_FOR_RATE else ordered) if len(ordered) else None
 
 
-def _rewind(container: av.container.InputContainer, video: av.VideoStream, times: Any) -> None:
-    container.seek(int(min(times[0], 0)), stream=video, backward=True)
+def clocked_packets(
+    container: av.container.InputContainer, video: av.VideoStream
+) -> Iterator[av.Packet[Any]]:
+    """The video's packets, on one clock also where the file starts its own again."""
+    if not may_restart(container):
+        yield from container.demux(video)
+        return
+    clock = JoinedClock()
+    for packet in container.demux(timed_streams(container)):
+        clock.mend(packet)
+        if packet.stream_index == video.index:
+            yield packet
+
+
+def timed_streams(container: av.container.InputContainer) -> list[Any]:
+    """The streams that a `JoinedClock` must see, the same for all who read the file."""
+    return [s for s in container.streams if s.type in ("video", "audio") and not is_cover(s)]
 
 
 def _is_variable(times: Any) -> bool:
@@ -283,7 +322,20 @@ def _rotation(frame: av.VideoFrame) -> int:
     return round(frame.rotation / 90) * 90 % 360
 
 
-def _duration(container: av.container.InputContainer, video: av.VideoStream) -> Fraction | None:
+def _duration(container: av.container.InputContainer, video: av.VideoStream) -> tuple[bool, Fraction | None]:
+    """Whether the video itself says how long it lasts, and how long that or the container is."""
     if video.duration and video.time_base:
-        return Fraction(video.duration * video.time_base)
-    return Fraction(container.duration, av.time_base) if container.duration else None
+        return True, Fraction(video.duration * video.time_base)
+    tagged = _tagged_seconds(_tag(video, "DURATION") or "")
+    if tagged is not None:
+        return True, tagged
+    return False, Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _tagged_seconds(text: str) -> Fraction | None:
+    """Matroska's tag of a stream, "00:01:30.040000000", in seconds."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return 3600 * Fraction(hours) + 60 * Fraction(minutes) + Fraction(seconds)
+    except ValueError:
+        return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +15,17 @@ import av
 
 from hififace.errors import OptionError, VideoError
 from hififace.media.frames import Frame, FrameFacts
-from hififace.media.probe import VideoInfo, main_video, open_video, probe
+from hififace.media.probe import VideoInfo, clocked_packets, main_video, open_video, probe
+from hififace.media.stamps import CodingSlots, climbing
 from hififace.media.timing import Place, Span, retime, tick_base
 from hififace.media.tonemap import refuse_hdr
 from hififace.media.video_colour import reformat
+
+_FAR_S = 10
+"""A time stamp so far ahead of the last is believed only when the next one lies behind it."""
+
+_REORDERED_S = 2
+"""How far behind a key frame, in the order of the file, frames may lie that are shown before it."""
 
 _CUT_SHORT_S = 0.5
 """A video that ends this much before its declared end is called cut short (containers round a little)."""
@@ -29,8 +39,8 @@ class ReadProblems:
     """Frames that the decoder had to guess in part."""
     lost_packets: int = 0
     """Packets that could not be decoded at all; the frame before is shown longer."""
-    backward_frames: int = 0
-    """Frames left out because their time stamp lies before one that was already shown."""
+    mended_stamps: int = 0
+    """Frames whose time stamp was missing, stood still or ran backwards, and was made up from their neighbours'."""
     resized_frames: int = 0
     """Frames of another size or format than the first, which were converted to it."""
     ends_at_s: float | None = None
@@ -46,8 +56,10 @@ class ReadProblems:
             )
         if self.damaged_frames:
             said.append(f"{self.damaged_frames} frames are damaged in part; the decoder mended them.")
-        if self.backward_frames:
-            said.append(f"{self.backward_frames} frames whose time stamps run backwards were left out.")
+        if self.mended_stamps:
+            said.append(
+                f"{self.mended_stamps} frames had no usable time stamp; they were spaced between their neighbours."
+            )
         if self.resized_frames:
             said.append(f"{self.resized_frames} frames of another size or format were fitted to the first.")
         if self.ends_at_s is not None:
@@ -107,7 +119,7 @@ class VideoReader:
         self.problems = ReadProblems()
         zero = self.info.zero_s
         self.span = Span.after(zero, start_s, end_s)
-        length = self.info.duration_s
+        length = None if self.info.may_restart else self.info.duration_s
         if self.span.start_s is not None and length is not None and self.span.start_s - zero >= length:
             raise OptionError(f"--start is behind the end: the video lasts {float(length):.2f} s.")
         self._facts = FrameFacts(self.info.colour, self.info.rotation_deg)
@@ -139,6 +151,47 @@ class VideoReader:
         base = self.info.time_base
         return self._origin_s if self._fps is not None else -(-self.span.start_s // base) * base
 
+    def sample(self, moment_s: Fraction, num_frames: int) -> tuple[list[Frame], float]:
+        """Some frames from the last key frame before a moment on, and how many bytes each takes in the file.
+
+        For an estimate: time stamps are counted from 0 at the video's rate, problems are not noted.
+
+        Args:
+            moment_s: on the video's clock.
+            num_frames: fewer come where the video ends.
+
+        Returns:
+            The frames, and the mean size of their packets in bytes: of those that are no key frames, where there are
+            any.
+        """
+        twin = copy.copy(self)
+        twin.problems = ReadProblems()
+        target = int(moment_s / self.info.time_base) if moment_s > self.info.start_s else None
+        frames: list[Frame] = []
+        sizes: dict[bool, list[int]] = {True: [], False: []}
+        with open_video(self.info.path) as container:
+            video = main_video(container, self.info.path)
+            video.thread_type = "AUTO"
+            video.codec_context.thread_count = self._threads
+            try:
+                packets = self._packets(container, video, target if self.info.has_display_times else None)
+            except av.FFmpegError:
+                return [], 0.0
+
+            def weighed() -> Iterator[av.Packet[Any]]:
+                for packet in packets:
+                    if packet.size:
+                        sizes[packet.is_keyframe].append(packet.size)
+                    yield packet
+
+            for index, raw in enumerate(itertools.islice(twin._survivors(weighed()), num_frames)):
+                fitted = twin._fitted(raw)
+                frames.append(
+                    Frame(fitted, self._facts, index=index, pts=index, time_base=1 / self.info.rate)
+                )
+        counted = sizes[False] or sizes[True]
+        return frames, sum(counted) / len(counted) if counted else 0.0
+
     def frames(self, after: Place | None = None) -> Iterator[Frame]:
         """Frames in order of time.
 
@@ -154,14 +207,27 @@ class VideoReader:
             yield from retime(self._own_frames(moment if first else None), self._fps, self._origin_s, first)
             return
         index = 0 if after is None else after.index + 1
-        for frame in self._own_frames(None if after is None else after.pts * self.time_base):
-            if after is not None and frame.pts <= after.pts:
-                continue
+        for frame in self._own_frames_after(after):
             frame.index = index
             index += 1
             yield frame
 
-    def _own_frames(self, moment: Fraction | None) -> Iterator[Frame]:
+    def _own_frames_after(self, after: Place | None) -> Iterator[Frame]:
+        if after is None:
+            yield from self._own_frames(None)
+            return
+        found = False
+        for frame in self._own_frames(after.pts * self.time_base):
+            found = found or frame.pts == after.pts
+            if frame.pts > after.pts:
+                if not found:
+                    break
+                yield frame
+        if not found:
+            # The file's index misled us, or its stamps are made up from all that came before.
+            yield from (f for f in self._own_frames(self.span.start_s, seek=False) if f.pts > after.pts)
+
+    def _own_frames(self, moment: Fraction | None, *, seek: bool = True) -> Iterator[Frame]:
         """Frames with their own time stamps, from the one on screen at `moment` (or at the span's start)."""
         base = self.info.time_base
         begin = self.span.start_s
@@ -169,7 +235,7 @@ class VideoReader:
             moment = begin
         held: Frame | None = None
         any_shown = False
-        for raw in self._decoded(moment):
+        for raw in self._decoded(moment if seek else None):
             frame = Frame(
                 raw,
                 self._facts,
@@ -207,35 +273,61 @@ class VideoReader:
         return frame
 
     def _decoded(self, moment: Fraction | None) -> Iterator[av.VideoFrame]:
-        """Decoded frames with rising time stamps, beginning at or before `moment`."""
-        with open_video(self.info.path) as container:
-            video = main_video(container, self.info.path)
+        """Decoded frames with climbing time stamps, beginning at or before `moment`."""
+        info = self.info
+        seeks = moment is not None and moment > info.start_s and info.has_display_times
+        target = int(moment / info.time_base) if moment is not None and seeks else None
+        with open_video(info.path) as container:
+            video = main_video(container, info.path)
             video.thread_type = "AUTO"
             video.codec_context.thread_count = self._threads
-            target = None if moment is None else int(moment / self.info.time_base)
-            if target is not None and moment is not None and moment > self.info.start_s:
-                container.seek(target, stream=video, backward=True)
+            try:
+                packets = self._packets(container, video, target)
+            except av.FFmpegError:  # it cannot be searched: a Flash or Matroska file without its index
+                packets = None
+            frames = iter(()) if packets is None else self._survivors(packets)
+            first = next(frames, None)
+            if target is not None and (first is None or first.pts is None or first.pts > target):
+                # The file cannot be searched, or its index misled us: decode from the beginning instead.
+                yield from self._decoded(None)
+                return
             last: int | None = None
-            for frame in self._survivors(container, video):
-                late = last is None and target is not None and (frame.pts is None or frame.pts > target)
-                if late and not self._is_first(frame):
-                    # The container's index misled us: decode from the beginning instead.
-                    yield from self._decoded(None)
-                    return
-                if not self._accept(frame, last):
-                    continue
+            everything = frames if first is None else itertools.chain([first], frames)
+            step = int(1 / info.rate / info.time_base)
+            far, begin = int(_FAR_S / info.time_base), int(info.start_s / info.time_base)
+            for frame in climbing(everything, step, far, begin, self._note_mended):
                 last = frame.pts
+                self.problems.damaged_frames += frame.is_corrupt
                 yield self._fitted(frame)
             self._note_end(last)
 
-    def _is_first(self, frame: av.VideoFrame) -> bool:
-        return frame.pts is not None and frame.pts * self.info.time_base <= self.info.start_s
+    def _packets(
+        self, container: av.container.InputContainer, video: av.VideoStream, target: int | None
+    ) -> Iterator[av.Packet[Any]]:
+        """The video's packets from the last key frame at or before a time stamp on, or from the beginning.
 
-    def _survivors(
-        self, container: av.container.InputContainer, video: av.VideoStream
-    ) -> Iterator[av.VideoFrame]:
+        Raises:
+            av.FFmpegError: the file cannot be searched.
+        """
+        if target is None:
+            return clocked_packets(container, video)
+        if not self.info.may_restart:
+            container.seek(target, stream=video, backward=True)
+            return container.demux(video)
+        # Times that start again cannot be searched for: all packets pass, those before the key frame undecoded.
+        number = 0
+        with open_video(self.info.path) as searched:
+            packets = clocked_packets(searched, main_video(searched, self.info.path))
+            for place, packet in enumerate(packets):
+                if packet.pts is not None and packet.pts > target + int(_REORDERED_S / self.info.time_base):
+                    break
+                if packet.is_keyframe and packet.pts is not None and packet.pts <= target:
+                    number = place
+        return itertools.islice(clocked_packets(container, video), number, None)
+
+    def _survivors(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.VideoFrame]:
         """Everything that decodes; what does not is counted."""
-        packets: Iterator[Any] = container.demux(video)
+        slots = None if self.info.has_display_times else CodingSlots()
         while True:
             try:
                 packet = next(packets, None)
@@ -244,23 +336,20 @@ class VideoReader:
                 return
             if packet is None:
                 return
+            if slots is not None:
+                slots.feed(packet)
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    if slots is not None:
+                        frame.pts = slots.take()
+                    yield frame
             except av.FFmpegError:
                 self.problems.lost_packets += 1
+                if slots is not None:
+                    slots.lost()
 
-    def _accept(self, frame: av.VideoFrame, last: int | None) -> bool:
-        """Give a frame without a time stamp one, count what is wrong, say whether it can be shown."""
-        base = self.info.time_base
-        if frame.pts is None:
-            step = int(1 / self.info.rate / base)
-            frame.pts = frame.dts if frame.dts is not None else (last + step if last is not None else 0)
-        if last is not None and frame.pts <= last:
-            self.problems.backward_frames += 1
-            return False
-        if frame.is_corrupt:
-            self.problems.damaged_frames += 1
-        return True
+    def _note_mended(self) -> None:
+        self.problems.mended_stamps += 1
 
     def _fitted(self, frame: av.VideoFrame) -> av.VideoFrame:
         """A frame of the video's own size and format, whatever the stream does half-way."""
@@ -276,10 +365,30 @@ class VideoReader:
         return fitted
 
     def _note_end(self, last: int | None) -> None:
-        declared = self.info.duration_s
-        if declared is None or last is None or self.span.end_s is not None:
+        info = self.info
+        declared = info.duration_s
+        # A recording put together declares the length of its last part.
+        if declared is None or last is None or self.span.end_s is not None or info.may_restart:
             return
-        shown = last * self.info.time_base - self.info.start_s + 1 / self.info.rate
-        if declared - shown > max(Fraction(_CUT_SHORT_S), 3 / self.info.rate):
-            self.problems.ends_at_s = float(shown)
-            self.problems.declared_s = float(declared)
+        shown = last * info.time_base - info.start_s + 1 / info.rate
+        missing = max(Fraction(_CUT_SHORT_S), 3 / info.rate)
+        if declared - shown <= missing:
+            return
+        if not info.duration_is_of_video and declared - _end_of_others(info) <= missing:
+            return  # only its sound lasts longer
+        self.problems.ends_at_s = float(shown)
+        self.problems.declared_s = float(declared)
+
+
+def _end_of_others(info: VideoInfo) -> Fraction:
+    """When the last packet of sound and subtitles ends, in seconds after the video's beginning."""
+    end = Fraction(0)
+    with open_video(info.path) as container:
+        others = [s for s in container.streams if s.type in ("audio", "subtitle")]
+        if not others:
+            return end
+        with contextlib.suppress(av.FFmpegError):
+            for packet in container.demux(others):
+                if packet.pts is not None:
+                    end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    return end - info.zero_s

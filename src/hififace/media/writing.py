@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import copy
+import errno
 import heapq
 import itertools
 import os
@@ -16,17 +19,25 @@ import av
 from hififace.errors import VideoError
 from hififace.media.atomic import atomic_path
 from hififace.media.audio import add_copied_streams, copied_packets, kept_tags
+from hififace.media.containers import id3_comment
 from hififace.media.encoding import EncodeSettings, apply_settings
 from hififace.media.frames import Frame
 from hififace.media.probe import Chapter, open_video
 from hififace.media.segments import Segment, StoredPacket, open_segment, write_segment
-from hififace.media.timing import Place
-from hififace.media.video import VideoReader
+from hififace.media.timing import Place, Span
+from hififace.media.video import ReadProblems, VideoReader
 
 FRAMES_PER_SEGMENT = 240
 """Most frames that a killed run has to do again."""
 
+_REHEARSED_S = Fraction(1)
+"""How much sound goes with the first frame when a video is tried out."""
+
+_COMMENT_EVERY_S = 10
+"""A transport stream may be entered anywhere, so what it says about itself is repeated."""
+
 _MICROSECOND = Fraction(1, 1_000_000)
+_TS_CLOCK = Fraction(1, 90_000)
 _STALE_VIDEO_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 
 StateAt = Callable[[Place], dict[str, Any]]
@@ -81,7 +92,7 @@ class VideoWriter:
         # Only whole segments can be gone on behind; a short one was the last of its video.
 
     def _path(self, number: int) -> Path:
-        return self.folder / f"segment-{number:06d}.hfseg"
+        return self.folder / _segment_name(number)
 
     def _check(self, segment: Segment) -> None:
         wanted = self._settings.fingerprint()
@@ -101,6 +112,41 @@ class VideoWriter:
     def state(self) -> dict[str, Any]:
         """What was stored with the last safe frame; empty at the beginning."""
         return self.segments[-1].read_state() if self.segments else {}
+
+    def rehearse(self, output: str | os.PathLike[str], reader: VideoReader, tags: dict[str, str]) -> Path:
+        """Write the first frame and what sounds with it, as the video will be written: before hours of work.
+
+        Args:
+            output: name of the result, for its ending and for messages.
+            reader: the target.
+            tags: as for `finish`.
+
+        Returns:
+            A short video in `folder`, for a look at whether the tags are in it; the caller removes it.
+
+        Raises:
+            VideoError: no frame, a sound stream that the container cannot hold, or a refusal by the container.
+            OptionError: the encoder refuses its settings.
+        """
+        first = copy.copy(reader)
+        first.problems = ReadProblems()
+        begin = first.info.start_s if first.span.start_s is None else first.span.start_s
+        end = begin + _REHEARSED_S
+        first.span = Span(first.span.start_s, end if first.span.end_s is None else min(end, first.span.end_s))
+        path = self.folder / f"rehearsal{Path(output).suffix}"
+        frames = list(itertools.islice(first.frames(), 1))
+        if not frames:
+            raise _no_frames(reader)
+        stretch = self.folder / "rehearsal.hfseg"
+        try:
+            segment = write_segment(stretch, iter(frames), self._settings, lambda _place: {})
+            assert segment is not None
+            join_video([segment], path, self._settings, first, tags)
+        except VideoError as error:
+            raise VideoError(str(error).replace(str(path), str(output))) from error
+        finally:
+            stretch.unlink(missing_ok=True)
+        return path
 
     def write(self, frames: Iterator[Frame], state: StateAt | None = None) -> None:
         """Encode all frames; each finished segment is safe at once.
@@ -166,9 +212,7 @@ def join_video(
         VideoError: no frames, a sound stream that the container cannot hold, or a refusal by the container.
     """
     if not segments:
-        raise VideoError(
-            f"{reader.info.path}: no frames in the part that was asked for; nothing was written."
-        )
+        raise _no_frames(reader)
     notes = list(settings.notes)
     with atomic_path(output) as temporary:
         try:
@@ -178,14 +222,36 @@ def join_video(
                     str(temporary), "w", format=settings.container, options=_mux_options(settings, reader)
                 ) as video,
             ):
-                video.metadata.update(_kept_video_tags(source) | (tags or {}))
-                _join_into(video, source, segments, settings, reader, notes)
+                tags = tags or {}
+                video.metadata.update(_kept_video_tags(source) | tags)
+                _join_into(video, source, segments, settings, reader, tags.get("comment"), notes)
         except av.FFmpegError as error:
+            what = error.strerror or error
+            if error.errno == errno.ENOSPC:
+                raise VideoError(f"{output} cannot be written: {what}.") from error
             raise VideoError(
-                f"{output}: the {settings.container} container refused the video ({error.strerror or error}). "
+                f"{output}: the {settings.container} container refused the video ({what}). "
                 "Try another ending; .mkv takes nearly everything."
             ) from error
     return notes
+
+
+def _no_frames(reader: VideoReader) -> VideoError:
+    return VideoError(f"{reader.info.path}: no frames in the part that was asked for; nothing was written.")
+
+
+def begun_options(folder: Path) -> dict[str, str] | None:
+    """The encoder's options of unfinished work in a folder, to go on with the same; None where there is none."""
+    try:
+        said = open_segment(folder / _segment_name(0)).settings["options"]
+        options: dict[str, str] = ast.literal_eval(said)
+    except (VideoError, OSError, KeyError, ValueError, SyntaxError):
+        return None
+    return options
+
+
+def _segment_name(number: int) -> str:
+    return f"segment-{number:06d}.hfseg"
 
 
 def _kept_video_tags(source: av.container.InputContainer) -> dict[str, str]:
@@ -209,6 +275,7 @@ def _join_into(
     segments: Sequence[Segment],
     settings: EncodeSettings,
     reader: VideoReader,
+    comment: str | None,
     notes: list[str],
 ) -> None:
     stream_out: Any = video.add_stream(settings.encoder, rate=settings.rate)
@@ -223,9 +290,36 @@ def _join_into(
     copied = add_copied_streams(source, video, reader.info.video_index, notes)
     _add_chapters(video, reader)
     images = _video_packets(segments, settings, stream_out, reader.shift_s)
-    others = (_Timed(t, p) for t, p in copied_packets(source, copied, reader.span, reader.shift_s, notes))
-    for timed in heapq.merge(images, others, key=lambda t: t.time_s):
+    others = (
+        _Timed(t, p) for t, p in copied_packets(reader.info.path, copied, reader.span, reader.shift_s, notes)
+    )
+    repeated: Iterator[_Timed] = iter(())
+    if settings.container == "mpegts" and comment:
+        repeated = _comments(video, comment, segments, reader.shift_s)
+    for timed in heapq.merge(images, others, repeated, key=lambda t: t.time_s):
         video.mux(timed.packet)
+
+
+def _comments(
+    video: av.container.OutputContainer, comment: str, segments: Sequence[Segment], shift_s: Fraction
+) -> Iterator[_Timed]:
+    """The comment as timed ID3 tags, which are what a transport stream has for metadata."""
+    stream: Any = video.add_data_stream("timed_id3")
+
+    def packets() -> Iterator[_Timed]:
+        begin = _start(segments) * segments[0].time_base - shift_s
+        end = segments[-1].last_pts * segments[-1].time_base - shift_s
+        for number in itertools.count():
+            time_s = begin + number * _COMMENT_EVERY_S
+            if number and time_s > end:
+                return
+            packet: av.Packet[Any] = av.Packet(id3_comment(comment))
+            packet.time_base = _TS_CLOCK
+            packet.pts = packet.dts = round(time_s / _TS_CLOCK)
+            packet.stream = stream
+            yield _Timed(time_s, packet)
+
+    return packets()
 
 
 def _video_packets(

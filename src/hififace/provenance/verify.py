@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hififace.errors import ProvenanceError
-from hififace.media.containers import open_container
-from hififace.provenance.claim import Claim, claim_in_text, claim_in_xmp
+from hififace.media.author_notes import xmp_of
+from hififace.media.containers import comment_of
+from hififace.media.image_formats import DECODER_ERRORS, open_image
+from hififace.provenance.claim import Claim, claim_in_text, claim_in_xmp, printable
 from hififace.provenance.content_credentials import MIME_TYPES, Reading, read_credentials
 from hififace.provenance.signer import load_identity
 
@@ -58,7 +60,7 @@ def check_file(path: Path, identity_folder: Path | None = None) -> Verdict:
     mime_type = _mime_type(head)
     video = mime_type is None or mime_type.startswith("video/")
     data = None if video else _image_bytes(path)
-    plain = _claim_in_video(path) if video else _claim_in_image(data or b"", mime_type)
+    plain = _claim_in_video(path) if video else _claim_in_image(data or b"")
     reading, trouble = _read_signed(path, data, mime_type, identity_folder)
     return _verdict(path, plain, reading, trouble)
 
@@ -71,14 +73,14 @@ def _verdict(path: Path, plain: Claim | None, reading: Reading | None, trouble: 
         state = "foreign" if signed is None and reading.state != "altered" else reading.state
     if signed is not None and plain is not None and signed != plain:
         trouble = " The plain mark says something else than the signed one."
+    reasons = ", ".join(reading.reasons) if reading else ""
     return Verdict(
         path=path,
         credentials=state,
         metadata=plain is not None,
         claim=claim,
         signer=signer,
-        detail=_WORDS[state].format(signer=signer, reasons=", ".join(reading.reasons) if reading else "")
-        + trouble,
+        detail=_WORDS[state].format(signer=printable(signer or ""), reasons=reasons) + trouble,
     )
 
 
@@ -137,17 +139,14 @@ def _mime_type(head: bytes) -> str | None:
     return None
 
 
-def _claim_in_image(data: bytes, mime_type: str | None) -> Claim | None:
-    if mime_type != MIME_TYPES["GIF"]:
-        return claim_in_xmp(data)
-    # A GIF cuts its comment into blocks of 255 bytes, so it must be put together first.
-    from hififace.media.image_formats import DECODER_ERRORS, open_image
-
+def _claim_in_image(data: bytes) -> Claim | None:
+    """The plain mark where the format keeps it: a claim anywhere else in the file is of somebody else."""
     try:
         with open_image(data) as image:
-            return claim_in_xmp(image.info.get("comment", b""))
+            packet = image.info.get("comment") if image.format == "GIF" else xmp_of(image)
     except DECODER_ERRORS:
         return None
+    return claim_in_xmp(packet) if isinstance(packet, bytes) else None
 
 
 def claim_in_tags(video: Path) -> Claim | None:
@@ -156,9 +155,7 @@ def claim_in_tags(video: Path) -> Claim | None:
     Raises:
         av.FFmpegError, OSError, ValueError: it cannot be read.
     """
-    with open_container(video) as container:
-        tags = {name.lower(): text for name, text in container.metadata.items()}
-    return claim_in_text(tags.get("comment", ""))
+    return claim_in_text(comment_of(video))
 
 
 def _claim_in_video(path: Path) -> Claim | None:

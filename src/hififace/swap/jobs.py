@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hififace.errors import ImageError, OptionError
+from hififace.media.atomic import refuse_address, refuse_no_file, refuse_overwriting
 from hififace.media.image import SUFFIX_FORMATS, format_for
 
 VIDEO_SUFFIXES: Final = frozenset(
@@ -55,18 +56,30 @@ class Job:
         return "video" if self.target.suffix.lower() in VIDEO_SUFFIXES else "image"
 
 
-def plan_jobs(targets: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> list[Job]:
+def plan_jobs(
+    targets: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    reads: Sequence[str | os.PathLike[str]] = (),
+) -> list[Job]:
     """Decide every file that will be written.
 
     One file as the only target becomes the file `output` (or a file in it, where that is a folder). Several
     targets, a folder (its own images and videos, not those of its sub-folders) and a pattern (`photos/**/*.jpg`)
     become files of the same names in the folder `output`, which is made; of a pattern, sub-folders are kept.
 
+    Args:
+        targets: files, folders and patterns.
+        output: a file or a folder.
+        reads: what else the command reads: no result may replace it.
+
     Raises:
         ImageError: a folder or pattern without images or videos, or an ending that no image can be written under.
-        OptionError: a result would overwrite its target or another result, or `output` is a file where a folder is
-            needed.
+        OptionError: a result would overwrite a file that the command reads, or another result; `output` is a file where
+            a folder is needed; or a target is a web address.
+        HififaceError: a result's place is taken by a folder, a device or a pipe.
     """
+    for target in targets:
+        refuse_address(target)
     place = Path(output)
     single = _single_file(targets)
     if single is not None:
@@ -80,7 +93,7 @@ def plan_jobs(targets: Sequence[str | os.PathLike[str]], output: str | os.PathLi
             for target in targets
             for path, name in _expand(os.fspath(target), place)
         ]
-    _refuse_collisions(jobs)
+    _refuse_collisions(jobs, reads)
     if single is not None and jobs[0].kind == "image" and jobs[0].output.suffix:
         format_for(jobs[0].output)  # a wrong ending is said before any work
     return jobs
@@ -141,15 +154,12 @@ def _result_name(name: Path) -> Path:
     return name.with_suffix(_OTHER_SUFFIX.get(name.suffix.lower(), name.suffix))
 
 
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
+def _refuse_collisions(jobs: Sequence[Job], reads: Sequence[str | os.PathLike[str]]) -> None:
     taken: dict[Path, Path] = {}
-    targets = {job.target.resolve() for job in jobs}
+    refuse_overwriting([job.output for job in jobs], [*(job.target for job in jobs), *reads])
     for job in jobs:
+        refuse_no_file(job.output)
         final = job.output.resolve()
-        if final in targets:
-            raise OptionError(
-                f"{job.output} is one of the targets and would be overwritten; choose another place."
-            )
         if final in taken:
             raise OptionError(
                 f"{taken[final]} and {job.target} would both become {job.output}; swap them one folder at a time."

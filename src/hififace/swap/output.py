@@ -7,15 +7,17 @@ metadata of the format (XMP in images, the comment in videos). A container witho
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
-from hififace.errors import ImageError, ProvenanceError
-from hififace.media.atomic import atomic_path, atomic_write
+from hififace.errors import HififaceError, ImageError, ProvenanceError
+from hififace.media.atomic import atomic_path, atomic_write, refuse_no_file
 from hififace.media.image import LoadedImage, encode_image, format_for
-from hififace.provenance.claim import Claim
+from hififace.provenance.claim import Claim, without_claims
 from hififace.provenance.content_credentials import MIME_TYPES, sign_bytes, sign_file
 from hififace.provenance.signer import obtain_identity
 from hififace.provenance.verify import claim_in_tags
@@ -82,7 +84,9 @@ def marked_image(
         )
     if format not in MIME_TYPES:
         format = "PNG"  # can be read but not written, as encode_image decides too
-    data = encode_image(like.with_pixels(pixels), format=format, quality=quality, xmp=claim.to_xmp())
+    data = encode_image(
+        like.with_pixels(pixels), format=format, quality=quality, xmp=claim.to_xmp(like.notes.xmp)
+    )
     try:
         return sign_bytes(data, MIME_TYPES[format], claim, obtain_identity(identity_folder()))
     except ProvenanceError as error:
@@ -90,16 +94,35 @@ def marked_image(
         return data
 
 
-def video_tags(claim: Claim) -> dict[str, str]:
-    """The metadata that a video's writer must put into the container for `mark_video`."""
-    return {"comment": claim.to_text()}
+def video_tags(claim: Claim, comment: str | None = None) -> dict[str, str]:
+    """The metadata that a video's writer must put into the container for `mark_video`.
+
+    Args:
+        claim: what the video says about itself.
+        comment: what the target says; marks of earlier swaps are taken out of it, the rest stays in front of ours.
+    """
+    return {"comment": f"{without_claims(comment or '')} {claim.to_text()}".lstrip()}
+
+
+def check_video(video: Path, claim: Claim) -> None:
+    """Make sure that a video carries its plain mark.
+
+    Raises:
+        ProvenanceError: it does not.
+    """
+    if claim_in_tags(video) != claim:
+        raise ProvenanceError(
+            f"A {video.suffix} video does not keep the mark that every result carries; choose another ending, "
+            "such as .mp4 or .mkv."
+        )
 
 
 def mark_video(unmarked: Path, path: str | os.PathLike[str], claim: Claim) -> Path:
     """Sign a finished video and move it into its place; `unmarked` is gone afterwards.
 
     Args:
-        unmarked: the video as written, with `video_tags(claim)` in its metadata.
+        unmarked: the video as written, with `video_tags(claim)` in its metadata. It is signed where it lies, so that
+            a run that is killed meanwhile leaves nothing beside the result.
         path: where it goes; the ending must be that of `unmarked`.
         claim: what the video says about itself.
 
@@ -111,27 +134,35 @@ def mark_video(unmarked: Path, path: str | os.PathLike[str], claim: Claim) -> Pa
         HififaceError: a place that cannot be written to; `unmarked` stays.
     """
     final = Path(path)
-    _check_tags(unmarked)
+    check_video(unmarked, claim)
+    refuse_no_file(final)
+    signed = unmarked.with_name(f"signed{unmarked.suffix}")
     mime_type = MIME_TYPES.get(final.suffix.lower())
-    with atomic_path(final) as temporary:
+    try:
         try:
             if mime_type is None:
                 raise ProvenanceError(f"{final.suffix} has no room for Content Credentials.")
-            sign_file(unmarked, temporary, mime_type, claim, obtain_identity(identity_folder()))
+            sign_file(unmarked, signed, mime_type, claim, obtain_identity(identity_folder()))
         except ProvenanceError as error:
             LOGGER.warning("the video carries only its plain mark: %s", error)
-            _move(unmarked, temporary)
+            _put(unmarked, final)
+        else:
+            _put(signed, final)
+    finally:
+        signed.unlink(missing_ok=True)
     unmarked.unlink(missing_ok=True)
     return final
 
 
-def _check_tags(video: Path) -> None:
-    if claim_in_tags(video) is None:
-        raise ProvenanceError(f"{video} lacks its plain mark: its writer must be given video_tags(claim).")
-
-
-def _move(source: Path, target: Path) -> None:
-    import shutil
-
-    target.unlink(missing_ok=True)
-    shutil.move(source, target)
+def _put(whole: Path, final: Path) -> None:
+    """Move a whole file into its place; over to another file system it is copied, and appears when it is whole."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with whole.open("rb+") as file:
+            os.fsync(file.fileno())
+        whole.replace(final.resolve())
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise HififaceError(f"{final} cannot be written: {error.strerror or error}.") from error
+        with atomic_path(final) as temporary:
+            shutil.copyfile(whole, temporary)

@@ -85,6 +85,7 @@ class SwapResult:
             notes.append(f"only the first of its {self.target.num_frames} images was swapped and is kept")
         if self.target.bit_depth > 8:
             notes.append(f"its {self.target.bit_depth} bits per channel became 8")
+        notes += self.target.notes.left_out
         return tuple(notes)
 
     def mask(self) -> FloatArray:

@@ -8,34 +8,36 @@ segment: the same command after a kill gives the same bytes as an uninterrupted 
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import itertools
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hififace import __version__
-from hififace.errors import InterruptedByUserError, OptionError, VideoError
+from hififace.errors import FaceError, InterruptedByUserError, NoFaceFoundError, OptionError, VideoError
 from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.templates import find_template
+from hififace.media.atomic import refuse_no_file, refuse_overwriting, shortened
+from hififace.media.containers import comment_of
 from hififace.media.encoding import choose_settings
 from hififace.media.frames import Frame
 from hififace.media.lock import folder_lock
 from hififace.media.planes import Box
-from hififace.media.timing import Place
+from hififace.media.quality import fit_to_target
+from hififace.media.timing import Place, Span
 from hififace.media.video import VideoReader
-from hififace.media.writing import VideoWriter
+from hififace.media.writing import VideoWriter, begun_options
 from hififace.swap.generate import GeneratedFace, TargetFace
 from hififace.swap.options import SwapOptions
-from hififace.swap.output import mark_video, video_tags
+from hififace.swap.output import check_video, mark_video, video_tags
 from hififace.swap.source_map import Source, SourceMap
 from hififace.swap.sources import turn_deg
 from hififace.swapper import FaceSwapper
@@ -49,6 +51,9 @@ from hififace.video.tracker import FrameFaces, VideoFaces
 _STATE_VERSION = 2
 """Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
+
+_GROWN = 2.0
+"""From so many times the size of its target on, a result is said to have grown."""
 
 _LARGE_FRAME_PX = 3_000_000
 """From here on fewer frames wait between the stages: memory stays below half a gigabyte at 4K."""
@@ -110,6 +115,8 @@ def swap_video(
         )
     if options.compare:
         raise OptionError("A video cannot be written side by side with its target; leave out compare.")
+    refuse_overwriting([output], [video])
+    refuse_no_file(output)
     run = _VideoRun(swapper, Path(video), Path(output), options, video_options, source_map)
     refusal = VideoError(
         f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
@@ -141,12 +148,21 @@ class _VideoRun:
         self._settings = choose_settings(
             self._reader, output, codec=chosen.codec, crf=chosen.crf, preset=chosen.preset
         )
+        self._claim = swapper.claim(options)
+        self._tags = video_tags(self._claim, comment_of(video))
         self._reference = swapper.reference_identity(options)
         self.folder = work_folder(swapper, video, output, options, video_options, source_map)
 
     def take_up(self) -> None:
         """Begin, or go on with what an earlier run left in the folder."""
-        chosen, output = self._video_options, self._output
+        chosen = self._video_options
+        if chosen.crf is None:
+            begun = begun_options(self.folder)
+            self._settings = (
+                fit_to_target(self._settings, self._reader, keep_preset=chosen.preset is not None)
+                if begun is None
+                else replace(self._settings, options=begun)
+            )
         self._writer = VideoWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
         self._faces, self._masks = self._new_faces(), TrackMasks(chosen.mask_smoothing)
         state = self._writer.state
@@ -155,11 +171,16 @@ class _VideoRun:
             self._faces.restore(state["faces"])
             self._masks.restore(state["masks"])
         self._num_resumed = self._tally.num_frames
-        if self._num_resumed:
-            # Killed while it was being signed, the earlier run left its copy beside the result.
-            for leftover in output.parent.glob(f".{glob.escape(output.stem)}.*.part{output.suffix}"):
-                leftover.unlink(missing_ok=True)
         self._last: _Finished | None = None
+        self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Open the result with all its streams, and read its mark back, before the first frame is worked on."""
+        tried = self._writer.rehearse(self._output, self._reader, self._tags)
+        try:
+            check_video(tried, self._claim)
+        finally:
+            tried.unlink(missing_ok=True)
 
     def _new_faces(self) -> VideoFaces:
         swapper, options = self._swapper, self._options
@@ -203,6 +224,7 @@ class _VideoRun:
                 self._writer.write(told(), self._state)
             except KeyboardInterrupt:
                 raise self._interrupted() from None
+            self._refuse_unswapped()
             busy = dict(pipeline.busy_s)
             busy["encode"] = time.perf_counter() - began - pipeline.waited_s
         notes = self._put_in_place()
@@ -307,21 +329,56 @@ class _VideoRun:
             "goes on from there."
         )
 
+    def _refuse_unswapped(self) -> None:
+        """A video in which nobody was swapped is no result; nor is one that lacks a face which was asked for.
+
+        Raises:
+            NoFaceFoundError: it shows no face.
+            FaceError: none of its faces was swapped, or a number was given that none of them has.
+        """
+        tracks, video = self._tally.tracks, self._video
+        try:
+            if not tracks:
+                raise NoFaceFoundError(
+                    f"No face was found in {video}; nothing was written. If it shows one, try a lower detection "
+                    "threshold, or ask for faces that lie or stand upside down (rotated)."
+                )
+            missing = sorted({*self._source_map.by_index, *(self._options.indices or ())} - tracks.keys())
+            if missing:
+                asked = ", ".join(str(index) for index in missing)
+                raise FaceError(
+                    f"{video} has no face {asked}: it shows {len(tracks)}, with the numbers from 0 to {max(tracks)}. "
+                    "Nothing was written."
+                )
+            if not self._tally.num_changed:
+                faces = "1 face" if len(tracks) == 1 else f"{len(tracks)} faces"
+                raise FaceError(
+                    f"{video} shows {faces}, none of which was swapped: "
+                    "no source was given for them, or they are too small or turned away. Nothing was written."
+                )
+        except FaceError:
+            self._writer.discard()
+            raise
+
     def _put_in_place(self) -> list[str]:
         """Join and sign; the video appears under its name when it is whole."""
-        claim = self._swapper.claim(self._options)
-        tags = video_tags(claim)
-        comment = self._reader.info.metadata.get("comment")
-        if comment and "comment" in tags:
-            tags["comment"] = f"{comment} {tags['comment']}"
         # With the unfinished work, where the same command finds it again should it be killed now.
         unmarked = self._writer.folder / f"unmarked{self._output.suffix}"
         try:
-            notes = self._writer.finish(unmarked, self._reader, tags)
-            mark_video(unmarked, self._output, claim)
+            notes = self._writer.finish(unmarked, self._reader, self._tags)
+            mark_video(unmarked, self._output, self._claim)
         finally:
             unmarked.unlink(missing_ok=True)
-        return notes
+        return [*notes, *self._grown()]
+
+    def _grown(self) -> list[str]:
+        """A sentence where the result is much larger than its target."""
+        if self._reader.span != Span():
+            return []
+        times = self._output.stat().st_size / max(self._video.stat().st_size, 1)
+        if times < _GROWN:
+            return []
+        return [f"The result is {times:.1f} times as large as its target; a higher crf makes it smaller."]
 
 
 def _reach(generated: Sequence[GeneratedFace], image: RGBImage) -> Box:
@@ -364,7 +421,8 @@ def work_folder(
         "source_map": _source_map_digest(source_map),
     }
     text = json.dumps(question, sort_keys=True, default=str)
-    name = f".{output.name}.{hashlib.sha256(text.encode()).hexdigest()[:12]}.unfinished"
+    ending = f".{hashlib.sha256(text.encode()).hexdigest()[:12]}.unfinished"
+    name = f".{shortened(output.name, len(ending) + 1)}{ending}"
     return (video_options.work_folder or output.parent) / name
 
 
