@@ -231,6 +231,7 @@ class FaceSwapper:
         options: SwapOptions | None = None,
         *,
         matrices: Sequence[Matrix23] | None = None,
+        gains: Sequence[float] | None = None,
         clock: StageClock | None = None,
     ) -> list[TargetFace]:
         """Cut out and measure faces of one image.
@@ -240,11 +241,13 @@ class FaceSwapper:
             faces: landmarks and identities that they carry are used as they are.
             options: its rates decide what must be measured.
             matrices: image pixels to crop pixels, for who steadied them; None aligns by the five points.
+            gains: by how much the generator is to see each brighter, for callers that steadied them; None takes what
+                each crop needs.
             clock: told how long `align` and `measure` took.
         """
         options = options or SwapOptions()
         needs = target_needs(self.bundle.vector, options.shape_rate, options.id_rate)
-        return self.parts.cut_out(image, faces, needs, matrices=matrices, clock=clock)
+        return self.parts.cut_out(image, faces, needs, matrices=matrices, gains=gains, clock=clock)
 
     def generate(
         self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions | None = None

@@ -133,6 +133,12 @@ def test_a_turned_face_is_found_with_its_points_in_order(astronaut, detector, as
     np.testing.assert_allclose(points, astronaut_face.points, atol=11)
 
 
+@pytest.mark.parametrize("light", [0.5, 0.25, 0.1])
+def test_points_in_dim_light_lie_where_they_lie_in_good_light(astronaut, detector, astronaut_face, light):
+    (found,) = detector.detect(np.rint(astronaut * light).astype(np.uint8))
+    np.testing.assert_allclose(found.points, astronaut_face.points, atol=1.5)
+
+
 def test_points_of_a_leaning_face_are_straightened(astronaut, detector, astronaut_face):
     # Read as if upright, as the network does by itself, they are 20 px off at this angle.
     turned, back = turn_picture(astronaut, 30)

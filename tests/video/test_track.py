@@ -108,3 +108,17 @@ def test_a_face_without_landmarks_is_a_programmers_mistake():
     bare = Face(0, face().detection)
     with pytest.raises(ValueError, match="landmarks"):
         followed().see(bare, 0.0, detected=True)
+
+
+def gains(track, values, step_s=0.04):
+    return [track.see(face(), n * step_s, detected=True, gain=gain).gain for n, gain in enumerate(values)]
+
+
+def test_the_light_of_a_face_is_steadied():
+    noisy = gains(followed(SmoothingOptions()), [3.0, 3.3, 2.9, 3.2, 2.8, 3.1])
+    assert noisy[0] == 3.0
+    assert max(noisy) - min(noisy) < 0.06
+
+
+def test_a_lamp_that_is_switched_on_counts_at_once():
+    assert gains(followed(SmoothingOptions()), [3.0, 1.0])[-1] == 1.0

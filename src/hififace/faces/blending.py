@@ -60,6 +60,7 @@ def paste_back(
     *,
     detail: float = 0.0,
     border: Border = "black",
+    gain: float = 1.0,
 ) -> RGBImage:
     """Put a swapped crop back into the picture that it was cut from.
 
@@ -72,6 +73,8 @@ def paste_back(
             enlarges).
         detail: share of the target's texture finer than the crop that is kept on the new face, 0 to 1.
         border: as the crop was aligned with.
+        gain: by how much the face would have to be brighter to be in ordinary light (`exposure.py`): the levels of
+            change and texture are meant for that.
 
     Returns:
         A new picture. Outside the rectangle that the mask reaches, and wherever the crop equals the target's own, every
@@ -89,10 +92,10 @@ def paste_back(
     change = np.asarray(crop, np.float32) * (1.0 if crop.dtype == np.uint8 else 255.0) - base
     # Channel by channel: numpy's reductions along an axis of three are ten times as slow.
     largest = reduce(np.maximum, cv2.split(np.abs(change)))
-    gate = cv2.blur(largest, (GATE_PX, GATE_PX)) / CHANGED_LEVELS
+    gate = cv2.blur(largest, (GATE_PX, GATE_PX)) * (gain / CHANGED_LEVELS)
     kept = np.clip(gate, 0.0, 1.0)[..., None]
     if detail > 0.0:
-        kept *= 1.0 - np.float32(detail) * _texture(base)[..., None]
+        kept *= 1.0 - np.float32(detail) * _texture(base * np.float32(gain))[..., None]
     layers = np.concatenate([change + kept * base, kept], axis=2)
 
     x0, y0, x1, y1 = rectangle

@@ -8,7 +8,8 @@ How `YuNetDetector` searches, and why (figures and commands in `docs/model-card.
    112 if it was large). Real faces
    then score above 0.85 even if they were 16 px small; textures that resembled a face at one size do not at another.
    This buys a low rate of false faces and a high recall at once, for a few milliseconds a doubtful candidate.
-4. The points of a face that leans or lies are found anew on the face turned upright (`turning.py`).
+4. The points of a face in dim light are found anew on the face made brighter (`exposure.py`).
+5. The points of a face that leans or lies are found anew on the face turned upright (`turning.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import cv2
 import numpy as np
 
 from hififace.errors import OptionError
-from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge, parts_of
+from hififace.faces.candidates import SAME, Candidates, as_detections, iou_matrix, merge, parts_of
+from hififace.faces.exposure import BOX_SHARES, brightened, exposure_gain
 from hififace.faces.scrfd import ScrfdDetector
 from hififace.faces.turning import search_turned, straighten
 from hififace.faces.views import Tile, View, check_image, cut_out, tiles, views, worth_searching
@@ -41,6 +43,12 @@ SECOND_LOOKS_LARGE_PX = (80.0, 112.0)
 """For faces seen at 96 px or more: half in shadow or cut by the frame, they say too little at 48."""
 SECOND_LOOK_WIDTH = 2.6
 """Side of the square cut out for a second look, in face sizes."""
+
+LEAST_GAIN = 1.2
+"""Faces that need less are not looked at again for their light."""
+
+DIM_LOOK_MARGIN, GRID_PX = 0.8, 32
+"""That look goes so many face sizes beyond the box; the network's coarsest cells."""
 
 MOST_SECOND_LOOKS = 64
 """Per view, the best first: bounds the time on a picture of leaves or of a crowd too far away."""
@@ -140,7 +148,29 @@ class YuNetDetector:
         new = (iou_matrix(proposed.boxes, known_boxes) > self.overlap_threshold).sum(axis=1) == 0
         doubtful = proposed.take(np.flatnonzero(~sure & new)[:MOST_SECOND_LOOKS])
         confirmed = [self._look_again(view.image, doubtful.take(np.array([i]))) for i in range(len(doubtful))]
-        return Candidates.joined([proposed.take(sure), *confirmed])
+        faces = Candidates.joined([proposed.take(sure), *confirmed])
+        return self._in_ordinary_light(view.image, faces)
+
+    def _in_ordinary_light(self, image: RGBImage, faces: Candidates) -> Candidates:
+        """The same faces, those in dim light with the points and boxes that they have when they are made brighter."""
+        height, width = image.shape[:2]
+        boxes, points = faces.boxes.copy(), faces.points.copy()
+        for place, box in enumerate(faces.boxes):
+            margin = float(_sizes(box[None])[0]) * DIM_LOOK_MARGIN
+            # On the network's own grid of cells: beside it the points come out otherwise, by 4 % of the face.
+            left, top = (max(int(v - margin) // GRID_PX * GRID_PX, 0) for v in box[:2])
+            right, bottom = (int(v + margin) for v in box[2:])
+            part = image[top : min(bottom, height), left : min(right, width)]
+            x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, (width, height, width, height)))
+            gain = exposure_gain(image[y0:y1, x0:x1], BOX_SHARES) if x1 > x0 and y1 > y0 else 1.0
+            if gain < LEAST_GAIN:
+                continue
+            seen = self.network.propose(brightened(part, gain), PROPOSE).moved(1.0, 1.0, left, top)
+            same = seen.take(iou_matrix(box[None], seen.boxes)[0] > SAME)
+            if len(same):
+                best = int(np.argmax(same.scores))
+                boxes[place], points[place] = same.boxes[best], same.points[best]
+        return Candidates(boxes, faces.scores, points, faces.ranks)
 
     def _propose(self, view: View, tile: Tile) -> Candidates:
         """Candidates of one tile, in pixels of the view; those cut by an inner edge are left to the neighbour."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.faces.alignment import invert, transform_points
+from hififace.faces.exposure import in_ordinary_light
 from hififace.faces.mesh_roi import INPUT_SIZE_PX, mesh_to_image, roi_from_landmarks, roi_from_points
 from hififace.pixels import to_nchw
 from hififace.types import Detection, FloatArray, Landmarks, Matrix23, RGBImage
@@ -32,6 +33,8 @@ SETTLED: Final = 0.04
 """How far the network's square may move, in shares of its side, before another look is worth it. Points found through
 a square 3 % beside are within 0.6 % of the eye distance of the final ones (0.55 % after both passes of `locate_many`),
 through one 8 % beside within 1.1 %, 12 % beside within 2.9 %; a second look brings the latter to 0.6 %."""
+MESH_FACE_SHARES: Final = (0.22, 0.3)
+"""Half axes of the face in the network's input, which is 1.5 times as wide (`exposure.py`)."""
 EYE_CORNERS: Final = ((33, 133), (362, 263))
 """Corners of the image-left and the image-right eye, each from image-left to image-right."""
 
@@ -115,6 +118,7 @@ class FaceMeshLandmarker:
         size = (INPUT_SIZE_PX, INPUT_SIZE_PX)
         # Beyond the picture its edge goes on, as with the original: a black border would bend the face's outline.
         crops = [cv2.warpAffine(image, region, size, borderMode=cv2.BORDER_REPLICATE) for region in regions]
+        crops = [in_ordinary_light(np.asarray(crop, np.uint8), MESH_FACE_SHARES) for crop in crops]
         if mirrored:
             crops += [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]
         found = self._session.run({"image": to_nchw(np.stack(crops))})

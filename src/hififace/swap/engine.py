@@ -11,6 +11,7 @@ import numpy as np
 from hififace.errors import BundleError
 from hififace.faces.alignment import Border, align, warp
 from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
+from hififace.faces.exposure import exposure_gain
 from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.templates import find_template
@@ -81,6 +82,7 @@ class FrozenParts:
         needs: frozenset[str],
         *,
         matrices: Sequence[Matrix23] | None = None,
+        gains: Sequence[float] | None = None,
         clock: StageClock | None = None,
     ) -> list[TargetFace]:
         """Align and measure faces of one image.
@@ -90,6 +92,8 @@ class FrozenParts:
             faces: landmarks and identities that they carry are used as they are.
             needs: names of the features to measure.
             matrices: image pixels to crop pixels, for who steadied them; None aligns by the five points.
+            gains: by how much the generator is to see each brighter, for callers that steadied them; None takes what
+                each crop needs.
             clock: told how long `align` and `measure` took.
         """
         clock = clock or StageClock()
@@ -104,7 +108,9 @@ class FrozenParts:
                 crops = [np.asarray(warp(image, m, side, border=self.border), np.uint8) for m in matrices]
         with clock("measure"):
             features = self._encoder.measure(image, faces, crops, matrices, needs)
-        return [TargetFace(*row) for row in zip(faces, crops, matrices, features, strict=True)]
+        if gains is None:
+            gains = [exposure_gain(crop) for crop in crops]
+        return [TargetFace(*row) for row in zip(faces, crops, matrices, features, gains, strict=True)]
 
 
 def create_detector(

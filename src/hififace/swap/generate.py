@@ -11,6 +11,7 @@ import numpy as np
 
 from hififace.errors import BundleError
 from hififace.faces.alignment import compose
+from hififace.faces.exposure import brightened
 from hififace.pixels import to_nchw, to_nhwc
 from hififace.swap.identity_vector import FaceFeatures
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
@@ -28,13 +29,20 @@ class TargetFace:
     matrix: Matrix23 = field(repr=False)
     """Image pixels to crop pixels."""
     features: FaceFeatures = field(repr=False)
+    gain: float = 1.0
+    """By how much the generator is to see it brighter (`faces/exposure.py`): 1 in ordinary light."""
+
+    @property
+    def lit_crop(self) -> RGBImage:
+        """(S, S, 3) the crop at ordinary brightness: what the generator sees."""
+        return brightened(self.crop, self.gain)
 
 
 class GeneratedFace(NamedTuple):
     """What the generator made of one face."""
 
     image: RGBImage
-    """(N, N, 3)."""
+    """(N, N, 3) at ordinary brightness: brighter than its target by the target's gain."""
     mask: FloatArray
     """(N, N) 0..1, the network's own: where it generated."""
     matrix: Matrix23
@@ -86,7 +94,7 @@ class FaceGenerator:
         for start in range(0, len(faces), batch_size):
             part = faces[start : start + batch_size]
             images, masks = self._generate_batch(
-                np.stack([face.crop for face in part]), vectors[start : start + batch_size], passes
+                np.stack([face.lit_crop for face in part]), vectors[start : start + batch_size], passes
             )
             enlarge = enlarging(images.shape[1] / self.resolution)
             generated += [

@@ -9,7 +9,9 @@ import numpy as np
 
 from hififace.faces.alignment import Border
 from hififace.faces.blending import paste_back
+from hififace.faces.exposure import dimmed
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
+from hififace.pixels import to_uint8
 from hififace.swap.generate import GeneratedFace
 from hififace.swap.options import SwapOptions
 from hififace.types import FloatArray, RGBImage
@@ -39,12 +41,15 @@ def paste(image: RGBImage, generated: GeneratedFace, options: SwapOptions, *, bo
         border: as the crop was aligned with.
     """
     mask = blending_mask(generated.mask, options)
-    crop = generated.image
+    crop, target = generated.image, generated.target
     if options.match_colour:
-        crop = match_colour(crop, _at_side(generated.target.crop, crop.shape[0]), mask)
-    crop = grey_as(crop, generated.target.crop)
-    picture = paste_back(image, crop, mask, generated.matrix, detail=options.detail, border=border)
-    return Pasted(picture, crop, mask)
+        crop = match_colour(crop, _at_side(target.lit_crop, crop.shape[0]), mask)
+    crop = grey_as(crop, target.lit_crop)
+    back = dimmed(crop, target.gain)
+    picture = paste_back(
+        image, back, mask, generated.matrix, detail=options.detail, border=border, gain=target.gain
+    )
+    return Pasted(picture, back if back.dtype == np.uint8 else to_uint8(back), mask)
 
 
 def blending_mask(mask: FloatArray, options: SwapOptions) -> FloatArray:

@@ -48,7 +48,7 @@ from hififace.video.pipeline import Pipeline
 from hififace.video.report import Progress, VideoReport, VideoTally
 from hififace.video.tracker import FrameFaces, VideoFaces
 
-_STATE_VERSION = 2
+_STATE_VERSION = 3
 """Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
 
@@ -262,6 +262,7 @@ class _VideoRun:
                 [steady.face for steady, _ in chosen],
                 self._options,
                 matrices=[steady.matrix for steady, _ in chosen],
+                gains=[steady.gain for steady, _ in chosen],
             )
             for target, (_, source) in zip(prepared, chosen, strict=True):
                 if turn_deg(target.features) <= self._options.largest_turn_deg:

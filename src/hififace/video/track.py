@@ -24,6 +24,11 @@ _OFFSET_RATE = 0.1
 """How fast the learned distance between the two kinds of five points follows."""
 _FARTHEST_STEP = 0.5
 """A face is not expected farther from where it was than this share of its size."""
+_LIGHT_S = 0.5
+"""Time constant by which the light of a face is steadied..."""
+_OTHER_LIGHT = 1.3
+"""...unless it changed by more than this factor: then a lamp was switched, and the gain of before would cut off what is
+bright now."""
 _OLD_S = 0.2
 """Motion seen so long ago says nothing any more."""
 
@@ -51,6 +56,8 @@ class SteadyFace:
     """Image pixels to pixels of the bundle's crop."""
     bridged: bool
     """Not seen in this frame: carried on along its path."""
+    gain: float = 1.0
+    """By how much the generator is to see it brighter, steadied (`faces/exposure.py`)."""
 
 
 class Track:
@@ -64,6 +71,7 @@ class Track:
         looked_s: when the detector last looked in a way that would have shown it.
         identity: (D,) of its best view so far, None before the first.
         num_views: how many views were looked at.
+        gain: by how much the generator is to see it brighter, None before the first look.
     """
 
     def __init__(self, index: int, template: Template, smoothing: SmoothingOptions | None) -> None:
@@ -72,6 +80,7 @@ class Track:
         self.seen_s = self.detected_s = self.looked_s = -1e9
         self.identity: FloatArray | None = None
         self.num_views = 0
+        self.gain: float | None = None
         self._template, self._smoothing = template, smoothing
         self._smoother = PointSmoother(smoothing)
         self._offset: NDArray[np.float64] | None = None
@@ -93,16 +102,18 @@ class Track:
         moved: FloatArray = (self.mesh + np.array([*step, 0.0])).astype(np.float32)
         return moved
 
-    def see(self, face: Face, time_s: float, *, detected: bool) -> SteadyFace:
+    def see(self, face: Face, time_s: float, *, detected: bool, gain: float = 1.0) -> SteadyFace:
         """Take in where the face is now.
 
         Args:
             face: with landmarks; its five points are the detector's if `detected`.
             time_s: of the frame.
             detected: whether the detector saw it, or only the mesh followed it.
+            gain: by how much the generator would have to see it brighter, by this frame alone.
         """
         if face.landmarks is None:
             raise ValueError("a followed face needs landmarks")
+        self._learn_light(gain, time_s)
         self._learn_velocity(face.landmarks.points, time_s)
         self.mesh, self._score, self.seen_s = face.landmarks.points, face.detection.score, time_s
         if detected:
@@ -135,7 +146,20 @@ class Track:
             replace(face, detection=detection, landmarks=landmarks),
             estimate_similarity(points5, self._template.points),
             bridged,
+            1.0 if self.gain is None else self.gain,
         )
+
+    def _learn_light(self, gain: float, time_s: float) -> None:
+        """One pole on the gain's logarithm: the light of a face is steady, what is read off it is not."""
+        if self._smoothing is None or self.gain is None:
+            self.gain = gain
+            return
+        change = float(np.log(gain / self.gain))
+        if abs(change) > np.log(_OTHER_LIGHT):
+            self.gain = gain
+        else:
+            share = 1.0 - float(np.exp(-max(time_s - self.seen_s, 0.0) / _LIGHT_S))
+            self.gain *= float(np.exp(share * change))
 
     def _learn_velocity(self, mesh: FloatArray, time_s: float) -> None:
         """Pixels per second of the face as a whole; half of what was believed before, against single bad looks."""
@@ -178,6 +202,7 @@ class Track:
             "looked_s": self.looked_s,
             "identity": listed(self.identity),
             "num_views": self.num_views,
+            "gain": self.gain,
             "smoother": self._smoother.state(),
             "offset": listed(self._offset),
             "score": self._score,
@@ -197,6 +222,7 @@ class Track:
         face.seen_s, face.detected_s = state["seen_s"], state["detected_s"]
         face.looked_s = state["looked_s"]
         face.num_views = state["num_views"]
+        face.gain = state["gain"]
         face._smoother.restore(state["smoother"])
         face._offset = array("offset", np.float64)
         face._score, face._best_view = state["score"], state["best_view"]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hififace.faces.candidates import iou_matrix
+from hififace.faces.exposure import BOX_SHARES, exposure_gain
 from hififace.faces.identity import cosine
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.templates import Template
@@ -166,7 +167,8 @@ class VideoFaces:
             if followed is None:
                 followed = Track(tracked.index, self._template, self._smoothing)
                 self._followed[tracked.index] = followed
-            steady.append(followed.see(face, time_s, detected=detected))
+            gain = _gain_of(frame.rgb(), face)
+            steady.append(followed.see(face, time_s, detected=detected, gain=gain))
         seen = {one.face.index for one in steady}
         for index in [i for i in self._followed if i not in seen]:
             guess = self._followed[index].miss(time_s)
@@ -268,3 +270,10 @@ def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) 
 
 def _box_of(face: Face) -> FloatArray:
     return face.detection.box if face.landmarks is None else mesh_box(face.landmarks.points)
+
+
+def _gain_of(image: RGBImage, face: Face) -> float:
+    """By how much a face would have to be brighter to be in ordinary light."""
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (int(v) for v in np.clip(_box_of(face), 0, (width, height, width, height)))
+    return exposure_gain(image[y0:y1, x0:x1], BOX_SHARES) if x1 > x0 and y1 > y0 else 1.0
