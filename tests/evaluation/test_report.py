@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hififace.evaluation.report import LINES, contact_sheet, to_json, to_markdown, write_report
+from hififace.evaluation.report import LINES, contact_sheets, to_json, to_markdown, write_report
 from hififace.media.image import read_image
 from hififace.provenance.claim import claim_in_xmp
 
@@ -74,7 +74,7 @@ def test_the_contact_sheet_shows_triples_and_is_marked(evaluation, folder):
     claim = claim_in_xmp((folder / "contact-double.png").read_bytes())
     assert claim is not None
     assert (claim.statement, claim.model, claim.model_version) == ("face swap", "double", "1")
-    assert contact_sheet(evaluation, evaluation.standings[0]) is None
+    assert contact_sheets(evaluation, evaluation.standings[0]) == {}
     # Source, target, result: the result differs from the target inside the face.
     target, result = image[:, 200:400].astype(int), image[:, 400:600].astype(int)
     assert abs(target - result)[70:130, 70:130].mean() > 5

@@ -49,6 +49,23 @@ def test_the_same_tracks_are_measured_in_every_video(rows, videos):
     assert [[(t.index, t.num_frames) for t in row.tracks] for row in rows] == [[(0, NUM)]] * 3
 
 
+def test_a_recogniser_that_training_never_sees_is_asked_frame_by_frame(videos):
+    """The third frame of each video shows somebody else: 0.7 and not 0.5."""
+    meshes = []
+
+    def unseen(image, mesh):
+        meshes.append(mesh)
+        return 0.7 if len(meshes) in (5, 6) else 0.5
+
+    rows = measure_flicker(videos["video.mp4"], [videos["steady.mp4"]], unseen=unseen)
+    assert [mesh.shape for mesh in meshes] == [(468, 3)] * 2 * NUM
+    for row in rows:
+        assert row.distance == pytest.approx((0.5 * (NUM - 1) + 0.7) / NUM)
+        assert row.same_share == pytest.approx((NUM - 1) / NUM)
+    (alone,) = measure_flicker(videos["video.mp4"], [])
+    assert alone.distance is alone.same_share is None
+
+
 def test_what_flickers_has_the_larger_numbers(rows):
     video, steady, flickering = rows
     # 20 levels between any two neighbouring frames, on the face and on nothing else.

@@ -8,16 +8,19 @@ import pytest
 from hififace.errors import DataError, FaceError
 from hififace.evaluation.contestants import Entry
 from hififace.evaluation.description import DescriptionCache
+from hififace.evaluation.pairs import Pair
 from hififace.evaluation.photos import read_photo_set
-from hififace.evaluation.work import SwapTask, Worker, in_tasks, work_through
+from hififace.evaluation.scenes import Scene
+from hififace.evaluation.work import SwapTask, Worker, Workforce, in_tasks
 from hififace.faces.analysis import FaceAnalyser
-from tests.support.evaluation_doubles import description, write_validation_shards
+from tests.support.evaluation_doubles import description, write_dlib_weights, write_validation_shards
 
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch, astronaut_mesh):
     """Two photos, described by hand."""
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path / "home"))
+    write_dlib_weights(tmp_path / "home")
     (tmp_path / "data").mkdir()
     first, second = read_photo_set(write_validation_shards(tmp_path / "data")).people[:2]
     cache = DescriptionCache(tmp_path / "cache", "sface")
@@ -37,6 +40,12 @@ class Refuses:
         raise FaceError("The face is turned away.")
 
 
+def worked(task, cache_folder):
+    with Workforce(1, cache_folder) as force:
+        (outcomes,) = force.work_through(Worker.swap, [task])
+    return outcomes
+
+
 def test_groups_keep_their_order():
     assert in_tasks(range(5), 2) == [(0, 1), (2, 3), (4,)]
     assert in_tasks([], 2) == []
@@ -44,18 +53,17 @@ def test_groups_keep_their_order():
 
 def test_a_refused_pair_is_an_outcome_and_the_rest_goes_on(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(Entry, "open", lambda entry: Refuses())
-    task = SwapTask(Entry("bundle", Path("nowhere")), ((photos[0], photos[1]), (photos[1], photos[0])), False)
-    (outcomes,) = work_through(Worker.swap, [task], workers=1, cache_folder=tmp_path / "cache")
+    pairs = (Pair(photos[0], photos[1], 0), Pair(photos[1], photos[0], 1))
+    outcomes = worked(SwapTask(Entry("bundle", Path("nowhere")), pairs, False), tmp_path / "cache")
     assert [one.refusal for one in outcomes] == ["The face is turned away."] * 2
     assert all(one.measured is None for one in outcomes)
 
 
 def test_rows_of_a_baseline_are_kept_and_made_again_when_damaged(photos, tmp_path):
-    task = SwapTask(Entry("copy"), ((photos[0], photos[1]),), False)
+    task = SwapTask(Entry("copy"), (Pair(photos[0], photos[1], 0),), False)
 
     def run():
-        (outcomes,) = work_through(Worker.swap, [task], workers=1, cache_folder=tmp_path / "cache")
-        return outcomes[0].measured
+        return worked(task, tmp_path / "cache")[0].measured
 
     first = run()
     (kept,) = (tmp_path / "cache").glob("baselines-*/copy/*.npz")
@@ -68,6 +76,24 @@ def test_rows_of_a_baseline_are_kept_and_made_again_when_damaged(photos, tmp_pat
 
 
 def test_a_description_that_has_gone_is_said(photos, tmp_path):
-    task = SwapTask(Entry("copy"), ((photos[0], photos[1]),), False)
     with pytest.raises(DataError, match="has gone from"):
-        list(work_through(Worker.swap, [task], workers=1, cache_folder=tmp_path / "empty"))
+        worked(SwapTask(Entry("copy"), (Pair(photos[0], photos[1], 0),), False), tmp_path / "empty")
+
+
+def test_a_scene_is_described_once_and_measured_beside_its_twin(photos, tmp_path):
+    """A copy of a dim target differs from a quarter of the bright one by rounding alone; frames on the source are not
+    in it; an occluder is untouched."""
+    cache = tmp_path / "cache"
+    pairs = (
+        Pair(photos[0], photos[1], 0, Scene(gain=0.25)),
+        Pair(photos[0], photos[1], 0, source_scene=Scene(occluder="glasses")),
+        Pair(photos[0], photos[1], 0, Scene(occluder="glasses")),
+    )
+    dim, framed, occluded = (
+        one.measured.values for one in worked(SwapTask(Entry("copy"), pairs, False), cache)
+    )
+    assert 0.3 < dim["dim_error"] < 1.5
+    assert framed["frames_leak"] == framed["frames_seen"] == 0
+    assert occluded["frames_kept"] == 100
+    names = {path.name for path in cache.rglob(f"{photos[1].sha256}*.npz")}
+    assert names == {f"{photos[1].sha256}{tag}.npz" for tag in ("", "-gain0.25", "-glasses")}

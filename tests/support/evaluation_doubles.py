@@ -50,6 +50,86 @@ def write_dlib_weights(home: Path) -> None:
     (folder / "face_recognition_model-weights_manifest.json").write_text(json.dumps(manifest))
 
 
+def write_portrait_shards(folder: Path) -> Path:
+    """Four labelled portraits of two groups, for the protocol `portraits`."""
+    _write_tar(
+        folder / "portraits-val-000.tar",
+        {
+            "q0": (portrait(0.7), {"group": "north", "gender": "female"}),
+            "q1": (portrait(0.95, mirrored=True, shift=2), {"group": "south"}),
+            "q2": (portrait(0.85, shift=4), {"group": "south"}),
+            "q3": (portrait(0.9, mirrored=True), {}),
+        },
+    )
+    return folder
+
+
+def face_of_68() -> np.ndarray:
+    """(68, 2) a rough front face in the box of dlib's detector, 0..1."""
+    turn = np.linspace(np.pi, 0, 17)
+    jaw = np.stack([0.5 + 0.5 * np.cos(turn), 0.3 + 0.7 * np.sin(turn)], axis=1)
+    brows = [(x, 0.2) for x in (0.1, 0.18, 0.26, 0.34, 0.42, 0.58, 0.66, 0.74, 0.82, 0.9)]
+    nose = [(0.5, y) for y in (0.3, 0.38, 0.46, 0.54)] + [(x, 0.62) for x in (0.4, 0.45, 0.5, 0.55, 0.6)]
+    eye = [(-0.1, 0.0), (-0.04, -0.03), (0.04, -0.03), (0.1, 0.0), (0.04, 0.03), (-0.04, 0.03)]
+    eyes = [(middle + x, 0.3 + y) for middle in (0.27, 0.73) for x, y in eye]
+    around = np.linspace(np.pi, -np.pi, 12, endpoint=False)
+    inner = np.linspace(np.pi, -np.pi, 8, endpoint=False)
+    mouth = [(0.5 + 0.18 * np.cos(a), 0.8 - 0.06 * np.sin(a)) for a in around]
+    mouth += [(0.5 + 0.12 * np.cos(a), 0.8 - 0.02 * np.sin(a)) for a in inner]
+    return np.concatenate([jaw, brows, nose, eyes, mouth]).astype(np.float32)
+
+
+def write_landmarks68(home: Path) -> None:
+    """A predictor that always answers its mean shape, where `hififace weights fetch` would put dlib's."""
+    folder = home / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    face = face_of_68()
+    trees = [[([(0, 1, 5.0)] * 15, [np.zeros(136)] * 16)]]
+    data = predictor_file(face, trees, anchors=[[30, 8]], deltas=[[(0.0, 0.0), (0.1, 0.0)]])
+    (folder / "shape_predictor_68_face_landmarks.dat").write_bytes(data)
+
+
+def predictor_file(
+    initial: np.ndarray,
+    cascades: list[list[tuple[list[tuple[int, int, float]], list[np.ndarray]]]],
+    anchors: list[list[int]],
+    deltas: list[list[tuple[float, float]]],
+) -> bytes:
+    """A shape predictor as dlib writes one: packed numbers in a fixed order."""
+
+    def matrix(values: np.ndarray) -> bytes:
+        flat = np.asarray(values, np.float32).ravel()
+        return packed(-len(flat)) + packed(-1) + b"".join(packed_real(v) for v in flat)
+
+    out = packed(1) + matrix(initial) + packed(len(cascades))
+    for trees in cascades:
+        out += packed(len(trees))
+        for splits, leaves in trees:
+            out += packed(len(splits))
+            out += b"".join(packed(a) + packed(b) + packed_real(t) for a, b, t in splits)
+            out += packed(len(leaves)) + b"".join(matrix(leaf) for leaf in leaves)
+    out += packed(len(anchors)) + b"".join(packed(len(a)) + b"".join(map(packed, a)) for a in anchors)
+    out += packed(len(deltas))
+    for pairs in deltas:
+        out += packed(len(pairs)) + b"".join(packed_real(x) + packed_real(y) for x, y in pairs)
+    return out
+
+
+def packed(number: int) -> bytes:
+    """dlib's integer: a byte with the length and the sign, then the magnitude, lowest byte first."""
+    size = max((abs(number).bit_length() + 7) // 8, 1)
+    return bytes([size | (0x80 if number < 0 else 0)]) + abs(number).to_bytes(size, "little")
+
+
+def packed_real(value: float) -> bytes:
+    """dlib's real number: mantissa and exponent, whole bytes of nought dropped from the mantissa."""
+    mantissa, exponent = np.frexp(np.float32(value))
+    whole, exponent = int(mantissa * 2**24), int(exponent) - 24
+    while whole and whole % 256 == 0:
+        whole, exponent = whole // 256, exponent + 8
+    return packed(whole) + packed(exponent)
+
+
 def tfjs_weights(network: DlibRecogniser, *, seed: int) -> tuple[bytes, list[dict[str, object]]]:
     """A weights file and its manifest: kernels in 8 bits, the rest as float32, as the published ones mix them."""
     random = np.random.default_rng(seed)

@@ -19,19 +19,43 @@ _BLENDING: Final = "How faces are put back"
 
 def evaluate(
     data: Annotated[
-        Path, typer.Option("--data", help="Folder of identities-val-*.tar and photos-val-*.tar.")
+        Path,
+        typer.Option(
+            "--data", help="Folder of identities-val-*.tar and photos-val-*.tar (or portraits-val-*.tar)."
+        ),
     ],
     bundles: Annotated[
         list[str] | None,
         typer.Argument(metavar="[BUNDLE]...", help="Names or folders; none measures the baselines alone."),
     ] = None,
-    protocol: Annotated[str, typer.Option(help="Which pairs are measured.")] = "open",
+    protocol: Annotated[
+        str,
+        typer.Option(help="Which pairs are measured: open, or portraits, which asks what large photos show."),
+    ] = "open",
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of large photos PERSON_WHAT.jpg, at least two of each person: more sources and targets for "
+            "portraits."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the report; else it is only printed.")
     ] = None,
+    video: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A video: each bundle swaps its beginning, for flicker and likeness over time. May be repeated."
+        ),
+    ] = None,
+    video_s: Annotated[float, typer.Option("--video-seconds", help="How much of each video.")] = 4.0,
     pairs: Annotated[
         int | None,
-        typer.Option(min=1, help="First pairs of each part only: a quick look, said so in the report."),
+        typer.Option(
+            min=1,
+            help="First pairs of each part only (of small parts of portraits, fewer): a quick look, said so in the "
+            "report.",
+        ),
     ] = None,
     workers: Annotated[
         int | None,
@@ -77,7 +101,9 @@ def evaluate(
         raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
     workers = workers or min(_num_cores(), MOST_WORKERS)
     options = SwapOptions(match_colour=match_colour, detail=detail)
-    settings = Settings(data, protocol, pairs, workers, cache, baselines, options)
+    settings = Settings(
+        data, protocol, pairs, workers, cache, baselines, options, people, tuple(video or ()), video_s
+    )
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
         tasks: dict[str, TaskID] = {}

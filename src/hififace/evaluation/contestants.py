@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hififace.evaluation.baselines import copy_target, paste_source
 from hififace.evaluation.description import Description
+from hififace.evaluation.sharpness import PERFECT_SIDES_PX, perfect
 from hififace.faces.alignment import invert, warp
 from hififace.swap.options import SwapOptions
 from hififace.swap.pasting import blending_mask
-from hififace.swap.source_map import Source
+from hififace.swap.source_map import Source, SourceMap
 from hififace.swap.sources import FaceChoice
 from hififace.swapper import FaceSwapper
 from hififace.types import Face, FloatArray, RGBImage
+from hififace.video.options import VideoOptions
 from hififace.weights.bundle import MANIFEST_NAME, load_bundle
 
 BASELINES: Final = ("copy", "paste")
+PERFECT: Final = {f"perfect_{side}": side for side in PERFECT_SIDES_PX}
+"""Name -> side of a network that gives its target back; asked for sharpness alone."""
 
 
 class Subject(NamedTuple):
@@ -30,6 +35,8 @@ class Subject(NamedTuple):
     sha256: str
     pixels: RGBImage
     face: Description
+    drawn: NDArray[np.bool_] | None = None
+    """(H, W) where something was drawn before the face; None without."""
 
 
 class Swapped(NamedTuple):
@@ -39,6 +46,8 @@ class Swapped(NamedTuple):
     """(H, W, 3); the target's own array where nothing was changed."""
     mask: FloatArray
     """(H, W) 0..1: what was generated."""
+    plain: RGBImage | None = None
+    """The same with `--detail 0`, where that was asked for."""
 
 
 class Contestant(Protocol):
@@ -62,6 +71,8 @@ class Entry:
     details: dict[str, str] = field(default_factory=dict)
     options: SwapOptions = field(default_factory=SwapOptions)
     """How a bundle's faces are put back."""
+    plain: bool = False
+    """Whether results without detail are wanted too."""
 
     def open(self) -> Contestant:
         """Ready to swap.
@@ -71,20 +82,23 @@ class Entry:
         """
         if self.folder is None:
             return _Baseline(self.name)
-        return BundleContestant(self.folder, self.options)
+        return BundleContestant(self.folder, self.options, plain=self.plain)
 
 
-def baseline_entries() -> list[Entry]:
-    """Bounds to read bundles by."""
-    return [Entry(name) for name in BASELINES]
+def baseline_entries(protocol: str = "open") -> list[Entry]:
+    """Bounds to read bundles by; `portraits` has perfect networks among them."""
+    return [Entry(name) for name in (*BASELINES, *(PERFECT if protocol == "portraits" else ()))]
 
 
-def bundle_entries(names: list[str], options: SwapOptions | None = None) -> list[Entry]:
+def bundle_entries(
+    names: list[str], options: SwapOptions | None = None, *, plain: bool = False
+) -> list[Entry]:
     """Bundles, verified; two of one name are told apart by their version, or else by their place.
 
     Args:
         names: names or folders.
         options: how their faces are put back; the defaults if None.
+        plain: results without detail are wanted too.
 
     Raises:
         BundleError: one is missing, incomplete or altered.
@@ -104,7 +118,9 @@ def bundle_entries(names: list[str], options: SwapOptions | None = None) -> list
             "training_data": bundle.training_data,
             "made_by": bundle.made_by,
         }
-        entries.append(Entry(name, bundle.folder, bundle.version, digest, details, options or SwapOptions()))
+        entries.append(
+            Entry(name, bundle.folder, bundle.version, digest, details, options or SwapOptions(), plain)
+        )
     return entries
 
 
@@ -114,14 +130,18 @@ class BundleContestant:
     Args:
         folder: of the bundle.
         options: how faces are put back.
+        plain: make the result without detail too.
         num_sources: kept, since a source comes several times.
     """
 
-    def __init__(self, folder: Path, options: SwapOptions, *, num_sources: int = 256) -> None:
+    def __init__(
+        self, folder: Path, options: SwapOptions, *, plain: bool = False, num_sources: int = 256
+    ) -> None:
         self._swapper = FaceSwapper.load(folder, providers=["cpu"], threads=1)
         self._options = replace(options, largest_turn_deg=180.0)
         self._sources: OrderedDict[str, Source] = OrderedDict()
         self._num_sources = num_sources
+        self._plain = plain
 
     def swap(self, source: Subject, target: Subject) -> Swapped:
         """Put the source's face into the target.
@@ -135,7 +155,20 @@ class BundleContestant:
         height, width = target.pixels.shape[:2]
         soft = blending_mask(generated.mask, self._options)
         mask = np.asarray(warp(soft, invert(generated.matrix), (width, height)), np.float32)
-        return Swapped(image, np.clip(mask, 0.0, 1.0))
+        without = None
+        if self._plain and self._options.detail > 0:
+            without = self._swapper.paste(target.pixels, [generated], replace(self._options, detail=0.0))
+        return Swapped(image, np.clip(mask, 0.0, 1.0), without)
+
+    def swap_video(self, source: Subject, video: Path, output: Path, seconds: float) -> None:
+        """Swap the beginning of a video as `hififace swap` would.
+
+        Raises:
+            VideoError: it cannot be read.
+            FaceError: nothing in it can be swapped.
+        """
+        self._swapper.source_map = SourceMap(default=self._source(source))
+        self._swapper.swap_video(video, output, self._options, VideoOptions(preview_s=seconds))
 
     def _source(self, source: Subject) -> Source:
         if source.sha256 not in self._sources:
@@ -149,7 +182,7 @@ class BundleContestant:
 
 
 class _Baseline:
-    """`copy` or `paste`."""
+    """`copy`, `paste`, or a perfect network."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -158,4 +191,7 @@ class _Baseline:
         """As the name says."""
         if self._name == "copy":
             return Swapped(*copy_target(target.pixels))
+        if self._name in PERFECT:
+            side = PERFECT[self._name]
+            return Swapped(*perfect(target.pixels, target.face.points5, target.face.mesh, side))
         return Swapped(*paste_source(source.pixels, source.face.mesh, target.pixels, target.face.mesh))

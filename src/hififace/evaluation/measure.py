@@ -9,20 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.evaluation.contestants import Subject, Swapped
-from hififace.evaluation.description import Description
+from hififace.evaluation.description import OPEN, Asked, Description
 from hififace.evaluation.expression import expression_error, eye_opening_error, mouth_opening_error
 from hififace.evaluation.gaze import gaze_error_deg
 from hififace.evaluation.identity import retrieved_within
 from hififace.evaluation.mask import mask_area
 from hififace.evaluation.pose import pose_error_deg
 from hififace.evaluation.realism import frechet_distance
-from hififace.evaluation.reconstruction import face_crop, psnr_db, ssim
+from hififace.evaluation.reconstruction import SIDE_PX, face_crop, psnr_db, ssim
 from hififace.evaluation.shape import shape_error
+from hififace.evaluation.sharpness import sharpness
+from hififace.evaluation.untouched import occluder_change
 from hififace.faces.identity import cosine
 from hififace.faces.shape import MeshShapePrior
+from hififace.models.pretrained.dlib import SAME_PERSON_DISTANCE
 from hififace.types import FloatArray
 
 RECOGNISERS: Final = ("sface", "dlib")
+SECOND: Final = "second"
+"""A second recogniser that the user supplies: MobileFaceNet."""
 RETRIEVAL_DEPTHS: Final = (1, 5)
 
 
@@ -34,6 +39,10 @@ class Measured(NamedTuple):
     sface: FloatArray
     dlib: FloatArray
     features: FloatArray
+    points68: FloatArray = np.full((68, 2), np.nan, np.float32)
+    """(68, 2) as in `Description`."""
+    second: FloatArray = np.full(1, np.nan, np.float32)
+    """Likewise."""
 
 
 class Summary(NamedTuple):
@@ -46,7 +55,12 @@ class Summary(NamedTuple):
 
 
 def measure_result(
-    source: Subject, target: Subject, swapped: Swapped, result: Description, prior: MeshShapePrior
+    source: Subject,
+    target: Subject,
+    swapped: Swapped,
+    result: Description,
+    prior: MeshShapePrior,
+    asked: Asked = OPEN,
 ) -> Measured:
     """Everything about one result.
 
@@ -56,14 +70,18 @@ def measure_result(
         swapped: what came out.
         result: the description of its image.
         prior: the mesh's.
+        asked: what is measured beyond `open`.
     """
     was, got = target.face, result
-    before, region = face_crop(target.pixels, was.points5, was.mesh)
-    after, _ = face_crop(swapped.image, was.points5, was.mesh)
+    side_px = SIDE_PX if asked == OPEN else asked.feature_px
+    before, region = face_crop(target.pixels, was.points5, was.mesh, side_px)
+    after, _ = face_crop(swapped.image, was.points5, was.mesh, side_px)
+    to_source = float(np.linalg.norm(got.dlib - source.face.dlib))
     values = {
         "sface_source": cosine(got.sface, source.face.sface),
         "sface_target": cosine(got.sface, was.sface),
-        "dlib_source": float(np.linalg.norm(got.dlib - source.face.dlib)),
+        "dlib_source": to_source,
+        "dlib_same": 100.0 * (to_source < SAME_PERSON_DISTANCE),
         "dlib_target": float(np.linalg.norm(got.dlib - was.dlib)),
         "pose_deg": pose_error_deg(got.mesh, was.mesh),
         "expression": expression_error(got.mesh, was.mesh, prior),
@@ -76,13 +94,36 @@ def measure_result(
         "psnr_db": psnr_db(after, before, region),
         "ssim": ssim(after, before, region),
     }
-    return Measured(values, got.sface, got.dlib, got.features)
+    if asked != OPEN:
+        values |= _of_portraits(source, target, swapped, got)
+    return Measured(values, got.sface, got.dlib, got.features, got.points68, got.second)
+
+
+def _of_portraits(source: Subject, target: Subject, swapped: Swapped, got: Description) -> dict[str, float]:
+    was = target.face
+    plain = swapped.image if swapped.plain is None else swapped.plain
+    values = {
+        **(
+            {}
+            if np.isnan(got.second).any()
+            else {
+                "second_source": cosine(got.second, source.face.second),
+                "second_target": cosine(got.second, was.second),
+            }
+        ),
+        "sharpness": sharpness(swapped.image, target.pixels, was.mesh, swapped.mask),
+        "sharpness_plain": sharpness(plain, target.pixels, was.mesh, swapped.mask),
+    }
+    if target.drawn is not None:
+        values["occluder_change"] = occluder_change(swapped.image, target.pixels, target.drawn)
+    return values
 
 
 def summarise(measured: Sequence[Measured]) -> dict[str, Summary]:
     """Mean and standard error of every measure of single results; values that cannot be told are left out."""
-    names = list(measured[0].values) if measured else []
-    return {name: mean_of(np.array([one.values[name] for one in measured])) for name in names}
+    names = dict.fromkeys(name for one in measured for name in one.values)
+    found = {name: mean_of(np.array([one.values.get(name, np.nan) for one in measured])) for name in names}
+    return {name: summary for name, summary in found.items() if summary.num or name in measured[0].values}
 
 
 def mean_of(values: NDArray[np.floating]) -> Summary:
@@ -109,8 +150,10 @@ def retrieval(
     """
     right = np.array(people)
     found: dict[str, Summary] = {}
-    for recogniser in RECOGNISERS:
+    for recogniser in (*RECOGNISERS, SECOND):
         vectors = np.stack([getattr(one, recogniser) for one in measured])
+        if np.isnan(vectors).any():
+            continue  # there is no second one
         for name, gallery in galleries.items():
             rows = np.stack([getattr(one, recogniser) for one in gallery])
             for depth in RETRIEVAL_DEPTHS:

@@ -1,9 +1,10 @@
-"""The photos that are measured on: validation shards, read by offset."""
+"""The photos that are measured on: validation shards, read by offset, and folders of large photos."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,10 @@ from hififace.types import RGBImage
 
 IDENTITY_SHARDS: Final = "identities-val-*.tar"
 PHOTO_SHARDS: Final = "photos-val-*.tar"
+PORTRAIT_SHARDS: Final = "portraits-val-*.tar"
+PHOTOS_OF_A_PERSON: Final = 3
+"""Taken from `identities-val` by `portraits`: the source, another photo for the second gallery, one in reserve."""
+IMAGE_ENDINGS: Final = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,10 @@ class Photo:
     size: int
     sha256: str
     """Of the JPEG's bytes."""
+    group: str | None = None
+    """Of people, as whoever made the set of photos labelled it."""
+    gender: str | None = None
+    """Likewise."""
 
     def data(self) -> bytes:
         """The JPEG.
@@ -66,16 +75,61 @@ class PhotoSet:
     """One of each person."""
 
     def all(self) -> tuple[Photo, ...]:
-        """People first, then portraits."""
-        return (*self.people, *self.portraits)
+        """People first, then portraits; a photo that is both comes once."""
+        return tuple({photo.sha256: photo for photo in (*self.people, *self.portraits)}.values())
 
 
-def read_photo_set(folder: Path) -> PhotoSet:
+def read_photo_set(folder: Path, protocol: str = "open", people: Path | None = None) -> PhotoSet:
     """Look through the validation shards of a folder.
+
+    Args:
+        folder: of the shards.
+        protocol: `open` takes its portraits from `photos-val`, `portraits` from `portraits-val`.
+        people: a folder of large photos named `PERSON_WHAT.jpg`, which are sources and targets too.
 
     Raises:
         DataError: none of one of the two kinds, a damaged shard, a photo of `identities-val` without a person.
     """
+    if protocol == "open":
+        return PhotoSet(_read_people(folder), _read_shards(folder, PHOTO_SHARDS))
+    large = () if people is None else read_people(people)
+    several = _first_of_each(_read_people(folder))
+    return PhotoSet((*several, *large), (*_read_shards(folder, PORTRAIT_SHARDS), *large))
+
+
+def _first_of_each(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
+    """No more photos of one person than `portraits` has a use for: each must be described."""
+    seen: Counter[str] = Counter()
+    chosen = []
+    for photo in photos:
+        if seen[str(photo.identity)] < PHOTOS_OF_A_PERSON:
+            seen[str(photo.identity)] += 1
+            chosen.append(photo)
+    return tuple(chosen)
+
+
+def read_people(folder: Path) -> tuple[Photo, ...]:
+    """Photos named `PERSON_WHAT.jpg`, by name.
+
+    Raises:
+        DataError: there is none, or one cannot be read.
+    """
+    photos = []
+    for path in sorted(folder.glob("*_*")) if folder.is_dir() else []:
+        if path.suffix.lower() in IMAGE_ENDINGS:
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+            person = f"{folder.name}/{path.stem.split('_')[0]}"
+            key = f"{folder.name}/{path.stem}"
+            photos.append(Photo(key, person, path, 0, len(data), hashlib.sha256(data).hexdigest()))
+    if not photos:
+        raise DataError(f"No photo PERSON_WHAT.jpg in {folder}; a folder of such photos was expected.")
+    return tuple(photos)
+
+
+def _read_people(folder: Path) -> tuple[Photo, ...]:
     people = _read_shards(folder, IDENTITY_SHARDS)
     nameless = next((photo.key for photo in people if photo.identity is None), None)
     if nameless is not None:
@@ -83,7 +137,7 @@ def read_photo_set(folder: Path) -> PhotoSet:
             f'{nameless}.json in the {IDENTITY_SHARDS} of {folder} does not say who it shows; {{"identity": ...}} '
             "was expected."
         )
-    return PhotoSet(people, _read_shards(folder, PHOTO_SHARDS))
+    return people
 
 
 def _read_shards(folder: Path, pattern: str) -> tuple[Photo, ...]:
@@ -107,14 +161,20 @@ def _read_shard(shard: Path) -> list[Photo]:
                 digest = hashlib.sha256(file.read(place.size)).hexdigest()
                 places[key] = (place.offset, place.size, digest)
             elif ending == "json":
-                notes[key] = _identity(file.read(place.size), f"{name} of {shard}")
-    return [Photo(key, notes.get(key), shard, *place) for key, place in places.items()]
+                notes[key] = _labels(file.read(place.size), f"{name} of {shard}")
+    return [
+        Photo(key, identity, shard, *place, group, gender)
+        for key, place in places.items()
+        for identity, group, gender in [notes.get(key, (None, None, None))]
+    ]
 
 
-def _identity(text: bytes, where: str) -> str | None:
+def _labels(text: bytes, where: str) -> tuple[str | None, ...]:
+    """Identity, group and gender, as far as they are given."""
     try:
         content = json.loads(text)
     except ValueError as error:
         raise DataError(f"{where} is not valid JSON ({error}).") from error
-    identity = content.get("identity") if isinstance(content, dict) else None
-    return None if identity is None else str(identity)
+    found = content if isinstance(content, dict) else {}
+    values = (found.get(name) for name in ("identity", "group", "gender"))
+    return tuple(None if value is None else str(value) for value in values)

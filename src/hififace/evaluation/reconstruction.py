@@ -21,6 +21,9 @@ from hififace.types import FloatArray, RGBImage
 PSNR_CEILING_DB: Final = 60.0
 """Equal images would have infinitely many; rounding to 8 bits alone costs as much as 59 dB."""
 
+SIDE_PX: Final = 128
+"""Of the crop; `portraits` takes 256."""
+
 SIGMA: Final = 1.5
 LUMA: Final = (0.299, 0.587, 0.114)
 STABILISERS: Final = ((0.01 * 255.0) ** 2, (0.03 * 255.0) ** 2)
@@ -47,16 +50,17 @@ def ssim(first: RGBImage, second: RGBImage, region: NDArray[np.bool_]) -> float:
 
 
 def face_crop(
-    image: RGBImage, points5: NDArray[np.floating], mesh: NDArray[np.floating]
+    image: RGBImage, points5: NDArray[np.floating], mesh: NDArray[np.floating], side_px: int = SIDE_PX
 ) -> tuple[RGBImage, NDArray[np.bool_]]:
-    """(128, 128, 3) crop and (128, 128) face region.
+    """(S, S, 3) crop and (S, S) face region.
 
     Args:
         image: (H, W, 3).
         points5: (5, 2) of the target, for result and target alike.
         mesh: (468, 3) of the target.
+        side_px: S.
     """
-    crop, matrix = align(image, points5, TEMPLATES["mini_128"])
+    crop, matrix = align(image, points5, TEMPLATES["mini_128"].scaled(side_px))
     points: FloatArray = transform_points(matrix, mesh).astype(np.float32)
     side = crop.shape[0]
     return crop, region_mask(points, (side, side), dilate_px=0.0, feather_px=0.0) > 0.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +21,10 @@ import numpy as np
 from hififace import __version__
 from hififace.evaluation.description import DESCRIPTION_VERSION, cache_version
 from hififace.evaluation.measure import Summary
-from hififace.evaluation.protocol import PARTS
-from hififace.evaluation.run import SHEET_PAIRS, Evaluation, Standing
+from hififace.evaluation.moved import REGIONS
+from hififace.evaluation.portraits import SIZES_PX
+from hififace.evaluation.run import Evaluation, Standing, what_is_asked
+from hififace.evaluation.temporal import VideoFlicker
 from hififace.media.atomic import atomic_write
 from hififace.media.image import LoadedImage
 from hififace.provenance.claim import Claim
@@ -34,6 +37,11 @@ LIBRARIES: Final = ("numpy", "opencv-python-headless", "onnxruntime", "torch")
 
 TILE_PX: Final = 200
 TRIPLES_PER_ROW: Final = 4
+LARGE_TILE_PX: Final = 704
+"""A face of 500 px with its hair."""
+LARGE_TRIPLES_PER_ROW: Final = 2
+LARGE_TRIPLES: Final = 12
+"""On one sheet: a file that viewers still open."""
 GAP_PX: Final = 6
 
 
@@ -77,11 +85,67 @@ LINES: Final = (
     Line("reconstruction", "sface_target", "same photo: SFace cosine to the target", "up"),
 )
 
+_PORTRAIT_LINES: Final = (
+    Line("swap", "dlib_same", "dlib: same person (< 0.6), %", "up", 1),
+    Line("swap", "dlib_same[worst]", "the same, worst group by skin tone, %", "up", 1),
+    Line("groups", "dlib_same[worst]", "the same, worst labelled group, %", "up", 1),
+    Line("swap", "dlib_source", "dlib distance to the source", "down"),
+    Line("swap", "dlib_target", "dlib distance to the target (leak)", "up"),
+    Line("swap", "dlib_top1", "dlib top-1 among the sources, %", "up", 1),
+    Line("swap", "dlib_top1_other", "dlib top-1, gallery of other photos, %", "up", 1),
+    Line("swap", "second_source", "second recogniser, cosine to the source", "up"),
+    Line("swap", "second_target", "second recogniser, cosine to the target (leak)", "down"),
+    Line("swap", "second_top1_other", "second recogniser, top-1, gallery of other photos, %", "up", 1),
+    Line("swap", "sface_source", "SFace cosine to the source", "up"),
+    Line("swap", "sface_target", "SFace cosine to the target (leak)", "down"),
+    Line("swap", "sface_top1_other", "SFace top-1, gallery of other photos, %", "up", 1),
+    *(Line(f"size_{size}", "sharpness", f"sharpness, face of {size} px", "up", 2) for size in SIZES_PX),
+    *(
+        Line(f"size_{size}", "sharpness_plain", f"sharpness with detail 0, face of {size} px", "up", 2)
+        for size in SIZES_PX
+    ),
+    Line("swap", "sharpness_plain", "sharpness with detail 0, full size", "up", 2),
+    *(
+        Line("swap", f"moved_{region}", f"{region} moved toward the source's, %", "up", 1)
+        for region in REGIONS
+    ),
+    Line("swap", "lids_leak", "lid opening: of the source's, %", "down", 1),
+    Line("swap", "lids_kept", "lid opening: of the target's, %", "up", 1),
+    Line("swap", "lips_leak", "mouth opening: of the source's, %", "down", 1),
+    Line("swap", "lips_kept", "mouth opening: of the target's, %", "up", 1),
+    Line("swap", "pose_deg", "head pose error, degrees", "down", 2),
+    Line("swap", "expression", "expression error (mesh), deviations", "down"),
+    Line("swap", "gaze_deg", "gaze error (iris), degrees", "down", 2),
+    Line("occluded", "occluder_change", "occluders: change, levels", "down", 1),
+    Line("occluded", "frames_kept", "target's glasses (drawn): contrast kept, %", "up", 1),
+    Line("glasses", "frames_leak", "source's glasses (drawn): contrast appearing, %", "down", 1),
+    Line("glasses", "frames_seen", "the same: seen (above 15 %), % of pairs", "down", 1),
+    Line("dim", "dim_error", "a quarter of the light: difference, levels", "down", 2),
+    Line("dim", "dlib_same", "a quarter of the light: dlib same person, %", "up", 1),
+    Line("swap", "mask_area", "mask over face area", ""),
+    Line("swap", "frechet_NETWORK", "Fréchet distance (NETWORK, 256 px)", "down", 2),
+    Line("reconstruction", "psnr_db", "same photo: PSNR at 256 px, dB", "up", 2),
+    Line("reconstruction", "ssim", "same photo: SSIM at 256 px", "up"),
+)
+
+_GROUP_MEASURES: Final = (
+    ("dlib_same", "dlib: same person, %", 1),
+    ("dlib_source", "dlib distance", 3),
+    ("second_source", "second recogniser", 3),
+    ("sface_source", "SFace", 3),
+)
+
+
+def lines_of(protocol: str) -> tuple[Line, ...]:
+    """The lines of its table."""
+    return _PORTRAIT_LINES if protocol == "portraits" else LINES
+
+
 _ARROWS: Final = {"up": " ↑", "down": " ↓", "": ""}
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write `report.json`, `report.md`, and for each bundle `pairs-NAME.jsonl` and `contact-NAME.png`.
+    """Write `report.json`, `report.md`, and for each bundle `pairs-NAME.jsonl` and its contact sheets.
 
     Returns:
         What was written.
@@ -100,9 +164,8 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
     for standing in evaluation.standings:
         name = standing.entry.name
         put(f"pairs-{name}.jsonl", "".join(_pair_lines(evaluation, standing)))
-        sheet = contact_sheet(evaluation, standing)
-        if sheet is not None:
-            path = folder / f"contact-{name}.png"
+        for ending, sheet in contact_sheets(evaluation, standing).items():
+            path = folder / f"contact-{name}{ending}"
             claim = Claim(model=name, model_version=standing.entry.version)
             written.append(save_image(sheet, LoadedImage.from_pixels(sheet), path, claim))
     return written
@@ -120,21 +183,34 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
             "seed": protocol.seed,
             "sha256": protocol.sha256,
             "complete": evaluation.complete,
-            "num_pairs": {part: len(protocol.parts[part]) for part in PARTS},
+            "num_pairs": {part: len(pairs) for part, pairs in protocol.parts.items()},
             "num_people": len(protocol.gallery),
             "left_out": dict(protocol.left_out),
         },
-        "descriptions": {"version": DESCRIPTION_VERSION, "parts": cache_version(evaluation.network)},
+        "descriptions": {
+            "version": DESCRIPTION_VERSION,
+            "parts": cache_version(evaluation.network, what_is_asked(protocol.name)),
+        },
         "feature_network": evaluation.network,
         "recognisers": {name: dict(told) for name, told in evaluation.recognisers.items()},
         "contestants": [_standing_json(standing) for standing in evaluation.standings],
+        "videos": [
+            {
+                "video": one.target.video.name,
+                "name": one.entry.name,
+                "num_frames": one.result.num_frames,
+                "target": _video_json(one.target),
+                "result": _video_json(one.result),
+            }
+            for one in evaluation.videos
+        ],
     }
 
 
 def to_markdown(evaluation: Evaluation) -> str:
     """One table: measures down, contestants across."""
     protocol, standings = evaluation.protocol, evaluation.standings
-    sizes = ", ".join(f"{len(protocol.parts[part])} {part}" for part in PARTS)
+    sizes = ", ".join(f"{len(pairs)} {part}" for part, pairs in protocol.parts.items())
     scope = "the whole protocol" if evaluation.complete else "**the first pairs of the protocol only**"
     lines = [
         f"# Protocol `{protocol.name}`",
@@ -146,11 +222,13 @@ def to_markdown(evaluation: Evaluation) -> str:
         "| measure | " + " | ".join(_heading(standing) for standing in standings) + " |",
         "|---|" + "---|" * len(standings),
     ]
-    for line in LINES:
+    for line in lines_of(protocol.name):
         measure = line.measure.replace("NETWORK", evaluation.network)
-        cells = [_cell(standing.parts[line.part].get(measure), line.digits) for standing in standings]
+        cells = [_cell(standing.parts.get(line.part, {}).get(measure), line.digits) for standing in standings]
         title = line.title.replace("NETWORK", evaluation.network) + _ARROWS[line.better]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    lines += _group_table(standings)
+    lines += _video_table(evaluation)
     for name, told in evaluation.recognisers.items():
         lines += [
             "",
@@ -170,26 +248,149 @@ def to_markdown(evaluation: Evaluation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def contact_sheet(evaluation: Evaluation, standing: Standing) -> RGBImage | None:
-    """Source, target and result of the first pairs of `swap`, four triples in a row; None where there is no image."""
-    pairs = evaluation.protocol.parts["swap"][:SHEET_PAIRS]
-    if not any(image is not None for image in standing.images):
-        return None
-    triples = [
-        np.concatenate(
-            [_tile(photo) for photo in (pair.source.pixels(), pair.target.pixels(), image)], axis=1
+def _group_table(standings: Sequence[Standing]) -> list[str]:
+    """Likeness by the source's group, one table for all measures and bundles."""
+    keys = dict.fromkeys(
+        (part, name.partition("[")[2].rstrip("]"))
+        for standing in standings
+        for part, measures in standing.parts.items()
+        for name in measures
+        if name.startswith("dlib_same[") and part in ("swap", "groups")
+    )
+    groups = [(part, label) for part, label in keys if label != "worst"]
+    if not groups:
+        return []
+    shown = [one for one in standings if any("dlib_same" in measures for measures in one.parts.values())]
+    shown = [one for one in shown if "swap" in one.parts]
+    lines = ["", "Likeness by the source's group:", ""]
+    lines += ["| group | pairs | " + " | ".join(_heading(one) for one in shown) + " |"]
+    lines += ["|---|---|" + "---|" * len(shown)]
+    for measure, title, digits in _GROUP_MEASURES:
+        for part, label in groups:
+            cells = [one.parts.get(part, {}).get(f"{measure}[{label}]") for one in shown]
+            num = max((cell.num for cell in cells if cell is not None), default=0)
+            if num:
+                texts = " | ".join(_cell(cell, digits) for cell in cells)
+                lines.append(f"| {title}: {label} | {num} | {texts} |")
+    return lines
+
+
+def _video_table(evaluation: Evaluation) -> list[str]:
+    """Flicker and likeness over time; the video's own line is the floor."""
+    if not evaluation.videos:
+        return []
+    lines = [
+        "",
+        f"The first {evaluation.settings.video_s:g} s of real footage; the video itself (`-`) is the floor. "
+        "Flicker: half the mean square of successive differences of the SFace cosine, in millionths.",
+        "",
+        "| video | swapped by | faces | dlib distance | dlib: same person, % | SFace | flicker | warping error |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    seen = set()
+    for one in evaluation.videos:
+        rows = [(one.entry.name, one.result)]
+        if one.target.video not in seen:
+            seen.add(one.target.video)
+            rows.insert(0, ("-", one.target))
+        for name, row in rows:
+            same = None if row.same_share is None else 100 * row.same_share
+            flicker = None if row.similarity_flicker is None else 1e6 * row.similarity_flicker
+            numbers = (
+                _told(row.distance, 3),
+                _told(same, 1),
+                _told(row.similarity, 3),
+                _told(flicker, 0),
+                _told(row.warping_error, 2),
+            )
+            lines.append(
+                f"| {one.target.video.name} | {name} | {row.num_frames} | " + " | ".join(numbers) + " |"
+            )
+    return lines
+
+
+def _told(value: float | None, digits: int) -> str:
+    return "n/a" if value is None else f"{value:.{digits}f}"
+
+
+def _video_json(row: VideoFlicker) -> dict[str, float | None]:
+    return {
+        name: _number(getattr(row, name))
+        for name in (
+            "distance",
+            "same_share",
+            "similarity",
+            "similarity_variance",
+            "similarity_flicker",
+            "warping_error",
         )
-        for pair, image in zip(pairs, standing.images, strict=False)
+    }
+
+
+def contact_sheets(evaluation: Evaluation, standing: Standing) -> dict[str, RGBImage]:
+    """Ending of the file's name -> source, target and result of the first pairs of `swap`; empty without images.
+
+    `open` has one sheet of small images, four triples in a row. `portraits` has several, two triples in a row, each
+    image at its own size around the face: what a reduced one would hide is what is looked for.
+    """
+    shown = [
+        (pair, image)
+        for pair, image in zip(evaluation.protocol.parts["swap"], standing.images, strict=False)
         if image is not None
     ]
-    rows = -(-len(triples) // TRIPLES_PER_ROW)
-    columns = min(len(triples), TRIPLES_PER_ROW)
-    high, wide = TILE_PX + GAP_PX, 3 * TILE_PX + GAP_PX
+    if not shown:
+        return {}
+    if evaluation.protocol.name != "portraits":
+        tiles = [
+            [_tile(photo) for photo in (pair.source.pixels(), pair.target.pixels(), image)]
+            for pair, image in shown
+        ]
+        return {".png": _sheet(tiles, TRIPLES_PER_ROW)}
+    sheets = {}
+    for number, start in enumerate(range(0, len(shown), LARGE_TRIPLES)):
+        tiles = []
+        for pair, image in shown[start : start + LARGE_TRIPLES]:
+            middle = evaluation.middles[pair.target.sha256]
+            source, target = pair.source.pixels(), pair.target.pixels()
+            tiles.append(
+                [
+                    _cut(source, evaluation.middles[pair.source.sha256]),
+                    _cut(target, middle),
+                    _cut(image, middle),
+                ]
+            )
+        sheets[f"-{number + 1}.jpg"] = _sheet(tiles, LARGE_TRIPLES_PER_ROW)
+    return sheets
+
+
+def _sheet(triples: Sequence[Sequence[RGBImage]], per_row: int) -> RGBImage:
+    """Square tiles of one size in rows."""
+    side = triples[0][0].shape[0]
+    rows = -(-len(triples) // per_row)
+    columns = min(len(triples), per_row)
+    high, wide = side + GAP_PX, 3 * side + GAP_PX
     sheet = np.full((rows * high - GAP_PX, columns * wide - GAP_PX, 3), 255, np.uint8)
     for number, triple in enumerate(triples):
-        y, x = number // TRIPLES_PER_ROW * high, number % TRIPLES_PER_ROW * wide
-        sheet[y : y + TILE_PX, x : x + 3 * TILE_PX] = triple
+        y, x = number // per_row * high, number % per_row * wide
+        sheet[y : y + side, x : x + 3 * side] = np.concatenate(triple, axis=1)
     return sheet
+
+
+def _cut(image: RGBImage, middle: tuple[float, float]) -> RGBImage:
+    """(704, 704, 3) around a point (x, y), as it is; white beyond the image."""
+    tile = np.full((LARGE_TILE_PX, LARGE_TILE_PX, 3), 255, np.uint8)
+    height, width = image.shape[:2]
+    # A smaller image lies in the middle; a larger one is cut out so that the tile is full.
+    offset = []
+    for place, size in ((middle[1], height), (middle[0], width)):
+        start = round(place) - LARGE_TILE_PX // 2
+        room = size - LARGE_TILE_PX
+        offset.append(room // 2 if room <= 0 else min(max(start, 0), room))
+    top, left = offset
+    part = image[max(top, 0) : max(top, 0) + LARGE_TILE_PX, max(left, 0) : max(left, 0) + LARGE_TILE_PX]
+    y, x = max(-top, 0), max(-left, 0)
+    tile[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return tile
 
 
 def _tile(image: RGBImage) -> RGBImage:
@@ -252,16 +453,18 @@ def _summary_json(summary: Summary) -> dict[str, Any]:
 def _pair_lines(evaluation: Evaluation, standing: Standing) -> list[str]:
     """One JSON object a line for each pair: who, what, and every measure of it."""
     lines = []
-    for part in PARTS:
-        for number, (pair, row) in enumerate(
-            zip(evaluation.protocol.parts[part], standing.rows[part], strict=True)
-        ):
+    for part, rows in standing.rows.items():
+        for number, (pair, row) in enumerate(zip(evaluation.protocol.parts[part], rows, strict=True)):
             record: dict[str, Any] = {
                 "part": part,
                 "pair": number,
                 "source": pair.source.key,
                 "target": pair.target.key,
             }
+            if pair.scene.tag:
+                record["target_scene"] = pair.scene.tag
+            if pair.source_scene.tag:
+                record["source_scene"] = pair.source_scene.tag
             if row is None:
                 record["refused"] = standing.refusals[part][number]
             else:

@@ -12,22 +12,40 @@ from typing import Final
 import numpy as np
 
 from hififace.errors import DataError, OptionError
-from hififace.evaluation.contestants import Entry, baseline_entries, bundle_entries
-from hififace.evaluation.description import Description, DescriptionCache
+from hififace.evaluation.breakdown import by_group, shares_moved, skin_tones
+from hififace.evaluation.contestants import PERFECT, Entry, baseline_entries, bundle_entries
+from hififace.evaluation.description import OPEN, Asked, Description, DescriptionCache
 from hififace.evaluation.features import feature_network_name
 from hififace.evaluation.identity import distances, retrieved_within, verification_accuracy
 from hififace.evaluation.measure import RETRIEVAL_DEPTHS, Measured, Summary, frechet, retrieval, summarise
+from hififace.evaluation.moved import ShapeModel, fit_shape_model
+from hififace.evaluation.pairs import Pair, Protocol
 from hififace.evaluation.photos import PhotoSet, read_photo_set
-from hififace.evaluation.protocol import PARTS, Pair, Protocol, build_protocol
-from hififace.evaluation.work import SwapOutcome, SwapTask, Worker, described, in_tasks, work_through
-from hififace.faces.identity import SAME_PERSON_COSINE
+from hififace.evaluation.protocol import build_protocol
+from hififace.evaluation.work import (
+    SwapOutcome,
+    SwapTask,
+    VideoOutcome,
+    VideoTask,
+    Worker,
+    Workforce,
+    described,
+    in_tasks,
+)
+from hififace.faces.identity import SAME_PERSON_COSINE, cosine
 from hififace.models.pretrained.dlib import SAME_PERSON_DISTANCE
 from hififace.swap.options import SwapOptions
 from hififace.types import RGBImage
 from hififace.weights.registry import find_card
-from hififace.weights.store import locate
+from hififace.weights.store import expected_path, locate
 
 SHEET_PAIRS: Final = 48
+
+PARTS_OF_BOUNDS: Final = {
+    **dict.fromkeys(PERFECT, ("size_100", "size_200", "size_400")),
+    "paste": ("swap", "same_person", "groups", "occluded", "glasses", "reconstruction"),
+}
+"""Where a baseline says something; elsewhere it would cost minutes. Those not named stand everywhere."""
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, how many are done, how many there are)."""
@@ -52,10 +70,23 @@ class Settings:
     baselines: bool = True
     options: SwapOptions = field(default_factory=SwapOptions)
     """How bundles put faces back."""
+    people: Path | None = None
+    """Folder of large photos `PERSON_WHAT.jpg`: more sources and targets for `portraits`."""
+    videos: tuple[Path, ...] = ()
+    """Real footage: each bundle swaps its beginning, and flicker and likeness over time are measured."""
+    video_s: float = 4.0
+    """How much of each, seconds."""
 
     def __post_init__(self) -> None:
         if self.num_pairs is not None and self.num_pairs < 1:
             raise OptionError(f"{self.num_pairs} pairs were asked for; 1 or more was expected.")
+        if not self.video_s > 0:
+            raise OptionError(
+                f"{self.video_s} seconds of each video were asked for; more than 0 was expected."
+            )
+        missing = next((video for video in self.videos if not video.is_file()), None)
+        if missing is not None:
+            raise OptionError(f"There is no video {missing}.")
         if self.workers < 1:
             raise OptionError(f"{self.workers} workers were asked for; 1 or more was expected.")
 
@@ -89,6 +120,10 @@ class Evaluation:
     recognisers: Mapping[str, Mapping[str, float]]
     """How well each tells the people of the validation photos apart."""
     standings: Sequence[Standing]
+    middles: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    """SHA-256 of a photo -> (x, y) the middle of its face."""
+    videos: Sequence[VideoOutcome] = ()
+    """Videos in turn, in each the bundles in turn."""
 
 
 def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | None = None) -> Evaluation:
@@ -107,35 +142,100 @@ def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | No
     """
     tell = progress or (lambda *_: None)
     # Cheap failures first: everything that can be missing is looked for before minutes of work.
-    entries = (baseline_entries() if settings.baselines else []) + bundle_entries(
-        list(bundles), settings.options
+    plain = settings.protocol == "portraits"
+    entries = (baseline_entries(settings.protocol) if settings.baselines else []) + bundle_entries(
+        list(bundles), settings.options, plain=plain
     )
     if not entries:
         raise OptionError("There is nothing to measure: give a bundle, or leave the baselines in.")
-    for name in ("dlib_recogniser_tfjs", "dlib_recogniser_tfjs_layout"):
+    asked = what_is_asked(settings.protocol)
+    for name in (*asked.parts, "dlib_recogniser_tfjs_layout"):
         locate(find_card(name))
-    photos = read_photo_set(settings.data)
-    known = describe_photos(photos, settings, tell)
-    whole = build_protocol(settings.protocol, photos, known)
-    protocol = whole.first(settings.num_pairs)
-    network = feature_network_name()
-    real = [_known(known, pair.target.sha256) for pair in whole.parts["reconstruction"]]
-    standings = [_measure(entry, protocol, known, real, network, settings, tell) for entry in entries]
-    complete = all(len(protocol.parts[part]) == len(whole.parts[part]) for part in PARTS)
-    return Evaluation(settings, protocol, complete, network, tell_apart(photos, known, whole), standings)
+    photos = read_photo_set(settings.data, settings.protocol, settings.people)
+    with Workforce(settings.workers, settings.cache, asked) as force:
+        known = describe_photos(photos, settings, force, tell)
+        whole = build_protocol(settings.protocol, photos, known)
+        protocol = whole.first(settings.num_pairs)
+        facts = Facts.of(whole, photos, known, asked)
+        standings = [_measure(entry, protocol, facts, force, tell) for entry in entries]
+        videos = _swap_videos(entries, protocol, settings, force, tell)
+    if asked.landmarks68 and settings.baselines:
+        standings.append(other_photo(protocol, facts))
+    complete = all(len(protocol.parts[part]) == len(whole.parts[part]) for part in whole.parts)
+    told = tell_apart(photos, known, whole)
+    middles = {
+        digest: (float(found.box[[0, 2]].mean()), float(found.box[[1, 3]].mean()))
+        for digest, found in known.items()
+        if found is not None
+    }
+    return Evaluation(settings, protocol, complete, facts.network, told, standings, middles, videos)
+
+
+def what_is_asked(protocol: str) -> Asked:
+    """What is described of each photo; the second recogniser takes part where its file lies on this machine."""
+    if protocol != "portraits":
+        return OPEN
+    return Asked(feature_px=256, landmarks68=True, second=expected_path(find_card("mobilefacenet")).is_file())
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the real photos of a protocol, to measure results by."""
+
+    known: Mapping[str, Description | None]
+    """SHA-256 -> description."""
+    real: Sequence[Description]
+    """Targets that the Fréchet distance compares with."""
+    network: str
+    """Whose features it compares."""
+    model: ShapeModel | None
+    """Where landmarks were asked for."""
+    tones: Mapping[str, str | None]
+    """Identity -> group of skin tone."""
+
+    @classmethod
+    def of(
+        cls, whole: Protocol, photos: PhotoSet, known: Mapping[str, Description | None], asked: Asked
+    ) -> Facts:
+        """Gather them."""
+        targets = whole.parts["swap"] if asked.landmarks68 else whole.parts["reconstruction"]
+        digests = dict.fromkeys(pair.target.sha256 for pair in targets)
+        usable = [p.sha256 for p in photos.all() if p.key not in whole.left_out]
+        model = fit_shape_model([_known(known, digest) for digest in usable]) if asked.landmarks68 else None
+        tones = skin_tones(photos, known) if asked.landmarks68 else {}
+        real = [_known(known, digest) for digest in digests]
+        return cls(known, real, feature_network_name(), model, tones)
+
+
+def other_photo(protocol: Protocol, facts: Facts) -> Standing:
+    """What another real photo of the source reaches in likeness and shape: no swap can be expected to exceed it."""
+    pairs = []
+    for pair in protocol.parts["swap"]:
+        came = _known(facts.known, pair.source.sha256)
+        other = _known(facts.known, protocol.other_gallery[pair.person].sha256)
+        apart = float(np.linalg.norm(other.dlib - came.dlib))
+        values = {
+            "dlib_source": apart,
+            "dlib_same": 100.0 * (apart < SAME_PERSON_DISTANCE),
+            "sface_source": cosine(other.sface, came.sface),
+        }
+        if not np.isnan(other.second).any():
+            values["second_source"] = cosine(other.second, came.second)
+        row = Measured(values, other.sface, other.dlib, other.features, other.points68, other.second)
+        pairs.append((pair, row))
+    found = summarise([row for _, row in pairs]) | _of_all(pairs, protocol, facts)
+    return Standing(Entry("other photo"), {"swap": found}, {"swap": [row for _, row in pairs]}, {}, (), 0.0)
 
 
 def describe_photos(
-    photos: PhotoSet, settings: Settings, progress: Progress
+    photos: PhotoSet, settings: Settings, force: Workforce, progress: Progress
 ) -> dict[str, Description | None]:
     """SHA-256 -> description of every photo; those that are not kept yet are made."""
-    cache = DescriptionCache(settings.cache, feature_network_name())
+    cache = DescriptionCache(settings.cache, feature_network_name(), what_is_asked(settings.protocol))
     known = described(photos.all(), cache)
     missing = [photo for photo in photos.all() if photo.sha256 not in known]
     num_done = 0
-    for count in work_through(
-        Worker.describe, in_tasks(missing), workers=settings.workers, cache_folder=settings.cache
-    ):
+    for count in force.work_through(Worker.describe, in_tasks(missing)):
         num_done += count
         progress("photos", num_done, len(missing))
     return known | described(missing, cache)
@@ -176,18 +276,13 @@ def tell_apart(
 
 
 def _measure(
-    entry: Entry,
-    protocol: Protocol,
-    known: Mapping[str, Description | None],
-    real: Sequence[Description],
-    network: str,
-    settings: Settings,
-    progress: Progress,
+    entry: Entry, protocol: Protocol, facts: Facts, force: Workforce, progress: Progress
 ) -> Standing:
     start = time.perf_counter()
-    outcomes = {part: _swap_all(entry, part, protocol.parts[part], settings, progress) for part in PARTS}
+    parts = [part for part in protocol.parts if part in PARTS_OF_BOUNDS.get(entry.name, protocol.parts)]
+    outcomes = {part: _swap_all(entry, part, protocol.parts[part], force, progress) for part in parts}
     summaries: dict[str, dict[str, Summary]] = {}
-    for part in PARTS:
+    for part in parts:
         pairs = [
             (pair, one.measured)
             for pair, one in zip(protocol.parts[part], outcomes[part], strict=True)
@@ -196,36 +291,63 @@ def _measure(
         measured = [one for _, one in pairs]
         summaries[part] = summarise(measured)
         if part == "swap" and measured:
-            galleries = {
-                name: [_known(known, photo.sha256) for photo in gallery]
-                for name, gallery in (("", protocol.gallery), ("other", protocol.other_gallery))
-            }
-            summaries[part] |= retrieval(measured, [pair.person for pair, _ in pairs], galleries)
-            summaries[part] |= frechet(measured, real, network)
+            summaries[part] |= _of_all(pairs, protocol, facts)
+            summaries[part] |= frechet(measured, facts.real, facts.network)
+        elif protocol.name == "portraits":
+            summaries[part] |= by_group(pairs, facts.tones)
     return Standing(
         entry=entry,
         parts=summaries,
-        rows={part: [one.measured for one in outcomes[part]] for part in PARTS},
+        rows={part: [one.measured for one in outcomes[part]] for part in parts},
         refusals={
             part: {n: one.refusal for n, one in enumerate(outcomes[part]) if one.measured is None}
-            for part in PARTS
+            for part in parts
         },
-        images=[one.image for one in outcomes["swap"][:SHEET_PAIRS]],
+        images=[one.image for one in outcomes["swap"][:SHEET_PAIRS]] if "swap" in outcomes else [],
         seconds=time.perf_counter() - start,
     )
 
 
+def _of_all(pairs: Sequence[tuple[Pair, Measured]], protocol: Protocol, facts: Facts) -> dict[str, Summary]:
+    """What is told of all pairs of `swap` at once."""
+    galleries = {
+        name: [_known(facts.known, photo.sha256) for photo in gallery]
+        for name, gallery in (("", protocol.gallery), ("other", protocol.other_gallery))
+    }
+    found = retrieval([one for _, one in pairs], [pair.person for pair, _ in pairs], galleries)
+    if facts.model is not None:
+        found |= shares_moved(pairs, facts.known, facts.model) | by_group(pairs, facts.tones)
+    return found
+
+
 def _swap_all(
-    entry: Entry, part: str, pairs: Sequence[Pair], settings: Settings, progress: Progress
+    entry: Entry, part: str, pairs: Sequence[Pair], force: Workforce, progress: Progress
 ) -> list[SwapOutcome]:
     tasks = []
     for group in in_tasks(enumerate(pairs)):
         shown = part == "swap" and entry.folder is not None and group[0][0] < SHEET_PAIRS
-        tasks.append(SwapTask(entry, tuple((pair.source, pair.target) for _, pair in group), shown))
+        tasks.append(SwapTask(entry, tuple(pair for _, pair in group), shown))
     outcomes: list[SwapOutcome] = []
-    for answer in work_through(Worker.swap, tasks, workers=settings.workers, cache_folder=settings.cache):
+    for answer in force.work_through(Worker.swap, tasks):
         outcomes += answer
         progress(f"{entry.name}: {part}", len(outcomes), len(pairs))
+    return outcomes
+
+
+def _swap_videos(
+    entries: Sequence[Entry], protocol: Protocol, settings: Settings, force: Workforce, progress: Progress
+) -> list[VideoOutcome]:
+    """Another person into each video, the same for every bundle."""
+    tasks = [
+        VideoTask(entry, video, settings.video_s, protocol.gallery[number % len(protocol.gallery)])
+        for number, video in enumerate(settings.videos)
+        for entry in entries
+        if entry.folder is not None
+    ]
+    outcomes = []
+    for outcome in force.work_through(Worker.swap_video, tasks):
+        outcomes.append(outcome)
+        progress("videos", len(outcomes), len(tasks))
     return outcomes
 
 

@@ -43,6 +43,10 @@ class TrackFlicker:
     """Half the mean square successive difference."""
     warping_error: float | None
     """Root mean square, levels of 255; None where no two neighbouring frames could be compared."""
+    distance: float | None = None
+    """Mean distance to the source by dlib's recogniser; None where it was not asked."""
+    same_share: float | None = None
+    """Share of the frames in which it says that they show the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,16 @@ class VideoFlicker:
     def similarity_flicker(self) -> float | None:
         """See `TrackFlicker`."""
         return _mean([(t.similarity_flicker, t.num_frames) for t in self.tracks])
+
+    @property
+    def distance(self) -> float | None:
+        """See `TrackFlicker`."""
+        return _mean([(t.distance, t.num_frames) for t in self.tracks if t.distance is not None])
+
+    @property
+    def same_share(self) -> float | None:
+        """See `TrackFlicker`."""
+        return _mean([(t.same_share, t.num_frames) for t in self.tracks if t.same_share is not None])
 
     @property
     def warping_error(self) -> float | None:

@@ -51,6 +51,8 @@ CHANGED_LEVELS = 6.0
 videos: elsewhere, all of them are the video with its grain."""
 LEAST_SHARE = 0.25
 """Where the flow can be trusted on less of what was changed, two frames say nothing and are left out."""
+SAME_PERSON_DISTANCE = 0.6
+"""As in `models/pretrained/dlib.py`, which needs PyTorch; measuring flicker does not."""
 SAME_TIME_S = 0.002
 """Matroska rounds to milliseconds."""
 
@@ -61,6 +63,7 @@ class _Series:
 
     identities: list[FloatArray] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
 
 
 def measure_flicker(
@@ -69,6 +72,7 @@ def measure_flicker(
     *,
     source: FloatArray | None = None,
     start_s: float | None = None,
+    unseen: Callable[[RGBImage, FloatArray], float] | None = None,
     tell: Callable[[int], None] | None = None,
 ) -> list[VideoFlicker]:
     """Measure a video and any number of results made from it, frame by frame side by side.
@@ -78,6 +82,8 @@ def measure_flicker(
         results: of the same frames: with `--fps` there is nothing to compare.
         source: (D,) identity of who was put in, by `SFaceEmbedder`; None compares each track with its own mean face.
         start_s: where in the video the results begin, seconds.
+        unseen: the distance of a frame's face, by its mesh (468, 3), to the source, by a recogniser that training never
+            sees; below 0.6 they are one person.
         tell: told after each frame how many were measured.
 
     Returns:
@@ -98,6 +104,8 @@ def measure_flicker(
         for index, face in found.items():
             for video, image in zip(series, images, strict=True):
                 video[index].identities.append(embedder.embed(image, face.detection.points))
+                if unseen is not None and face.landmarks is not None:
+                    video[index].distances.append(unseen(image, face.landmarks.points))
             if index in last and before:
                 for video, error in zip(
                     series, _errors(flow, before, images, last[index], face), strict=False
@@ -240,4 +248,6 @@ def _summed(index: int, one: _Series, source: FloatArray | None) -> TrackFlicker
         similarity_variance=float(np.var(alike)),
         similarity_flicker=successive_variance(alike),
         warping_error=float(np.sqrt(np.mean(one.errors))) if one.errors else None,
+        distance=float(np.mean(one.distances)) if one.distances else None,
+        same_share=float(np.mean(np.array(one.distances) < SAME_PERSON_DISTANCE)) if one.distances else None,
     )

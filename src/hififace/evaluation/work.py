@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,27 +21,34 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 
 from hififace.errors import DataError, FaceError
-from hififace.evaluation.contestants import Contestant, Entry, Subject
-from hififace.evaluation.description import Describer, Description, DescriptionCache
+from hififace.evaluation.contestants import BundleContestant, Contestant, Entry, Subject, Swapped
+from hififace.evaluation.description import OPEN, Asked, Describer, Description, DescriptionCache, placed
 from hififace.evaluation.features import feature_network_name
+from hififace.evaluation.identity import DlibEmbedder
 from hififace.evaluation.measure import Measured, measure_result
+from hififace.evaluation.pairs import Pair
 from hififace.evaluation.photos import Photo
+from hififace.evaluation.scenes import PLAIN, Scene, render
+from hififace.evaluation.temporal import VideoFlicker
+from hififace.evaluation.untouched import SEEN_PERCENT, dim_error, frames_kept, frames_leak
+from hififace.evaluation.video import measure_flicker
 from hififace.faces.shape import MeshShapePrior
 from hififace.media.atomic import atomic_write
-from hififace.types import RGBImage
+from hififace.types import FloatArray, RGBImage
 
-BASELINE_VERSION: Final = 1
+BASELINE_VERSION: Final = 2
 """Raised whenever a baseline or a measure would come out otherwise, so that kept rows are made again."""
 
 PAIRS_PER_TASK: Final = 10
+
+VECTORS: Final = tuple(name for name in Measured._fields if name != "values")
 
 
 class SwapTask(NamedTuple):
     """A few pairs for one contestant."""
 
     entry: Entry
-    pairs: tuple[tuple[Photo, Photo], ...]
-    """(source, target)"""
+    pairs: tuple[Pair, ...]
     keep_images: bool
     """Whether the results' images come back too, for the contact sheet."""
 
@@ -54,18 +62,38 @@ class SwapOutcome(NamedTuple):
     image: RGBImage | None = None
 
 
+class VideoTask(NamedTuple):
+    """A video for one bundle."""
+
+    entry: Entry
+    video: Path
+    seconds: float
+    """From its beginning."""
+    source: Photo
+
+
+class VideoOutcome(NamedTuple):
+    """A video and what a bundle made of it."""
+
+    entry: Entry
+    target: VideoFlicker
+    result: VideoFlicker
+
+
 @dataclass
 class Worker:
     """The parts of one process, opened when first needed.
 
     Attributes:
         cache_folder: of descriptions and baselines; None takes the user's.
+        asked: what is described beyond `open`.
     """
 
     cache_folder: Path | None
+    asked: Asked = OPEN
 
     def __post_init__(self) -> None:
-        self._cache = DescriptionCache(self.cache_folder, feature_network_name())
+        self._cache = DescriptionCache(self.cache_folder, feature_network_name(), self.asked)
         self._describer: Describer | None = None
         self._prior = MeshShapePrior.load()
         self._contestants: dict[str, Contestant] = {}
@@ -85,31 +113,87 @@ class Worker:
                 return _read_rows(kept)
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 pass  # damaged: measured again
-        outcomes = [self._swap_pair(task, *pair) for pair in task.pairs]
+        outcomes = [self._swap_pair(task, pair) for pair in task.pairs]
         if kept is not None:
             _write_rows(kept, outcomes)
         return outcomes
 
-    def _swap_pair(self, task: SwapTask, source_photo: Photo, target_photo: Photo) -> SwapOutcome:
-        source, target = self._subject(source_photo), self._subject(target_photo)
+    def swap_video(self, task: VideoTask) -> VideoOutcome:
+        """Swap the beginning of a video and measure it beside the video itself.
+
+        Raises:
+            VideoError: it cannot be read.
+            FaceError: nothing in it can be swapped.
+        """
+        source = self._subject(task.source)
+        contestant = self._contestant(task.entry)
+        if not isinstance(contestant, BundleContestant):
+            raise TypeError(f"{task.entry.name} swaps no videos")
+        dlib = DlibEmbedder()
+
+        def distance(image: RGBImage, mesh: FloatArray) -> float:
+            return float(np.linalg.norm(dlib.embed(image, mesh) - source.face.dlib))
+
+        with tempfile.TemporaryDirectory() as folder:
+            result = Path(folder) / f"{task.video.stem}.mp4"
+            contestant.swap_video(source, task.video, result, task.seconds)
+            rows = measure_flicker(task.video, [result], source=source.face.sface, unseen=distance)
+        return VideoOutcome(task.entry, *rows)
+
+    def _swap_pair(self, task: SwapTask, pair: Pair) -> SwapOutcome:
+        source = self._subject(pair.source, pair.source_scene)
+        target = self._subject(pair.target, pair.scene)
+        contestant = self._contestant(task.entry)
         try:
-            swapped = self._contestant(task.entry).swap(source, target)
+            swapped = contestant.swap(source, target)
         except FaceError as error:
             return SwapOutcome(None, str(error))
         unchanged = swapped.image is target.pixels
         result = target.face if unchanged else self._parts().describe_result(swapped.image, target.face)
-        measured = measure_result(source, target, swapped, result, self._prior)
+        measured = measure_result(source, target, swapped, result, self._prior, self.asked)
+        try:
+            measured.values.update(self._beside_its_twin(contestant, pair, target, swapped))
+        except FaceError as error:
+            return SwapOutcome(None, str(error))
         return SwapOutcome(measured, image=swapped.image if task.keep_images else None)
 
-    def _read_subject(self, photo: Photo) -> Subject:
+    def _beside_its_twin(
+        self, contestant: Contestant, pair: Pair, target: Subject, swapped: Swapped
+    ) -> dict[str, float]:
+        """What only the same swap without its scene can tell.
+
+        Raises:
+            FaceError: the swapper refuses that one.
+        """
+        mesh = target.face.mesh
+        if pair.source_scene.occluder == "glasses":
+            plain = contestant.swap(self._subject(pair.source, PLAIN), target).image
+            leak = frames_leak(swapped.image, plain, mesh)
+            return {"frames_leak": leak, "frames_seen": 100.0 * (leak > SEEN_PERCENT)}
+        if pair.scene.gain != 1.0:
+            bright = self._subject(pair.target, pair.scene._replace(gain=1.0))
+            twin = contestant.swap(self._subject(pair.source, PLAIN), bright)
+            return {"dim_error": dim_error(swapped.image, twin.image, pair.scene.gain, bright.face.mesh)}
+        if pair.scene.occluder == "glasses" and target.drawn is not None:
+            return {"frames_kept": frames_kept(swapped.image, target.pixels, target.drawn)}
+        return {}
+
+    def _read_subject(self, photo: Photo, scene: Scene = PLAIN) -> Subject:
         _, found = self._cache.load(photo)
         if found is None:
             raise DataError(f"The description of {photo.key} has gone from {self._cache.folder}; run again.")
-        return Subject(photo.sha256, photo.pixels(), found)
+        if scene == PLAIN:
+            return Subject(photo.sha256, photo.pixels(), found)
+        shown = render(scene, photo.pixels(), found.size_px, found.mesh)
+        kept, face = self._cache.load(photo, scene)
+        if not kept or face is None:
+            face = self._parts().describe_result(shown.pixels, placed(found, shown.scale))
+            self._cache.save(photo, face, scene)
+        return Subject(f"{photo.sha256}-{scene.tag}", shown.pixels, face, shown.drawn)
 
     def _parts(self) -> Describer:
         if self._describer is None:
-            self._describer = Describer()
+            self._describer = Describer(self.asked)
         return self._describer
 
     def _contestant(self, entry: Entry) -> Contestant:
@@ -118,7 +202,10 @@ class Worker:
         return self._contestants[entry.name]
 
     def _kept_rows(self, task: SwapTask) -> Path:
-        pairs = " ".join(f"{source.sha256}>{target.sha256}" for source, target in task.pairs)
+        pairs = " ".join(
+            f"{pair.source.sha256}{pair.source_scene.tag}>{pair.target.sha256}{pair.scene.tag}"
+            for pair in task.pairs
+        )
         digest = hashlib.sha256(pairs.encode()).hexdigest()
         folder = f"baselines-{self._cache.version}-{BASELINE_VERSION}"
         return self._cache.root / folder / task.entry.name / f"{digest}.npz"
@@ -130,30 +217,49 @@ _WORKER: list[Worker] = []
 """Of this process, where it is one of a pool's."""
 
 
-def work_through(
-    kind: Callable[[Worker, Task], Answer], tasks: Sequence[Task], *, workers: int, cache_folder: Path | None
-) -> Iterator[Answer]:
-    """Answers in the order of the tasks.
+class Workforce:
+    """Processes that hold their networks from the first task to the last; a context manager.
 
     Args:
-        kind: `Worker.describe` or `Worker.swap`.
-        tasks: what to do.
         workers: processes; 1 works in this one.
         cache_folder: see `Worker`.
+        asked: likewise.
     """
-    if workers == 1 or len(tasks) < 2:
-        with _one_thread():
-            worker = Worker(cache_folder)
-            yield from (kind(worker, task) for task in tasks)
-        return
-    with ProcessPoolExecutor(
-        min(workers, len(tasks)), get_context("spawn"), initializer=_start, initargs=(cache_folder,)
-    ) as pool:
-        try:
-            yield from pool.map(partial(_call, kind), tasks)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+    def __init__(self, workers: int, cache_folder: Path | None, asked: Asked = OPEN) -> None:
+        self._workers, self._cache_folder, self._asked = workers, cache_folder, asked
+        self._own: Worker | None = None
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workforce:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def work_through(self, kind: Callable[[Worker, Task], Answer], tasks: Sequence[Task]) -> Iterator[Answer]:
+        """Answers in the order of the tasks.
+
+        Args:
+            kind: `Worker.describe` or `Worker.swap`.
+            tasks: what to do.
+        """
+        if not tasks:
+            return
+        if self._workers == 1:
+            with _one_thread():
+                self._own = self._own or Worker(self._cache_folder, self._asked)
+                yield from (kind(self._own, task) for task in tasks)
+            return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._workers,
+                get_context("spawn"),
+                initializer=_start,
+                initargs=(self._cache_folder, self._asked),
+            )
+        yield from self._pool.map(partial(_call, kind), tasks)
 
 
 def in_tasks(items: Iterable[Task], size: int = PAIRS_PER_TASK) -> list[tuple[Task, ...]]:
@@ -167,13 +273,13 @@ def _call(kind: Callable[[Worker, Task], Answer], task: Task) -> Answer:
     return kind(_WORKER[0], task)
 
 
-def _start(cache_folder: Path | None) -> None:
+def _start(cache_folder: Path | None, asked: Asked) -> None:
     import cv2
     import torch
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _WORKER.append(Worker(cache_folder))
+    _WORKER.append(Worker(cache_folder, asked))
 
 
 class _one_thread:  # noqa: N801 - a context manager
@@ -196,14 +302,13 @@ def _write_rows(path: Path, outcomes: Sequence[SwapOutcome]) -> None:
     whole = [row for row in rows if row is not None]
     if len(whole) < len(rows):
         return
+    names = sorted({name for row in whole for name in row.values})
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        names=np.array(list(whole[0].values)),
-        values=np.array([list(row.values.values()) for row in whole]),
-        sface=np.stack([row.sface for row in whole]),
-        dlib=np.stack([row.dlib for row in whole]),
-        features=np.stack([row.features for row in whole]),
+        names=np.array(names),
+        values=np.array([[row.values.get(name, np.nan) for name in names] for row in whole]),
+        **{name: np.stack([getattr(row, name) for row in whole]) for name in VECTORS},
     )
     atomic_write(path, buffer.getvalue())
 
@@ -211,7 +316,7 @@ def _write_rows(path: Path, outcomes: Sequence[SwapOutcome]) -> None:
 def _read_rows(path: Path) -> list[SwapOutcome]:
     with np.load(path, allow_pickle=False) as stored:
         names = [str(name) for name in stored["names"]]
-        columns = [stored[name] for name in ("values", "sface", "dlib", "features")]
+        columns = [stored[name] for name in ("values", *VECTORS)]
     return [
         SwapOutcome(Measured(dict(zip(names, map(float, values), strict=True)), *vectors))
         for values, *vectors in zip(*columns, strict=True)

