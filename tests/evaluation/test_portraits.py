@@ -152,7 +152,7 @@ def test_a_copy_and_a_perfect_network_bound_what_is_measured(evaluation):
 def test_a_flat_colour_has_no_detail_and_covers_what_lies_before_the_face(evaluation):
     double = parts(evaluation, "double")
     assert double["size_100"]["sharpness_plain"].mean < 0.2
-    assert double["occluded"]["occluder_change"].mean > 5
+    assert double["occluded"]["occluder_change"].mean > 1
     assert double["swap"]["frechet_sface"].num == 5
 
 

@@ -89,8 +89,9 @@ def test_a_scene_is_described_once_and_measured_beside_its_twin(photos, tmp_path
         Pair(photos[0], photos[1], 0, source_scene=Scene(occluder="glasses")),
         Pair(photos[0], photos[1], 0, Scene(occluder="glasses")),
     )
+    # The double's descriptions lack numbers that real ones have: rows of both do not go into one file.
     dim, framed, occluded = (
-        one.measured.values for one in worked(SwapTask(Entry("copy"), pairs, False), cache)
+        worked(SwapTask(Entry("copy"), (pair,), False), cache)[0].measured.values for pair in pairs
     )
     assert 0.3 < dim["dim_error"] < 1.5
     assert framed["frames_leak"] == framed["frames_seen"] == 0
