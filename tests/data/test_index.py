@@ -42,6 +42,18 @@ def test_a_set_made_before_parts_were_noted_still_opens(tmp_path):
     assert PreparedSet.open(folder).card.parts == {}
 
 
+def test_a_set_made_before_the_real_resolution_was_measured_still_opens(tmp_path):
+    import pyarrow.parquet as parquet
+
+    folder = make_set(tmp_path / "set", ["a", "b"])
+    table = parquet.read_table(folder / "index.parquet").drop(["native_px", "gender", "group"])
+    parquet.write_table(table, folder / "index.parquet")
+    prepared = PreparedSet.open(folder)
+    assert np.isnan(prepared.native_px).all()
+    assert prepared.native_px.shape == (2,)
+    assert list(prepared.columns["gender"]) == list(prepared.columns["group"]) == [None, None]
+
+
 def _drop(folder, name):
     (folder / name).unlink()
 

@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import multiprocessing
 import os
@@ -7,12 +8,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
-from preparation_doubles import double_factory, make_image, png, save
+from PIL import Image
+from preparation_doubles import DoubleDescriber, double_factory, make_image, png, save
 
 from hififace.data.index import PreparedSet
 from hififace.data.shards import TarWriter
@@ -39,7 +43,7 @@ def people(tmp_path_factory):
     save(folder / "p0" / "f2.png", make_image(0, 30, faces=2))
     save(folder / "p0" / "f3.png", make_image(0, 31, yaw=80))
     save(folder / "p0" / "f4.png", make_image(0, 32, score=20))
-    save(folder / "p0" / "f5.png", make_image(0, 33, size=20))
+    save(folder / "p0" / "f5.png", make_image(0, 33, size=10))
     save(folder / "p0" / "f6.png", make_image(5, 34, texture=900))
     save(folder / "p0" / "f7.png", make_image(0, 35, texture=901, blur=6.0))
     smaller = cv2.resize(make_image(0, 3, texture=3), (80, 80), interpolation=cv2.INTER_AREA)
@@ -257,6 +261,95 @@ def test_tar_shards_with_ages_and_identities(tmp_path):
     assert list(prepared.columns["key"]) == ["00000001", "00000002", "00000003", "00000004"]
     assert json.loads(prepared.member(2, "json"))["age"] == 40
     assert "age 17, below 18" in (tmp_path / "set" / "rejected.csv").read_text()
+
+
+def test_labels_and_the_real_resolution_stand_in_the_index(tmp_path):
+    with TarWriter(tmp_path / "faces-000.tar") as writer:
+        for number, facts in enumerate(
+            [{"gender": "female", "group": "asian"}, {"gender": 7, "group": ""}, {"gender": "male"}]
+        ):
+            writer.add(f"{number:04d}.png", png(make_image(number, blur=2.0 * number)))
+            writer.add(f"{number:04d}.json", json.dumps(facts).encode())
+    options = replace(OPTIONS, quality=QualityOptions(min_relative_sharpness=0))
+    prepare_set([tmp_path / "faces-000.tar"], tmp_path / "set", options, factory=double_factory)
+    prepared = PreparedSet.open(tmp_path / "set")
+    assert list(prepared.columns["gender"]) == ["female", None, "male"]
+    assert list(prepared.columns["group"]) == ["asian", None, None]
+    assert 64 >= prepared.native_px[0] > prepared.native_px[1] >= prepared.native_px[2] >= 32
+    assert json.loads(prepared.member(0, "json"))["group"] == "asian"
+
+
+def test_small_photos_stay_as_sources_of_people_with_two_photos(tmp_path):
+    folder = tmp_path / "people"
+    for person, photos in enumerate([(96, 20), (20,), (18, 19), (96,)]):
+        for variant, size in enumerate(photos):
+            save(folder / f"p{person}" / f"{variant}.png", make_image(person, variant, size=size))
+    prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory)
+    prepared = PreparedSet.open(tmp_path / "set")
+    assert list(prepared.columns["source"]) == [
+        "people/p0/0.png", "people/p0/1.png", "people/p2/0.png", "people/p2/1.png", "people/p3/0.png",
+    ]  # fmt: skip
+    small = prepared.columns["magnification"] > 3
+    assert small.tolist() == [False, True, True, True, False]
+    assert (
+        "3.2 times, more than 3, and the person has no other photo"
+        in (tmp_path / "set" / "rejected.csv").read_text()
+    )
+
+
+def test_avif_members_of_tar_shards_and_avif_files_are_read(tmp_path):
+    """Photos of a data set's AVIF archive give the set that their own pixels give."""
+    originals, folder = [], tmp_path / "pngs"
+    with TarWriter(tmp_path / "faces-000.tar") as writer:
+        for number in range(2):
+            data = io.BytesIO()
+            # The doubles read numbers from two pixels: nothing may be lost.
+            Image.fromarray(make_image(number, number)).save(data, "AVIF", quality=100, subsampling="4:4:4")
+            writer.add(f"{number:04d}.avif", data.getvalue())
+            decoded = np.asarray(Image.open(io.BytesIO(data.getvalue())).convert("RGB"))
+            originals.append(decoded)
+            save(folder / f"{number:04d}.png", decoded)
+            (tmp_path / "files").mkdir(exist_ok=True)
+            (tmp_path / "files" / f"{number:04d}.avif").write_bytes(data.getvalue())
+    sets = []
+    # Describers are kept by their settings: another resolution asks for another describer than the other tests'.
+    for name, source in (("a", tmp_path / "faces-000.tar"), ("b", folder), ("c", tmp_path / "files")):
+        prepare_set([source], tmp_path / name, replace(OPTIONS, resolution=72), factory=SeesOneFace)
+        sets.append(PreparedSet.open(tmp_path / name))
+    for other in sets:
+        assert len(other) == 2, (other.folder / "rejected.csv").read_text()
+        for row in range(2):
+            assert other.member(row, "jpg") == sets[0].member(row, "jpg")
+
+
+class SeesOneFace(DoubleDescriber):
+    """Reads nothing from pixels that a codec may have changed."""
+
+    def detect(self, image):
+        return super().detect(self.marked(image))
+
+    def describe(self, image, face, crop):
+        return super().describe(self.marked(image), face, crop)
+
+    @staticmethod
+    def marked(image):
+        image = image.copy()
+        image[0, 0], image[0, 1] = (1, int(image[1].mean()) % 16, 0), (100, 90, 0)
+        return image
+
+
+def test_a_damaged_avif_is_unreadable_and_not_the_end(tmp_path):
+    data = io.BytesIO()
+    Image.fromarray(make_image(0)).save(data, "AVIF", quality=90)
+    broken = bytearray(data.getvalue())
+    payload = broken.find(b"mdat") + 4
+    broken[payload:] = bytes(len(broken) - payload)
+    save(tmp_path / "flat" / "good.png", make_image(1))
+    (tmp_path / "flat" / "broken.avif").write_bytes(bytes(broken))
+    (tmp_path / "flat" / "cut.avif").write_bytes(data.getvalue()[:300])
+    prepare_set([tmp_path / "flat"], tmp_path / "set", OPTIONS, factory=double_factory)
+    assert len(PreparedSet.open(tmp_path / "set")) == 1
+    assert (tmp_path / "set" / "rejected.csv").read_text().count(",unreadable,") == 2
 
 
 def test_no_usable_photo_is_a_sentence_and_still_a_report(tmp_path):

@@ -59,6 +59,23 @@ def test_each_fault_has_its_reason(fault, reason):
     assert rejection.detail
 
 
+def test_a_small_photo_of_a_known_person_may_be_a_source():
+    assert check_photo(OPTIONS, **(GOOD | {"magnification": 3.5, "named": True})) is None
+    assert check_photo(OPTIONS, **(GOOD | {"magnification": 6.5, "named": True})).reason is Reason.TOO_SMALL
+
+
+def test_small_photos_need_another_photo_of_their_person():
+    found = check_set(
+        measured(np.eye(6)[[0, 0, 1, 2, 3, 4]], ["a", "a", "b", None, "c", "c"],
+                 magnification=[1, 4, 4, 4, 4, 5], sharp=[1, 0.01, 0.01, 0.01, 0.01, 0.01]),
+        OPTIONS, 0.3,
+    )  # fmt: skip
+    # The two of c do not look alike, so one goes as a stranger and the other is alone then.
+    assert {row: rejection.reason for row, rejection in found.items()} == {
+        2: Reason.TOO_SMALL, 3: Reason.TOO_SMALL, 4: Reason.TOO_SMALL, 5: Reason.OTHER_PERSON,
+    }  # fmt: skip
+
+
 def test_roll_does_not_matter():
     assert check_photo(OPTIONS, **(GOOD | {"pose_deg": np.array([0, 0, 170])})) is None
 

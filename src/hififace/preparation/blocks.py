@@ -24,6 +24,7 @@ from hififace.media.atomic import atomic_write
 from hififace.media.image import read_image
 from hififace.preparation.crop import cut, encode_crop, encode_mask, find_face
 from hififace.preparation.describe import Describer, DescriberSettings, create_describer, valid_share
+from hififace.preparation.detail import native_px
 from hififace.preparation.quality import (
     QualityOptions,
     Reason,
@@ -141,8 +142,9 @@ def prepare_photo(
         return face
     try:
         crop = cut(image, face.points, describer.template)
-        if crop.magnification > settings.quality.max_magnification:
-            return too_small(crop.magnification, settings.quality)
+        small = too_small(crop.magnification, settings.quality, named=photo.identity is not None)
+        if small is not None:
+            return small
         description = describer.describe(image, face, crop)
     except FaceError as error:
         return Rejection(Reason.NO_FACE, str(error))
@@ -151,6 +153,7 @@ def prepare_photo(
     rejection = check_photo(
         settings.quality,
         magnification=crop.magnification,
+        named=photo.identity is not None,
         mesh_score=description.mesh_score,
         valid_share=share,
         pose_deg=description.pose_deg,
@@ -160,6 +163,7 @@ def prepare_photo(
     numbers = {
         "face_px": face.size_px,
         "magnification": crop.magnification,
+        "native_px": native_px(crop.image, description.mask),
         "sharpness": sharpness(crop.image, description.mask),
         "detection_score": face.score,
         "mesh_score": description.mesh_score,
@@ -170,7 +174,14 @@ def prepare_photo(
     }
     numbers = {name: round(float(value), 4) for name, value in numbers.items()}
     points = face.points @ crop.matrix[:, :2].T + crop.matrix[:, 2]
-    facts = {"key": key, "identity": photo.identity, "source": photo.source, "age": photo.age}
+    facts = {
+        "key": key,
+        "identity": photo.identity,
+        "source": photo.source,
+        "age": photo.age,
+        "gender": photo.gender,
+        "group": photo.group,
+    }
     members = {
         "jpg": encode_crop(crop.image),
         "mask.png": encode_mask(description.mask),

@@ -7,7 +7,7 @@ of the photos' numbers, so they give the same answer however the first pass was 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -51,6 +51,9 @@ class QualityOptions:
 
     max_magnification: float = 3.0
     """Largest factor by which a photo may be enlarged to fill its crop; beyond it all detail is invented."""
+    max_source_magnification: float = 6.0
+    """The same for a photo of a person with two photos or more. It says who the person is as well as any other:
+    a source. Its `native_px` says that it shows no detail, so that training can leave it out where detail counts."""
     min_valid_share: float = 0.75
     """Smallest share of the face region that must lie inside the photo."""
     min_mesh_score: float = 0.5
@@ -69,7 +72,7 @@ class QualityOptions:
     """Smallest cosine of identity vectors of near-duplicates."""
 
     def __post_init__(self) -> None:
-        for name in ("max_magnification", "max_yaw_deg", "max_pitch_deg"):
+        for name in ("max_magnification", "max_source_magnification", "max_yaw_deg", "max_pitch_deg"):
             if getattr(self, name) <= 0:
                 raise OptionError(f"quality.{name} is {getattr(self, name)}; a number above 0 was expected.")
         for name in ("min_valid_share", "min_mesh_score", "max_rival", "min_relative_sharpness"):
@@ -125,6 +128,7 @@ def check_photo(
     options: QualityOptions,
     *,
     magnification: float,
+    named: bool = False,
     mesh_score: float,
     valid_share: float,
     pose_deg: FloatArray,
@@ -134,12 +138,14 @@ def check_photo(
     Args:
         options: thresholds.
         magnification: how much the photo was enlarged to fill the crop.
+        named: whether the person is known, and may have other photos.
         mesh_score: confidence of the mesh network, 0 to 1.
         valid_share: share of the face region inside the photo.
         pose_deg: (3,) pitch, yaw, roll.
     """
-    if magnification > options.max_magnification:
-        return too_small(magnification, options)
+    small = too_small(magnification, options, named=named)
+    if small is not None:
+        return small
     if mesh_score < options.min_mesh_score:
         return Rejection(
             Reason.NOT_A_FACE, f"the mesh network gives it {mesh_score:.2f}, below {options.min_mesh_score:g}"
@@ -155,18 +161,23 @@ def check_photo(
     return None
 
 
-def too_small(magnification: float, options: QualityOptions) -> Rejection:
+def too_small(magnification: float, options: QualityOptions, *, named: bool) -> Rejection | None:
     """The rejection of a photo that would be enlarged too much; known before anything costly is computed."""
+    limit = options.max_magnification
+    if named:
+        limit = max(limit, options.max_source_magnification)
+    if magnification <= limit:
+        return None
     return Rejection(
-        Reason.TOO_SMALL,
-        f"the face would be enlarged {magnification:.1f} times, more than {options.max_magnification:g}",
+        Reason.TOO_SMALL, f"the face would be enlarged {magnification:.1f} times, more than {limit:g}"
     )
 
 
 def check_set(measured: Measured, options: QualityOptions, person_cosine: float) -> dict[int, Rejection]:
     """The checks that compare photos with each other: rows to leave out, with reasons.
 
-    Blurred photos go first, then strangers, and near-duplicates are sought among the rest.
+    Blurred photos go first, then strangers, and near-duplicates are sought among the rest. Last go small photos that
+    turn out to be their person's only one.
 
     Args:
         measured: what is known of each photo.
@@ -177,21 +188,43 @@ def check_set(measured: Measured, options: QualityOptions, person_cosine: float)
     threshold = person_cosine if options.min_person_cosine is None else options.min_person_cosine
     rejected |= strangers(measured, threshold, set(rejected))
     rejected |= near_duplicates(measured, options, set(rejected))
+    rejected |= lonely_and_small(measured, options, set(rejected))
     return rejected
 
 
 def blurred(measured: Measured, options: QualityOptions) -> dict[int, Rejection]:
-    """Rows whose sharpness is far below the median of the set."""
-    if not len(measured.sharpness):
+    """Rows whose sharpness is far below the median of the set.
+
+    Photos that were enlarged beyond `max_magnification` are soft for want of pixels: they are kept as sources, neither
+    judged here nor part of the median.
+    """
+    judged = np.flatnonzero(measured.magnification <= options.max_magnification)
+    if not len(judged):
         return {}
-    median = float(np.median(measured.sharpness))
+    median = float(np.median(measured.sharpness[judged]))
     limit = options.min_relative_sharpness * median
     return {
         int(row): Rejection(
             Reason.BLURRED, f"sharpness {measured.sharpness[row] / median:.2f} of the set's median"
         )
-        for row in np.flatnonzero(measured.sharpness < limit)
+        for row in judged[measured.sharpness[judged] < limit]
     }
+
+
+def lonely_and_small(measured: Measured, options: QualityOptions, skip: set[int]) -> dict[int, Rejection]:
+    """Rows enlarged beyond `max_magnification` whose person has no other photo: a source must teach by comparison."""
+    left = [row for row in range(len(measured.identities)) if row not in skip]
+    photos = Counter(measured.identities[row] for row in left)
+    rejected = {}
+    for row in left:
+        size, person = float(measured.magnification[row]), measured.identities[row]
+        if size > options.max_magnification and (person is None or photos[person] < 2):
+            rejected[row] = Rejection(
+                Reason.TOO_SMALL,
+                f"the face would be enlarged {size:.1f} times, more than {options.max_magnification:g}, and the person "
+                f"has no other photo",
+            )
+    return rejected
 
 
 def strangers(measured: Measured, threshold: float, skip: set[int]) -> dict[int, Rejection]:

@@ -28,7 +28,16 @@ SHEET_COLUMNS: Final = 16
 SHEET_ROWS: Final = 10
 SHEET_CELL_PX: Final = 96
 
-_NUMBERS: Final = ("face_px", "magnification", "sharpness", "valid_share", "yaw_deg", "pitch_deg", "roll_deg")
+_NUMBERS: Final = (
+    "face_px",
+    "magnification",
+    "native_px",
+    "sharpness",
+    "valid_share",
+    "yaw_deg",
+    "pitch_deg",
+    "roll_deg",
+)
 _PERCENTILES: Final = (1, 25, 50, 75, 99)
 
 
@@ -62,7 +71,8 @@ def summarise(chosen: Chosen, inputs: Sequence[dict[str, Any]], settings: dict[s
                 for p in _PERCENTILES
             }
             for name in _NUMBERS
-            if chosen.rows
+            # Blocks that an earlier version finished lack the later ones.
+            if chosen.rows and all(name in row for row in chosen.rows)
         },
         "inputs": list(inputs),
         "settings": settings,

@@ -44,6 +44,9 @@ class PhotoRef:
     """Stretch of the file; -1 means all of it."""
     identity: str | None = None
     age: int | None = None
+    gender: str | None = None
+    group: str | None = None
+    """As the input's JSON calls them."""
     points: tuple[float, ...] | None = None
     """Ten numbers x, y of the five points, where a landmark list gives them."""
     data: bytes | None = field(default=None, repr=False)
@@ -137,6 +140,8 @@ class ShardSource:
                 size=place.size,
                 identity=None if identity is None else f"{self.group}/{identity}",
                 age=int(age) if isinstance(age, (int, float)) else None,
+                gender=_word(known.get("gender")),
+                group=_word(known.get("group")),
             )
 
     def count(self) -> int | None:
@@ -322,6 +327,10 @@ def _group(name: str, path: Path, groups: dict[str, Path]) -> str:
     while groups.setdefault(candidate, parent) != parent:
         candidate, number = f"{name}#{number}", number + 1
     return candidate
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _grouped(group: str, identity: str | None) -> str | None:
