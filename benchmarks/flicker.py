@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from contract import environment, write_result
 from hififace import FaceSwapper
 from hififace.evaluation.video import measure_flicker
-from hififace.video.job import swap_video
 from hififace.video.mask_smoothing import MaskSmoothingOptions, TrackMasks
 from hififace.video.options import VideoOptions
 from video import draw, portrait
@@ -95,7 +94,7 @@ def measure(swapper: FaceSwapper, video: Path) -> dict[str, Any]:
     masks: dict[str, float] = {}
     for way, options in WAYS.items():
         with WatchedMasks() as watched:
-            swap_video(swapper, video, outputs[way], video_options=options)
+            swapper.swap_video(video, outputs[way], video_options=options)
         if way == "everything":
             masks = watched.steps()
     source = swapper.source_map.default

@@ -39,8 +39,8 @@ from skimage import data
 from contract import environment, in_turns, write_result
 from hififace import FaceSwapper
 from hififace.media.video import VideoReader
+from hififace.swap.engine import swap_faces
 from hififace.types import RGBImage
-from hififace.video.job import swap_video
 from hififace.video.report import VideoReport
 
 RESULT = Path(__file__).parent / "results" / "video.json"
@@ -115,7 +115,7 @@ def loop(swapper: FaceSwapper, video: Path, output: Path) -> int:
             break
         image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         faces = swapper.find_faces(image)
-        result = swapper.swap_frame(image, faces, [source] * len(faces))
+        result = swap_faces(swapper.engine, image, faces, [source] * len(faces)).pixels
         writer.write(cv2.cvtColor(result, cv2.COLOR_RGB2BGR))
         num_frames += 1
     writer.release()
@@ -143,14 +143,14 @@ def sides_of(
     ours, theirs = video.with_name(f"{video.stem}-video.mp4"), video.with_name(f"{video.stem}-loop.mp4")
 
     def pipeline() -> None:
-        reports.append(swap_video(swapper, video, ours))
+        reports.append(swapper.swap_video(video, ours))
 
     def plain() -> None:
         if loop(swapper, video, theirs) != num_frames:
             raise SystemExit("The loop lost frames: nothing was measured.")
 
     def one_thread() -> None:
-        swap_video(single, video, ours)
+        single.swap_video(video, ours)
 
     pipeline()
     plain()
@@ -177,7 +177,7 @@ def speed(
         video = make_video(folder / f"{size}.mp4", scene, num_frames)
         sides |= sides_of(swappers, video, num_frames, kept[size])
     empty, told = make_video(folder / "nobody.mp4", NOBODY_SCENE, num_frames), list[VideoReport]()
-    sides[NOBODY] = lambda: told.append(swap_video(swappers[0], empty, folder / "nobody-video.mp4"))
+    sides[NOBODY] = lambda: told.append(swappers[0].swap_video(empty, folder / "nobody-video.mp4"))
     timings = in_turns(sides, warm_up=options.warm_up, rounds=options.rounds)
     fps = round(num_frames / timings[NOBODY].median_ms * 1e3, 2)
     found: dict[str, Any] = {
@@ -233,7 +233,7 @@ def swap_one(video: Path, bundle: str, threads: int) -> dict[str, Any]:
     swapper = FaceSwapper.load(bundle, providers=["cpu"], threads=threads)
     swapper.set_source(portrait())
     began = time.perf_counter()
-    report = swap_video(swapper, video, video.with_name("out.mp4"))
+    report = swapper.swap_video(video, video.with_name("out.mp4"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {
         "peak_mib": round(peak, 1),

@@ -11,7 +11,8 @@ import pytest
 
 from hififace import FaceSwapper, SwapOptions, SwapResult
 from hififace.errors import BundleError, FaceError, NoFaceFoundError, OptionError
-from hififace.swap.identity_vector import identity_vectors
+from hififace.swap.engine import Target, generate_faces, paste_faces, swap_faces
+from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.source_map import SourceMap
 from hififace.types import RGBImage
 from tests.support.bundle_doubles import AS_GENERATED, colour_weights
@@ -43,7 +44,8 @@ def colour_of(result: SwapResult, place: int = 0) -> np.ndarray:
 
 
 def expected_colour(swapper: FaceSwapper, image: RGBImage, options: SwapOptions) -> np.ndarray:
-    (target,) = swapper.prepare(image, swapper.find_faces(image), options)
+    needs = target_needs(swapper.bundle.vector, options.shape_rate, options.id_rate)
+    (target,) = swapper.engine.encode(image, swapper.find_faces(image), needs)
     source = swapper.source_map.default
     assert source is not None
     (vector,) = identity_vectors(
@@ -72,8 +74,8 @@ def test_the_vector_reaches_the_generator(
 
 def test_only_the_face_changes(swapper: FaceSwapper, astronaut: RGBImage):
     result = swapper.swap(astronaut, AS_GENERATED)
-    assert result.image.shape == astronaut.shape
-    changed = (result.image != astronaut).any(axis=2)
+    assert result.pixels.shape == astronaut.shape
+    changed = (result.pixels != astronaut).any(axis=2)
     x0, y0, x1, y1 = result.faces[0].face.detection.box.astype(int)
     assert changed[y0 + 20 : y1 - 20, x0 + 20 : x1 - 20].mean() > 0.9
     away = np.ones_like(changed)
@@ -85,7 +87,7 @@ def test_only_the_face_changes(swapper: FaceSwapper, astronaut: RGBImage):
 
 def test_the_same_question_gives_the_same_pixels(swapper: FaceSwapper, astronaut: RGBImage):
     first, second = (swapper.swap(astronaut, SwapOptions(passes=2)) for _ in range(2))
-    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_array_equal(first.pixels, second.pixels)
 
 
 def test_selected_faces_are_swapped_and_others_say_why(swapper: FaceSwapper, pair: RGBImage):
@@ -93,7 +95,7 @@ def test_selected_faces_are_swapped_and_others_say_why(swapper: FaceSwapper, pai
     assert [outcome.swapped for outcome in everybody.faces] == [True, True]
     one = swapper.swap(pair, SwapOptions(select=[1]))
     assert [(o.swapped, o.reason) for o in one.faces] == [(False, "it was not selected"), (True, "")]
-    np.testing.assert_array_equal(one.image[:, :200], pair[:, :200])
+    np.testing.assert_array_equal(one.pixels[:, :200], pair[:, :200])
     with pytest.raises(FaceError, match="no face 5"):
         swapper.swap(pair, SwapOptions(select=[5]))
 
@@ -127,7 +129,7 @@ def test_a_map_alone_leaves_strangers_as_they_are(swapper: FaceSwapper, astronau
 def test_a_cast_of_ones_own_leaves_the_common_one_alone(swapper: FaceSwapper, astronaut: RGBImage):
     own = SourceMap(swapper.read_source(np.ascontiguousarray(astronaut // 2)))
     kept = swapper.source_map
-    assert not np.array_equal(swapper.swap(astronaut, source_map=own).image, swapper.swap(astronaut).image)
+    assert not np.array_equal(swapper.swap(astronaut, sources=own).pixels, swapper.swap(astronaut).pixels)
     assert swapper.source_map is kept
 
 
@@ -152,7 +154,7 @@ def test_a_face_that_lies_is_found_if_asked(swapper: FaceSwapper, astronaut: RGB
     upside_down = np.ascontiguousarray(astronaut[::-1, ::-1])
     result = swapper.swap(upside_down, SwapOptions(rotated=True))
     upright = swapper.swap(astronaut)
-    difference = np.abs(result.image[::-1, ::-1].astype(int) - upright.image)
+    difference = np.abs(result.pixels[::-1, ::-1].astype(int) - upright.pixels)
     assert difference.mean() < 2.0
 
 
@@ -165,43 +167,48 @@ def test_similarities_and_timings(swapper: FaceSwapper, astronaut: RGBImage):
     assert outcome.similarity_source == pytest.approx(outcome.similarity_target, abs=1e-3)
     stages = result.timings_ms
     assert list(stages)[-1] == "total"
-    assert {"read", "detect", "align", "measure", "generate", "paste", "similarity"} < set(stages)
+    assert {"read", "detect", "align", "encode", "generate", "paste", "similarity"} < set(stages)
     assert sum(stages.values()) - stages["total"] <= stages["total"]
     assert swapper.swap(astronaut).faces[0].similarity_source is None
 
 
-def test_frames_of_a_video_give_the_pixels_of_a_picture(swapper: FaceSwapper, pair: RGBImage):
+def test_frames_of_a_video_give_the_pixels_of_an_image(swapper: FaceSwapper, pair: RGBImage):
     """The steps that a video takes one by one, batched over two frames, and all at once."""
-    options = SwapOptions(passes=2, batch_size=3)
+    options, engine = SwapOptions(passes=2, batch_size=3), swapper.engine
     source = swapper.source_map.default
     assert source is not None
     frames = [pair, np.ascontiguousarray(pair[:, ::-1])]
-    expected = [swapper.swap(frame, options).image for frame in frames]
-    prepared = [swapper.prepare(frame, swapper.find_faces(frame), options) for frame in frames]
-    generated = swapper.generate([face for faces in prepared for face in faces], [source] * 4, options)
-    for frame, faces, wanted in zip(frames, (generated[:2], generated[2:]), expected, strict=True):
-        np.testing.assert_array_equal(swapper.paste(frame, faces, options), wanted)
-    faces = swapper.find_faces(pair)
-    np.testing.assert_array_equal(swapper.swap_frame(pair, faces, [source, source], options), expected[0])
-    matrices = [target.matrix for target in prepared[0]]
-    again = swapper.swap_frame(pair, faces, [source, source], options, matrices=matrices)
-    np.testing.assert_array_equal(again, expected[0])
+    expected = [swapper.swap(frame, options).pixels for frame in frames]
+    found = [swapper.find_faces(frame) for frame in frames]
+    targets = [
+        Target(frame, faces, [source] * len(faces)) for frame, faces in zip(frames, found, strict=True)
+    ]
+    for frame, made, wanted in zip(frames, generate_faces(engine, targets, options), expected, strict=True):
+        assert len(made.faces) == 2
+        np.testing.assert_array_equal(paste_faces(engine, frame, made.faces, options)[0], wanted)
+    once = swap_faces(engine, pair, found[0], [source, source], options)
+    np.testing.assert_array_equal(once.pixels, expected[0])
+    matrices = [pasted.generated.target.matrix for pasted in once.faces]
+    again = swap_faces(engine, pair, found[0], [source, source], options, matrices=matrices)
+    np.testing.assert_array_equal(again.pixels, expected[0])
 
 
-def test_a_frame_in_which_nobody_is_swapped_comes_back_as_it_was(swapper: FaceSwapper, pair: RGBImage):
-    faces = swapper.find_faces(pair)
-    assert swapper.swap_frame(pair, faces, [None, None]) is pair
-    assert swapper.swap_frame(pair, [], []) is pair
+def test_an_image_in_which_nobody_is_swapped_comes_back_as_it_was(swapper: FaceSwapper, pair: RGBImage):
+    engine, faces = swapper.engine, swapper.find_faces(pair)
+    assert swap_faces(engine, pair, faces, [None, None]).pixels is pair
+    assert swap_faces(engine, pair, [], []).pixels is pair
     source = swapper.source_map.default
-    assert swapper.swap_frame(pair, faces, [source, source], SwapOptions(largest_turn_deg=0.0)) is pair
+    refused = swap_faces(engine, pair, faces, [source, None], SwapOptions(largest_turn_deg=0.0))
+    assert refused.pixels is pair
+    assert list(refused.refused) == [0]
 
 
 def test_threads_share_a_swapper(swapper: FaceSwapper, pair: RGBImage):
-    expected = swapper.swap(pair).image
+    expected = swapper.swap(pair).pixels
     found: list[RGBImage] = []
 
     def work() -> None:
-        found.append(swapper.swap(pair).image)
+        found.append(swapper.swap(pair).pixels)
 
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
@@ -216,8 +223,8 @@ def test_threads_share_a_swapper(swapper: FaceSwapper, pair: RGBImage):
 def test_large_faces_come_back_sharp_where_nothing_was_painted(swapper: FaceSwapper, astronaut: RGBImage):
     large = cv2.resize(astronaut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
     result = swapper.swap(large)
-    np.testing.assert_array_equal(result.image[:60], large[:60])
-    assert (result.image != large).any()
+    np.testing.assert_array_equal(result.pixels[:60], large[:60])
+    assert (result.pixels != large).any()
 
 
 def test_a_bundle_that_is_not_there_is_a_sentence():

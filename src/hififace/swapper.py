@@ -1,94 +1,106 @@
-"""The heart: `FaceSwapper` knows a source and puts it into targets.
+"""The public face: a `FaceSwapper` knows its sources and puts them into targets. `swap/engine.py` does the work.
 
-    swapper = FaceSwapper.load("mini")
-    swapper.set_source("me.jpg")                  # the costly half, once
-    swapper.swap("holiday.jpg").save("out.jpg")   # the cheap half, many times
-
-Two doors. `swap` takes an image of any kind and does everything (`swap/image.py`). Videos, which find and steady faces
-themselves (`video/job.py`), take the steps below it one by one: `prepare` cuts out and encodes, `generate` runs the
-network on any number of faces of any number of frames, `paste` puts them back.
+swapper = FaceSwapper.load("mini")
+swapper.set_source("me.jpg")                  # the costly half, once
+swapper.swap("holiday.jpg").save("out.jpg")   # the cheap half, many times
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import Any
 
-from hififace.provenance.claim import Claim
-from hififace.swap.engine import FrozenParts
-from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
-from hififace.swap.identity_vector import identity_vectors, target_needs
-from hififace.swap.image import swap_image
-from hififace.swap.options import SwapOptions
-from hififace.swap.pasting import Pasted, paste
+import numpy as np
+
+from hififace.errors import HififaceError, OptionError
+from hififace.media.image_like import ImageLike, load_image
+from hififace.swap.engine import Detector, Engine
+from hififace.swap.generate import GeneratedFace, TargetFace
+from hififace.swap.identity_vector import target_needs
+from hififace.swap.image import swap_images
+from hififace.swap.options import SwapOptions, with_changes
 from hififace.swap.result import SwapResult
-from hififace.swap.source_map import Assignment, ReferencePerson, Source, SourceMap, assign
-from hififace.swap.sources import FaceChoice, ImageLike, Photos, read_person, read_source, turn_deg
-from hififace.swap.stages import StageClock
-from hififace.types import Face, FloatArray, Matrix23, RGBImage
+from hififace.swap.source_map import ReferencePerson, Source, SourceMap
+from hififace.swap.sources import FaceChoice, Photos, read_person, read_source
+from hififace.types import Detection, Face, FloatArray, RGBImage
+from hififace.video.job import swap_video
+from hififace.video.options import VideoOptions
+from hififace.video.report import Progress, VideoReport
 from hififace.weights.bundle import Bundle, load_bundle
 
-if TYPE_CHECKING:  # videos are built on this file
-    from hififace.video.options import VideoOptions
-    from hififace.video.report import VideoReport
+IMAGES_PER_BATCH = 8
+"""Images that `swap_many` reads before it runs the generator on all their faces: bounds memory."""
 
 
 class FaceSwapper:
-    """A bundle and the frozen parts around it, ready to swap.
+    """A model, ready to swap, and its sources.
 
-    Threads may share one; each with its own `SourceMap`, since `set_source` and `map_source` change the common one.
+    Threads may share one; each with its own `sources`, since `set_source` and `map_source` change the common ones.
 
     Attributes:
-        bundle: what is swapped with.
-        parts: the detector, the recogniser and the feature encoder around its generator.
+        engine: the networks.
+        bundle: the model.
         provider: what the generator really runs on, by ONNX Runtime's name.
         reason: one sentence saying why that.
-        source_map: who is put into targets when `swap` is told nothing else.
+        source_map: who becomes whom when `swap` is told nothing else.
     """
 
-    def __init__(
-        self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None
-    ) -> None:
-        self.bundle = bundle
-        self.parts = FrozenParts(bundle, providers=providers, threads=threads)
-        self._generator = FaceGenerator(bundle, providers=providers, threads=threads)
-        self.provider = self._generator.session.provider
-        self.reason = self._generator.session.reason
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.bundle: Bundle = engine.bundle
+        self.provider: str = engine.provider
+        self.reason: str = engine.reason
         self.source_map = SourceMap()
-        self._last_reference: tuple[SwapOptions, FloatArray] | None = None
+        self._last_reference: tuple[object, FloatArray] | None = None
 
     @classmethod
     def load(
         cls,
         name_or_path: str | Path = "mini",
         *,
+        device: str | None = None,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        detector: Detector | None = None,
     ) -> FaceSwapper:
-        """Open a bundle, verified by its SHA-256s.
+        """Open a model, verified by its SHA-256s.
 
         Args:
-            name_or_path: a model that ships (`mini`), or a folder with a `model.json`.
-            providers: what to run on, best first (`cuda`, `cpu`); None chooses.
+            name_or_path: one of `hififace.available_models()`, or a folder with a `model.json`.
+            device: what to run on: `cpu`, `cuda`, `cuda:1`, `coreml`, ...; None chooses.
+            providers: the same as several, best first, by short or ONNX Runtime's own names.
             threads: of one run of a network; None leaves it to ONNX Runtime.
+            detector: your own, in place of the model's.
 
         Raises:
-            BundleError: no such bundle, or it is incomplete, altered or of another kind.
+            BundleError: no such model, or it is incomplete, altered or of another kind.
             WeightsError: a part that it needs is missing.
+            OptionError: no such device, or both `device` and `providers`.
             RuntimeUnavailableError: ONNX Runtime is not installed.
         """
-        return cls(load_bundle(name_or_path), providers=providers, threads=threads)
+        if device is not None and providers is not None:
+            raise OptionError(
+                f"Both device={device!r} and providers={list(providers)!r} were given; choose one."
+            )
+        wanted = [device] if device is not None else providers
+        return cls(Engine(load_bundle(name_or_path), providers=wanted, threads=threads, detector=detector))
+
+    def __repr__(self) -> str:
+        bundle = self.bundle
+        return f"FaceSwapper({bundle.name!r} {bundle.version}, {bundle.resolution} px, on {self.provider})"
 
     # -------------------------------------------------------------------------------------------------------
     # The costly half: sources
 
     def set_source(self, photos: Photos, *, face: FaceChoice = "main") -> Source:
-        """Say who is put into targets.
+        """Say whose face is put into targets.
 
         Args:
-            photos: one photo of the person, or several, which are averaged into one identity.
+            photos: one photo of the person, or several, which are averaged into one identity. A photo is anything that
+                `swap` takes.
             face: which face of each photo: `main` (clearly larger than the others), `largest`, or its number.
 
         Raises:
@@ -102,15 +114,15 @@ class FaceSwapper:
     def map_source(
         self, reference: ImageLike | int, photos: Photos | Source, *, face: FaceChoice = "main"
     ) -> ReferencePerson | None:
-        """Say who is put in for one certain person of the targets, before `set_source` for all others.
+        """Say whose face one certain person of the targets gets, before `set_source` for all others.
 
         Args:
             reference: a photo of that person, or the number of a face, counted from 0 at the left.
-            photos: of the person put in, or a `Source` already read.
+            photos: of the source, or a `Source` already read.
             face: as in `set_source`, for both.
 
         Returns:
-            The role, or None where a number was given.
+            The person, or None where a number was given.
 
         Raises:
             FaceError: as `set_source`.
@@ -118,16 +130,15 @@ class FaceSwapper:
         """
         source = photos if isinstance(photos, Source) else self.read_source(photos, face=face)
         if isinstance(reference, int):
-            self.source_map = replace(
-                self.source_map, by_index={**self.source_map.by_index, reference: source}
-            )
+            by_index = {**self.source_map.by_index, reference: source}
+            self.source_map = replace(self.source_map, by_index=by_index)
             return None
-        person = ReferencePerson(*read_person(self.parts, reference, face), source)
+        person = ReferencePerson(*read_person(self.engine, reference, face), source)
         self.source_map = replace(self.source_map, people=(*self.source_map.people, person))
         return person
 
     def read_source(self, photos: Photos, *, face: FaceChoice | Face = "main") -> Source:
-        """What `set_source` works out, for who keeps sources themselves (`SourceMap`); changes nothing here.
+        """What `set_source` works out, for callers that keep sources themselves; changes nothing here.
 
         Args:
             photos: as in `set_source`.
@@ -137,190 +148,211 @@ class FaceSwapper:
             FaceError: as `set_source`.
             ImageError: a photo that cannot be read.
         """
-        return read_source(self.parts, photos, face)
+        return read_source(self.engine, photos, face)
 
     # -------------------------------------------------------------------------------------------------------
     # The cheap half: targets
 
     def swap(
-        self, image: ImageLike, options: SwapOptions | None = None, *, source_map: SourceMap | None = None
+        self,
+        image: ImageLike,
+        options: SwapOptions | None = None,
+        *,
+        sources: SourceMap | Source | None = None,
+        faces: Sequence[Face] | None = None,
+        **changes: Any,
     ) -> SwapResult:
         """Swap the faces of one image.
 
         Args:
-            image: a path, bytes, an open file, an (H, W, 3) uint8 RGB array, or a `LoadedImage`.
+            image: a path, bytes, an open file, a PIL image, a numpy array (grey, RGB or RGBA; uint8, or float 0 to 1),
+                or a `LoadedImage`.
             options: see `SwapOptions`.
-            source_map: who is put in; None takes what `set_source` and `map_source` said.
+            sources: who becomes whom; None takes what `set_source` and `map_source` said.
+            faces: of the image, where they were found already (`find_faces`, or your own).
+            changes: options by name, such as `select="largest"`, over those of `options`.
 
         Raises:
-            OptionError: nobody was given to put in.
+            OptionError: no source was given, or an option that does not exist or is out of its range.
             NoFaceFoundError: the image shows no face.
             FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
             ImageError: it cannot be read.
         """
-        return swap_image(self, image, options or SwapOptions(), source_map or self.source_map)
+        (chosen,) = with_changes(changes, options or SwapOptions())
+        (result,) = self._swap_batch([image], chosen, sources, faces)
+        if isinstance(result, HififaceError):
+            raise result
+        return result
+
+    def swap_many(
+        self,
+        images: Iterable[ImageLike],
+        options: SwapOptions | None = None,
+        *,
+        sources: SourceMap | Source | None = None,
+        return_errors: bool = False,
+        **changes: Any,
+    ) -> Iterator[SwapResult | HififaceError]:
+        """Swap the faces of many images, several of them in one run of the generator.
+
+        Args:
+            images: as `swap` takes them; read a few at a time.
+            options: see `SwapOptions`; `batch_size` is the number of faces in one run.
+            sources: as in `swap`.
+            return_errors: give the error of an image that cannot be swapped in its place, and go on; else it is raised.
+            changes: as in `swap`.
+
+        Yields:
+            A result for each image, in order.
+
+        Raises:
+            OptionError, FaceError, ImageError: as `swap`.
+        """
+        (chosen,) = with_changes(changes, options or SwapOptions())
+        waiting = iter(images)
+        while batch := list(islice(waiting, IMAGES_PER_BATCH)):
+            for result in self._swap_batch(batch, chosen, sources):
+                if isinstance(result, HififaceError) and not return_errors:
+                    raise result
+                yield result
 
     def swap_video(
         self,
-        video: str | Path,
-        output: str | Path,
+        video: str | os.PathLike[str],
+        output: str | os.PathLike[str],
         options: SwapOptions | None = None,
         video_options: VideoOptions | None = None,
+        *,
+        sources: SourceMap | Source | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        **changes: Any,
     ) -> VideoReport:
-        """Swap the faces of a video; `video.job.swap_video` has more to ask and says what can go wrong."""
-        from hififace.video.job import swap_video
+        """Swap the faces of a video. Stopped at any moment, the same call goes on where it was.
 
-        return swap_video(self, video, output, options, video_options)
+        Args:
+            video: the target.
+            output: the result; its ending names the container.
+            options: as for images. Numbers of faces count from the left of the first frame with faces, then in order
+                of appearance.
+            video_options: see `VideoOptions`.
+            sources: as in `swap`.
+            progress: called after each frame.
+            should_stop: asked after each frame; True stops as Ctrl-C does.
+            changes: options of both kinds by name, such as `select="largest"` or `crf=20`.
 
-    def claim(self, options: SwapOptions) -> Claim:
-        """What results say about themselves."""
-        return Claim(
-            model=self.bundle.name,
-            model_version=self.bundle.version,
-            consent_confirmed=options.consent_confirmed,
-            consent_statement=options.consent_statement,
+        Raises:
+            OptionError: no source was given, or an option that does not exist or does not fit this video.
+            VideoError: the video cannot be read or written, or another run is at the same swap.
+            InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
+        """
+        chosen, video_chosen = with_changes(
+            changes, options or SwapOptions(), video_options or VideoOptions()
+        )
+        return swap_video(
+            self.engine,
+            video,
+            output,
+            chosen,
+            video_chosen,
+            source_map=self._sources(sources),
+            progress=progress,
+            should_stop=should_stop,
         )
 
     # -------------------------------------------------------------------------------------------------------
-    # Step by step: for videos
+    # Parts of a swap
 
-    def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
-        """Faces of an image (H, W, 3), left to right, with detections and nothing more."""
-        options = options or SwapOptions()
-        return self.parts.find_faces(image, threshold=options.detection_threshold, rotated=options.rotated)
-
-    def identity(self, image: RGBImage, face: Face) -> FloatArray:
-        """(D,) unit vector by the recogniser that ships: what `SourceMap` and references are compared by."""
-        return self.parts.identity(image, face)
-
-    def assign(
-        self,
-        image: RGBImage,
-        faces: Sequence[Face],
-        options: SwapOptions,
-        source_map: SourceMap | None = None,
-    ) -> list[Assignment]:
-        """Which faces of an image are swapped, and with whom.
+    def find_faces(self, image: ImageLike, options: SwapOptions | None = None) -> list[Face]:
+        """Faces of an image, left to right, with detections and nothing more.
 
         Raises:
-            FaceError: a face was asked for by a number that the image does not have, or nobody in it is the person
-                of the reference photo.
+            ImageError: it cannot be read.
         """
-        return assign(
-            source_map or self.source_map,
-            faces,
-            options,
-            lambda face: self.identity(image, face),
-            self.reference_identity(options),
-        )
+        return self.engine.find_faces(load_image(image).pixels, options)
 
-    def reference_identity(self, options: SwapOptions) -> FloatArray | None:
-        """(D,) identity of the person of `options.select`; None where that is no photo. Worked out once."""
-        if options.reference is None:
-            return None
-        last = self._last_reference
-        if last is None or last[0] is not options:
-            last = options, read_person(self.parts, options.reference)[1]
-            self._last_reference = last
-        return last[1]
+    def identity(self, image: RGBImage, face: Face) -> FloatArray:
+        """(D,) unit vector by the recogniser that ships: what sources and reference people are compared by."""
+        return self.engine.identity(image, face)
 
-    def prepare(
-        self,
-        image: RGBImage,
-        faces: Sequence[Face],
-        options: SwapOptions | None = None,
-        *,
-        matrices: Sequence[Matrix23] | None = None,
-        gains: Sequence[float] | None = None,
-        clock: StageClock | None = None,
-    ) -> list[TargetFace]:
-        """Cut out and measure faces of one image.
+    def crops(self, image: ImageLike, faces: Sequence[Face] | None = None) -> list[TargetFace]:
+        """Faces of an image, cut out and aligned as the generator sees them; nothing is swapped.
 
         Args:
-            image: (H, W, 3).
-            faces: landmarks and identities that they carry are used as they are.
-            options: its rates decide what must be measured.
-            matrices: image pixels to crop pixels, for who steadied them; None aligns by the five points.
-            gains: by how much the generator is to see each brighter, for callers that steadied them; None takes what
-                each crop needs.
-            clock: told how long `align` and `measure` took.
-        """
-        options = options or SwapOptions()
-        needs = target_needs(self.bundle.vector, options.shape_rate, options.id_rate)
-        return self.parts.cut_out(image, faces, needs, matrices=matrices, gains=gains, clock=clock)
+            image: as in `swap`.
+            faces: of it; None finds them.
 
-    def generate(
-        self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions | None = None
+        Raises:
+            ImageError: it cannot be read.
+        """
+        pixels = load_image(image).pixels
+        found = self.engine.find_faces(pixels) if faces is None else faces
+        return self.engine.encode(pixels, found, frozenset())
+
+    def swap_crops(
+        self,
+        crops: Sequence[RGBImage],
+        options: SwapOptions | None = None,
+        *,
+        source: Source | None = None,
+        **changes: Any,
     ) -> list[GeneratedFace]:
-        """Run the network on faces of any number of images.
+        """Generate faces for crops that you aligned yourself; nothing is detected, selected or blended.
 
         Args:
-            targets: from `prepare` with the same options.
-            sources: one for each.
+            crops: (S, S, 3) uint8 RGB each, aligned to the model's template (`engine.template`).
             options: rates, passes and batch size are used.
-        """
-        options = options or SwapOptions()
-        if not targets:
-            return []
-        vectors = identity_vectors(
-            self.bundle.vector,
-            [source.features for source in sources],
-            [target.features for target in targets],
-            shape_rate=options.shape_rate,
-            id_rate=options.id_rate,
-            unit_identity=self.parts.unit_identity,
-        )
-        return self._generator.generate(
-            targets, vectors, passes=options.passes, batch_size=options.batch_size
-        )
-
-    def paste(
-        self, image: RGBImage, generated: Sequence[GeneratedFace], options: SwapOptions | None = None
-    ) -> RGBImage:
-        """Put generated faces back into their image (H, W, 3), which is not changed; a new one comes back."""
-        for face in generated:
-            image = self.paste_one(image, face, options).image
-        return image
-
-    def paste_one(
-        self, image: RGBImage, generated: GeneratedFace, options: SwapOptions | None = None
-    ) -> Pasted:
-        """The same for one face, with the crop and the mask as they were used."""
-        return paste(image, generated, options or SwapOptions(), border=self.parts.border)
-
-    def swap_frame(
-        self,
-        image: RGBImage,
-        faces: Sequence[Face],
-        sources: Sequence[Source | None],
-        options: SwapOptions | None = None,
-        *,
-        matrices: Sequence[Matrix23] | None = None,
-    ) -> RGBImage:
-        """`prepare`, `generate` and `paste` for one frame whose faces and sources are known.
-
-        Args:
-            image: (H, W, 3).
-            faces: of that frame.
-            sources: one for each; None leaves the face as it is.
-            options: see `SwapOptions`; which faces is not asked again.
-            matrices: as in `prepare`.
+            source: who; None takes what `set_source` said.
+            changes: as in `swap`.
 
         Returns:
-            A new image, or the same where nothing was to be done.
+            For each crop the generated image (N, N, 3) and its mask (N, N) 0 to 1.
+
+        Raises:
+            OptionError: no source was given, or a crop of another size.
         """
-        options = options or SwapOptions()
-        chosen = [place for place, source in enumerate(sources) if source is not None]
-        targets = self.prepare(
-            image,
-            [faces[place] for place in chosen],
+        (chosen,) = with_changes(changes, options or SwapOptions())
+        source, side = source or self.source_map.default, self.bundle.resolution
+        if source is None:
+            raise OptionError("No source was given for the crops. Call set_source(photo) first.")
+        needs = target_needs(self.bundle.vector, chosen.shape_rate, chosen.id_rate)
+        targets = []
+        for place, crop in enumerate(crops):
+            if crop.shape != (side, side, 3) or crop.dtype != np.uint8:
+                raise OptionError(
+                    f"Crop {place} is an array of {crop.shape} {crop.dtype}; ({side}, {side}, 3) uint8 was expected."
+                )
+            whole = np.array([0, 0, side, side], np.float32)
+            face = Face(place, Detection(whole, 1.0, self.engine.template.points.astype(np.float32)))
+            targets += self.engine.encode(crop, [face], needs, matrices=[np.eye(2, 3)])
+        return self.engine.generate(targets, [source] * len(targets), chosen)
+
+    # -------------------------------------------------------------------------------------------------------
+
+    def _swap_batch(
+        self,
+        images: Sequence[ImageLike],
+        options: SwapOptions,
+        sources: SourceMap | Source | None,
+        faces: Sequence[Face] | None = None,
+    ) -> list[SwapResult | HififaceError]:
+        return swap_images(
+            self.engine,
+            images,
             options,
-            matrices=None if matrices is None else [matrices[place] for place in chosen],
+            self._sources(sources),
+            faces=faces,
+            reference=self._reference(options),
         )
-        pairs = [
-            (target, source)
-            for target, source in zip(targets, (s for s in sources if s is not None), strict=True)
-            if turn_deg(target.features) <= options.largest_turn_deg
-        ]
-        generated = self.generate([target for target, _ in pairs], [source for _, source in pairs], options)
-        return self.paste(image, generated, options)
+
+    def _sources(self, sources: SourceMap | Source | None) -> SourceMap:
+        return SourceMap(sources) if isinstance(sources, Source) else sources or self.source_map
+
+    def _reference(self, options: SwapOptions) -> FloatArray | None:
+        """(D,) identity of the person of `options.select`; None where that is no photo. Worked out once."""
+        photo, last = options.reference, self._last_reference
+        if photo is None:
+            return None
+        if last is None or last[0] is not photo:
+            last = self._last_reference = photo, read_person(self.engine, photo)[1]
+        return last[1]

@@ -119,7 +119,7 @@ def test_the_video_is_the_librarys_and_is_marked(
     source_map = SourceMap(
         people=(ReferencePerson("someone", frame.identity, swapper.read_source(album / "me.png")),)
     )
-    swap_video(swapper, video, tmp_path / "library.mp4", SwapOptions(), VideoOptions(), source_map=source_map)
+    swapper.swap_video(video, tmp_path / "library.mp4", SwapOptions(), VideoOptions(), sources=source_map)
     for page, library in zip(images(standing.file), images(tmp_path / "library.mp4"), strict=True):
         np.testing.assert_array_equal(page, library)
     assert any(

@@ -27,7 +27,6 @@ from hififace.app.limits import Limits
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
 from hififace.provenance.verify import check_file
-from hififace.video.job import swap_video
 
 pytestmark = pytest.mark.browser
 
@@ -83,7 +82,7 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     assert probe(file).of_kind("audio")
     swapper = FaceSwapper.load("mini", threads=1)
     swapper.set_source(album / "me.png")
-    swap_video(swapper, album / "video.mp4", tmp_path / "library.mp4", SwapOptions())
+    swapper.swap_video(album / "video.mp4", tmp_path / "library.mp4", SwapOptions())
     pairs = zip(VideoReader(file), VideoReader(tmp_path / "library.mp4"), strict=True)
     for ours, library in pairs:
         np.testing.assert_array_equal(ours.rgb(), library.rgb())

@@ -1,18 +1,139 @@
-"""The parts around the generator, with the model that ships."""
+"""The engine: putting faces back, and the parts around the generator with the model that ships."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 import pytest
 
 from hififace.media.image import read_image
+from hififace.swap.engine import Engine, StageClock, blending_mask, paste_faces
+from hififace.swap.generate import GeneratedFace, TargetFace
+from hififace.swap.options import SwapOptions
 from hififace.swapper import FaceSwapper
+from hififace.types import Detection, Face, RGBImage
+from tests.support.bundle_doubles import AS_GENERATED, disc
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FACE = np.s_[80:165, 192:258]
+MIDDLE = np.s_[80:165, 192:258]
 """The middle of the astronaut's face."""
+
+SIDE = 64
+MASK = disc(SIDE)[0, 0]
+FACE = Face(0, Detection(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float32)))
+MATRIX = np.array([[1.0, 0.0, -20.0], [0.0, 1.0, -10.0]])
+PICTURE = np.random.default_rng(3).integers(60, 190, (100, 120, 3), dtype=np.uint8)
+CROP: RGBImage = PICTURE[10:74, 20:84]
+
+
+@dataclass
+class Mirrored:
+    """All that putting back asks of an engine."""
+
+    border: str = "mirror"
+
+
+class Put(NamedTuple):
+    image: RGBImage
+    crop: RGBImage
+    mask: np.ndarray
+
+
+def paste(image: RGBImage, face: GeneratedFace, options: SwapOptions) -> Put:
+    pixels, (pasted,) = paste_faces(cast("Engine", Mirrored()), image, [face], options)
+    assert pasted.generated is face
+    return Put(pixels, pasted.crop, pasted.mask)
+
+
+def generated(image: RGBImage, mask: np.ndarray = MASK) -> GeneratedFace:
+    return GeneratedFace(image, mask, MATRIX, TargetFace(FACE, CROP, MATRIX, {}))
+
+
+def test_a_face_left_as_it_is_changes_no_pixel():
+    result = paste(PICTURE, generated(CROP), SwapOptions())
+    np.testing.assert_array_equal(result.image, PICTURE)
+    assert result.image is not PICTURE
+
+
+def test_paint_shows_within_the_mask_and_nowhere_else():
+    weight = MASK[:, :, None]  # as a generator does: the target itself where it generates nothing
+    red = np.rint(weight * np.array([200, 20, 20]) + (1 - weight) * CROP).astype(np.uint8)
+    image = paste(PICTURE, generated(red), AS_GENERATED).image
+    np.testing.assert_allclose(image[42, 52].astype(int), [200, 20, 20], atol=1)
+    outside = np.ones(PICTURE.shape[:2], bool)
+    outside[10:74, 20:84] = MASK <= 0
+    np.testing.assert_array_equal(image[outside], PICTURE[outside])
+
+
+@pytest.mark.parametrize("passed", [0.0, 3.0])
+def test_more_erosion_keeps_further_inside(passed: float):
+    areas = [
+        blending_mask(MASK, SwapOptions(mask_erosion=rounds, mask_feather_px=passed)).sum()
+        for rounds in (8, 28, 60)
+    ]
+    assert areas[0] > areas[1] > areas[2] > 0
+    plain = blending_mask(MASK, SwapOptions(mask_erosion=0))
+    np.testing.assert_array_equal(plain, MASK)
+
+
+def test_the_border_of_the_crop_never_shows():
+    """A mask that says face everywhere, as of a face larger than its crop, and a generate of another colour."""
+    grey = np.full((100, 120, 3), 100, np.uint8)
+    bright = np.full((SIDE, SIDE, 3), 180, np.uint8)
+    everywhere = np.ones((SIDE, SIDE), np.float32)
+    for erosion in (0, 7):
+        result = paste(grey, generated(bright, everywhere), replace(AS_GENERATED, mask_erosion=erosion))
+        levels = result.image[:, :, 0].astype(int)
+        assert levels[42, 52] == 180
+        assert levels[10:74, 20:84][[0, -1]].max() == 100
+        assert levels[10:74, 20:84][:, [0, -1]].max() == 100
+        # 80 levels over at least four pixels on the way down, eight at the top.
+        assert np.abs(np.diff(levels[10:42, 52])).max() <= 20
+        assert max(np.abs(np.diff(levels, axis=axis)).max() for axis in (0, 1)) <= 40
+        np.testing.assert_array_equal(result.mask[[0, -1]], 0.0)
+
+
+def test_feathering_widens_the_rim():
+    def rim(options: SwapOptions) -> int:
+        mask = blending_mask(MASK, options)
+        return int(((mask > 0.02) & (mask < 0.98)).sum())
+
+    assert rim(SwapOptions(mask_feather_px=3.0)) > rim(SwapOptions()) > 0
+
+
+def test_colour_is_matched_to_the_target_unless_told_otherwise():
+    dark = (CROP * 0.5).astype(np.uint8)
+    plain = paste(PICTURE, generated(dark), AS_GENERATED)
+    matched = paste(PICTURE, generated(dark), SwapOptions())
+    inside = MASK > 0.9
+    means = [float(crop[inside].mean()) for crop in (plain.crop, matched.crop, CROP)]
+    assert means[0] == pytest.approx(means[2] / 2, rel=0.05)
+    assert means[1] == pytest.approx(means[2], rel=0.03)
+
+
+def test_a_grey_picture_gets_a_grey_face():
+    grey = np.repeat(CROP[..., :1], 3, axis=2)
+    image = np.repeat(PICTURE[..., :1], 3, axis=2)
+    face = GeneratedFace(CROP, MASK, MATRIX, TargetFace(FACE, grey, MATRIX, {}))
+    result = paste(image, face, SwapOptions()).image
+    assert (result != image).any()
+    np.testing.assert_array_equal(result[..., 0], result[..., 2])
+
+
+def test_stages_add_up_in_order_even_when_they_fail():
+    clock = StageClock()
+    with clock("generate"):
+        pass
+    first = clock.timings_ms["generate"]
+    with pytest.raises(KeyError), clock("paste"):
+        raise KeyError
+    with clock("generate"):
+        sum(range(1000))
+    assert list(clock.timings_ms) == ["generate", "paste"]
+    assert clock.timings_ms["generate"] > first >= 0.0
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +145,9 @@ def mini() -> FaceSwapper:
 
 def test_a_face_in_dim_light_is_swapped_as_in_good_light(mini: FaceSwapper):
     bright = read_image(EXAMPLES / "astronaut.jpg").pixels
-    expected = mini.swap(bright).image[FACE].astype(float)
+    expected = mini.swap(bright).pixels[MIDDLE].astype(float)
     dim = np.rint(bright * 0.25).astype(np.uint8)
-    found = mini.swap(dim).image[FACE].astype(float)
+    found = mini.swap(dim).pixels[MIDDLE].astype(float)
     # On the scale of good light: 14 levels before networks were shown ordinary brightness, of which 0.5 are rounding.
     assert np.abs(found * 4 - expected).mean() < 4
     assert found.std() * 4 == pytest.approx(expected.std(), rel=0.05)

@@ -1,4 +1,4 @@
-"""What the frozen parts say when swapping is what they said when the training set was prepared."""
+"""Face features when swapping are those that were stored when the training set was prepared."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.preparation.crop import cut
 from hififace.preparation.describe import DescriberSettings, MeshDescriber
-from hififace.swap.engine import FrozenParts, create_detector
+from hififace.swap.engine import Engine, create_detector
 from hififace.swap.face_features import create_encoder
+from hififace.swap.identity_vector import target_needs
+from hififace.swap.options import SwapOptions
 from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
 from hififace.weights.bundle import Part
@@ -22,13 +24,13 @@ ALL = frozenset({"shape", "expression", "pose", "identity"})
 
 
 @pytest.fixture(scope="module")
-def parts(swapper: FaceSwapper) -> FrozenParts:
-    return FrozenParts(swapper.bundle, threads=1)
+def engine(swapper: FaceSwapper) -> Engine:
+    return swapper.engine
 
 
-def test_crops_and_numbers_are_those_of_preparation(parts: FrozenParts, astronaut: RGBImage):
-    (face,) = parts.find_faces(astronaut)
-    (found,) = parts.cut_out(astronaut, [face], ALL)
+def test_crops_and_numbers_are_those_of_preparation(engine: Engine, astronaut: RGBImage):
+    (face,) = engine.find_faces(astronaut)
+    (found,) = engine.encode(astronaut, [face], ALL)
     describer = MeshDescriber(DescriberSettings(template="mini_128", resolution=64))
     crop = cut(astronaut, face.detection.points, describer.template)
     np.testing.assert_array_equal(found.crop, crop.image)
@@ -44,38 +46,39 @@ def test_crops_and_numbers_are_those_of_preparation(parts: FrozenParts, astronau
     np.testing.assert_allclose(found.features["identity"], description.identity, atol=1e-5)
 
 
-def test_pose_is_that_of_the_crop_in_radians(parts: FrozenParts, astronaut: RGBImage):
+def test_pose_is_that_of_the_crop_in_radians(engine: Engine, astronaut: RGBImage):
     """A turn of the image is gone from an aligned crop: the pose is that of the upright image."""
     poses = []
     for image in (astronaut, np.ascontiguousarray(np.rot90(astronaut))):
-        (face,) = parts.find_faces(image, rotated=True)
-        (found,) = parts.cut_out(image, [face], frozenset({"pose"}))
+        (face,) = engine.find_faces(image, SwapOptions(rotated=True))
+        (found,) = engine.encode(image, [face], frozenset({"pose"}))
         poses.append(found.features["pose"])
     assert np.abs(poses[0] - poses[1]).max() < np.deg2rad(6)
     assert np.abs(poses).max() < 1.0
 
 
-def test_only_what_is_wanted_is_measured(parts: FrozenParts, astronaut: RGBImage):
-    (face,) = parts.find_faces(astronaut)
-    (found,) = parts.cut_out(
+def test_only_what_is_wanted_is_encoded(engine: Engine, astronaut: RGBImage):
+    (face,) = engine.find_faces(astronaut)
+    (found,) = engine.encode(
         astronaut, [replace(face, identity=np.ones(128, np.float32))], frozenset({"identity"})
     )
     assert set(found.features) == {"identity"}
     assert found.features["identity"].sum() == 128  # as it came, without asking the recogniser again
 
 
-def test_landmarks_that_a_face_carries_are_used(parts: FrozenParts, astronaut: RGBImage):
-    (face,) = parts.find_faces(astronaut)
+def test_landmarks_that_a_face_carries_are_used(engine: Engine, astronaut: RGBImage):
+    (face,) = engine.find_faces(astronaut)
     blank = np.zeros_like(astronaut)
     landmarks = FaceMeshLandmarker(threads=1).locate(astronaut, face.detection)
-    (on_blank,) = parts.cut_out(blank, [replace(face, landmarks=landmarks)], frozenset({"shape"}))
-    (on_photo,) = parts.cut_out(astronaut, [face], frozenset({"shape"}))
+    (on_blank,) = engine.encode(blank, [replace(face, landmarks=landmarks)], frozenset({"shape"}))
+    (on_photo,) = engine.encode(astronaut, [face], frozenset({"shape"}))
     np.testing.assert_allclose(on_blank.features["shape"], on_photo.features["shape"], atol=1e-5)
 
 
 def test_the_basel_graphs_look_at_the_aligned_crop(basel_swapper: FaceSwapper, astronaut: RGBImage):
     faces = basel_swapper.find_faces(astronaut)
-    (target,) = basel_swapper.prepare(astronaut, faces)
+    needs = target_needs(basel_swapper.bundle.vector)
+    (target,) = basel_swapper.engine.encode(astronaut, faces, needs)
     assert {name: len(values) for name, values in target.features.items()} == {
         "shape": 80, "expression": 64, "texture": 80, "pose": 3, "light": 27, "translation": 3,
     }  # fmt: skip

@@ -27,7 +27,6 @@ from hififace.provenance.verify import check_file
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import SourceMap
 from hififace.types import Face
-from hififace.video.job import swap_video
 from hififace.video.options import VideoOptions
 from hififace.video.tracker import VideoFaces
 from tests.support.face_videos import SIZE, face_video, head, put, room
@@ -82,7 +81,7 @@ ODD = {
 def test_only_the_faces_change(name, swapper, tmp_path):
     video = make_video(tmp_path / name, ODD[name])
     output = tmp_path / f"out-{name}"
-    report = swap_video(swapper, video, output)
+    report = swapper.swap_video(video, output)
     assert report.tally.num_frames == NUM
     assert report.tally.num_changed >= NUM - 1
     before, after = probe(video), probe(output)
@@ -121,7 +120,7 @@ def test_a_phone_held_upright_gives_an_upright_video_with_the_face_swapped(clock
 
     upright = (SIZE[1], SIZE[0])
     video = set_rotation(make_video(tmp_path / "phone.mp4", recipe(size=upright, draw=seen)), clockwise)
-    report = swap_video(swapper, video, tmp_path / "out.mp4")
+    report = swapper.swap_video(video, tmp_path / "out.mp4")
     info = probe(tmp_path / "out.mp4")
     assert (info.width, info.height, info.rotation_deg) == (*SIZE, 0)
     assert report.tally.num_changed >= NUM - 1
@@ -131,7 +130,7 @@ def test_a_phone_held_upright_gives_an_upright_video_with_the_face_swapped(clock
 def test_a_stretch_keeps_its_sound_to_the_millisecond(swapper, tmp_path):
     video = make_video(tmp_path / "video.mp4", recipe(seconds=0.8, sounds=(Sound((0.25, 0.55)),)))
     output = tmp_path / "out.mp4"
-    report = swap_video(swapper, video, output, video_options=VideoOptions(start_s=0.2, end_s=0.6))
+    report = swapper.swap_video(video, output, video_options=VideoOptions(start_s=0.2, end_s=0.6))
     assert report.tally.num_frames == 10
     np.testing.assert_allclose(heard_clicks(output), (0.05, 0.35), atol=0.001)
     assert [frame.time_s for frame in VideoReader(output)] == [Fraction(n, 25) for n in range(10)]
@@ -145,7 +144,7 @@ def test_a_broken_middle_is_survived_and_told(swapper, tmp_path):
     for at, size in packets[10:13]:
         data[at : at + size] = b"\xff" * size
     video.write_bytes(bytes(data))
-    report = swap_video(swapper, video, tmp_path / "out.mp4")
+    report = swapper.swap_video(video, tmp_path / "out.mp4")
     assert report.tally.num_frames >= 20
     assert any("damaged" in note for note in report.notes)
     assert report.tally.num_changed >= 15
@@ -157,7 +156,7 @@ def test_a_face_that_turns_and_one_that_leaves_the_picture(swapper, tmp_path):
         return put(turned, head(mirrored=True), 220 + 8 * number, 120, scale=0.7)
 
     video = face_video(tmp_path / "video.mp4", draw, 16)
-    report = swap_video(swapper, video, tmp_path / "out.mp4")
+    report = swapper.swap_video(video, tmp_path / "out.mp4")
     turning, leaving = (report.tally.tracks[index] for index in (0, 1))
     assert turning.num_swapped == 16
     # At the tenth frame its middle is 20 px from the edge; nothing breaks, and it is one person to the end.
@@ -172,9 +171,9 @@ def test_an_hdr_video_is_swapped_only_when_it_may_be_mapped(swapper, tmp_path):
     )  # fmt: skip
     video = make_video(tmp_path / "hdr.mp4", hdr)
     with pytest.raises(Exception, match="--tone-map"):
-        swap_video(swapper, video, tmp_path / "out.mp4")
+        swapper.swap_video(video, tmp_path / "out.mp4")
     assert [p.name for p in tmp_path.iterdir()] == ["hdr.mp4"]
-    report = swap_video(swapper, video, tmp_path / "out.mp4", video_options=VideoOptions(tone_map=True))
+    report = swapper.swap_video(video, tmp_path / "out.mp4", video_options=VideoOptions(tone_map=True))
     assert probe(tmp_path / "out.mp4").hdr is None
     assert report.tally.num_frames == 4
 
@@ -236,12 +235,11 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from hififace.swapper import FaceSwapper
-from hififace.video.job import swap_video
 from tests.support.face_videos import head
 from tests.swap.test_odd_videos import STOPPABLE
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
-swap_video(swapper, {video!r}, {output!r}, video_options=STOPPABLE)
+swapper.swap_video({video!r}, {output!r}, video_options=STOPPABLE)
 """
 STOPPABLE = VideoOptions(segment_frames=4)
 
@@ -267,7 +265,7 @@ def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle
     assert "The same command goes on from there" in told
     assert not output.exists()
     assert not list(tmp_path.glob(".*.unfinished/.*.part*"))
-    report = swap_video(swapper, video, output, video_options=STOPPABLE)
+    report = swapper.swap_video(video, output, video_options=STOPPABLE)
     assert report.num_resumed >= 4
     assert report.tally.num_frames == 50
     assert sorted(p.name for p in tmp_path.iterdir()) == ["video.mp4", "out.mp4"]
@@ -278,12 +276,11 @@ import resource, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from hififace.swapper import FaceSwapper
-from hififace.video.job import swap_video
 from tests.support.face_videos import head
 from tests.swap.test_odd_videos import SHORT_SEGMENTS
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
-report = swap_video(swapper, {video!r}, {output!r}, video_options=SHORT_SEGMENTS)
+report = swapper.swap_video({video!r}, {output!r}, video_options=SHORT_SEGMENTS)
 assert report.tally.num_changed > 50
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -314,6 +311,6 @@ def test_a_video_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
 
 def test_a_video_whose_tags_are_no_text_is_swapped_and_marked(swapper, tmp_path):
     output = tmp_path / "out.mkv"
-    swap_video(swapper, latin_1_video(tmp_path / "video.mkv"), output)
+    swapper.swap_video(latin_1_video(tmp_path / "video.mkv"), output)
     assert probe(output).metadata["title"].endswith(" au lait")
     assert check_file(output).claim is not None

@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 def test_a_saved_result_is_marked_with_the_model(swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path):
     result = swapper.swap(astronaut, SwapOptions(consent_confirmed=True))
     path = result.save(tmp_path / "out.png")
-    np.testing.assert_array_equal(read_image(path).pixels, result.image)
+    np.testing.assert_array_equal(read_image(path).pixels, result.pixels)
     verdict = check_file(path, identity_folder())
     assert verdict.marked
     assert verdict.claim is not None
@@ -45,13 +45,13 @@ def test_side_by_side_shows_the_target_first(swapper: FaceSwapper, astronaut: RG
     pixels = read_image(result.save(tmp_path / "out.png")).pixels
     width = astronaut.shape[1]
     np.testing.assert_array_equal(pixels[:, :width], astronaut)
-    np.testing.assert_array_equal(pixels[:, width:], result.image)
+    np.testing.assert_array_equal(pixels[:, width:], result.pixels)
 
 
 def test_bytes_are_the_file(swapper: FaceSwapper, astronaut: RGBImage):
     result = swapper.swap(astronaut)
     image = Image.open(io.BytesIO(result.to_bytes("PNG")))
-    np.testing.assert_array_equal(np.asarray(image), result.image)
+    np.testing.assert_array_equal(np.asarray(image), result.pixels)
     assert Image.open(io.BytesIO(result.to_bytes("JPEG", quality=80))).format == "JPEG"
 
 

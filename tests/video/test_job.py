@@ -26,9 +26,11 @@ from hififace.media.containers import comment_of
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
 from hififace.provenance.claim import claim_in_text
+from hififace.swap.engine import paste_faces
+from hififace.swap.image import claim_of
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import SourceMap
-from hififace.video.job import swap_video, work_folder
+from hififace.video.job import work_folder
 from hififace.video.options import VideoOptions
 from tests.support.bundle_doubles import AS_GENERATED
 from tests.support.face_videos import SIZE, face_video, head, put, room
@@ -52,7 +54,7 @@ def whole(video, swapper, tmp_path_factory):
     """The uninterrupted run: its result, report, and what was told on the way."""
     output = tmp_path_factory.mktemp("whole") / "out.mp4"
     told = []
-    report = swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT, progress=told.append)
+    report = swapper.swap_video(video, output, AS_GENERATED, video_options=SHORT, progress=told.append)
     return output, report, told
 
 
@@ -118,15 +120,15 @@ def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(video, whole, swapper,
     output = tmp_path / "out.mp4"
     count = iter(range(1000))
     with pytest.raises(InterruptedByUserError, match="same command"):
-        swap_video(
-            swapper, video, output, AS_GENERATED, video_options=SHORT, should_stop=lambda: next(count) >= 13
+        swapper.swap_video(
+            video, output, AS_GENERATED, video_options=SHORT, should_stop=lambda: next(count) >= 13
         )
     assert not output.exists()
     neighbour = tmp_path / ".out.123-456.part.mp4"
     neighbour.write_bytes(b"of another program, at work on the same name")
     (work,) = tmp_path.glob(".out.mp4.*.unfinished")
     (work / "signed.mp4").write_bytes(b"left by a run that was killed while it signed")
-    report = swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT)
+    report = swapper.swap_video(video, output, AS_GENERATED, video_options=SHORT)
     assert report.num_resumed == 8
     assert report.tally == whole[1].tally
     assert frames_of(output) == frames_of(whole[0])
@@ -142,13 +144,12 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from hififace.swapper import FaceSwapper
-from hififace.video.job import swap_video
 from tests.support.bundle_doubles import AS_GENERATED
 from tests.support.face_videos import head
 from tests.video.test_job import SHORT
 swapper = FaceSwapper.load(Path({bundle!r}), threads=1)
 swapper.set_source(head())
-swap_video(swapper, {video!r}, {output!r}, AS_GENERATED, video_options=SHORT)
+swapper.swap_video({video!r}, {output!r}, AS_GENERATED, video_options=SHORT)
 """
 
 
@@ -168,7 +169,7 @@ def test_killed_by_the_system_the_same_command_goes_on(video, whole, swapper, me
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     assert not output.exists()
-    report = swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT)
+    report = swapper.swap_video(video, output, AS_GENERATED, video_options=SHORT)
     assert report.num_resumed >= 8
     assert frames_of(output) == frames_of(whole[0])
 
@@ -176,7 +177,7 @@ def test_killed_by_the_system_the_same_command_goes_on(video, whole, swapper, me
 def test_only_the_same_question_finds_unfinished_work(swapper, video, tmp_path):
     def folder(options=None, video_options=SHORT, source_map=None, output="out.mp4"):
         return work_folder(
-            swapper,
+            swapper.engine,
             video,
             tmp_path / output,
             options or SwapOptions(),
@@ -200,7 +201,7 @@ def test_only_the_same_question_finds_unfinished_work(swapper, video, tmp_path):
 
 def test_a_preview_at_another_rate_is_short_and_even(video, swapper, tmp_path):
     options = replace(SHORT, preview_s=0.3, fps=Fraction(10))
-    report = swap_video(swapper, video, tmp_path / "out.mp4", video_options=options)
+    report = swapper.swap_video(video, tmp_path / "out.mp4", video_options=options)
     assert report.tally.num_frames == 3
     assert [f.time_s for f in VideoReader(tmp_path / "out.mp4")] == [Fraction(k, 10) for k in range(3)]
 
@@ -212,7 +213,7 @@ def nothing_written(folder: Path, *kept: str) -> bool:
 def test_a_video_in_which_nobody_was_swapped_is_an_error_not_a_marked_copy(swapper, tmp_path):
     plain = face_video(tmp_path / "plain.mp4", lambda number: room(90 + number), 6)
     with pytest.raises(NoFaceFoundError, match=r"No face was found in .*plain\.mp4; nothing was written"):
-        swap_video(swapper, plain, tmp_path / "out.mp4", video_options=SHORT)
+        swapper.swap_video(plain, tmp_path / "out.mp4", video_options=SHORT)
     assert nothing_written(tmp_path, "plain.mp4")
 
 
@@ -220,17 +221,17 @@ def test_a_number_that_no_face_ever_had_is_an_error(swapper, video, tmp_path):
     everyone = SourceMap(swapper.source_map.default, by_index={7: swapper.source_map.default})
     for options, source_map in ((AS_GENERATED, everyone), (replace(AS_GENERATED, select=(7,)), None)):
         with pytest.raises(FaceError, match="has no face 7: it shows 1"):
-            swap_video(swapper, video, tmp_path / "out.mp4", options, SHORT, source_map=source_map)
+            swapper.swap_video(video, tmp_path / "out.mp4", options, SHORT, sources=source_map)
         assert nothing_written(tmp_path)
 
 
 def test_a_result_can_be_swapped_again_and_says_so_once(swapper, whole, tmp_path):
     output, _, _ = whole
     again = tmp_path / "again.mp4"
-    swap_video(swapper, output, again, AS_GENERATED, video_options=SHORT)
+    swapper.swap_video(output, again, AS_GENERATED, video_options=SHORT)
     comment = comment_of(again)
     assert comment.count("hififace-claim:") == 1
-    assert claim_in_text(comment) == swapper.claim(AS_GENERATED).model_copy(
+    assert claim_in_text(comment) == claim_of(swapper.engine, AS_GENERATED).model_copy(
         update={"made_at": claim_in_text(comment).made_at}
     )
 
@@ -238,7 +239,7 @@ def test_a_result_can_be_swapped_again_and_says_so_once(swapper, whole, tmp_path
 def test_a_strangers_comment_with_our_label_stays_and_is_not_taken_for_ours(swapper, tmp_path):
     said = 'mine hififace-claim:{"model":"theirs"} and hififace-claim:{"model": oops'
     recipe = Recipe(seconds=0.24, size=SIZE, draw=lambda n, _s, _z: walk(n + 3), metadata={"comment": said})
-    swap_video(swapper, make_video(tmp_path / "a.mp4", recipe), tmp_path / "out.mp4", AS_GENERATED)
+    swapper.swap_video(make_video(tmp_path / "a.mp4", recipe), tmp_path / "out.mp4", AS_GENERATED)
     comment = comment_of(tmp_path / "out.mp4")
     assert claim_in_text(comment).model == swapper.bundle.name
     assert "oops" in comment
@@ -247,7 +248,7 @@ def test_a_strangers_comment_with_our_label_stays_and_is_not_taken_for_ours(swap
 def test_the_target_is_not_overwritten(swapper, video):
     before = video.read_bytes()
     with pytest.raises(OptionError, match="would be overwritten"):
-        swap_video(swapper, video, video, AS_GENERATED)
+        swapper.swap_video(video, video, AS_GENERATED)
     assert video.read_bytes() == before
 
 
@@ -257,7 +258,7 @@ def test_a_container_that_drops_the_mark_is_told_before_the_first_frame(
     monkeypatch.setattr("hififace.provenance.verify.comment_of", lambda path: "")
     told = []
     with pytest.raises(ProvenanceError, match=r"A \.mp4 video does not keep the mark"):
-        swap_video(swapper, video, tmp_path / "out.mp4", AS_GENERATED, progress=told.append)
+        swapper.swap_video(video, tmp_path / "out.mp4", AS_GENERATED, progress=told.append)
     assert told == []
     assert nothing_written(tmp_path)
 
@@ -266,35 +267,34 @@ def test_a_long_name_is_swapped_and_neighbours_temporary_files_stay(swapper, vid
     output = tmp_path / ("n" * 250 + ".mp4")
     other = tmp_path / ("." + "n" * 250 + ".1-2.part.mp4")[:255]
     other.write_bytes(b"of somebody else")
-    report = swap_video(swapper, video, output, AS_GENERATED, replace(SHORT, preview_s=0.3))
+    report = swapper.swap_video(video, output, AS_GENERATED, replace(SHORT, preview_s=0.3))
     assert report.tally.num_changed > 0
     assert nothing_written(tmp_path, output.name, other.name)
 
 
 def test_what_cannot_be_is_refused_before_anything_runs(swapper, video, tmp_path):
-    with pytest.raises(OptionError, match="Nobody was given"):
-        swap_video(swapper, video, tmp_path / "out.mp4", source_map=SourceMap())
+    with pytest.raises(OptionError, match="No source was given"):
+        swapper.swap_video(video, tmp_path / "out.mp4", sources=SourceMap())
     with pytest.raises(OptionError, match="side by side"):
-        swap_video(swapper, video, tmp_path / "out.mp4", SwapOptions(compare=True))
+        swapper.swap_video(video, tmp_path / "out.mp4", SwapOptions(compare=True))
     with pytest.raises(OptionError, match="does not end like a video"):
-        swap_video(swapper, video, tmp_path / "out.jpg")
+        swapper.swap_video(video, tmp_path / "out.jpg")
     with pytest.raises(VideoError, match="does not exist"):
-        swap_video(swapper, tmp_path / "none.mp4", tmp_path / "out.mp4")
+        swapper.swap_video(tmp_path / "none.mp4", tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_in_a_stage_arrives_and_keeps_what_is_safe(swapper, video, tmp_path, monkeypatch):
     calls = iter(range(1000))
-    whole_paste = swapper.paste
 
     def failing(*arguments, **more):
         if next(calls) == 8:
             raise MemoryError("out of memory")
-        return whole_paste(*arguments, **more)
+        return paste_faces(*arguments, **more)
 
-    monkeypatch.setattr(swapper, "paste", failing)
+    monkeypatch.setattr("hififace.video.job.paste_faces", failing)
     with pytest.raises(MemoryError):
-        swap_video(swapper, video, tmp_path / "out.mp4", video_options=SHORT)
+        swapper.swap_video(video, tmp_path / "out.mp4", video_options=SHORT)
     assert len(list(tmp_path.glob(".*.unfinished/segment-*.hfseg"))) == 1
 
 
@@ -304,10 +304,10 @@ def test_the_same_swap_twice_at_once_is_refused_and_the_first_goes_on(swapper, v
     def once_more(_progress):
         if not refused:
             with pytest.raises(VideoError, match="another run of the same swap") as caught:
-                swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT)
+                swapper.swap_video(video, output, AS_GENERATED, video_options=SHORT)
             refused.append(caught.value)
 
-    swap_video(swapper, video, output, AS_GENERATED, video_options=SHORT, progress=once_more)
+    swapper.swap_video(video, output, AS_GENERATED, video_options=SHORT, progress=once_more)
     assert len(refused) == 1
     assert frames_of(output) == frames_of(whole[0])
     assert nothing_written(tmp_path, "out.mp4")
@@ -318,6 +318,6 @@ def test_a_damaged_video_is_swapped_as_far_as_it_goes_and_the_report_says_where(
     data = whole_video.read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) // 2])
-    report = swap_video(swapper, cut, tmp_path / "out.mkv", AS_GENERATED, video_options=SHORT)
+    report = swapper.swap_video(cut, tmp_path / "out.mkv", AS_GENERATED, video_options=SHORT)
     assert 0 < report.tally.num_frames < 14
     assert any("cut short" in note for note in report.notes)

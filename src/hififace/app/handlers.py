@@ -213,7 +213,7 @@ class Studio:
                 raise OptionError("There is no target yet. Add the photo whose faces shall be replaced.")
             source_map = self._source_map(state, swapper, average=request.average)
             target = read_photo(state.target.path, state.target.name, self.limits)
-            result = swapper.swap(target, options, source_map=source_map)
+            result = swapper.swap(target, options, sources=source_map)
             mask = np.rint(result.mask() * 255).astype(np.uint8)
             for file in state.files:
                 file.unlink(missing_ok=True)

@@ -225,7 +225,7 @@ class VideoStudio:
             suffix = video.own_suffix if own_format else PLAIN_SUFFIX
             kind = "preview" if preview else "swapped"
             output = video.path.parent / f"{Path(video.name).stem[-60:]}-{kind}{suffix}"
-            keep = work_folder(swapper, video.path, output, options, video_options, source_map)
+            keep = work_folder(swapper.engine, video.path, output, options, video_options, source_map)
             for old in output.parent.glob(f".{output.name}.*.unfinished"):
                 if old != keep:  # of other settings
                     shutil.rmtree(old)
@@ -233,7 +233,7 @@ class VideoStudio:
             def work(progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> VideoReport:
                 try:
                     return swap_video(
-                        swapper,
+                        swapper.engine,
                         video.path,
                         output,
                         options,

@@ -62,10 +62,8 @@ def swap_video_job(
     swapper: FaceSwapper, job: Job, options: SwapOptions, video_options: VideoOptions
 ) -> dict[str, Any]:
     """Swap one video; the report for `--json`."""
-    from hififace.video.job import swap_video
-
     with _bar(job.target.name) as advance:
-        report = swap_video(swapper, job.target, job.output, options, video_options, progress=advance)
+        report = swapper.swap_video(job.target, job.output, options, video_options, progress=advance)
     return report.to_json()
 
 

@@ -15,8 +15,8 @@ from hififace.evaluation.baselines import copy_target, paste_source
 from hififace.evaluation.description import Description
 from hififace.evaluation.sharpness import PERFECT_SIDES_PX, perfect
 from hififace.faces.alignment import invert, warp
+from hififace.swap.engine import paste_faces, swap_faces
 from hififace.swap.options import SwapOptions
-from hififace.swap.pasting import blending_mask
 from hififace.swap.source_map import Source, SourceMap
 from hififace.swap.sources import FaceChoice
 from hififace.swapper import FaceSwapper
@@ -149,16 +149,17 @@ class BundleContestant:
         Raises:
             FaceError: the swapper refuses the source.
         """
-        (prepared,) = self._swapper.prepare(target.pixels, [target.face.face()], self._options)
-        (generated,) = self._swapper.generate([prepared], [self._source(source)], self._options)
-        image = self._swapper.paste(target.pixels, [generated], self._options)
+        engine, face = self._swapper.engine, target.face.face()
+        swapped = swap_faces(engine, target.pixels, [face], [self._source(source)], self._options)
+        (pasted,) = swapped.faces
         height, width = target.pixels.shape[:2]
-        soft = blending_mask(generated.mask, self._options)
-        mask = np.asarray(warp(soft, invert(generated.matrix), (width, height)), np.float32)
+        mask = np.asarray(warp(pasted.mask, invert(pasted.generated.matrix), (width, height)), np.float32)
         without = None
         if self._plain and self._options.detail > 0:
-            without = self._swapper.paste(target.pixels, [generated], replace(self._options, detail=0.0))
-        return Swapped(image, np.clip(mask, 0.0, 1.0), without)
+            without = paste_faces(
+                engine, target.pixels, [pasted.generated], replace(self._options, detail=0.0)
+            )[0]
+        return Swapped(swapped.pixels, np.clip(mask, 0.0, 1.0), without)
 
     def swap_video(self, source: Subject, video: Path, output: Path, seconds: float) -> None:
         """Swap the beginning of a video as `hififace swap` would.
@@ -167,8 +168,9 @@ class BundleContestant:
             VideoError: it cannot be read.
             FaceError: nothing in it can be swapped.
         """
-        self._swapper.source_map = SourceMap(default=self._source(source))
-        self._swapper.swap_video(video, output, self._options, VideoOptions(preview_s=seconds))
+        sources = SourceMap(default=self._source(source))
+        options = VideoOptions(preview_s=seconds)
+        self._swapper.swap_video(video, output, self._options, options, sources=sources)
 
     def _source(self, source: Subject) -> Source:
         if source.sha256 not in self._sources:

@@ -33,6 +33,7 @@ __all__ = [
     "atomic_write",
     "encode_image",
     "format_for",
+    "from_pillow",
     "read_image",
     "suffix_for",
     "write_image",
@@ -151,6 +152,19 @@ def read_image(source: ImageSource, *, max_megapixels: float = MAX_MEGAPIXELS) -
         raise ImageError(
             f"{name} is damaged or cut short and cannot be decoded ({error}). Try the original file again."
         ) from error
+
+
+def from_pillow(opened: Image.Image) -> LoadedImage:
+    """A PIL image, which is not changed: upright, in 8-bit RGB, with its profile, transparency and camera notes.
+
+    Raises:
+        ImageError: its file is damaged or cut short.
+    """
+    try:
+        loaded = _convert(opened.copy(), None, b"")
+    except DECODER_ERRORS as error:
+        raise ImageError(f"The PIL image cannot be decoded ({error}).") from error
+    return replace(loaded, format=opened.format or "PNG", path=None)
 
 
 def _read_bytes(source: ImageSource, name: str) -> bytes:

@@ -51,7 +51,7 @@ def open_image(data: bytes) -> Image.Image:
         DECODER_ERRORS: of one, but damaged.
     """
     register_heif()
-    formats = [name for name in IMAGE_FORMATS if name in _known()]
+    formats: list[str] = [name for name in IMAGE_FORMATS if name in _known()]
     with _LIMIT_LOCK:
         saved = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None

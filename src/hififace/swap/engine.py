@@ -1,81 +1,139 @@
-"""The frozen parts around a generator: the detector, the recogniser and the feature encoder that a bundle asks for."""
+"""The heart: find faces, encode them, generate new ones, blend these back. Images, videos and evaluation all call it.
+
+    engine = Engine(load_bundle("mini"))
+    faces = engine.find_faces(image, options)
+    swapped = swap_faces(engine, image, faces, sources, options)      # one source, or None, for each face
+
+`swap_faces` is two steps, which videos run in two threads: `generate_faces` runs the network on the faces of any number
+of images at once, `paste_faces` puts the faces of one image back.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
-from hififace.errors import BundleError
+from hififace.errors import BundleError, OptionError
 from hififace.faces.alignment import Border, align, warp
+from hififace.faces.blending import paste_back
 from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
-from hififace.faces.exposure import exposure_gain
+from hififace.faces.exposure import dimmed, exposure_gain
 from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
 from hififace.faces.templates import find_template
-from hififace.swap.face_features import create_encoder
-from hififace.swap.generate import TargetFace
-from hififace.swap.stages import StageClock
-from hififace.types import Face, FloatArray, Matrix23, RGBImage
+from hififace.pixels import to_uint8
+from hififace.swap.face_features import create_encoder, turn_deg
+from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
+from hififace.swap.identity_vector import identity_vectors, target_needs
+from hififace.swap.options import SwapOptions
+from hififace.swap.source_map import Source
+from hififace.types import Detection, Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate
 
+EROSION_SIDE_PX = 256
+"""Side of the crops for which the reference implementation chose its seven rounds of erosion."""
 
-class FrozenParts:
-    """Everything that looks at images before the generator does. Holds no state between calls.
+
+class Detector(Protocol):
+    """What finds faces: one of ours, or the caller's own."""
+
+    def detect(self, image: RGBImage, *, rotated: bool = False) -> Sequence[Detection]:
+        """Faces of an image (H, W, 3) uint8 RGB, left to right, in pixels of it."""
+
+
+class StageClock:
+    """Adds up milliseconds by stage.
 
     Attributes:
-        bundle: what asked for the parts.
+        timings_ms: stage -> milliseconds, in the order in which the stages first ran.
+    """
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time a block; stages that run several times are added up."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - began) * 1e3
+            self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + spent
+
+
+class Engine:
+    """A bundle's generator and the frozen parts around it. Holds no state between calls: threads may share one.
+
+    Attributes:
+        bundle: what is swapped with.
         template: the five points that faces are aligned to, at the generator's size.
         border: what crops show beyond the image.
-        unit_identity: whether a mixed identity is brought back to unit length.
         embedder: the recogniser that ships, which tells people apart in every family.
+        provider: what the generator really runs on, by ONNX Runtime's name.
+        reason: one sentence saying why that.
 
     Raises:
         BundleError: a part that this hififace does not know.
         WeightsError: a file that is missing or broken.
+        RuntimeUnavailableError: ONNX Runtime is not installed.
     """
 
     def __init__(
-        self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None
+        self,
+        bundle: Bundle,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        detector: Detector | None = None,
     ) -> None:
         how: dict[str, Any] = {"providers": providers, "threads": threads}
         self.bundle = bundle
         self.template = find_template(bundle.template).scaled(bundle.resolution)
         self.embedder = SFaceEmbedder(**how)
-        self._detector = create_detector(bundle.detector, **how)
+        self._detector = create_detector(bundle.detector, **how) if detector is None else detector
         landmarker = FaceMeshLandmarker(**how) if bundle.family == "mesh" else None
         self._encoder = create_encoder(bundle, landmarker, self.embedder, **how)
+        self._generator = FaceGenerator(bundle, **how)
         self.border: Border = self._encoder.border
-        self.unit_identity = self._encoder.unit_identity
+        self.provider = self._generator.session.provider
+        self.reason = self._generator.session.reason
 
-    def find_faces(
-        self, image: RGBImage, *, threshold: float | None = None, rotated: bool = False
-    ) -> list[Face]:
-        """Faces of an image, left to right, numbered from 0, with detections and nothing more.
+    def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
+        """Faces of an image (H, W, 3), left to right, numbered from 0, with detections and nothing more.
 
-        Args:
-            image: (H, W, 3).
-            threshold: least score, 0 to 1; None is the detector's own.
-            rotated: also turned by any angle.
+        Raises:
+            OptionError: a threshold, for a detector of the caller's that has none.
         """
-        detector = self._detector
-        if threshold is not None:
+        options, detector = options or SwapOptions(), self._detector
+        if options.detection_threshold is not None:
+            if not hasattr(detector, "score_threshold"):
+                raise OptionError(
+                    f"detection_threshold is {options.detection_threshold}, but the given detector, "
+                    f"{type(detector).__name__}, has no score_threshold. Set it there."
+                )
             # A copy shares the network; the setting is this call's alone, whatever other threads do.
             detector = copy.copy(detector)
-            detector.score_threshold = threshold  # type: ignore[attr-defined]
-        return [Face(index, found) for index, found in enumerate(detector.detect(image, rotated=rotated))]
+            detector.score_threshold = options.detection_threshold
+        found = detector.detect(image, rotated=options.rotated)
+        return [Face(index, detection) for index, detection in enumerate(found)]
 
     def identity(self, image: RGBImage, face: Face) -> FloatArray:
-        """(D,) the identity that the face carries, or else the recogniser's word."""
+        """(D,) unit vector: the identity that the face carries, or else what the recogniser that ships says."""
         return (
             face.identity if face.identity is not None else self.embedder.embed(image, face.detection.points)
         )
 
-    def cut_out(
+    def encode(
         self,
         image: RGBImage,
         faces: Sequence[Face],
@@ -85,16 +143,16 @@ class FrozenParts:
         gains: Sequence[float] | None = None,
         clock: StageClock | None = None,
     ) -> list[TargetFace]:
-        """Align and measure faces of one image.
+        """Align faces of one image and encode their features.
 
         Args:
             image: (H, W, 3).
             faces: landmarks and identities that they carry are used as they are.
-            needs: names of the features to measure.
-            matrices: image pixels to crop pixels, for who steadied them; None aligns by the five points.
+            needs: names of the features; each may cost a network.
+            matrices: image pixels to crop pixels, for callers that steadied them; None aligns by the five points.
             gains: by how much the generator is to see each brighter, for callers that steadied them; None takes what
                 each crop needs.
-            clock: told how long `align` and `measure` took.
+            clock: told how long `align` and `encode` took.
         """
         clock = clock or StageClock()
         with clock("align"):
@@ -106,11 +164,35 @@ class FrozenParts:
             else:
                 side = self.template.size
                 crops = [np.asarray(warp(image, m, side, border=self.border), np.uint8) for m in matrices]
-        with clock("measure"):
-            features = self._encoder.measure(image, faces, crops, matrices, needs)
+        with clock("encode"):
+            features = self._encoder.encode(image, faces, crops, matrices, needs)
         if gains is None:
             gains = [exposure_gain(crop) for crop in crops]
         return [TargetFace(*row) for row in zip(faces, crops, matrices, features, gains, strict=True)]
+
+    def generate(
+        self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions
+    ) -> list[GeneratedFace]:
+        """Run the network on encoded faces of any number of images.
+
+        Args:
+            targets: from `encode`, with what `target_needs` names for the same rates.
+            sources: one for each.
+            options: rates, passes and batch size are used.
+        """
+        if not targets:
+            return []
+        vectors = identity_vectors(
+            self.bundle.vector,
+            [source.features for source in sources],
+            [target.features for target in targets],
+            shape_rate=options.shape_rate,
+            id_rate=options.id_rate,
+            unit_identity=self._encoder.unit_identity,
+        )
+        return self._generator.generate(
+            targets, vectors, passes=options.passes, batch_size=options.batch_size
+        )
 
 
 def create_detector(
@@ -120,10 +202,178 @@ def create_detector(
 
     Raises:
         BundleError: a name that this hififace does not know.
-        WeightsError: its file is one that the user brings, and it is not there.
+        WeightsError: its file is user-supplied, and it is not there.
     """
     if name == "yunet":
         return YuNetDetector(providers=providers, threads=threads)
     if name == "scrfd":
         return ScrfdDetector(locate(find_card("scrfd_10g")), providers=providers, threads=threads)
     raise BundleError(f"The bundle asks for the detector '{name}'; this hififace has yunet and scrfd.")
+
+
+# -----------------------------------------------------------------------------------------------------------
+# Swapping
+
+
+class Target(NamedTuple):
+    """One image, and what becomes of its faces."""
+
+    image: RGBImage
+    """(H, W, 3)."""
+    faces: Sequence[Face]
+    sources: Sequence[Source | None]
+    """One for each face; None leaves it unchanged."""
+    matrices: Sequence[Matrix23] | None = None
+    """Image pixels to crop pixels of each face, where the caller steadied them."""
+    gains: Sequence[float] | None = None
+    """By how much the generator is to see each face brighter, likewise."""
+
+
+class Generated(NamedTuple):
+    """What the network made of the faces of one image."""
+
+    faces: tuple[GeneratedFace, ...]
+    refused: dict[int, str]
+    """Index of a face that has a source but was left unchanged -> why, a sentence without its end."""
+
+
+class Pasted(NamedTuple):
+    """One face as it was put back."""
+
+    crop: RGBImage
+    """(N, N, 3): its colour matched unless that was refused, grey in a grey image."""
+    mask: FloatArray
+    """(N, N) 0..1 through which it was."""
+    generated: GeneratedFace
+
+
+class Swapped(NamedTuple):
+    """An image after its swap."""
+
+    pixels: RGBImage
+    """(H, W, 3) a new image; the target's own array where nothing was changed."""
+    faces: tuple[Pasted, ...]
+    refused: dict[int, str]
+    """As in `Generated`."""
+
+
+def swap_faces(
+    engine: Engine,
+    image: RGBImage,
+    faces: Sequence[Face],
+    sources: Sequence[Source | None],
+    options: SwapOptions | None = None,
+    *,
+    matrices: Sequence[Matrix23] | None = None,
+    clock: StageClock | None = None,
+) -> Swapped:
+    """Swap the faces of one image whose sources are known.
+
+    Args:
+        engine: what runs the networks.
+        image: (H, W, 3), not changed.
+        faces: of that image; landmarks and identities that they carry are used as they are.
+        sources: one for each; None leaves the face unchanged.
+        options: see `SwapOptions`; which faces is not asked again.
+        matrices: image pixels to crop pixels, for callers that steadied them.
+        clock: told how long each stage took.
+    """
+    options = options or SwapOptions()
+    (made,) = generate_faces(engine, [Target(image, faces, sources, matrices)], options, clock=clock)
+    pixels, pasted = paste_faces(engine, image, made.faces, options, clock=clock)
+    return Swapped(pixels, pasted, made.refused)
+
+
+def generate_faces(
+    engine: Engine, targets: Sequence[Target], options: SwapOptions, *, clock: StageClock | None = None
+) -> list[Generated]:
+    """Encode and generate the faces of several images, all in one run of the network as far as its batch size goes.
+
+    Faces turned away by more than `options.largest_turn_deg` are refused.
+    """
+    clock = clock or StageClock()
+    needs = target_needs(engine.bundle.vector, options.shape_rate, options.id_rate)
+    encoded: list[TargetFace] = []
+    sources: list[Source] = []
+    owners: list[int] = []
+    refused: list[dict[int, str]] = [{} for _ in targets]
+    for place, target in enumerate(targets):
+        chosen = [number for number, source in enumerate(target.sources) if source is not None]
+        found = engine.encode(
+            target.image,
+            [target.faces[number] for number in chosen],
+            needs,
+            matrices=None if target.matrices is None else [target.matrices[number] for number in chosen],
+            gains=None if target.gains is None else [target.gains[number] for number in chosen],
+            clock=clock,
+        )
+        for number, face in zip(chosen, found, strict=True):
+            turn, source = turn_deg(face.features), target.sources[number]
+            if turn > options.largest_turn_deg:
+                refused[place][face.face.index] = f"it is turned away by {turn:.0f} degrees"
+            elif source is not None:
+                encoded.append(face)
+                sources.append(source)
+                owners.append(place)
+    with clock("generate"):
+        generated = engine.generate(encoded, sources, options)
+    return [
+        Generated(
+            tuple(face for face, owner in zip(generated, owners, strict=True) if owner == place),
+            refused[place],
+        )
+        for place in range(len(targets))
+    ]
+
+
+def paste_faces(
+    engine: Engine,
+    image: RGBImage,
+    generated: Sequence[GeneratedFace],
+    options: SwapOptions,
+    *,
+    clock: StageClock | None = None,
+) -> tuple[RGBImage, tuple[Pasted, ...]]:
+    """Put generated faces back into their image (H, W, 3), which is not changed; a new one comes back.
+
+    Args:
+        engine: what made the faces: its crops' border decides how they are put back.
+        image: the target.
+        generated: faces of that image, in the order in which they are put back.
+        options: how to blend.
+        clock: told how long `paste` took.
+    """
+    clock = clock or StageClock()
+    pasted = []
+    for face in generated:
+        with clock("paste"):
+            mask, crop, target = blending_mask(face.mask, options), face.image, face.target
+            if options.match_colour:
+                crop = match_colour(crop, _at_side(target.lit_crop, crop.shape[0]), mask)
+            back = dimmed(grey_as(crop, target.lit_crop), target.gain)
+            image = paste_back(
+                image, back, mask, face.matrix, detail=options.detail, border=engine.border, gain=target.gain
+            )
+        shown = back if back.dtype == np.uint8 else to_uint8(np.asarray(back, np.float32))
+        pasted.append(Pasted(np.asarray(shown, np.uint8), mask, face))
+    return image, tuple(pasted)
+
+
+def blending_mask(mask: FloatArray, options: SwapOptions) -> FloatArray:
+    """The network's mask (N, N), shrunk and softened as the options say.
+
+    It tells where the network generated, which is a little more than should be taken: at the rim, generated face and
+    target are already mixed, and a hard edge there would show. Where the face is larger than the crop it reaches the
+    border, and is faded toward it.
+    """
+    rounds = round(options.mask_erosion * mask.shape[0] / EROSION_SIDE_PX)
+    soft = soft_erosion(mask, iterations=max(rounds, 1)) if options.mask_erosion else mask
+    if options.mask_feather_px > 0:
+        soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), options.mask_feather_px), np.float32)
+    return soft * border_fade(mask)
+
+
+def _at_side(crop: RGBImage, side: int) -> RGBImage:
+    if crop.shape[0] == side:
+        return crop
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)

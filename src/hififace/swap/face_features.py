@@ -1,4 +1,4 @@
-"""What the frozen parts say about a face, under the names of the bundle's identity vector: one class per family.
+"""Face features, under the names of the bundle's identity vector: one encoder per family.
 
 A feature costs a network, so callers name what they need. The mesh family's numbers are those that
 `preparation/describe.py` stored with the training photos: identity of the photo itself, shape of the
@@ -19,7 +19,7 @@ from hififace.faces.identity import IdentityEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.shape import MeshShapePrior
 from hififace.pixels import to_nchw
-from hififace.swap.identity_vector import IDENTITY
+from hififace.swap.identity_vector import IDENTITY, FaceFeatures
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
 from hififace.weights.sessions import Session, open_session
@@ -36,7 +36,7 @@ class FeatureEncoder(Protocol):
     unit_identity: bool
     """Whether a mixed identity is brought back to unit length."""
 
-    def measure(
+    def encode(
         self,
         image: RGBImage,
         faces: Sequence[Face],
@@ -98,7 +98,7 @@ class MeshEncoder:
     ) -> None:
         self._landmarker, self._embedder, self._prior = landmarker, embedder, prior
 
-    def measure(
+    def encode(
         self,
         image: RGBImage,
         faces: Sequence[Face],
@@ -135,7 +135,7 @@ class BaselEncoder:
     def __init__(self, identity: Session, shape: Session) -> None:
         self._identity, self._shape = identity, shape
 
-    def measure(
+    def encode(
         self,
         image: RGBImage,
         faces: Sequence[Face],
@@ -167,3 +167,10 @@ def with_landmarks(landmarker: FaceMeshLandmarker, image: RGBImage, faces: Seque
     for place, landmarks in zip(missing, located, strict=True):
         complete[place] = replace(faces[place], landmarks=landmarks)
     return complete
+
+
+def turn_deg(features: FaceFeatures) -> float:
+    """The larger of pitch and yaw, in degrees, without sign; 0 where the pose was not encoded."""
+    if POSE not in features:
+        return 0.0
+    return float(np.rad2deg(np.abs(features[POSE][:2]).max()))

@@ -1,65 +1,107 @@
-"""The swap of one image, from whatever people hand in to a result with an outcome for every face."""
+"""The swap of images, from whatever people hand in to results with an outcome for every face."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
-from hififace.errors import FaceError, NoFaceFoundError, OptionError
+from hififace.errors import FaceError, HififaceError, NoFaceFoundError, OptionError
 from hififace.faces.identity import cosine
 from hififace.media.image import LoadedImage
+from hififace.media.image_like import ImageLike, load_image
+from hififace.provenance.claim import Claim
+from hififace.swap.engine import Engine, Generated, StageClock, Target, generate_faces, paste_faces
 from hififace.swap.options import SwapOptions
 from hififace.swap.result import FaceOutcome, SwapResult
-from hififace.swap.source_map import Assignment, Source, SourceMap
-from hififace.swap.sources import ImageLike, load_image, turn_deg
-from hififace.swap.stages import StageClock
-from hififace.types import RGBImage
-
-if TYPE_CHECKING:
-    from hififace.swapper import FaceSwapper
+from hififace.swap.source_map import Assignment, SourceMap, assign
+from hififace.swap.sources import warn_of_swapped_channels
+from hififace.types import Face, FloatArray
 
 
-def swap_image(
-    swapper: FaceSwapper, image: ImageLike, options: SwapOptions, source_map: SourceMap
-) -> SwapResult:
-    """See `FaceSwapper.swap`.
+@dataclass(slots=True)
+class _Plan:
+    """One image on its way: what was found, and who becomes whom."""
+
+    target: LoadedImage
+    assignments: list[Assignment]
+    clock: StageClock
+    generated: Generated = field(default_factory=lambda: Generated((), {}))
+
+    @property
+    def faces(self) -> Target:
+        """For the engine."""
+        assigned = self.assignments
+        return Target(self.target.pixels, [a.face for a in assigned], [a.source for a in assigned])
+
+
+def swap_images(
+    engine: Engine,
+    images: Sequence[ImageLike],
+    options: SwapOptions,
+    source_map: SourceMap,
+    *,
+    faces: Sequence[Face] | None = None,
+    reference: FloatArray | None = None,
+) -> list[SwapResult | HififaceError]:
+    """Swap the faces of several images in as few runs of the generator as its batch size allows.
+
+    Args:
+        engine: what runs the networks.
+        images: the targets.
+        options: see `SwapOptions`.
+        source_map: who becomes whom.
+        faces: of each image, where they were found already; None finds them.
+        reference: (D,) identity of the person of `options.select`, where that is a photo.
+
+    Returns:
+        For each image its result, or the error that says why there is none: `NoFaceFoundError` (the image shows no
+        face), `FaceError` (none that was to be swapped), `ImageError` (it cannot be read).
 
     Raises:
-        OptionError: nobody was given to put in.
-        NoFaceFoundError: the image shows no face.
-        FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
-        ImageError: it cannot be read.
+        OptionError: no source was given.
     """
     if source_map.is_empty:
         raise OptionError(
-            "Nobody was given to put into the image. Call set_source(photo) first, or map_source(reference, photo)."
+            "No source was given for the image. Call set_source(photo) first, or map_source(reference, photo)."
         )
+    plans: list[_Plan | HififaceError] = []
+    for image in images:
+        try:
+            plans.append(_plan(engine, image, options, source_map, faces, reference))
+        except HififaceError as error:
+            plans.append(error)
+    ready = [plan for plan in plans if isinstance(plan, _Plan)]
+    shared = StageClock()
+    for plan, generated in zip(
+        ready, generate_faces(engine, [plan.faces for plan in ready], options, clock=shared), strict=True
+    ):
+        plan.generated = generated
+        for stage, spent in shared.timings_ms.items():  # of a batch, each image has its share
+            plan.clock.timings_ms[stage] = spent / len(ready)
+    return [plan if isinstance(plan, HififaceError) else _finished(engine, plan, options) for plan in plans]
+
+
+def _plan(
+    engine: Engine,
+    image: ImageLike,
+    options: SwapOptions,
+    source_map: SourceMap,
+    faces: Sequence[Face] | None,
+    reference: FloatArray | None,
+) -> _Plan:
     clock = StageClock()
-    with clock("total"):
-        with clock("read"):
-            target = load_image(image)
-        with clock("detect"):
-            faces = swapper.find_faces(target.pixels, options)
-        if not faces:
-            raise NoFaceFoundError(_none_found(target, options))
-        with clock("assign"):
-            assignments = swapper.assign(target.pixels, faces, options, source_map)
-        outcomes, pixels = _swap_assigned(swapper, target.pixels, assignments, options, clock)
-    if not any(outcome.swapped for outcome in outcomes):
-        reasons = "; ".join(f"face {outcome.face.index}: {outcome.reason}" for outcome in outcomes)
-        raise FaceError(
-            f"{target.name} shows {len(faces)} {'face' if len(faces) == 1 else 'faces'}, none of which was swapped "
-            f"({reasons})."
+    with clock("read"):
+        target = load_image(image)
+    with clock("detect"):
+        found = list(faces) if faces is not None else engine.find_faces(target.pixels, options)
+    if not found:
+        raise NoFaceFoundError(_none_found(target, options))
+    warn_of_swapped_channels(image, target.pixels, found)
+    with clock("assign"):
+        assignments = assign(
+            source_map, found, options, lambda face: engine.identity(target.pixels, face), reference
         )
-    return SwapResult(
-        image=pixels,
-        target=target,
-        faces=tuple(outcomes),
-        timings_ms=clock.timings_ms,
-        claim=swapper.claim(options),
-        compare=options.compare,
-    )
+    return _Plan(target, assignments, clock)
 
 
 def _none_found(target: LoadedImage, options: SwapOptions) -> str:
@@ -67,60 +109,63 @@ def _none_found(target: LoadedImage, options: SwapOptions) -> str:
     return (
         f"{told}."
         if options.rotated
-        else f"{told}, or ask for faces that lie or stand on their heads (rotated)."
+        else f"{told}, or ask for faces that lie or stand upside down (rotated)."
     )
 
 
-def _swap_assigned(
-    swapper: FaceSwapper,
-    image: RGBImage,
-    assignments: Sequence[Assignment],
-    options: SwapOptions,
-    clock: StageClock,
-) -> tuple[list[FaceOutcome], RGBImage]:
-    """Swap the faces that have a source; an outcome for every face, in order."""
-    outcomes = {a.face.index: FaceOutcome(a.face, False, a.reason) for a in assignments}
-    sources = {a.face.index: a.source for a in assignments if a.source is not None}
-    chosen = [a.face for a in assignments if a.source is not None]
-    targets = []
-    for target in swapper.prepare(image, chosen, options, clock=clock):
-        turn = turn_deg(target.features)
-        if turn <= options.largest_turn_deg:
-            targets.append(target)
-        else:
-            reason = f"it is turned away by {turn:.0f} degrees"
-            outcomes[target.face.index] = FaceOutcome(target.face, False, reason)
-    with clock("generate"):
-        generated = swapper.generate(targets, [sources[target.face.index] for target in targets], options)
-    result = image
-    for face in generated:
-        with clock("paste"):
-            pasted = swapper.paste_one(result, face, options)
-        result = pasted.image
-        outcomes[face.target.face.index] = FaceOutcome(
-            face=face.target.face,
+def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult | HififaceError:
+    """Put the generated faces of one image back; an outcome for every face, in order."""
+    target, clock = plan.target, plan.clock
+    pixels, pasted = paste_faces(engine, target.pixels, plan.generated.faces, options, clock=clock)
+    sources = {a.face.index: a.source for a in plan.assignments if a.source is not None}
+    outcomes = {
+        a.face.index: FaceOutcome(a.face, False, plan.generated.refused.get(a.face.index, a.reason))
+        for a in plan.assignments
+    }
+    for one in pasted:
+        face = one.generated.target.face
+        outcomes[face.index] = FaceOutcome(
+            face=face,
             swapped=True,
-            source=sources[face.target.face.index].name,
-            target_crop=face.target.crop,
-            crop=pasted.crop,
-            mask=pasted.mask,
-            matrix=face.matrix,
+            source=sources[face.index].name,
+            target_crop=one.generated.target.crop,
+            crop=one.crop,
+            mask=one.mask,
+            matrix=one.generated.matrix,
+        )
+    if not pasted:
+        reasons = "; ".join(f"face {outcome.face.index}: {outcome.reason}" for outcome in outcomes.values())
+        return FaceError(
+            f"{target.name} shows {len(outcomes)} {'face' if len(outcomes) == 1 else 'faces'}, none of which was "
+            f"swapped ({reasons})."
         )
     if options.similarity:
         with clock("similarity"):
-            for index, outcome in outcomes.items():
-                if outcome.swapped:
-                    outcomes[index] = _with_similarity(swapper, image, result, outcome, sources[index])
-    return [outcomes[a.face.index] for a in assignments], result
+            # Where the target's five points are: detecting again could find another face.
+            for index in [index for index, outcome in outcomes.items() if outcome.swapped]:
+                face = outcomes[index].face
+                result = engine.embedder.embed(pixels, face.detection.points)
+                outcomes[index] = replace(
+                    outcomes[index],
+                    similarity_source=cosine(result, sources[index].identity),
+                    similarity_target=cosine(result, engine.identity(target.pixels, face)),
+                )
+    clock.timings_ms["total"] = sum(clock.timings_ms.values())
+    return SwapResult(
+        pixels=pixels,
+        target=target,
+        faces=tuple(outcomes[a.face.index] for a in plan.assignments),
+        timings_ms=clock.timings_ms,
+        claim=claim_of(engine, options),
+        compare=options.compare,
+    )
 
 
-def _with_similarity(
-    swapper: FaceSwapper, before: RGBImage, after: RGBImage, outcome: FaceOutcome, source: Source
-) -> FaceOutcome:
-    """Measured where the target's five points are: detecting again could find another face."""
-    result = swapper.parts.embedder.embed(after, outcome.face.detection.points)
-    return replace(
-        outcome,
-        similarity_source=cosine(result, source.identity),
-        similarity_target=cosine(result, swapper.identity(before, outcome.face)),
+def claim_of(engine: Engine, options: SwapOptions) -> Claim:
+    """What results of this model say about themselves."""
+    return Claim(
+        model=engine.bundle.name,
+        model_version=engine.bundle.version,
+        consent_confirmed=options.consent_confirmed,
+        consent_statement=options.consent_statement,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from hififace.errors import OptionError
 from hififace.faces.identity import SAME_PERSON_COSINE
 from hififace.types import RGBImage
 
-Selection: TypeAlias = "str | os.PathLike[str] | Sequence[int] | RGBImage"
+A = TypeVar("A")
+B = TypeVar("B")
+
+Selection: TypeAlias = str | os.PathLike[str] | int | Sequence[int] | RGBImage
 """``"all"``, ``"largest"``, numbers of faces from the left (0 first), or a photo of the person meant: its path, or its
 pixels. A photo selects the one face that is most alike."""
 
@@ -98,6 +102,16 @@ class SwapOptions:
                 f"detection_threshold is {self.detection_threshold}; a number between 0 and 1 was expected."
             )
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SwapOptions):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    def __hash__(self) -> int:
+        # A photo given as pixels cannot be hashed: options that differ in it alone share a hash.
+        values = (getattr(self, f.name) for f in fields(self))
+        return hash(tuple(None if isinstance(value, np.ndarray) else value for value in values))
+
     @property
     def indices(self) -> tuple[int, ...] | None:
         """Numbers of the faces selected, or None where they are not selected by number."""
@@ -138,3 +152,31 @@ def _checked_selection(select: Any) -> str | Path | tuple[int, ...] | RGBImage:
             f"select is {select!r}; all, largest, numbers of faces from 0 or a reference photo was expected."
         )
     return numbers
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(one, other)
+    return bool(one == other)
+
+
+@overload
+def with_changes(changes: Mapping[str, Any], one: A, /) -> tuple[A]: ...
+@overload
+def with_changes(changes: Mapping[str, Any], one: A, other: B, /) -> tuple[A, B]: ...
+def with_changes(changes: Mapping[str, Any], /, *options: Any) -> tuple[Any, ...]:
+    """Options changed by name: each of the frozen dataclasses gets the changes that are fields of its own.
+
+    Raises:
+        OptionError: a name that none of them has, or a value out of its range.
+    """
+    known = [{f.name for f in fields(one)} for one in options]
+    for name in changes:
+        if not any(name in names for names in known):
+            near = get_close_matches(name, sorted(set().union(*known)), 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise OptionError(f"There is no option {name!r}.{meant}")
+    return tuple(
+        replace(one, **{name: value for name, value in changes.items() if name in names})
+        for one, names in zip(options, known, strict=True)
+    )

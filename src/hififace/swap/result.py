@@ -6,15 +6,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from PIL import Image
 
 from hififace.faces.alignment import invert, warp
 from hififace.media.image import LoadedImage
 from hififace.provenance.claim import Claim
 from hififace.swap.output import marked_image, save_image
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
+
+NOTEBOOK_SIDE_PX: Final = 1024
+"""Longest side of what a notebook shows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +60,12 @@ class FaceOutcome:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SwapResult:
     """A finished swap. Nothing is on disk yet: `save` writes it through the one door."""
 
-    image: RGBImage = field(repr=False)
-    """(H, W, 3) the result."""
+    pixels: RGBImage = field(repr=False)
+    """(H, W, 3) uint8 RGB, the result."""
     target: LoadedImage = field(repr=False)
     """What it was made from; files keep its format, profile and transparency."""
     faces: tuple[FaceOutcome, ...]
@@ -71,6 +76,31 @@ class SwapResult:
     """What the file will say about itself."""
     compare: bool = False
     """Whether files show target and result side by side."""
+
+    @property
+    def image(self) -> Image.Image:
+        """The result as a PIL image. What you save from it carries no mark; `save` does."""
+        return Image.fromarray(self.pixels)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """`np.asarray(result)`: (H, W, 3) uint8 RGB, or another dtype if asked."""
+        changed = dtype is not None and np.dtype(dtype) != self.pixels.dtype
+        return np.array(self.pixels, dtype=dtype) if copy or changed else self.pixels
+
+    def _repr_png_(self) -> bytes:
+        """A notebook shows the result, at most `NOTEBOOK_SIDE_PX` wide or high, marked as every result is."""
+        shown = self._shown()
+        factor = NOTEBOOK_SIDE_PX / max(shown.shape[:2])
+        if factor < 1.0:
+            height, width = (max(1, round(side * factor)) for side in shown.shape[:2])
+            shown = np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.LANCZOS))
+        return marked_image(shown, self.target, self.claim, format="PNG")
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        seconds = self.timings_ms.get("total", 0.0) / 1e3
+        swapped = f"{self.num_swapped} of {len(self.faces)} faces swapped"
+        return f"SwapResult({width} x {height} px, {swapped}, {seconds:.2f} s)"
 
     @property
     def num_swapped(self) -> int:
@@ -90,7 +120,7 @@ class SwapResult:
 
     def mask(self) -> FloatArray:
         """(H, W) 0..1: how much of each pixel of the image was generated."""
-        height, width = self.image.shape[:2]
+        height, width = self.pixels.shape[:2]
         whole = np.zeros((height, width), np.float32)
         for outcome in self.faces:
             if outcome.mask is not None and outcome.matrix is not None:
@@ -99,7 +129,7 @@ class SwapResult:
 
     def side_by_side(self) -> RGBImage:
         """(H, 2 W, 3) target and result."""
-        return np.concatenate([self.target.pixels, self.image], axis=1)
+        return np.concatenate([self.target.pixels, self.pixels], axis=1)
 
     def save(self, path: str | os.PathLike[str], *, quality: int | None = None) -> Path:
         """Write the result, whole or not at all, marked as a face swap.
@@ -123,7 +153,7 @@ class SwapResult:
         return {
             "model": self.claim.model,
             "model_version": self.claim.model_version,
-            "size": [self.image.shape[1], self.image.shape[0]],
+            "size": [self.pixels.shape[1], self.pixels.shape[0]],
             "num_swapped": self.num_swapped,
             "faces": [outcome.to_json() for outcome in self.faces],
             "notes": list(self.notes),
@@ -131,7 +161,7 @@ class SwapResult:
         }
 
     def _shown(self) -> RGBImage:
-        return self.side_by_side() if self.compare else self.image
+        return self.side_by_side() if self.compare else self.pixels
 
 
 def _rounded(value: float | None) -> float | None:

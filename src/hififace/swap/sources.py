@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
 from hififace.errors import FaceError, NoFaceFoundError, OptionError
 from hififace.faces.identity import average
-from hififace.media.image import LoadedImage, read_image
-from hififace.swap.engine import FrozenParts
-from hififace.swap.face_features import POSE
+from hififace.media.image import LoadedImage
+from hififace.media.image_like import ImageLike, load_image
+from hififace.swap.engine import Engine
+from hififace.swap.face_features import POSE, turn_deg
 from hififace.swap.identity_vector import FaceFeatures, average_sources, source_needs
 from hififace.swap.source_map import Source
 from hififace.types import Face, FloatArray, RGBImage
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | RGBImage | LoadedImage"
-"""A path, the bytes of a file, an open file, an (H, W, 3) uint8 RGB array, or an image already read."""
-
-Photos: TypeAlias = "ImageLike | Sequence[ImageLike]"
+Photos: TypeAlias = ImageLike | Sequence[ImageLike]
 """One photo of a person, or several."""
 
-FaceChoice: TypeAlias = "Literal['main', 'largest'] | int"
+FaceChoice: TypeAlias = Literal["main", "largest"] | int
 """Which face of a source photo: the one that is clearly the largest, the largest in any case, or by number."""
 
 CLEARLY_LARGER: Final = 1.5
@@ -37,41 +35,45 @@ SMALLEST_SOURCE_PX: Final = 40.0
 LARGEST_SOURCE_TURN_DEG: Final = 60.0
 """Beyond, half of the face is hidden, and its shape would be guessed."""
 
+BLUE_SKIN_LEVELS: Final = 15.0
+"""An array whose faces have a median of blue less red above so many levels of 255 is probably BGR."""
 
-def read_source(parts: FrozenParts, photos: Photos, face: FaceChoice | Face = "main") -> Source:
+
+def read_source(engine: Engine, photos: Photos, face: FaceChoice | Face = "main") -> Source:
     """Work out everything about a person that swapping needs.
 
     Args:
-        parts: of the bundle that will swap.
+        engine: what will swap.
         photos: one of the person, or several, which are averaged into one identity.
-        face: which face of each photo; or, for who has already looked at the only photo, the face itself: landmarks and
-            identity that it carries are used as they are.
+        face: which face of each photo; or the face itself of the only photo, for callers that found it already:
+            landmarks and identity that it carries are used as they are.
 
     Raises:
         FaceError: no face, several and none the main one, too small, or turned away.
         ImageError: a photo that cannot be read.
     """
-    measured, identities, names = [], [], []
+    encoded, identities, names = [], [], []
     for place, photo in enumerate(photo_list(photos)):
         image = load_image(photo)
         name = photo_name(image, place)
         if isinstance(face, Face):
             chosen = choose_face([face], "largest", name)
         else:
-            chosen = choose_face(parts.find_faces(image.pixels), face, name)
-        chosen = replace(chosen, identity=parts.identity(image.pixels, chosen))
-        (found,) = parts.cut_out(image.pixels, [chosen], source_needs(parts.bundle.vector) | {POSE})
+            chosen = choose_face(engine.find_faces(image.pixels), face, name)
+        warn_of_swapped_channels(photo, image.pixels, [chosen])
+        chosen = replace(chosen, identity=engine.identity(image.pixels, chosen))
+        (found,) = engine.encode(image.pixels, [chosen], source_needs(engine.bundle.vector) | {POSE})
         require_frontal(found.features, name)
-        measured.append(found.features)
-        identities.append(parts.identity(image.pixels, chosen))  # the face carries it: nothing is run again
+        encoded.append(found.features)
+        identities.append(engine.identity(image.pixels, chosen))  # the face carries it: nothing is run again
         names.append(name)
-    features = average_sources(measured)
+    features = average_sources(encoded)
     for values in features.values():
         values.setflags(write=False)
     return Source(", ".join(names), features, average(identities), len(names))
 
 
-def read_person(parts: FrozenParts, photo: ImageLike, face: FaceChoice = "main") -> tuple[str, FloatArray]:
+def read_person(engine: Engine, photo: ImageLike, face: FaceChoice = "main") -> tuple[str, FloatArray]:
     """A person of the targets by a reference photo: its name, and their identity (D,).
 
     Raises:
@@ -80,21 +82,8 @@ def read_person(parts: FrozenParts, photo: ImageLike, face: FaceChoice = "main")
     """
     image = load_image(photo)
     name = photo_name(image, 0)
-    chosen = choose_face(parts.find_faces(image.pixels), face, name)
-    return name, parts.identity(image.pixels, chosen)
-
-
-def load_image(image: ImageLike) -> LoadedImage:
-    """Read an image of any kind people hand in.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    if isinstance(image, LoadedImage):
-        return image
-    if isinstance(image, np.ndarray):
-        return LoadedImage.from_pixels(image)
-    return read_image(image)
+    chosen = choose_face(engine.find_faces(image.pixels), face, name)
+    return name, engine.identity(image.pixels, chosen)
 
 
 def photo_list(photos: Photos) -> list[ImageLike]:
@@ -103,7 +92,7 @@ def photo_list(photos: Photos) -> list[ImageLike]:
     Raises:
         OptionError: the list is empty.
     """
-    if isinstance(photos, Sequence) and not isinstance(photos, (str, bytes)):
+    if isinstance(photos, Sequence) and not isinstance(photos, (str, bytes, bytearray)):
         if not photos:
             raise OptionError("No source photo was given; at least one was expected.")
         return list(photos)
@@ -171,8 +160,32 @@ def require_frontal(features: FaceFeatures, name: str) -> None:
         )
 
 
-def turn_deg(features: FaceFeatures) -> float:
-    """The larger of pitch and yaw, in degrees, without sign; 0 where the pose was not measured."""
-    if POSE not in features:
-        return 0.0
-    return float(np.rad2deg(np.abs(features[POSE][:2]).max()))
+def warn_of_swapped_channels(given: ImageLike, pixels: RGBImage, faces: Sequence[Face]) -> None:
+    """Warn where an array shows faces whose skin is clearly bluer than it is red, as BGR arrays of OpenCV do.
+
+    Skin of every tone reflects more red than blue; only strongly blue light makes it otherwise. Files and PIL images
+    say themselves what their channels are, so only arrays are asked.
+
+    Args:
+        given: what was handed in.
+        pixels: (H, W, 3) what was read from it.
+        faces: of it.
+    """
+    if not isinstance(given, np.ndarray):
+        return
+    blueness = []
+    for face in faces:
+        x0, y0, x1, y1 = (float(v) for v in face.detection.box)
+        height, width = pixels.shape[:2]
+        left, right = (round(min(max(x0 + share * (x1 - x0), 0), width)) for share in (0.25, 0.75))
+        top, bottom = (round(min(max(y0 + share * (y1 - y0), 0), height)) for share in (0.3, 0.8))
+        inner = pixels[top:bottom, left:right].reshape(-1, 3)
+        if len(inner):
+            blueness.append(float(np.median(inner[:, 2].astype(np.float32) - inner[:, 0])))
+    if blueness and float(np.median(blueness)) > BLUE_SKIN_LEVELS:
+        warnings.warn(
+            "The faces of this array are bluer than they are red. OpenCV reads images as BGR; RGB is expected here: "
+            "hand in array[..., ::-1].",
+            UserWarning,
+            stacklevel=2,
+        )

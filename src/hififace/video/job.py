@@ -1,6 +1,6 @@
 """A video through the swapper: decode, follow, swap and encode overlap; stopped at any moment, it goes on.
 
-    report = swap_video(swapper, "video.mp4", "out.mp4")
+    report = swapper.swap_video("video.mp4", "out.mp4")
 
 Everything between decoder and encoder is a pure function of the video, the options and the state at the last finished
 segment: the same command after a kill gives the same bytes as an uninterrupted run.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from hififace import __version__
 from hififace.errors import FaceError, InterruptedByUserError, NoFaceFoundError, OptionError, VideoError
 from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
-from hififace.faces.templates import find_template
 from hififace.media.atomic import refuse_no_file, refuse_overwriting, shortened
 from hififace.media.containers import comment_of
 from hififace.media.encoding import choose_settings
@@ -35,12 +34,13 @@ from hififace.media.quality import fit_to_target
 from hififace.media.timing import Place, Span
 from hififace.media.video import VideoReader
 from hififace.media.writing import VideoWriter, begun_options
-from hififace.swap.generate import GeneratedFace, TargetFace
+from hififace.swap.engine import Engine, Target, generate_faces, paste_faces
+from hififace.swap.generate import GeneratedFace
+from hififace.swap.image import claim_of
 from hififace.swap.options import SwapOptions
 from hififace.swap.output import check_video, mark_video, video_tags
 from hififace.swap.source_map import Source, SourceMap
-from hififace.swap.sources import turn_deg
-from hififace.swapper import FaceSwapper
+from hififace.swap.sources import read_person
 from hififace.types import RGBImage
 from hififace.video.mask_smoothing import TrackMasks
 from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
@@ -57,6 +57,8 @@ _GROWN = 2.0
 
 _LARGE_FRAME_PX = 3_000_000
 """From here on fewer frames wait between the stages: memory stays below half a gigabyte at 4K."""
+
+_NO_PIXELS: Final = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,45 +81,44 @@ class _Finished:
 
 
 def swap_video(
-    swapper: FaceSwapper,
+    engine: Engine,
     video: str | os.PathLike[str],
     output: str | os.PathLike[str],
     options: SwapOptions | None = None,
     video_options: VideoOptions | None = None,
     *,
-    source_map: SourceMap | None = None,
+    source_map: SourceMap,
     progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> VideoReport:
     """Swap the faces of a video.
 
     Args:
-        swapper: with its sources set.
+        engine: what runs the networks.
         video: the target.
         output: the result; its ending names the container.
         options: as for images. Numbers of faces count from the left of the first frame with faces, then in order
             of appearance.
         video_options: see `VideoOptions`.
-        source_map: who is put in; None takes the swapper's own.
+        source_map: who becomes whom.
         progress: told after each frame.
         should_stop: asked after each frame; True stops as Ctrl-C does.
 
     Raises:
-        OptionError: nobody was given to put in, or an option that does not fit this video.
+        OptionError: no source was given, or an option that does not fit this video.
         VideoError: the video cannot be read or written, or another run is at the same swap.
         InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
     """
     options, video_options = options or SwapOptions(), video_options or VideoOptions()
-    source_map = source_map or swapper.source_map
     if source_map.is_empty:
         raise OptionError(
-            "Nobody was given to put into the video. Call set_source(photo) first, or map_source."
+            "No source was given for the video. Call set_source(photo) first, or map_source(reference, photo)."
         )
     if options.compare:
         raise OptionError("A video cannot be written side by side with its target; leave out compare.")
     refuse_overwriting([output], [video])
     refuse_no_file(output)
-    run = _VideoRun(swapper, Path(video), Path(output), options, video_options, source_map)
+    run = _VideoRun(engine, Path(video), Path(output), options, video_options, source_map)
     refusal = VideoError(
         f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
         "stop it first."
@@ -132,14 +133,14 @@ class _VideoRun:
 
     def __init__(
         self,
-        swapper: FaceSwapper,
+        engine: Engine,
         video: Path,
         output: Path,
         options: SwapOptions,
         video_options: VideoOptions,
         source_map: SourceMap,
     ) -> None:
-        self._swapper, self._video, self._output = swapper, video, output
+        self._engine, self._video, self._output = engine, video, output
         self._options, self._video_options, self._source_map = options, video_options, source_map
         chosen = video_options
         self._reader = VideoReader(
@@ -148,10 +149,11 @@ class _VideoRun:
         self._settings = choose_settings(
             self._reader, output, codec=chosen.codec, crf=chosen.crf, preset=chosen.preset
         )
-        self._claim = swapper.claim(options)
+        self._claim = claim_of(engine, options)
         self._tags = video_tags(self._claim, comment_of(video))
-        self._reference = swapper.reference_identity(options)
-        self.folder = work_folder(swapper, video, output, options, video_options, source_map)
+        photo = options.reference
+        self._reference = None if photo is None else read_person(engine, photo)[1]
+        self.folder = work_folder(engine, video, output, options, video_options, source_map)
 
     def take_up(self) -> None:
         """Begin, or go on with what an earlier run left in the folder."""
@@ -183,13 +185,13 @@ class _VideoRun:
             tried.unlink(missing_ok=True)
 
     def _new_faces(self) -> VideoFaces:
-        swapper, options = self._swapper, self._options
+        engine, options = self._engine, self._options
         return VideoFaces(
-            find_faces=lambda image: swapper.find_faces(image, options),
-            embed=swapper.identity,
+            find_faces=lambda image: engine.find_faces(image, options),
+            embed=engine.identity,
             # One thread: the stages beside it have work for the other cores.
-            landmarker=FaceMeshLandmarker(providers=[swapper.provider], threads=1),
-            template=find_template(swapper.bundle.template).scaled(swapper.bundle.resolution),
+            landmarker=FaceMeshLandmarker(providers=[engine.provider], threads=1),
+            template=engine.template,
             options=options,
             video_options=self._video_options,
             source_map=self._source_map,
@@ -234,8 +236,8 @@ class _VideoRun:
             target=self._video,
             output=self._output,
             tally=self._tally,
-            model=self._swapper.bundle.name,
-            provider=self._swapper.provider,
+            model=self._engine.bundle.name,
+            provider=self._engine.provider,
             seconds=time.perf_counter() - began,
             num_resumed=self._num_resumed,
             busy_s=busy,
@@ -250,32 +252,18 @@ class _VideoRun:
 
     def _generate(self, group: list[FrameFaces]) -> list[_Generated]:
         """Generate all faces of a group in one go."""
-        targets: list[TargetFace] = []
-        sources: list[Source] = []
-        places: list[int] = []
-        for place, one in enumerate(group):
-            chosen = [(face, source) for face, source in zip(one.faces, one.sources, strict=True) if source]
-            if not chosen:
-                continue
-            prepared = self._swapper.prepare(
-                one.frame.rgb(),
-                [steady.face for steady, _ in chosen],
-                self._options,
-                matrices=[steady.matrix for steady, _ in chosen],
-                gains=[steady.gain for steady, _ in chosen],
+        targets = [
+            Target(
+                one.frame.rgb() if any(one.sources) else _NO_PIXELS,  # decoding to RGB costs time
+                [steady.face for steady in one.faces],
+                one.sources,
+                [steady.matrix for steady in one.faces],
+                [steady.gain for steady in one.faces],
             )
-            for target, (_, source) in zip(prepared, chosen, strict=True):
-                if turn_deg(target.features) <= self._options.largest_turn_deg:
-                    targets.append(target)
-                    sources.append(source)
-                    places.append(place)
-        generated = self._swapper.generate(targets, sources, self._options)
-        return [
-            _Generated(
-                one, tuple(face for face, where in zip(generated, places, strict=True) if where == place)
-            )
-            for place, one in enumerate(group)
+            for one in group
         ]
+        made = generate_faces(self._engine, targets, self._options)
+        return [_Generated(one, generated.faces) for one, generated in zip(group, made, strict=True)]
 
     def _paste(self, group: list[_Generated]) -> list[_Finished]:
         """Put faces back frame by frame, through masks that are steady over time."""
@@ -286,7 +274,7 @@ class _VideoRun:
         if self._video_options.smooth:
             generated = self._steadied(one)
         if generated:
-            image = self._swapper.paste(frame.rgb(), generated, self._options)
+            image, _ = paste_faces(self._engine, frame.rgb(), generated, self._options)
             frame = frame.with_rgb(image, _reach(generated, image))
         swapped = frozenset(face.target.face.index for face in generated)
         masks = None if one.faces.state is None else self._masks.state()
@@ -399,7 +387,7 @@ def _groups(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
 
 
 def work_folder(
-    swapper: FaceSwapper,
+    engine: Engine,
     video: Path,
     output: Path,
     options: SwapOptions,
@@ -416,7 +404,7 @@ def work_folder(
         "program": [__version__, _STATE_VERSION],
         "video": [str(video.resolve()), status.st_size, status.st_mtime_ns] if status else str(video),
         "ending": output.suffix.lower(),
-        "bundle": swapper.bundle.model_dump(mode="json"),
+        "bundle": engine.bundle.model_dump(mode="json"),
         "options": {f.name: _digested(getattr(options, f.name)) for f in fields(options)},
         "video_options": video_options.decisive(),
         "source_map": _source_map_digest(source_map),
