@@ -38,7 +38,7 @@ from hififace.models.pretrained.arcface import ArcFace
 from hififace.models.pretrained.deep3d import Deep3D
 from hififace.models.published import Published
 from hififace.types import RGBImage
-from hififace.weights.bundle import bundle_names
+from hififace.weights.bundle import available_models
 
 QUESTION = "How long does a swap take, from the command to the written file and per face, mini against the 256 network?"
 MATRIX = "matrix product"
@@ -141,7 +141,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        mini = options.mini or ("mini" if "mini" in bundle_names() else str(random_mini(folder / "mini")))
+        mini = options.mini or ("mini" if "mini" in available_models() else str(random_mini(folder / "mini")))
         bundles = {"mini": mini, "paper-256": str(random_paper(folder / "paper-256"))}
         source, target = folder / "source.png", folder / "target.png"
         Image.fromarray(scene(*SCENES["512"])).save(source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hififace.weights.bundle import bundle_names, load_bundle
+from hififace.weights.bundle import available_models, load_bundle
 from hififace.weights.registry import CARDS, Card
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "licences.md"
@@ -37,7 +37,7 @@ def table(cards: list[Card]) -> str:
 
 def bundles() -> str:
     lines = ["| model | file | licence | learned from | SHA-256 |", "|---|---|---|---|---|"]
-    for name in bundle_names():
+    for name in available_models():
         bundle = load_bundle(name)
         for file, sha256 in sorted(bundle.files.items()):
             lines.append(
@@ -54,7 +54,7 @@ def page() -> str:
         f"- **{card.name}**, for {card.used_by}. {card.instructions}" for card in kinds["bring"]
     )
     sections = [HEAD, "## Ships inside the package\n", table(kinds["embedded"])]
-    if bundle_names():
+    if available_models():
         sections += ["\n## Models that ship\n", bundles()]
     sections += [
         "\n## Fetched when you ask for it\n",
@@ -73,7 +73,7 @@ def main() -> None:
             raise SystemExit(f"{PAGE} is not what the cards say. Run: python tools/write_licences.py")
     else:
         PAGE.write_text(page(), encoding="utf-8")
-        print(f"{PAGE}: {len(CARDS)} cards, {len(bundle_names())} models")
+        print(f"{PAGE}: {len(CARDS)} cards, {len(available_models())} models")
 
 
 if __name__ == "__main__":

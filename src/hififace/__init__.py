@@ -32,9 +32,41 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
-    from hififace.swap.options import SwapOptions
-    from hififace.swap.result import SwapResult
-    from hififace.swapper import FaceSwapper
+    from hififace.media.image import (
+        LoadedImage,
+    )
+    from hififace.media.image_like import (
+        ImageLike,
+    )
+    from hififace.swap.options import (
+        SwapOptions,
+    )
+    from hififace.swap.result import (
+        FaceOutcome,
+        SwapResult,
+    )
+    from hififace.swap.source_map import (
+        ReferencePerson,
+        Source,
+        SourceMap,
+    )
+    from hififace.swapper import (
+        FaceSwapper,
+    )
+    from hififace.types import (
+        Detection,
+        Face,
+    )
+    from hififace.video.options import (
+        VideoOptions,
+    )
+    from hififace.video.report import (
+        VideoProgress,
+        VideoReport,
+    )
+    from hififace.weights.bundle import (
+        available_models,
+    )
 
 # ONNX Runtime 1.31 writes a device id and a queue of events when it is imported, and sends them later; Gradio, the
 # Hugging Face client below it and Ray send theirs.
@@ -50,27 +82,64 @@ __version__ = "0.1.0"
 __all__ = [
     "BundleError",
     "DataError",
+    "Detection",
+    "Face",
     "FaceError",
+    "FaceOutcome",
     "FaceSwapper",
     "HififaceError",
     "ImageError",
+    "ImageLike",
     "InterruptedByUserError",
+    "LoadedImage",
     "NoFaceFoundError",
     "OptionError",
     "ProvenanceError",
+    "ReferencePerson",
     "RuntimeUnavailableError",
+    "Source",
+    "SourceMap",
     "SwapOptions",
     "SwapResult",
     "TrainingError",
     "VideoError",
+    "VideoOptions",
+    "VideoProgress",
+    "VideoReport",
     "WeightsError",
     "__version__",
+    "available_models",
 ]
 
-_HOMES = {name: "hififace.errors" for name in __all__ if name.endswith("Error")} | {
-    "FaceSwapper": "hififace.swapper",
+_HOMES = {
+    "BundleError": "hififace.errors",
+    "DataError": "hififace.errors",
+    "FaceError": "hififace.errors",
+    "HififaceError": "hififace.errors",
+    "ImageError": "hififace.errors",
+    "InterruptedByUserError": "hififace.errors",
+    "NoFaceFoundError": "hififace.errors",
+    "OptionError": "hififace.errors",
+    "ProvenanceError": "hififace.errors",
+    "RuntimeUnavailableError": "hififace.errors",
+    "TrainingError": "hififace.errors",
+    "VideoError": "hififace.errors",
+    "WeightsError": "hififace.errors",
+    "LoadedImage": "hififace.media.image",
+    "ImageLike": "hififace.media.image_like",
     "SwapOptions": "hififace.swap.options",
+    "FaceOutcome": "hififace.swap.result",
     "SwapResult": "hififace.swap.result",
+    "ReferencePerson": "hififace.swap.source_map",
+    "Source": "hififace.swap.source_map",
+    "SourceMap": "hififace.swap.source_map",
+    "FaceSwapper": "hififace.swapper",
+    "Detection": "hififace.types",
+    "Face": "hififace.types",
+    "VideoOptions": "hififace.video.options",
+    "VideoProgress": "hififace.video.report",
+    "VideoReport": "hififace.video.report",
+    "available_models": "hififace.weights.bundle",
 }
 
 

@@ -29,7 +29,7 @@ from hififace.swap.sources import FaceChoice, Photos, read_person, read_source
 from hififace.types import Detection, Face, FloatArray, RGBImage
 from hififace.video.job import swap_video
 from hififace.video.options import VideoOptions
-from hififace.video.report import Progress, VideoReport
+from hififace.video.report import VideoProgress, VideoReport
 from hififace.weights.bundle import Bundle, load_bundle
 
 IMAGES_PER_BATCH = 8
@@ -225,7 +225,7 @@ class FaceSwapper:
         video_options: VideoOptions | None = None,
         *,
         sources: SourceMap | Source | None = None,
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[VideoProgress], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
         **changes: Any,
     ) -> VideoReport:

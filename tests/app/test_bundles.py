@@ -7,7 +7,7 @@ import pytest
 
 from hififace import BundleError, OptionError
 from hififace.app.bundles import Bundles
-from hififace.weights.bundle import bundle_names
+from hififace.weights.bundle import available_models
 
 
 def test_a_broken_bundle_is_a_sentence_beside_the_good_ones(bundle: Path, tmp_path: Path):
@@ -15,7 +15,7 @@ def test_a_broken_bundle_is_a_sentence_beside_the_good_ones(bundle: Path, tmp_pa
     shutil.copytree(bundle, tmp_path / "torn")
     (tmp_path / "torn" / "generator.onnx").write_bytes(b"altered")
     found = Bundles([tmp_path])
-    assert set(found.names) == {"double", "torn", *bundle_names()}
+    assert set(found.names) == {"double", "torn", *available_models()}
     assert found.names[-1] == "torn"
     assert "cannot be used" in found.card("torn")
     assert "was altered: torn/generator.onnx" in found.card("torn")
@@ -47,7 +47,7 @@ def test_an_unknown_model_is_a_sentence(bundles: Bundles):
 
 
 def test_no_model_at_all_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hififace.app.bundles.bundle_names", list)
+    monkeypatch.setattr("hififace.app.bundles.available_models", list)
     empty = Bundles()
     assert empty.names == []
     assert empty.card(None).startswith("No model was found.")

@@ -11,7 +11,7 @@ from hififace import VideoError
 from hififace.app.limits import LimitError
 from hififace.app.video_jobs import VideoJobs
 from hififace.errors import InterruptedByUserError
-from hififace.video.report import Progress, VideoReport, VideoTally
+from hififace.video.report import VideoProgress, VideoReport, VideoTally
 
 WAIT_S = 30
 
@@ -27,8 +27,10 @@ class Video:
     def __init__(self) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
 
-    def __call__(self, progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> VideoReport:
-        progress(Progress(5, 12, 2.5, {}))
+    def __call__(
+        self, progress: Callable[[VideoProgress], None], should_stop: Callable[[], bool]
+    ) -> VideoReport:
+        progress(VideoProgress(5, 12, 2.5, {}))
         self.begun.set()
         while not self.go_on.wait(0.01):
             if should_stop():
@@ -47,7 +49,7 @@ def test_a_video_is_waited_for_worked_on_and_done(jobs: VideoJobs):
     video, other = Video(), Video()
     first, second = jobs.submit(video), jobs.submit(other)
     assert video.begun.wait(WAIT_S)
-    assert (first.standing.status, first.standing.progress) == ("working", Progress(5, 12, 2.5, {}))
+    assert (first.standing.status, first.standing.progress) == ("working", VideoProgress(5, 12, 2.5, {}))
     assert (second.standing.status, second.standing.before) == ("waiting", 1)
     video.go_on.set()
     assert first.wait(WAIT_S)

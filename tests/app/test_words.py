@@ -8,7 +8,7 @@ import pytest
 
 from hififace.app.video_jobs import Standing
 from hififace.app.words import figures, listed, progress_html, video_figures
-from hififace.video.report import Progress, TrackReport, VideoReport, VideoTally
+from hififace.video.report import TrackReport, VideoProgress, VideoReport, VideoTally
 
 NASTY = "<script>|[x](y)`*.png"
 
@@ -74,10 +74,13 @@ def test_figures_of_a_video():
         (Standing("working"), "Swapping the video ..."),
         (Standing("working", stopping=True), "Cancelling the video ..."),
         (
-            Standing("working", progress=Progress(30, 120, 12.0, {})),
+            Standing("working", progress=VideoProgress(30, 120, 12.0, {})),
             "25%, 30 of 120 frames, 12.0 frames per second, 0:08",
         ),
-        (Standing("working", progress=Progress(30, None, 12.0, {})), "30 frames, 12.0 frames per second"),
+        (
+            Standing("working", progress=VideoProgress(30, None, 12.0, {})),
+            "30 frames, 12.0 frames per second",
+        ),
         (Standing("done", report=report()), "The video is done: 50 frames in 0:05."),
         (Standing("cancelled", problem="Cancelled after 5 frames."), "Cancelled after 5 frames."),
         (Standing("failed", problem=f"{NASTY} is broken."), f"{NASTY} is broken."),
@@ -90,11 +93,11 @@ def test_every_standing_is_said(standing: Standing, words: str):
 
 
 def test_the_bar_is_one_that_screen_readers_know():
-    bar = progress_html(Standing("working", progress=Progress(90, 120, 2.0, {})), is_preview=True)
+    bar = progress_html(Standing("working", progress=VideoProgress(90, 120, 2.0, {})), is_preview=True)
     assert re.search(r'role="progressbar".*aria-valuenow="75"', bar)
     assert "width:75%" in bar
     assert "0:15 left" in bar
-    long = Standing("working", progress=Progress(1, 7201, 1.0, {}))
+    long = Standing("working", progress=VideoProgress(1, 7201, 1.0, {}))
     assert "2:00:00 left" in progress_html(long, is_preview=True)
 
 

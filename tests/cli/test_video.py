@@ -14,7 +14,7 @@ from hififace.cli.main import main
 from hififace.cli.video import parse_rate, parse_seconds, progress_words, video_sentence
 from hififace.errors import OptionError
 from hififace.media.probe import probe
-from hififace.video.report import Progress
+from hififace.video.report import VideoProgress
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_what_is_no_rate_is_refused(text):
 
 
 def test_progress_in_words():
-    words = progress_words(Progress(50, 450, 4.0, {"decode": 1.0, "follow": 6.0, "swap": 3.0}))
+    words = progress_words(VideoProgress(50, 450, 4.0, {"decode": 1.0, "follow": 6.0, "swap": 3.0}))
     assert words == "4.0 fps, 0:01:40 left, follow 60 %, swap 30 %, decode 10 %"
-    assert progress_words(Progress(5, None, 4.0, {})) == "4.0 fps"
+    assert progress_words(VideoProgress(5, None, 4.0, {})) == "4.0 fps"
 
 
 def test_the_last_line_says_what_was_done_and_what_was_not():

@@ -268,7 +268,7 @@ def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle
     report = swapper.swap_video(video, output, video_options=STOPPABLE)
     assert report.num_resumed >= 4
     assert report.tally.num_frames == 50
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["video.mp4", "out.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mp4", "video.mp4"]
 
 
 WEIGH = """

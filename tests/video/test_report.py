@@ -8,7 +8,7 @@ import numpy as np
 
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face
-from hififace.video.report import Progress, VideoReport, VideoTally
+from hififace.video.report import VideoProgress, VideoReport, VideoTally
 
 ME = Source("me", {}, np.zeros(4, np.float32))
 
@@ -56,9 +56,9 @@ def test_a_tally_goes_through_json_and_counts_on():
 
 
 def test_progress_knows_what_is_left_where_it_can():
-    assert Progress(25, 100, 5.0, {}).left_s == 15.0
-    assert Progress(25, None, 5.0, {}).left_s is None
-    assert Progress(0, 100, 0.0, {}).left_s is None
+    assert VideoProgress(25, 100, 5.0, {}).left_s == 15.0
+    assert VideoProgress(25, None, 5.0, {}).left_s is None
+    assert VideoProgress(0, 100, 0.0, {}).left_s is None
 
 
 def test_the_report_counts_only_this_runs_frames_as_speed():

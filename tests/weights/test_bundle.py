@@ -10,7 +10,7 @@ import pytest
 
 from hififace.errors import BundleError
 from hififace.weights import bundle as bundle_module
-from hififace.weights.bundle import Bundle, bundle_names, load_bundle, write_bundle
+from hififace.weights.bundle import Bundle, available_models, load_bundle, write_bundle
 
 DESCRIPTION: dict[str, Any] = {
     "name": "small",
@@ -53,7 +53,7 @@ def test_a_shipped_bundle_is_found_by_the_name_of_its_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLES", folder.parent)
-    assert bundle_names() == ["small"]
+    assert available_models() == ["small"]
     assert load_bundle("small").folder == folder
 
 

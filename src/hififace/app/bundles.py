@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hififace.errors import HififaceError, OptionError
 from hififace.swapper import FaceSwapper
-from hififace.weights.bundle import MANIFEST_NAME, Bundle, bundle_names, load_bundle
+from hififace.weights.bundle import MANIFEST_NAME, Bundle, available_models, load_bundle
 
 _NO_MODEL = (
     "No model was found. Give a folder with a bundle (--bundles FOLDER), make one with `hififace convert`, or train "
@@ -63,7 +63,7 @@ class Bundles:
             OptionError: a folder that does not exist, or has no bundle in it.
         """
         self._providers, self._threads = providers, threads
-        places: list[str | Path] = [*bundle_names()]
+        places: list[str | Path] = [*available_models()]
         for folder in folders:
             places += _bundles_in(folder)
         self.offers = {offer.name: offer for offer in _looked_at(places)}

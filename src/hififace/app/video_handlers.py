@@ -40,7 +40,7 @@ from hififace.swapper import FaceSwapper
 from hififace.types import FloatArray, RGBImage
 from hififace.video.job import swap_video, work_folder
 from hififace.video.options import VideoOptions
-from hififace.video.report import Progress, VideoReport
+from hififace.video.report import VideoProgress, VideoReport
 
 SEGMENT_FRAMES: Final = VideoOptions().segment_frames
 """Most frames that are done again when a cancelled video goes on."""
@@ -230,7 +230,9 @@ class VideoStudio:
                 if old != keep:  # of other settings
                     shutil.rmtree(old)
 
-            def work(progress: Callable[[Progress], None], should_stop: Callable[[], bool]) -> VideoReport:
+            def work(
+                progress: Callable[[VideoProgress], None], should_stop: Callable[[], bool]
+            ) -> VideoReport:
                 try:
                     return swap_video(
                         swapper.engine,

@@ -18,12 +18,12 @@ from typing import Final, Literal, TypeAlias
 
 from hififace.app.limits import LimitError
 from hififace.errors import HififaceError, InterruptedByUserError
-from hififace.video.report import Progress, VideoReport
+from hififace.video.report import VideoProgress, VideoReport
 
 LOGGER = logging.getLogger(__name__)
 
 Status = Literal["waiting", "working", "done", "cancelled", "failed"]
-Work: TypeAlias = "Callable[[Callable[[Progress], None], Callable[[], bool]], VideoReport]"
+Work: TypeAlias = "Callable[[Callable[[VideoProgress], None], Callable[[], bool]], VideoReport]"
 """Told a place for its progress, and whom to ask whether to stop; raises InterruptedByUserError when it did."""
 
 OVER: Final = frozenset({"done", "cancelled", "failed"})
@@ -38,7 +38,7 @@ class Standing:
     status: Status
     before: int = 0
     """Videos that wait or are at work before this one; only while it waits."""
-    progress: Progress | None = None
+    progress: VideoProgress | None = None
     report: VideoReport | None = None
     """Where it is done."""
     problem: str = ""
@@ -106,7 +106,7 @@ class VideoJob:
             LOGGER.exception("a video of the web page failed unforeseen")
             self._end(replace(self._standing, status="failed", problem=_UNFORESEEN))
 
-    def _note(self, progress: Progress) -> None:
+    def _note(self, progress: VideoProgress) -> None:
         assert self._began is not None
         self._standing = Standing("working", progress=progress, seconds=time.perf_counter() - self._began)
 

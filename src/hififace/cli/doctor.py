@@ -156,7 +156,7 @@ def _look_at_places(findings: Findings) -> None:
 
 
 def _look_at_parts(findings: Findings) -> None:
-    from hififace.weights.bundle import bundle_names, load_bundle
+    from hififace.weights.bundle import available_models, load_bundle
     from hififace.weights.store import verify_embedded
 
     for finding in verify_embedded():
@@ -165,7 +165,7 @@ def _look_at_parts(findings: Findings) -> None:
             findings.problems.append(
                 f"{finding.path} is {finding.state}: {finding.detail}. Install the package again."
             )
-    for name in bundle_names():
+    for name in available_models():
         try:
             load_bundle(name)
         except BundleError as error:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hififace.swap.jobs import Job
     from hififace.swap.options import SwapOptions
     from hififace.swapper import FaceSwapper
-    from hififace.video.report import Progress
+    from hififace.video.report import VideoProgress
 
 
 def parse_seconds(text: str | None, option: str) -> float | None:
@@ -99,7 +99,7 @@ def _bar(name: str) -> Iterator[Any]:
         )
 
 
-def progress_words(progress: Progress) -> str:
+def progress_words(progress: VideoProgress) -> str:
     """For example "12.5 fps, 0:03:20 left, follow 61 %, swap 30 %, decode 9 %"."""
     words = [f"{progress.fps:.1f} fps"]
     if progress.left_s is not None:

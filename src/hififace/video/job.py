@@ -45,7 +45,7 @@ from hififace.types import RGBImage
 from hififace.video.mask_smoothing import TrackMasks
 from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
 from hififace.video.pipeline import Pipeline
-from hififace.video.report import Progress, VideoReport, VideoTally
+from hififace.video.report import VideoProgress, VideoReport, VideoTally
 from hififace.video.tracker import FrameFaces, VideoFaces
 
 _STATE_VERSION = 3
@@ -88,7 +88,7 @@ def swap_video(
     video_options: VideoOptions | None = None,
     *,
     source_map: SourceMap,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[VideoProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> VideoReport:
     """Swap the faces of a video.
@@ -199,7 +199,7 @@ class _VideoRun:
         )
 
     def finish(
-        self, progress: Callable[[Progress], None] | None, should_stop: Callable[[], bool]
+        self, progress: Callable[[VideoProgress], None] | None, should_stop: Callable[[], bool]
     ) -> VideoReport:
         """Do what is left and put the video into its place."""
         began = time.perf_counter()
@@ -304,11 +304,11 @@ class _VideoRun:
             return {"tally": self._tally.state()}
         return {"tally": self._tally.state(), "faces": last.faces.state, "masks": last.masks}
 
-    def _progress(self, elapsed_s: float, busy_s: dict[str, float]) -> Progress:
+    def _progress(self, elapsed_s: float, busy_s: dict[str, float]) -> VideoProgress:
         done = self._tally.num_frames
         expected = self._reader.expected_frames
         rate = (done - self._num_resumed) / elapsed_s if elapsed_s > 0 else 0.0
-        return Progress(done, None if expected is None else max(expected, done), rate, dict(busy_s))
+        return VideoProgress(done, None if expected is None else max(expected, done), rate, dict(busy_s))
 
     def _interrupted(self) -> InterruptedByUserError:
         place = self._writer.place

@@ -67,7 +67,7 @@ class VideoTally:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class VideoProgress:
     """How far a video is."""
 
     done: int

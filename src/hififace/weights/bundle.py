@@ -164,8 +164,8 @@ class Bundle(_Strict):
         return self.folder / str(file)
 
 
-def bundle_names() -> list[str]:
-    """Names of the bundles that ship inside the package."""
+def available_models() -> list[str]:
+    """Names of the models that ship inside the package: what `FaceSwapper.load` takes."""
     if not EMBEDDED_BUNDLES.is_dir():
         return []
     return sorted(manifest.parent.name for manifest in EMBEDDED_BUNDLES.glob(f"*/{MANIFEST_NAME}"))
@@ -231,11 +231,11 @@ def file_sha256(path: Path) -> str:
 
 
 def _resolve(name_or_folder: str | Path) -> Path:
-    if isinstance(name_or_folder, str) and name_or_folder in bundle_names():
+    if isinstance(name_or_folder, str) and name_or_folder in available_models():
         return EMBEDDED_BUNDLES / name_or_folder
     folder = Path(name_or_folder).expanduser()
     if not folder.is_dir():
-        shipped = ", ".join(bundle_names()) or "none"
+        shipped = ", ".join(available_models()) or "none"
         raise BundleError(
             f"No bundle '{name_or_folder}': neither a folder nor one of the models that ship ({shipped}). "
             "Give the folder that holds model.json; `hififace convert` makes one from a published checkpoint."
