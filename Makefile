@@ -2,7 +2,7 @@
 #
 #   make demo          put the face of one example picture into the other, and say where the result is
 #   make test          the default test suite, without network
-#   make lint types contracts docs-check test-slow test-browser
+#   make lint types contracts docs-check test-slow test-fuzz test-browser
 #
 # PYTHON=python3.12 chooses the interpreter for the environment. CONSTRAINTS= lets pip choose versions.
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches the small CPU build of PyTorch on Linux.
@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help demo test test-slow test-browser lint types contracts docs-check clean
+.PHONY: help demo test test-slow test-fuzz test-browser lint types contracts docs-check clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
@@ -55,6 +55,10 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	@echo "== running the slow tests"
 	@$(BIN)/python -m pytest -m slow
+
+test-fuzz: $(VENV)/.installed-dev
+	@echo "== trying 600 damaged images and 120 damaged videos"
+	@$(BIN)/python -m pytest -m fuzz
 
 test-browser: $(VENV)/.installed-dev
 	@echo "== running the browser tests in the system's Chromium (Debian: apt-get install chromium)"

@@ -14,6 +14,24 @@ from hififace.weights.registry import CARDS, Card
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "licences.md"
 
+ENCODERS = """
+## Programs that come along
+
+`pip install hififace` also installs libraries of others, under their own licences. Two kinds matter to whoever passes
+the installation on, or sells what it makes:
+
+- **PyAV's wheels** (videos) contain FFmpeg with **x264** and **x265**, both GPL-2.0-or-later, which makes the wheel's
+  FFmpeg GPL as a whole. **pillow-heif's wheels** (`[heic]`) contain **x265** too. The GPL does not restrict what is
+  made with a program, commercially or not. It binds whoever passes the program on: an installer, a container image or a
+  device with hififace and these wheels in it must come with the GPL's text and an offer of their source. hififace's own
+  code stays MIT: it is not derived from them, and runs without HEIC, and on a PyAV that was built without the two.
+- **Patents** on H.264 (AVC) and HEVC may ask for a licence of their own, for commercial use above all. AV1 and VP9 are
+  made to need none: `--codec av1` and `--codec vp9` choose them, with the encoders SVT-AV1 (BSD) and libvpx (BSD).
+
+`--commercial` refuses models and parts by the tables above. It lets H.264 and HEVC pass, since their licences do, and
+says the second point when a video is to be written.
+"""
+
 HEAD = """# Licences: every part, where it is from, and what it may be used for
 
 <!-- Made by `python tools/write_licences.py`; change the cards, not this page. -->
@@ -63,6 +81,7 @@ def page() -> str:
         table(kinds["bring"]),
         "\nWhere each is found, and why it is not redistributed:\n",
         reasons,
+        ENCODERS.rstrip("\n"),
     ]
     return "\n".join(sections) + "\n"
 

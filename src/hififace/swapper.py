@@ -66,6 +66,7 @@ class FaceSwapper:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         detector: Detector | None = None,
+        commercial: bool = False,
     ) -> FaceSwapper:
         """Open a model, verified by its SHA-256s.
 
@@ -75,10 +76,11 @@ class FaceSwapper:
             providers: the same as several, best first, by short or ONNX Runtime's own names.
             threads: of one run of a network; None leaves it to ONNX Runtime.
             detector: your own, in place of the model's.
+            commercial: refuse a model that, or a part of which, may not be used commercially.
 
         Raises:
             BundleError: no such model, or it is incomplete, altered or of another kind.
-            WeightsError: a part that it needs is missing.
+            WeightsError: a part that it needs is missing, or the licence forbids the use.
             OptionError: no such device, or both `device` and `providers`.
             RuntimeUnavailableError: ONNX Runtime is not installed.
         """
@@ -87,7 +89,8 @@ class FaceSwapper:
                 f"Both device={device!r} and providers={list(providers)!r} were given; choose one."
             )
         wanted = [device] if device is not None else providers
-        return cls(Engine(load_bundle(name_or_path), providers=wanted, threads=threads, detector=detector))
+        bundle = load_bundle(name_or_path, commercial=commercial)
+        return cls(Engine(bundle, providers=wanted, threads=threads, detector=detector))
 
     def __repr__(self) -> str:
         bundle = self.bundle

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from hififace import OptionError
 from hififace.app.limits import LimitError, Limits
-from hififace.app.sessions import Sessions
+from hififace.app.sessions import PAGE_PREFIX, Sessions, remove_dead_pages
 
 
 class Clock:
@@ -146,8 +148,7 @@ def test_a_large_file_is_refused(visitors: Sessions):
 
 def test_a_full_page_is_a_sentence(visitors: Sessions):
     for key in "abc":
-        with visitors.visit(key):
-            pass
+        photo_of(visitors, key)
     with pytest.raises(LimitError, match="3 people"), visitors.visit("d"):
         pass
     visitors.close("a")
@@ -164,3 +165,77 @@ def test_names_are_made_plain(visitors: Sessions, name: str, expected: str):
         path = session.path(name)
         assert path.name == expected
         assert path.parent.parent == session.folder
+
+
+def photo_of(sessions: Sessions, key: str, name: str = "a.png") -> None:
+    upload = sessions.root / f"upload-{key}" / name
+    upload.parent.mkdir(exist_ok=True)
+    upload.write_bytes(b"photo")
+    with sessions.visit(key) as session:
+        sessions.take(session, upload, name)
+
+
+def test_visitors_without_files_take_nobody_s_place(tmp_path: Path):
+    sessions = Sessions(Limits(sessions=3), root=tmp_path)
+    try:
+        photo_of(sessions, "real")
+        for number in range(20):  # requests that were refused leave nothing
+            sessions.arrive(f"refused {number}", "6.6.6.6")
+        sessions.arrive("late", "1.2.3.4")
+        assert len(sessions) == 3
+        with sessions.visit("real") as session:
+            assert session.uploads
+    finally:
+        sessions.stop()
+
+
+def test_one_address_has_some_of_the_places(tmp_path: Path):
+    sessions = Sessions(Limits(sessions=10, sessions_per_address=2), root=tmp_path)
+    try:
+        for key in ("a", "b"):
+            sessions.arrive(key, "6.6.6.6")
+            photo_of(sessions, key)
+        with pytest.raises(LimitError, match="2 visitors of your address"):
+            sessions.arrive("c", "6.6.6.6")
+        sessions.arrive("a", "6.6.6.6")  # who is there already stays
+        sessions.arrive("d", "1.2.3.4")
+    finally:
+        sessions.stop()
+
+
+KILLED_PAGE = """
+import os, sys, time
+from pathlib import Path
+from hififace.app.limits import Limits
+from hififace.app.sessions import PAGE_PREFIX, Sessions, remove_dead_pages
+sessions = Sessions(Limits(), root=Path(sys.argv[1]))
+with sessions.visit("visitor") as session:
+    session.path("me.jpg").write_bytes(b"photo")
+print(sessions.root, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_what_a_killed_page_left_goes_when_the_next_one_starts(tmp_path: Path):
+    page = subprocess.Popen(
+        [sys.executable, "-c", KILLED_PAGE, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert page.stdout is not None
+        left = Path(page.stdout.readline().strip())
+        assert any(left.rglob("me.jpg"))
+        remove_dead_pages(tmp_path)
+        assert any(left.rglob("me.jpg"))  # it lives
+    finally:
+        page.kill()
+        page.wait()
+    assert any(left.rglob("me.jpg"))
+    foreign = tmp_path / f"{PAGE_PREFIX}link"
+    (tmp_path / "mine").mkdir()
+    foreign.symlink_to(tmp_path / "mine")
+    sessions = Sessions(Limits(), root=tmp_path)
+    assert not left.exists()
+    assert (tmp_path / "mine").is_dir()  # a link that somebody put there is not followed
+    sessions.stop()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{PAGE_PREFIX}link", "mine"]

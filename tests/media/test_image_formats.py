@@ -77,12 +77,12 @@ def test_a_gif_of_65535_x_65535_is_a_sentence(tmp_path: Path):
         read_image(bytes(data))
 
 
-def test_images_are_opened_in_one_place():
+def test_images_are_opened_with_their_formats_named():
     package = Path(hififace.__file__).parent
-    opens = re.compile(r"Image\.open\(|cv2\.imread\(|\bimageio\b|VideoCapture\(")
+    opens = re.compile(r"Image\.open\((?!.*formats=)|cv2\.imread\(|\bimageio\b|VideoCapture\(")
     found = {
         path.relative_to(package).as_posix()
         for path in package.rglob("*.py")
         if opens.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"media/image_formats.py"}
+    assert found == set()  # elsewhere the formats are named in the call

@@ -33,16 +33,14 @@ def swap_function(desk: Desk) -> Callable[..., Any]:
         `consent` says that the people shown agreed; without it nothing is swapped. Returns the marked result, and what
         was done: faces, similarities, milliseconds by stage.
         """
-        key = desk.key(request)
         chosen = model or next(iter(studio.bundles.names), None)
+        asked = SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate, passes=passes)
+        asked.options()  # what is refused takes no place and touches no file
+        key = desk.key(request)
         studio.clear_sources(key)
         studio.add_source(key, *upload_of(source), chosen, client(request))
         studio.set_target(key, *upload_of(target), chosen, client(request))
-        made = studio.swap(
-            key,
-            SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate, passes=passes),
-            client(request),
-        )
+        made = studio.swap(key, asked, client(request))
         file = FileData(path=str(made.file), orig_name=made.file.name)
         return file.model_dump(), made.report
 
@@ -68,10 +66,10 @@ def video_function(desk: Desk) -> Callable[..., Any]:
         `consent` says that the people shown agreed; without it nothing is swapped. Waits in the same line as the videos
         of the page. Returns the marked MP4, and what was done: people, frames, seconds by stage.
         """
-        key = desk.key(request)
         chosen = model or next(iter(studio.bundles.names), None)
         asked = SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate)
-        asked.options()  # before a video is uploaded in vain
+        asked.options()
+        key = desk.key(request)
         studio.clear_sources(key)
         studio.add_source(key, *upload_of(source), chosen, client(request))
         videos.set_video(key, *upload_of(video), chosen, client(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,11 @@ CONSENT: Final = "I have the right to use both faces: the people shown agreed to
 
 @dataclass(frozen=True, slots=True)
 class SwapRequest:
-    """The settings of the page at the moment of the click; ranges are those of `SwapOptions`."""
+    """The settings of the page at the moment of the click; ranges are those of `SwapOptions`.
+
+    Raises:
+        OptionError: a value of another kind.
+    """
 
     model: str | None
     consent: bool = False
@@ -28,13 +33,21 @@ class SwapRequest:
     match_colour: bool = SwapOptions().match_colour
     detail: float = SwapOptions().detail
 
+    def __post_init__(self) -> None:
+        for name in ("shape_rate", "id_rate", "passes", "mask_erosion", "mask_feather_px", "detail"):
+            value = getattr(self, name)  # programs send what they like
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise OptionError(f"{name} is {value!r:.80}; a number was expected.")
+        if self.model is not None and not isinstance(self.model, str):
+            raise OptionError(f"model is {self.model!r:.80}; the name of a model was expected.")
+
     def options(self, *, similarity: bool = True) -> SwapOptions:
         """As the library takes them.
 
         Raises:
             OptionError: the use of the faces was not confirmed, or a value is out of its range.
         """
-        if not self.consent:
+        if self.consent is not True:  # a program may send 1, "yes" or ["false"]: none of them is a statement
             raise OptionError(
                 "The use of both faces is not confirmed yet. Tick the statement above the button first."
             )

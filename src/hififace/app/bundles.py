@@ -51,6 +51,7 @@ class Bundles:
         *,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        commercial: bool = False,
     ) -> None:
         """Look at every bundle once.
 
@@ -58,15 +59,16 @@ class Bundles:
             folders: bundles, or folders of bundles.
             providers: as in `FaceSwapper.load`.
             threads: likewise.
+            commercial: likewise; a refused model is shown with the reason.
 
         Raises:
             OptionError: a folder that does not exist, or has no bundle in it.
         """
-        self._providers, self._threads = providers, threads
+        self._providers, self._threads, self._commercial = providers, threads, commercial
         places: list[str | Path] = [*available_models()]
         for folder in folders:
             places += _bundles_in(folder)
-        self.offers = {offer.name: offer for offer in _looked_at(places)}
+        self.offers = {offer.name: offer for offer in _looked_at(places, commercial)}
         self._open: dict[str, FaceSwapper] = {}
         self._lock = threading.Lock()
 
@@ -97,7 +99,10 @@ class Bundles:
             if offer.name not in self._open:
                 try:
                     self._open[offer.name] = FaceSwapper.load(
-                        offer.where, providers=self._providers, threads=self._threads
+                        offer.where,
+                        providers=self._providers,
+                        threads=self._threads,
+                        commercial=self._commercial,
                     )
                 except HififaceError as error:
                     raise _without_place(error, offer.where) from error
@@ -121,12 +126,12 @@ def _without_place(error: HififaceError, place: str | Path) -> HififaceError:
     return type(error)(str(error).replace(str(place), Path(place).name))
 
 
-def _looked_at(places: Sequence[str | Path]) -> list[Offer]:
+def _looked_at(places: Sequence[str | Path], commercial: bool) -> list[Offer]:
     offers: list[Offer] = []
     for place in places:
         bundle, problem = None, ""
         try:
-            bundle = load_bundle(place)
+            bundle = load_bundle(place, commercial=commercial)
         except HififaceError as error:
             problem = str(_without_place(error, place))
         name = bundle.name if bundle is not None else Path(place).name

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import gradio as gr
 
+from hififace.app.gate import counted_address
 from hififace.app.handlers import Studio
 from hififace.app.video_handlers import VideoStudio
 from hififace.app.visits import Visits, page_of
@@ -34,8 +35,25 @@ class Desk:
     visits: Visits
 
     def key(self, request: gr.Request) -> str:
-        """The visitor."""
-        return self.visits.key(page_of(request))
+        """The visitor.
+
+        Raises:
+            LimitError: too many visitors at the same time.
+        """
+        return self._arrived(self.visits.key(page_of(request)), request)
+
+    def arrive(self, tab: str, request: gr.Request) -> str:
+        """The visitor of a page that was just loaded in a tab with this secret name.
+
+        Raises:
+            LimitError: too many visitors at the same time.
+        """
+        return self._arrived(self.visits.arrive(page_of(request), tab, request.username or ""), request)
+
+    def _arrived(self, key: str, request: gr.Request) -> str:
+        host = request.client.host if request.client else ""
+        self.studio.sessions.arrive(key, counted_address(host))
+        return key
 
 
 @contextmanager

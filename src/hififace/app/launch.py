@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +38,11 @@ class ServeOptions:
     bundles: tuple[Path, ...] = ()
     providers: tuple[str, ...] | None = None
     threads: int | None = None
+    commercial: bool = False
+    """Offer no model that may not be used commercially."""
     limits: Limits = field(default_factory=Limits)
+    names: tuple[str, ...] = ()
+    """Further host names by which people reach the page; requests under any other name are refused."""
 
     def __post_init__(self) -> None:
         check_address(self.host, self.auth)
@@ -55,8 +60,9 @@ class Served:
         self._page, self.url, self.sessions, self._jobs = page, url, sessions, jobs
 
     def wait(self) -> None:
-        """Until Ctrl-C."""
-        self._page.block_thread()
+        """Until Ctrl-C, or whatever else the command line turns into one."""
+        while self._page.is_running:
+            time.sleep(0.2)
 
     def stop(self) -> None:
         """Stop serving, cancel every video, and remove every visitor's files."""
@@ -89,7 +95,12 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
     from hififace.app.video_jobs import VideoJobs
 
     limits = options.limits
-    bundles = Bundles(options.bundles, providers=options.providers, threads=options.threads)
+    bundles = Bundles(
+        options.bundles,
+        providers=options.providers,
+        threads=options.threads,
+        commercial=options.commercial,
+    )
     sessions = Sessions(limits, root=folder)
     jobs = VideoJobs(at_once=limits.videos_at_once, waiting=limits.queue)
     # Where the web server puts uploads, and whence alone it hands out files; read when the page is built.
@@ -123,7 +134,7 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
             quiet=True,
             prevent_thread_lock=True,
         )
-        _add_headers(page.app)
+        _put_before(page.app, options, sessions.root)
     except BaseException:
         sessions.stop()
         raise
@@ -131,17 +142,16 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
     return Served(page, url, sessions, jobs)
 
 
-def _add_headers(app: Any) -> None:
-    """Wrap the running server's answers; middleware can no longer be added by the usual call."""
+def _put_before(app: Any, options: ServeOptions, root: Path) -> None:
+    """Wrap the running server in the gate; middleware can no longer be added by the usual call."""
+    from hififace.app.gate import Gate
+
     inner = app.build_middleware_stack() if app.middleware_stack is None else app.middleware_stack
-    headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-
-    async def outer(scope: Any, receive: Any, send: Any) -> None:
-        async def send_with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), *headers]}
-            await send(message)
-
-        await inner(scope, receive, send_with_headers if scope["type"] == "http" else send)
-
-    app.middleware_stack = outer
+    app.middleware_stack = Gate(
+        inner,
+        host=options.host,
+        names=options.names,
+        limits=options.limits,
+        root=root,
+        headers=SECURITY_HEADERS,
+    )

@@ -9,9 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from hififace.errors import HififaceError, OptionError
 from hififace.media.probe import VideoInfo
+
+FRAMES_PER_SECOND: Final = 60
+"""The fastest video that may be as long as the limit; a faster one may be shorter."""
 
 
 class LimitError(HififaceError):
@@ -48,6 +52,10 @@ class Limits:
     """Videos that are swapped at the same time."""
     sessions: int = 100
     """Visitors whose files are kept at the same time."""
+    sessions_per_address: int = 25
+    """As many of them may come from one address."""
+    disk_mb: float = 20_000.0
+    """What the files of all visitors may take together, in 10^6 bytes; further uploads are refused."""
     minutes: float = 30.0
     """Files of a visitor who does nothing for so long are removed."""
     return_s: float = 120.0
@@ -63,6 +71,16 @@ class Limits:
     def largest_upload_mb(self) -> float:
         """What the web server refuses before anybody knows whether it is a photo or a video."""
         return max(self.upload_mb, self.video_mb)
+
+    @property
+    def body_bytes(self) -> int:
+        """Most that one upload may hold: a video, or as many photos as one visitor may have."""
+        return round(max(self.video_mb, self.photos * self.upload_mb) * 1e6)
+
+    @property
+    def video_frames(self) -> int:
+        """Most frames that are decoded of one video, whatever its container says about its length."""
+        return round(self.video_minutes * 60 * FRAMES_PER_SECOND)
 
     def check_size(self, path: Path, name: str, *, video: bool = False) -> None:
         """Refuse a file that is too large.

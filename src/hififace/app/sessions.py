@@ -1,28 +1,34 @@
 """Where a visitor's photos and results lie, and how they are forgotten.
 
 One private folder (0700) for the page, one in it for each visitor. A visitor's folder goes when the tab was closed
-(`visits.py`), or after a time without requests, whichever comes first; everything goes when the page stops.
+(`visits.py`), or after a time without requests, whichever comes first; everything goes when the page stops, and what
+a killed page left goes when the next one starts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
 import shutil
+import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from filelock import FileLock, Timeout
 
 from hififace.app.limits import LimitError, Limits
 from hififace.errors import OptionError
 
 LOGGER = logging.getLogger(__name__)
 
+PAGE_PREFIX: Final = "hififace-app-"
 _PREFIX: Final = "visitor-"
 
 
@@ -34,6 +40,8 @@ class Session:
     folder: Path
     """Private; its name cannot be guessed, since who knows a file's path may fetch the file."""
     last_used: float
+    address: str = ""
+    """Where its first request came from."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     state: dict[type, Any] = field(default_factory=dict, repr=False)
     """What handlers remember about the visitor, by its type."""
@@ -43,6 +51,11 @@ class Session:
     """Uploads that are no longer needed and could not be removed at once."""
     closers: list[Callable[[], None]] = field(default_factory=list, repr=False)
     """Called before the folder is removed: they stop what works in it without the lock."""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether anything of theirs is kept on the disk."""
+        return bool(self.uploads or self.done_with) or any(path.is_file() for path in self.folder.rglob("*"))
 
     def path(self, name: str) -> Path:
         """A new place in the folder that ends in this name, cleaned of everything that is not plain."""
@@ -63,7 +76,12 @@ class Sessions:
         self, limits: Limits, *, root: Path | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._limits, self._clock = limits, clock
-        self.root = Path(tempfile.mkdtemp(prefix="hififace-app-", dir=root)).resolve()
+        place = Path(tempfile.gettempdir()) if root is None else root
+        remove_dead_pages(place)
+        self.root = Path(tempfile.mkdtemp(prefix=PAGE_PREFIX, dir=place)).resolve()
+        # Beside the folder, not in it: the system lets go of it when this process ends, however that happens.
+        self._alive = FileLock(_lock_of(self.root))
+        self._alive.acquire(blocking=False)
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -103,18 +121,51 @@ class Sessions:
                     session.last_used = self._clock()
                 return
 
-    def _find(self, key: str) -> Session:
+    def arrive(self, key: str, address: str) -> None:
+        """Make sure that a visitor has a session, counted for the address of their first request.
+
+        A visitor who has no files makes room for the next one when all places are taken, so refused requests,
+        which leave none, take nobody's place.
+
+        Raises:
+            LimitError: too many visitors at the same time, of all or of this address.
+        """
+        self._find(key, address)
+
+    def _find(self, key: str, address: str = "") -> Session:
         with self._lock:
             session = self._sessions.get(key)
             if session is None:
-                if len(self._sessions) >= self._limits.sessions:
-                    raise LimitError(
-                        f"{len(self._sessions)} people are using this page, as many as it takes. Try again later."
-                    )
+                self._make_room(address)
                 folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.root))
-                session = self._sessions[key] = Session(key, folder, self._clock())
+                session = self._sessions[key] = Session(key, folder, self._clock(), address)
             session.last_used = self._clock()
             return session
+
+    def _make_room(self, address: str) -> None:
+        same = [session for session in self._sessions.values() if session.address == address]
+        if address and len(same) >= self._limits.sessions_per_address and not self._evict(same):
+            raise LimitError(
+                f"{len(same)} visitors of your address are using this page, as many as it takes. Try again later."
+            )
+        everybody = list(self._sessions.values())
+        if len(everybody) >= self._limits.sessions and not self._evict(everybody):
+            raise LimitError(
+                f"{len(everybody)} people are using this page, as many as it takes. Try again later."
+            )
+
+    def _evict(self, among: Sequence[Session]) -> bool:
+        """Forget the one without files who was away for longest; False if all have some or are being served."""
+        for session in sorted(among, key=lambda session: session.last_used):
+            if not session.has_files and session.lock.acquire(blocking=False):
+                try:
+                    del self._sessions[session.key]
+                    session.state.clear()
+                    _remove(session.folder)
+                finally:
+                    session.lock.release()
+                return True
+        return False
 
     def take(self, session: Session, upload: Path, name: str, *, video: bool = False) -> Path:
         """Put an upload into the visitor's folder; the upload itself goes with the visitor.
@@ -209,6 +260,32 @@ class Sessions:
         for key in list(self._sessions):
             self.close(key)
         _remove(self.root)
+        self._alive.release()
+        _remove(_lock_of(self.root))
+
+
+def remove_dead_pages(place: Path) -> None:
+    """Remove what pages left that were killed: a folder whose page lives is held by it, and stays.
+
+    Only folders of this user are touched; whatever somebody else put there under such a name is not.
+    """
+    for folder in place.glob(f"{PAGE_PREFIX}*"):
+        lock = FileLock(_lock_of(folder))
+        try:
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+                continue
+            lock.acquire(blocking=False)
+        except (Timeout, OSError):
+            continue
+        LOGGER.warning("removing what a page left that did not end by itself: %s", folder)
+        _remove(folder)
+        lock.release()
+        _remove(_lock_of(folder))
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _link_or_copy(upload: Path, taken: Path) -> None:

@@ -74,7 +74,7 @@ class _Page:
     # Coming and going
 
     def _arrive(self, tab: str | None, request: gr.Request) -> Any:
-        key = self._desk.visits.arrive(page_of(request), tab or "", request.username or "")
+        key = self._desk.arrive(tab or "", request)
         model = self._desk.studio.look(key).people.model
         restored = [gr.skip(), gr.skip()]
         if model is not None:

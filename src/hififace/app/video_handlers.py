@@ -20,6 +20,7 @@ from typing import Final
 
 from hififace.app.asking import SwapRequest
 from hififace.app.handlers import Studio
+from hififace.app.limits import LimitError
 from hififace.app.people import People
 from hififace.app.sessions import Session
 from hififace.app.video_jobs import VideoJob, VideoJobs
@@ -230,9 +231,18 @@ class VideoStudio:
                 if old != keep:  # of other settings
                     shutil.rmtree(old)
 
+            most = self._studio.limits.video_frames
+
             def work(
                 progress: Callable[[VideoProgress], None], should_stop: Callable[[], bool]
             ) -> VideoReport:
+                def counted(now: VideoProgress) -> None:
+                    if now.done > most:
+                        raise LimitError(
+                            f"{video.name} has more than {most} frames, as many as this page takes. Cut it."
+                        )
+                    progress(now)
+
                 try:
                     return swap_video(
                         swapper.engine,
@@ -241,7 +251,7 @@ class VideoStudio:
                         options,
                         video_options,
                         source_map=source_map,
-                        progress=progress,
+                        progress=counted,
                         should_stop=should_stop,
                     )
                 except HififaceError as error:
@@ -274,8 +284,8 @@ class VideoStudio:
             # A frame near the end still gives a whole preview.
             latest = max(video.length_s - PREVIEW_S, 0.0) if video.length_s else frame.moment_s
             return replace(options, start_s=min(frame.moment_s, latest) or None, preview_s=PREVIEW_S)
-        # A video that does not say its length is cut at the limit.
-        return replace(options, end_s=None if video.length_s else self._studio.limits.video_minutes * 60)
+        # What a container says of its length is not believed: nothing behind the limit is decoded.
+        return replace(options, end_s=self._studio.limits.video_minutes * 60)
 
     def _source_map(self, state: VideoState, swapper: FaceSwapper, *, average: bool) -> SourceMap:
         people, limits = state.people, self._studio.limits

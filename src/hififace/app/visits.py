@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import gradio as gr
 
+from hififace.app.gate import counted_address
 from hififace.app.sessions import Sessions
 from hififace.errors import HififaceError
 
@@ -123,4 +124,4 @@ def page_of(request: gr.Request) -> str:
 def client(request: gr.Request) -> str:
     """Who requests are counted for: the address, and the user where a password is asked."""
     host = request.client.host if request.client else ""
-    return f"{host} {request.username or ''}"
+    return f"{counted_address(host)} {request.username or ''}"

@@ -33,6 +33,15 @@ def app(
             rich_help_panel=_WHERE,
         ),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A host name by which people reach the page, such as that of a proxy; repeatable. Requests under "
+            "other names are refused, so that no web site can pass itself off as this page.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     bundles: Annotated[
         list[Path] | None,
         typer.Option(
@@ -52,6 +61,14 @@ def app(
     threads: Annotated[
         int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_WHERE)
     ] = None,
+    commercial: Annotated[
+        bool,
+        typer.Option(
+            "--commercial",
+            help="Refuse models and parts that may not be used commercially.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = False,
     max_upload_mb: Annotated[
         float, typer.Option(help="Size of one photo, in 10^6 bytes.", rich_help_panel=_LIMITS)
     ] = Limits().upload_mb,
@@ -86,6 +103,13 @@ def app(
     max_visitors: Annotated[
         int, typer.Option(help="Visitors at the same time.", rich_help_panel=_LIMITS)
     ] = Limits().sessions,
+    max_visitors_per_address: Annotated[
+        int, typer.Option(help="Visitors from one address at the same time.", rich_help_panel=_LIMITS)
+    ] = Limits().sessions_per_address,
+    max_disk_mb: Annotated[
+        float,
+        typer.Option(help="Files of all visitors together, in 10^6 bytes.", rich_help_panel=_LIMITS),
+    ] = Limits().disk_mb,
     keep_minutes: Annotated[
         float,
         typer.Option(
@@ -111,9 +135,11 @@ def app(
         host=host,
         port=port,
         auth=parse_auth(auth),
+        names=tuple(allow_host or ()),
         bundles=tuple(bundles or ()),
         providers=None if providers is None else tuple(word.strip() for word in providers.split(",")),
         threads=threads,
+        commercial=commercial,
         limits=Limits(
             upload_mb=max_upload_mb,
             megapixels=max_megapixels,
@@ -126,6 +152,8 @@ def app(
             at_once=at_once,
             videos_at_once=videos_at_once,
             sessions=max_visitors,
+            sessions_per_address=max_visitors_per_address,
+            disk_mb=max_disk_mb,
             minutes=keep_minutes,
             return_s=return_seconds,
         ),

@@ -78,6 +78,13 @@ def evaluate(
     detail: Annotated[
         float, typer.Option(help="As of `hififace swap`.", rich_help_panel=_BLENDING)
     ] = SwapOptions().detail,
+    commercial: Annotated[
+        bool,
+        typer.Option(
+            "--commercial",
+            help="Refuse models and parts that may not be used commercially.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Measure bundles on a fixed protocol, in one table with the baselines.
@@ -99,6 +106,8 @@ def evaluate(
 
     if output is not None and output.is_file():
         raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
+    if commercial:
+        _refuse_non_commercial(bundles or [])
     workers = workers or min(_num_cores(), MOST_WORKERS)
     options = SwapOptions(match_colour=match_colour, detail=detail)
     settings = Settings(
@@ -119,6 +128,18 @@ def evaluate(
         return
     for path in write_report(found, output):
         typer.echo(path)
+
+
+def _refuse_non_commercial(bundles: list[str]) -> None:
+    from hififace.evaluation.description import PARTS
+    from hififace.weights.bundle import load_bundle
+    from hififace.weights.registry import find_card
+    from hififace.weights.store import refuse_non_commercial
+
+    for name in bundles:
+        load_bundle(name, commercial=True)
+    for part in (*PARTS, "efficientnet_lite0"):
+        refuse_non_commercial(find_card(part), True)
 
 
 def _num_cores() -> int:

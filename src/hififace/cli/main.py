@@ -6,13 +6,16 @@ the table. So a light command stays quick, and a command whose extra is not inst
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -55,20 +58,85 @@ COMMANDS: Final = (
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and leave with its exit code: 0 done, 1 failed, 2 wrong options, 130 interrupted."""
+    """Run one command and leave with its exit code: 0 done, 1 failed, 2 wrong options, 130 interrupted,
+    143 and 129 ended by SIGTERM and SIGHUP.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments in (["--version"], ["-V"]):
-        sys.stdout.write(f"hififace {__version__}\n")
-        sys.exit(0)
-    try:
-        build_app(arguments)(args=arguments, prog_name="hififace")
-    except HififaceError as error:
-        sys.stderr.write(f"hififace: {error}\n")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("hififace: stopped.\n")
-        sys.exit(130)
+    with ending_signals() as ended:
+        if arguments in (["--version"], ["-V"]):
+            sys.stdout.write(f"hififace {__version__}\n")
+            sys.exit(0)
+        try:
+            build_app(arguments)(args=arguments, prog_name="hififace")
+        except HififaceError as error:
+            sys.stderr.write(f"hififace: {error}\n")
+            sys.exit(ended.exit_code or error.exit_code)
+        except BrokenPipeError:  # whoever read our output has gone, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(ended.exit_code or 141)
+        except OSError as error:
+            # A full disk, a folder that may not be read, ...: no fault of the program, and no news in its lines.
+            logging.getLogger(__name__).debug("the system refused", exc_info=True)
+            where = f"{error.filename}: " if error.filename else ""
+            sys.stderr.write(f"hififace: {where}{error.strerror or error}.\n")
+            sys.exit(ended.exit_code or 1)
+        except MemoryError:
+            sys.stderr.write(
+                "hififace: there is not enough memory for this. Make the image or video smaller, or ask for fewer "
+                "--workers.\n"
+            )
+            sys.exit(ended.exit_code or 1)
+        except KeyboardInterrupt:
+            sys.stderr.write("hififace: stopped.\n")
+            sys.exit(ended.exit_code or 130)
+        except SystemExit as error:
+            sys.exit(ended.exit_code or error.code)
     sys.exit(0)
+
+
+class Ending:
+    """Turns the signals that end a process into Ctrl-C, once: what was begun is then removed or kept as after it.
+
+    `docker stop` and systemd send SIGTERM, a closed terminal SIGHUP; without a handler Python ends at once and leaves
+    visitors' photos, half-written files and locks behind.
+
+    Attributes:
+        exit_code: 128 and the signal's number, as shells have it; 0 while none came.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+        self._process = os.getpid()
+
+    def __call__(self, number: int, _frame: object) -> None:
+        """Handle a signal."""
+        if os.getpid() != self._process:  # a worker that inherited the handler: nothing of its own to tidy up
+            os._exit(128 + number)
+        self.exit_code = 128 + number
+        for other in _ENDING_SIGNALS:  # tidying up is not interrupted
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+
+_ENDING_SIGNALS: Final = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+]
+
+
+@contextlib.contextmanager
+def ending_signals() -> Iterator[Ending]:
+    """Handle the signals that end a process; one that is ignored, as under `nohup`, stays so."""
+    ending = Ending()
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING_SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, ending)
+    try:
+        yield ending
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -25,6 +25,12 @@ LOGGER = logging.getLogger(__name__)
 
 _FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
 _VIDEOS = "Videos"
+
+ENCODERS_NOTE: Final = (
+    "H.264 and HEVC are encoded by x264 and x265 (GPL-2.0). Their licence allows commercial use of what they make; it "
+    "binds whoever passes the programs on, and patents on both formats may ask for a licence of their own. "
+    "--codec av1 and --codec vp9 need neither (docs/licences.md)."
+)
 
 
 def swap(
@@ -155,6 +161,14 @@ def swap(
     threads: Annotated[
         int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_RUNNING)
     ] = None,
+    commercial: Annotated[
+        bool,
+        typer.Option(
+            "--commercial",
+            help="Refuse models and parts that may not be used commercially.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = False,
     consent: Annotated[
         bool,
         typer.Option(
@@ -218,7 +232,10 @@ def swap(
         model,
         providers=[name.strip() for name in providers.split(",")] if providers else None,
         threads=threads,
+        commercial=commercial,
     )
+    if commercial and any(job.kind == "video" for job in jobs):
+        typer.echo(f"hififace: {ENCODERS_NOTE}", err=True)
     if sources:
         swapper.set_source(sources, face=face)
     for reference, photo in pairs:
@@ -337,7 +354,7 @@ def _parse_face(text: str) -> FaceChoice:
     words: dict[str, FaceChoice] = {"main": "main", "largest": "largest"}
     if text in words:
         return words[text]
-    if text.isdigit():
+    if text.isdecimal() and len(text) < 10:
         return int(text)
     raise OptionError(f"--source-face is {text!r}; main, largest or a number from 0 was expected.")
 
@@ -359,7 +376,7 @@ def _parse_pair(text: str) -> tuple[str | int, str]:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isdecimal() and len(text) < 10
 
 
 def _is_reference(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from hififace.errors import OptionError
-from hififace.video.options import VideoOptions
+from hififace.video.options import HIGHEST_RATE, LOWEST_RATE, VideoOptions
 
 if TYPE_CHECKING:
     from hififace.swap.jobs import Job
@@ -30,7 +31,7 @@ def parse_seconds(text: str | None, option: str) -> float | None:
         parts = [float(part) for part in text.strip().removesuffix("s").split(":")]
     except ValueError:
         parts = []
-    if not 1 <= len(parts) <= 3 or any(not part >= 0 for part in parts):
+    if not 1 <= len(parts) <= 3 or any(not 0 <= part < 1e9 for part in parts):
         raise OptionError(f"{option} is {text!r}; seconds such as 90, 10s or 1:30 were expected.")
     seconds = 0.0
     for part in parts:
@@ -49,12 +50,17 @@ def parse_rate(text: str | None) -> Fraction | None:
     named = {"23.976": (24000, 1001), "23.98": (24000, 1001), "29.97": (30000, 1001), "59.94": (60000, 1001)}
     if text in named:
         return Fraction(*named[text])
-    try:
-        rate = Fraction(text)
+    try:  # only so many digits: Fraction("1e999999999") would be computed
+        rate = (
+            Fraction(text) if re.fullmatch(r"\d{1,9}(\.\d{0,9}|/\d{1,9})?", text, re.ASCII) else Fraction(0)
+        )
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
-    if rate <= 0:
-        raise OptionError(f"--fps is {text!r}; a rate such as 24, 29.97 or 30000/1001 was expected.")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise OptionError(
+            f"--fps is {text!r}; a rate such as 24, 29.97 or 30000/1001 was expected, from "
+            f"{LOWEST_RATE} to {HIGHEST_RATE}."
+        )
     return rate
 
 

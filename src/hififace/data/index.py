@@ -5,7 +5,6 @@ Opening a set validates it: every complaint is a sentence that names the file an
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hififace.data.shards import MEMBERS, Place, ShardReader, shard_name
 from hififace.errors import DataError, RuntimeUnavailableError
+from hififace.json_values import parse_json_object
 from hififace.types import FloatArray
 
 SCHEMA_VERSION: Final = 1
+MAX_MEMBER_BYTES: Final = 1 << 28
+"""Most that one file of a photo has: a crop of 4,096 pixels, stored plain, has a fifth of it."""
 INDEX_NAME: Final = "index.parquet"
 CARD_NAME: Final = "set.json"
 
@@ -236,7 +238,7 @@ def read_card(folder: Path) -> SetCard:
             f"If a preparation was interrupted, run the same command again: it goes on where it was."
         )
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = parse_json_object(path.read_text(encoding="utf-8"))
         version = fields.get("schema_version")
         if version != SCHEMA_VERSION:
             raise DataError(
@@ -283,6 +285,7 @@ def _check(folder: Path, card: SetCard, columns: dict[str, NDArray[Any]]) -> Non
         )
     if num_rows == 0:
         raise DataError(f"{folder} holds no photos. Its report.md says why each one was rejected.")
+    _check_places(folder, card, columns)
     last = MEMBERS[-1].replace(".png", "")
     for number in range(card.num_shards):
         path = folder / shard_name(number)
@@ -297,6 +300,26 @@ def _check(folder: Path, card: SetCard, columns: dict[str, NDArray[Any]]) -> Non
                 raise DataError(
                     f"{path} is cut short: {path.stat().st_size} bytes, at least {end} were expected."
                 )
+
+
+def _check_places(folder: Path, card: SetCard, columns: dict[str, NDArray[Any]]) -> None:
+    """Refuse an index whose numbers point outside the set: it may come from anybody."""
+    most = np.iinfo(np.int64).max // 2
+    bounds = {"shard": (0, card.num_shards - 1)}
+    for ending in MEMBERS:
+        bounds |= {f"{_column(ending)}_offset": (0, most), f"{_column(ending)}_size": (1, MAX_MEMBER_BYTES)}
+    for name, (least, greatest) in bounds.items():
+        values = columns[name]
+        if values.dtype.kind not in "iu" or int(values.min()) < least or int(values.max()) > greatest:
+            raise DataError(
+                f"{folder / INDEX_NAME}: the column {name} holds values that are no whole numbers from {least} to "
+                f"{greatest}. Copy it again, or prepare the set again."
+            )
+    starts = np.stack([columns[f"{_column(ending)}_offset"] for ending in MEMBERS])
+    if (np.diff(starts, axis=0) <= 0).any() or int((starts[-1] - starts[0]).max()) > MAX_MEMBER_BYTES:
+        raise DataError(
+            f"{folder / INDEX_NAME}: the files of a photo do not lie side by side. Prepare the set again."
+        )
 
 
 def _column(ending: str) -> str:

@@ -251,7 +251,9 @@ def unpack_arrays(data: bytes) -> dict[str, NDArray[Any]]:
                 data, dtype=dtype, count=count, offset=start + 10 + length
             ).reshape(shape)
             position = start + size
-    except (struct.error, ValueError, KeyError, SyntaxError) as error:
+    except (
+        struct.error, ValueError, LookupError, SyntaxError, TypeError, OverflowError, MemoryError, RecursionError
+    ) as error:  # fmt: skip
         raise DataError(
             f"The arrays of a photo cannot be read ({error}); the shard is damaged. "
             f"Run `hififace prepare` again."
@@ -264,4 +266,7 @@ def _npy_header(text: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
     import ast
 
     fields = ast.literal_eval(text.decode("latin1").strip())
-    return np.dtype(fields["descr"]), tuple(fields["shape"])
+    dtype, shape = np.dtype(fields["descr"]), tuple(fields["shape"])
+    if dtype.kind not in "biuf" or not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"arrays of numbers were expected, not {dtype} {shape}")
+    return dtype, shape

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from hififace.errors import DataError, HififaceError
 from hififace.faces.detection import FaceDetector, YuNetDetector
 from hififace.faces.identity import IdentityEmbedder, SFaceEmbedder
-from hififace.media.image import read_image
+from hififace.media.image import MAX_FILE_BYTES, read_image
 from hififace.types import Detection, FloatArray, RGBImage
 
 SHOW_PEOPLE = ("astronaut", "camera")
@@ -159,7 +159,7 @@ def read_photos(folder: Path, pattern: str) -> Iterator[tuple[str, RGBImage]]:
         with tarfile.open(shard) as tar:
             for member in tar:
                 handle = tar.extractfile(member) if member.name.endswith(".jpg") else None
-                if handle is not None:
+                if handle is not None and member.size <= MAX_FILE_BYTES:
                     yield member.name.removesuffix(".jpg"), read_image(handle.read()).pixels
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final
 
 from hififace.data.shards import iterate_members
 from hififace.errors import DataError
+from hififace.json_values import parse_json
 from hififace.media.image import read_image
 from hififace.types import RGBImage
 
@@ -172,7 +172,7 @@ def _read_shard(shard: Path) -> list[Photo]:
 def _labels(text: bytes, where: str) -> tuple[str | None, ...]:
     """Identity, group and gender, as far as they are given."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise DataError(f"{where} is not valid JSON ({error}).") from error
     found = content if isinstance(content, dict) else {}

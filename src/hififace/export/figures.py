@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hififace.errors import OptionError
+from hififace.json_values import parse_json
 
 
 def read_figures(path: Path, version: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def read_figures(path: Path, version: str) -> dict[str, Any]:
             measured with other options than the defaults.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OptionError(f"--metrics {path} cannot be read as JSON ({error}).") from error
     if not isinstance(content, dict):

@@ -31,7 +31,7 @@ def find_checkpoint(run: Path) -> Path:
     if (run / "state.json").is_file():
         return run
     found = sorted(
-        state.parent for state in run.glob("checkpoints/*/state.json") if state.parent.name.isdigit()
+        state.parent for state in run.glob("checkpoints/*/state.json") if state.parent.name.isdecimal()
     )
     if not found:
         raise TrainingError(

@@ -12,12 +12,11 @@ from typing import Any, Literal, cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 
 from hififace.errors import VideoError
 from hififace.media.atomic import refuse_address
 from hififace.media.containers import open_container, readable
-from hififace.media.planes import bit_depth, has_alpha
+from hififace.media.planes import bit_depth
 from hififace.media.stamps import JoinedClock
 from hififace.media.video_colour import ColourFacts, HdrKind, colour_facts
 
@@ -95,12 +94,6 @@ class VideoInfo:
     """Whether time stamps may start again in the middle: transport and program streams put end to end."""
     duration_is_of_video: bool = True
     """False where only the container says how long it lasts: its sound may be what lasts so long."""
-    has_alpha: bool = False
-    """Whether its frames are transparent in parts, also where no decoder here shows it."""
-    projection: str | None = None
-    """How it is spread over a sphere or for two eyes, in words: "360-degree", "three-dimensional"; None: it is flat."""
-    has_captions: bool = False
-    """Whether its first frame carries captions (CEA-608 or 708)."""
 
     @property
     def hdr(self) -> HdrKind | None:
@@ -221,29 +214,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             has_display_times=has_display_times(container),
             may_restart=may_restart(container),
             duration_is_of_video=own,
-            has_alpha=has_alpha(frame.format.name) or _says_alpha(video),
-            projection=_projection(frame),
-            has_captions=frame.side_data.get(Type.A53_CC) is not None,
         )
-
-
-def decoder_of(video: av.VideoStream) -> av.VideoCodecContext:
-    """What decodes a stream: FFmpeg's own VP8 and VP9 decoders pass over transparency, libvpx does not."""
-    libvpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(video.codec_context.codec.canonical_name)
-    if libvpx is not None and _says_alpha(video):
-        with contextlib.suppress(av.codec.codec.UnknownCodecError):
-            return cast(av.VideoCodecContext, av.CodecContext.create(libvpx, "r"))
-    return video.codec_context
-
-
-def _says_alpha(video: av.VideoStream) -> bool:
-    return {name.lower(): text for name, text in video.metadata.items()}.get("alpha_mode") == "1"
-
-
-def _projection(frame: av.VideoFrame) -> str | None:
-    if frame.side_data.get(Type.SPHERICAL) is not None:
-        return "360-degree"
-    return "three-dimensional" if frame.side_data.get(Type.STEREO3D) is not None else None
 
 
 def has_display_times(container: av.container.InputContainer) -> bool:
@@ -253,7 +224,7 @@ def has_display_times(container: av.container.InputContainer) -> bool:
 
 def may_restart(container: av.container.InputContainer) -> bool:
     """Whether time stamps of this format may start again in the middle of a file."""
-    return bool(int(container.format.flags) & int(av.format.Flags.ts_discont.value))
+    return bool(container.format.flags & av.format.Flags.ts_discont.value)
 
 
 def _tag(stream: Any, name: str) -> str | None:
@@ -310,9 +281,7 @@ def clocked_packets(
     clock = JoinedClock()
     for packet in container.demux(timed_streams(container)):
         clock.mend(packet)
-        if (
-            packet.stream.index == video.index
-        ):  # the last, empty packet of each stream has no index of its own
+        if packet.stream_index == video.index:
             yield packet
 
 
@@ -331,11 +300,10 @@ def _is_variable(times: Any) -> bool:
 
 def _first_frame(container: av.container.InputContainer, video: av.VideoStream, path: Path) -> av.VideoFrame:
     last: Exception | None = None
-    decoder = decoder_of(video)
     try:
         for number, packet in enumerate(container.demux(video)):
             try:
-                for frame in decoder.decode(packet):
+                for frame in packet.decode():
                     return frame
             except av.FFmpegError as error:
                 last = error

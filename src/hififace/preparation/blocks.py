@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hififace.data.shards import Place, TarWriter, pack_arrays, unpack_arrays
 from hififace.errors import DataError, FaceError, ImageError
+from hififace.json_values import parse_json_object
 from hififace.media.atomic import atomic_write
 from hififace.media.image import read_image
 from hififace.preparation.crop import cut, encode_crop, encode_mask, find_face
@@ -236,7 +237,7 @@ def read_part(folder: Path, number: int, fingerprint: str | None = None) -> Part
     if not path.is_file():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parse_json_object(path.read_text(encoding="utf-8"))
         if fingerprint is not None and facts["fingerprint"] != fingerprint:
             raise DataError(
                 f"The photos changed since this preparation began (block {number} of {folder}). "

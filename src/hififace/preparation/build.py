@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from hififace import __version__
 from hififace.data.index import CARD_NAME, SetCard, read_card
 from hififace.errors import DataError, OptionError
+from hififace.json_values import parse_json_object
 from hififace.media.atomic import atomic_write
 from hififace.media.lock import folder_lock
 from hififace.preparation.assemble import Chosen, choose, write_set
@@ -33,15 +34,7 @@ from hififace.preparation.blocks import (
 from hififace.preparation.describe import Describer, DescriberSettings, create_describer
 from hififace.preparation.quality import QualityOptions
 from hififace.preparation.report import summarise, write_reports
-from hififace.preparation.sources import (
-    BLOCK_SIZE,
-    Block,
-    Layout,
-    Source,
-    contents_of,
-    iterate_blocks,
-    open_inputs,
-)
+from hififace.preparation.sources import BLOCK_SIZE, Block, Layout, Source, iterate_blocks, open_inputs
 from hififace.preparation.spread import in_this_process, over_processes, over_ray
 from hififace.weights.store import hashes_of
 
@@ -131,8 +124,7 @@ def prepare_set(
         "block": BLOCK_SIZE,
         "inputs": [[source.label, source.kind] for source in sources],
     }
-    contents = [contents_of(source) for source in sources]
-    finished = _finished(output, settings, sources, contents)
+    finished = _finished(output, settings)
     if finished is not None:
         shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
         return finished
@@ -149,9 +141,7 @@ def prepare_set(
         parts = [_finished_part(folder, number) for number in range(num_blocks)]
         parts_describer = describer_for(work)
         chosen = choose(parts, options.quality, parts_describer.person_cosine)
-        card = _write(
-            output, options, settings, sources, contents, chosen, parts, parts_describer, described_by
-        )
+        card = _write(output, options, settings, sources, chosen, parts, parts_describer, described_by)
         shutil.rmtree(folder)
         return card
 
@@ -192,7 +182,6 @@ def _write(
     options: PrepareOptions,
     settings: dict[str, Any],
     sources: Sequence[Source],
-    contents: Sequence[str],
     chosen: Chosen,
     parts: Sequence[Part],
     describer: Describer,
@@ -206,7 +195,6 @@ def _write(
     inputs = [
         {"name": source.label, "kind": source.kind, "photos": seen.get(source.label, 0)} for source in sources
     ]
-    described = [{**about, "contents": digest} for about, digest in zip(inputs, contents, strict=True)]
     summary = summarise(chosen, inputs, settings)
 
     def card(num_people: int, num_shards: int) -> SetCard:
@@ -224,7 +212,7 @@ def _write(
             made_by=f"hififace {__version__}",
             parts=described_by,
             settings=settings,
-            inputs=tuple(described),
+            inputs=tuple(inputs),
         )
 
     return write_set(
@@ -232,10 +220,8 @@ def _write(
     )
 
 
-def _finished(
-    output: Path, settings: dict[str, Any], sources: Sequence[Source], contents: Sequence[str]
-) -> SetCard | None:
-    """The card of a set that these settings made already of these very photos."""
+def _finished(output: Path, settings: dict[str, Any]) -> SetCard | None:
+    """The card of a set that these settings made already."""
     if not (output / CARD_NAME).is_file():
         return None
     card = read_card(output)
@@ -244,25 +230,7 @@ def _finished(
             f"{output} already holds a finished set of other photos or other settings. "
             f"Choose another folder, or delete this one."
         )
-    changed = [
-        source.label
-        for about, source, digest in zip(card.inputs, sources, contents, strict=False)
-        if _has_changed(about, source, digest)
-    ]
-    if changed:
-        raise DataError(
-            f"{output} already holds a finished set, but {', '.join(changed)} has changed since: photos were added, "
-            f"removed or replaced. Choose another folder, or delete {output} to prepare the photos as they are now."
-        )
     return card
-
-
-def _has_changed(about: dict[str, Any], source: Source, digest: str) -> bool:
-    """Whether an input holds other photos than its finished set says; earlier versions noted only how many."""
-    if "contents" in about:
-        return bool(about["contents"] != digest)
-    count = source.count()
-    return count is not None and count != about.get("photos", count)
 
 
 def _begin(output: Path, settings: dict[str, Any]) -> Path:
@@ -270,7 +238,7 @@ def _begin(output: Path, settings: dict[str, Any]) -> Path:
     folder = output / WORK_FOLDER
     plan = folder / "plan.json"
     if plan.is_file():
-        if json.loads(plan.read_text(encoding="utf-8")) != _plain(settings):
+        if _read(plan) != _plain(settings):
             raise DataError(
                 f"{folder} holds a preparation that was interrupted and had other photos or settings. "
                 f"Run the earlier command again to finish it, or delete {folder} to begin anew."
@@ -295,7 +263,7 @@ def _note_parts(folder: Path, found: dict[str, str]) -> dict[str, str]:
             found = {}
         atomic_write(noted, json.dumps(found, indent=2).encode())
         return found
-    begun: dict[str, str] = json.loads(noted.read_text(encoding="utf-8"))
+    begun: dict[str, str] = _read(noted)
     other = [name for name in sorted(begun) if begun[name] != found.get(name)]
     if other:
         raise DataError(
@@ -310,6 +278,15 @@ def _finished_part(folder: Path, number: int) -> Part:
     if part is None:
         raise DataError(f"Block {number} of {folder} disappeared while the set was being written. Run again.")
     return part
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return parse_json_object(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}). Delete {path.parent} to begin the preparation anew."
+        ) from error
 
 
 def _plain(value: Any) -> Any:

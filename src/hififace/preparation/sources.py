@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,17 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from hififace.data.shards import iterate_members
 from hififace.errors import DataError, OptionError
+from hififace.json_values import parse_json
+from hififace.media.image import MAX_FILE_BYTES
 from hififace.preparation.landmark_list import LandmarkList
 
 Layout = Literal["auto", "people", "flat"]
 
 BLOCK_SIZE: Final = 128
 """Photos per unit of work: about ten seconds of one core. Results do not depend on it, resuming does."""
+
+MAX_FACTS_BYTES: Final = 1_000_000
+"""Most that a shard says of one photo."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
@@ -62,6 +68,10 @@ class PhotoRef:
             return self.data
         try:
             with Path(self.path).open("rb") as file:
+                if (self.size if self.size >= 0 else os.fstat(file.fileno()).st_size) > MAX_FILE_BYTES:
+                    raise DataError(
+                        f"{self.source} has more than {MAX_FILE_BYTES / 1e9:.3g} GB; no photo is that large."
+                    )
                 file.seek(self.offset)
                 return file.read(self.size)
         except OSError as error:
@@ -123,7 +133,8 @@ class ShardSource:
             for name, place in members:
                 if name.endswith(".json"):
                     file.seek(place.offset)
-                    facts[name.removesuffix(".json")] = self._parse(name, file.read(place.size))
+                    text = file.read(min(place.size, MAX_FACTS_BYTES + 1))
+                    facts[name.removesuffix(".json")] = self._parse(name, text)
         for name, place in sorted(members):
             stem, dot, suffix = name.rpartition(".")
             if dot + suffix.lower() not in IMAGE_SUFFIXES or ".mask" in name:
@@ -139,7 +150,7 @@ class ShardSource:
                 offset=place.offset,
                 size=place.size,
                 identity=None if identity is None else f"{self.group}/{identity}",
-                age=int(age) if isinstance(age, (int, float)) else None,
+                age=int(age) if isinstance(age, (int, float)) and 0 <= age <= 150 else None,
                 gender=_word(known.get("gender")),
                 group=_word(known.get("group")),
             )
@@ -151,7 +162,9 @@ class ShardSource:
 
     def _parse(self, name: str, text: bytes) -> dict[str, Any]:
         try:
-            value = json.loads(text)
+            if len(text) > MAX_FACTS_BYTES:
+                raise ValueError(f"it has more than {MAX_FACTS_BYTES} bytes")
+            value = parse_json(text)
         except ValueError as error:
             raise DataError(f"{self.path}: {name} is not JSON ({error}).") from error
         if not isinstance(value, dict):
@@ -187,6 +200,10 @@ class ArchiveSource:
                     named = self.landmarks is None or info.name in self.landmarks
                     if named:
                         reference = _with_landmarks(reference, info.name, self.group, self.landmarks)
+                        if info.size > MAX_FILE_BYTES:
+                            raise DataError(
+                                f"{self.path}: {info.name} has {info.size / 1e9:.1f} GB; no photo is that large."
+                            )
                         yield replace(reference, data=file.read())
         except (tarfile.TarError, EOFError, OSError) as error:
             raise DataError(
@@ -219,10 +236,7 @@ class FolderSource:
             name = path.relative_to(self.path).as_posix()
             identity = folder_identity(name) if self.people else None
             reference = PhotoRef(
-                source=f"{self.label}/{name}",
-                path=str(path),
-                size=path.stat().st_size,
-                identity=_grouped(self.group, identity),
+                source=f"{self.label}/{name}", path=str(path), identity=_grouped(self.group, identity)
             )
             yield _with_landmarks(reference, name, self.group, self.landmarks)
 
@@ -238,21 +252,6 @@ def iterate_blocks(sources: Sequence[Source]) -> Iterator[Block]:
     while photos := tuple(islice(stream, BLOCK_SIZE)):
         yield Block(number, photos)
         number += 1
-
-
-def contents_of(source: Source) -> str:
-    """A digest of which photos an input holds: it changes when one is added, removed, replaced or renamed.
-
-    Photos are told apart by name, size, person, age and points; a compressed archive by its size.
-    """
-    digest = hashlib.sha256()
-    if isinstance(source, ArchiveSource):
-        digest.update(f"{source.path.stat().st_size} {source.count()}".encode())
-    else:
-        for photo in source.photos():
-            facts = (photo.source, photo.size, photo.identity, photo.age, photo.points)
-            digest.update(json.dumps(facts).encode())
-    return digest.hexdigest()
 
 
 def open_inputs(

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from xml.dom import minidom
 from xml.sax.saxutils import quoteattr, unescape
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from hififace import __version__
 from hififace.media.author_notes import parse_xmp, rdf_of
@@ -45,7 +45,7 @@ class Claim(BaseModel):
     model: str = Field(min_length=1, max_length=200)
     model_version: str = Field(default="", max_length=200)
     digital_source_type: str = Field(default=DIGITAL_SOURCE_TYPE, max_length=200)
-    consent_confirmed: bool | None = None
+    consent_confirmed: StrictBool | None = None
     """Whether the user confirmed that the people shown agreed; None: was not asked."""
     consent_statement: str | None = Field(default=None, max_length=1000)
     """The very words that the user confirmed."""

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 from pydantic import ValidationError
 
 from hififace.errors import ProvenanceError
+from hififace.json_values import parse_json_object
 from hififace.provenance.claim import Claim
 from hififace.provenance.signer import SigningIdentity
 
@@ -116,9 +117,9 @@ def read_credentials(source: IO[bytes], mime_type: str, own_root: bytes | None) 
         reader = c2pa.Reader.try_create(mime_type, source, context=_context(own_root))
         if reader is None:
             return None
-        store = json.loads(reader.json())
+        store = parse_json_object(reader.json())
         verdict = reader.get_validation_state()
-    except c2pa.C2paError as error:
+    except (c2pa.C2paError, ValueError) as error:
         raise ProvenanceError(f"The file cannot be searched for Content Credentials: {error}.") from error
     manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
     states: dict[str | None, State] = {"Trusted": "own", "Valid": "intact"}

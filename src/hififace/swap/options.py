@@ -90,6 +90,10 @@ class SwapOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or not least <= value <= most:
                 raise OptionError(f"{name} is {value}; a whole number from {least} to {most} was expected.")
+        if self.consent_confirmed is not None and type(self.consent_confirmed) is not bool:  # 1 is no consent
+            raise OptionError(
+                f"consent_confirmed is {self.consent_confirmed!r}; True, False or None was expected."
+            )
         if self.consent_statement is not None and not (
             self.consent_confirmed and 0 < len(self.consent_statement) <= 1000
         ):
@@ -126,7 +130,7 @@ class SwapOptions:
 def parse_selection(text: str) -> Selection:
     """What people type: `all`, `largest`, `0,2`, or the path of a reference photo."""
     numbers = [word.strip() for word in text.split(",")]
-    if all(word.isdigit() for word in numbers):
+    if all(word.isdecimal() and len(word) < 10 for word in numbers):
         return tuple(int(word) for word in numbers)
     return text if text in NAMED_SELECTIONS else Path(text)
 

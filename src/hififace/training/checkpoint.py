@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hififace.errors import TrainingError
+from hififace.json_values import parse_json_object
 
 SCHEMA_VERSION = 1
 _PARTIAL = ".partial"
@@ -115,7 +116,7 @@ class CheckpointFolder:
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return sorted(p for p in self.folder.iterdir() if p.name.isdigit() and (p / "state.json").is_file())
+        return sorted(p for p in self.folder.iterdir() if p.name.isdecimal() and (p / "state.json").is_file())
 
     def _prune(self) -> None:
         """Keeps the newest few and, as milestones, the first one at or after every `keep_every_images`."""
@@ -140,7 +141,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         TrainingError: if the folder is no checkpoint, or of a newer layout.
     """
     try:
-        state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        state = parse_json_object((checkpoint / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"{checkpoint} is not a checkpoint: its state.json cannot be read ({error}). "

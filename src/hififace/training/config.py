@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from hififace.data.augment import AugmentOptions
 from hififace.errors import OptionError
+from hififace.json_values import parse_json
 from hififace.losses.total import TERMS
 from hififace.models.params import DiscriminatorParams, GeneratorParams
 from hififace.training.schedule import Knot, Schedule, check_knots, is_ever_positive
@@ -248,7 +248,7 @@ def config_differences(
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 

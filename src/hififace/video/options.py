@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,10 @@ from hififace.video.smoothing import SmoothingOptions
 FRAMES_PER_GROUP = 4
 """Frames whose faces are generated in one run of the network. A fixed number, not "as many as are there": batches of
 other sizes round otherwise, and a resumed run must give the same bytes as an uninterrupted one."""
+
+
+LOWEST_RATE, HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
+"""Frames per second that a result may be asked to have: time lapse to high speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,14 @@ class VideoOptions:
     def __post_init__(self) -> None:
         for name in ("preview_s", "fps", "crf"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (value > 0 and math.isfinite(value)):
                 raise OptionError(f"{name} is {value}; a number above 0 was expected.")
+        for name in ("start_s", "end_s"):
+            value = getattr(self, name)
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise OptionError(f"{name} is {value}; seconds from 0 were expected.")
+        if self.fps is not None and not LOWEST_RATE <= self.fps <= HIGHEST_RATE:
+            raise OptionError(f"fps is {self.fps}; a rate from {LOWEST_RATE} to {HIGHEST_RATE} was expected.")
         if self.detect_every < 1:
             raise OptionError(f"detect_every is {self.detect_every}; a whole number from 1 was expected.")
         if self.segment_frames < 1 or self.segment_frames % FRAMES_PER_GROUP:

@@ -8,7 +8,6 @@ The bundles that ship are sub-folders of `embedded/`; their folder names are the
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -28,11 +27,22 @@ from pydantic import (
     model_validator,
 )
 
-from hififace.errors import BundleError
+from hififace.errors import BundleError, WeightsError
+from hififace.json_values import parse_json
+from hififace.weights.registry import find_card
+from hififace.weights.store import refuse_non_commercial
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "model.json"
 EMBEDDED_BUNDLES = Path(__file__).parent / "embedded"
+
+_CARDS_OF_PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "yunet": ("yunet",),
+    "scrfd": ("scrfd_10g",),
+    "sface": ("sface",),
+    "mesh": ("face_mesh", "face_mesh_topology", "mesh_shape"),
+}
+"""The files behind each part that is no graph of the bundle itself."""
 
 _MAX_MANIFEST_BYTES = 1 << 20
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -114,6 +124,8 @@ class Bundle(_Strict):
     half_weights: bool = False
     """Weights are stored as float16; computation is in float32 either way."""
     licence: str = Field(min_length=1)
+    commercial: bool = False
+    """Whether the licence, and the photos that it was trained on, allow commercial use; not unless it says so."""
     training_data: str = ""
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
     made_by: str = ""
@@ -171,18 +183,37 @@ def available_models() -> list[str]:
     return sorted(manifest.parent.name for manifest in EMBEDDED_BUNDLES.glob(f"*/{MANIFEST_NAME}"))
 
 
-def load_bundle(name_or_folder: str | Path) -> Bundle:
+def load_bundle(name_or_folder: str | Path, *, commercial: bool = False) -> Bundle:
     """Read and verify a bundle: the name of one that ships (`mini`), or else the path of a folder.
+
+    Args:
+        name_or_folder: which.
+        commercial: refuse one that, or a part of which, may not be used commercially.
 
     Raises:
         BundleError: nothing there, `model.json` missing or not as it should be, a file missing or altered.
+        WeightsError: refused for its licence.
     """
     folder = _resolve(name_or_folder)
     bundle = _parse_manifest(folder)
+    if commercial:
+        _refuse_non_commercial(bundle)
     for file, expected in bundle.files.items():
         _verify(folder / file, expected, bundle.name)
     bundle._folder = folder
     return bundle
+
+
+def _refuse_non_commercial(bundle: Bundle) -> None:
+    if not bundle.commercial:
+        raise WeightsError(
+            f"The model '{bundle.name}' may not be used commercially: its licence is \"{bundle.licence}\". Choose a "
+            f'bundle whose {MANIFEST_NAME} says "commercial": true, or leave --commercial out if your use is not '
+            "commercial."
+        )
+    for part in (bundle.detector, bundle.identity.part, bundle.shape.part):
+        for name in _CARDS_OF_PARTS.get(part, ()):
+            refuse_non_commercial(find_card(name), True)
 
 
 def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[str, Path | bytes]) -> Bundle:
@@ -250,7 +281,7 @@ def _parse_manifest(folder: Path) -> Bundle:
             raise BundleError(
                 f"{path} is larger than {_MAX_MANIFEST_BYTES} bytes; it does not describe a bundle."
             )
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(
             f"{folder} is not a bundle: its {MANIFEST_NAME} cannot be read ({error.strerror or error})."

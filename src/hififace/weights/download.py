@@ -1,26 +1,27 @@
 """One file from several mirrors: resumed where it was cut, checked, and moved into its place whole.
 
-Only the standard library and `filelock`: an installation that cannot download must at least be able to say why.
+Only the standard library: an installation that cannot download must at least be able to say why.
 """
 
 from __future__ import annotations
 
 import bz2
-import glob
+import errno
 import hashlib
 import http.client
+import lzma
 import os
+import struct
 import tarfile
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, TypeAlias
-
-from filelock import FileLock, Timeout
 
 from hififace.errors import WeightsError
 
@@ -31,6 +32,29 @@ _TIMEOUT_S: Final = 30.0
 _PIECE: Final = 1 << 16
 # The server may do better next time: too many requests, and every kind of server trouble.
 _PASSING_STATUS: Final = {408, 425, 429, 500, 502, 503, 504}
+
+
+_MOST_BYTES: Final = 4_000_000_000
+_OURS: Final = {
+    errno.ENOSPC,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EDQUOT if hasattr(errno, "EDQUOT") else 0,
+}
+"""Troubles of this machine: another mirror does not help."""
+_UNPACKING_ERRORS: Final = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    LookupError,
+    OSError,
+    ValueError,
+    RuntimeError,  # encrypted, nested too deeply, or packed in a way that is not known here
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
 
 
 class _MirrorError(Exception):
@@ -62,47 +86,19 @@ def download(
     Raises:
         WeightsError: every mirror failed; the message has the reason for each.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(final):
-        _from_any(urls, final, sha256, progress, sleep)
-
-
-@contextmanager
-def _alone(final: Path) -> Iterator[None]:
-    """One program at a time fetches one file; what a killed one had not finished unpacking is swept.
-
-    The operating system holds the lock, not the file: it ends with the process, however that ends.
-    """
-    lock = FileLock(final.with_name(f".{final.name}.lock"))
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise WeightsError(f"{final} is being fetched by another program; wait for it.") from None
-    try:
-        for leftover in final.parent.glob(f".{glob.escape(final.name)}.*.new"):
-            leftover.unlink(missing_ok=True)
-        yield
-    finally:
-        with suppress(OSError):  # Windows lets go of the file only with the lock
-            Path(lock.lock_file).unlink()
-        lock.release()
-        with suppress(OSError):
-            Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def _from_any(
-    urls: Sequence[str],
-    final: Path,
-    sha256: str,
-    progress: Progress | None,
-    sleep: Callable[[float], None],
-) -> None:
-    """The first mirror that has the file."""
+        final.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(_unwritable(final.parent, error)) from error
     reasons: list[str] = []
     for url in urls:
         try:
             _from_mirror(url, final, sha256, progress, sleep)
         except _MirrorError as error:
+            reasons.append(f"{url.split('#')[0]}: {error}")
+        except OSError as error:
+            if error.errno in _OURS:
+                raise WeightsError(_unwritable(final, error)) from error
             reasons.append(f"{url.split('#')[0]}: {error}")
         else:
             return
@@ -149,7 +145,14 @@ def _fetch_part(address: str, part: Path, progress: Progress | None, sleep: Call
                 break
         except _CutShortError as error:
             reason = str(error)
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            TimeoutError,
+            ConnectionError,
+            ValueError,
+        ) as error:
+            # ValueError: addresses and headers that are none, from a mirror or on the way to one.
             reason = f"{getattr(error, 'reason', None) or error or type(error).__name__}"
         else:
             return
@@ -164,12 +167,16 @@ def _fetch_once(address: str, part: Path, progress: Progress | None) -> None:
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
         if response.status != 206:
             have = 0  # the server does not resume: from the beginning
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length is not None else None
+        length = response.headers.get("Content-Length") or ""
+        total = have + int(length) if length.isdecimal() and len(length) < 16 else None
         with part.open("ab" if have else "wb") as file:
             while piece := response.read(_PIECE):
-                file.write(piece)
                 have += len(piece)
+                if have > _MOST_BYTES:
+                    raise _MirrorError(
+                        f"it sends more than {_MOST_BYTES / 1e9:g} GB, and no file here is as large"
+                    )
+                file.write(piece)
                 if progress is not None:
                     progress(have, total)
     # A dropped connection looks like the end of the file to read(n): only the length tells.
@@ -183,7 +190,11 @@ def _unpack(part: Path, address: str, member: str, final: Path, sha256: str) -> 
     digest = hashlib.sha256()
     try:
         with _content(part, address, member) as source, temporary.open("wb") as target:
+            num_bytes = 0
             while piece := source.read(_PIECE):
+                num_bytes += len(piece)
+                if num_bytes > _MOST_BYTES:  # a few bytes can unpack to any number
+                    return f"what came unpacks to more than {_MOST_BYTES / 1e9:g} GB"
                 digest.update(piece)
                 target.write(piece)
             target.flush()
@@ -191,11 +202,21 @@ def _unpack(part: Path, address: str, member: str, final: Path, sha256: str) -> 
         if digest.hexdigest() != sha256:
             return f"what came has SHA-256 {digest.hexdigest()}, expected {sha256}"
         temporary.replace(final)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, KeyError, OSError) as error:
-        return f"what came cannot be unpacked ({error})"
+    except _UNPACKING_ERRORS as error:
+        if isinstance(error, OSError) and error.errno in _OURS:
+            raise
+        return f"what came cannot be unpacked ({error or type(error).__name__})"
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return None
+
+
+def _unwritable(place: Path, error: OSError) -> str:
+    return (
+        f"{place} cannot be written ({error.strerror or error}). Make room or choose another folder: "
+        "HIFIFACE_HOME=FOLDER."
+    )
 
 
 @contextmanager
