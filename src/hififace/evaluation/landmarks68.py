@@ -90,7 +90,7 @@ class ShapePredictor:
                 node = 2 * node + np.where(splits[trees, node], 1, 2)
             added = self.leaves[k, trees, node - splits.shape[1]].sum(axis=0, dtype=np.float64)
             shape = shape + added.reshape(-1, 2)
-        return (shape * size + corner).astype(np.float32)
+        return np.asarray(shape * size + corner, np.float32)
 
     def locate(self, image: RGBImage, mesh: NDArray[np.floating]) -> FloatArray:
         """(P, 2) points in pixels of an image (H, W, 3) whose face has the mesh (468, 3).
@@ -103,7 +103,7 @@ class ShapePredictor:
         chip = np.asarray(warp(image, matrix, CHIP_PX, border="edge"), np.uint8)
         end = float(MARGIN_PX + BOX_PX)
         points = self.predict(gray_of(chip), (MARGIN_PX, MARGIN_PX, end, end))
-        return transform_points(invert(matrix), points).astype(np.float32)
+        return np.asarray(transform_points(invert(matrix), points), np.float32)
 
 
 def gray_of(image: RGBImage) -> NDArray[np.uint8]:

@@ -142,4 +142,4 @@ def _causes(pose: Description, points68: NDArray[np.floating]) -> Array:
 
 
 def _gap(points: Array, pair: tuple[int, int]) -> float:
-    return float(max(np.linalg.norm(points[pair[0]] - points[pair[1]]), 1e-6))
+    return max(float(np.linalg.norm(points[pair[0]] - points[pair[1]])), 1e-6)

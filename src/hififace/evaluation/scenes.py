@@ -188,7 +188,7 @@ def _line(
     thick: int,
 ) -> None:
     ends = [tuple(int(v) for v in np.rint(end * (1 << SHIFT))) for end in (first, second)]
-    cv2.line(image, ends[0], ends[1], value, thick, cv2.LINE_8, SHIFT)  # type: ignore[call-overload]
+    cv2.line(image, ends[0], ends[1], value, thick, cv2.LINE_8, SHIFT)
 
 
 def _ellipse(
@@ -196,4 +196,4 @@ def _ellipse(
 ) -> None:
     center = tuple(int(v) for v in np.rint(middle * (1 << SHIFT)))
     radii = tuple(round(v * (1 << SHIFT)) for v in axes)
-    cv2.ellipse(image, center, radii, angle, 0, 360, value, thick, cv2.LINE_8, SHIFT)  # type: ignore[call-overload]
+    cv2.ellipse(image, center, radii, angle, 0, 360, value, thick, cv2.LINE_8, SHIFT)

@@ -303,13 +303,11 @@ def _write_rows(path: Path, outcomes: Sequence[SwapOutcome]) -> None:
     if len(whole) < len(rows):
         return
     names = sorted({name for row in whole for name in row.values})
+    columns = {name: np.stack([getattr(row, name) for row in whole]) for name in VECTORS}
+    columns["names"] = np.array(names)
+    columns["values"] = np.array([[row.values.get(name, np.nan) for name in names] for row in whole])
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        names=np.array(names),
-        values=np.array([[row.values.get(name, np.nan) for name in names] for row in whole]),
-        **{name: np.stack([getattr(row, name) for row in whole]) for name in VECTORS},
-    )
+    np.savez(buffer, allow_pickle=False, **columns)
     atomic_write(path, buffer.getvalue())
 
 
