@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -133,6 +134,41 @@ class AdaINResBlock(nn.Module):
         y = self.conv2(self.norm2(y, vector))
         out: Tensor = y + resample(self.side(x), self.resample)
         return out
+
+
+class SkipGate(nn.Module):
+    """Adds the target's own features to the decoder's, as far as a gate that sees both lets them through. Ours.
+
+        z + sigmoid(conv1([z, e])) * conv3(a(e)),   a: AdaIN by the vector, or LReLU alone for pixels
+
+    Under a mask that is 1 on the whole face, lids, teeth and light would otherwise have to pass the latent. FaceDancer
+    (Rosberg et al. 2023) gates its skips likewise. The last convolution starts at zero: a gate added to a trained
+    network changes nothing.
+    """
+
+    def __init__(
+        self,
+        channels: int,  # of z
+        skip_channels: int,  # of e
+        vector_size: int = 0,  # D; 0 where e are pixels, brought to -1..1 by the caller
+        scale_offset: float = 0.0,  # see AdaIN
+    ) -> None:
+        super().__init__()
+        self.norm = AdaIN(skip_channels, vector_size, scale_offset) if vector_size else None
+        self.adapt = conv3(skip_channels, channels)
+        self.gate = nn.Conv2d(channels + skip_channels, channels, 1)
+
+    def forward(self, z: Tensor, skip: Tensor, vector: Tensor) -> Tensor:
+        """Z (B, C, H, W), e (B, C', H, W), vector (B, D) -> (B, C, H, W)."""
+        adapted = self.adapt(leaky(skip) if self.norm is None else self.norm(skip, vector))
+        out: Tensor = z + torch.sigmoid(self.gate(torch.cat((z, skip), dim=1))) * adapted
+        return out
+
+    def close(self) -> None:
+        """Lets nothing through yet."""
+        nn.init.zeros_(self.adapt.weight)
+        if self.adapt.bias is not None:
+            nn.init.zeros_(self.adapt.bias)
 
 
 def initialise(network: nn.Module, how: Literal["reference", "he"]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hififace.models.blocks import AdaINResBlock, ResBlock, conv3
+from hififace.models.blocks import AdaINResBlock, ResBlock, SkipGate, conv3, resample
 from hififace.models.normalisation import leaky
 from hififace.models.params import GeneratorParams
 
@@ -61,6 +61,9 @@ class SemanticFusion(nn.Module):
             )
             for _ in range(params.num_fusion_blocks)
         )
+        self.gate: SkipGate | None = None
+        if params.skip_gates:
+            self.gate = SkipGate(decoder_channels, encoder_channels, params.vector_size, params.scale_offset)
         self.image_head = conv3(decoder_channels, 3)
 
     def forward(self, target: Tensor, z_enc: Tensor, z_dec: Tensor, vector: Tensor) -> FusedFeatures:
@@ -70,6 +73,8 @@ class SemanticFusion(nn.Module):
         z = mask * z_dec + (1.0 - mask) * self.sigma(z_enc)  # (B, C, S, S)
         for block in self.blocks:
             z = block(z, vector)
+        if self.gate is not None:
+            z = self.gate(z, z_enc, vector)
 
         # Low picture. Reference quirk: its in-place activation reaches F_up, which therefore starts from
         # the activated features, on its main and its side path.
@@ -98,7 +103,8 @@ class Upsampler(nn.Module):
     """F_up and its two heads: I_out = conv(LReLU(.)), M_r = sigmoid(conv(LReLU(.))).
 
     With `unfold`, one convolution and a pixel shuffle take the place of the last, dearest block, and one
-    narrow convolution at full resolution smooths what they leave.
+    narrow convolution smooths what they leave. With `detail_channels` a second such stage doubles once more; its heads
+    add to the enlarged picture and mask logits of the first, so that it starts as the smaller network enlarged.
     """
 
     def __init__(self, params: GeneratorParams, channels_in: int) -> None:
@@ -108,45 +114,97 @@ class Upsampler(nn.Module):
             ResBlock(before, after, "up", plain_skip=params.plain_skip) for before, after in pairwise(widths)
         )
         channels = widths[-1]
+        self.gate: SkipGate | None = None
+        if params.skip_gates:
+            self.gate = SkipGate(channels, params.stem_channels, params.vector_size, params.scale_offset)
         self.unfold: nn.Conv2d | None = None
         self.smooth: nn.Conv2d | None = None
+        self.unfold_gate: SkipGate | None = None
         if params.unfold > 1:
             self.unfold = conv3(channels, params.unfold_channels * params.unfold**2)
             channels = params.unfold_channels
+            self.unfold_gate = SkipGate(channels, 3) if params.skip_gates else None
             self.smooth = conv3(channels, channels)
         self.shuffle = params.unfold
         self.image_head = conv3(channels, 3)
         self.mask_head = conv3(channels, 1)
+        self.detail = DetailStage(channels, params.detail_channels) if params.detail_channels else None
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, S, S) -> the picture (B, 3, N, N), unbounded, and the mask (B, 1, N, N), 0..1."""
+    def forward(self, features: Tensor, stem: Tensor, target: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, S, S), stem (B, C', s, s), target (B, 3, R, R), vector (B, D).
+
+        Returns:
+            The picture (B, 3, N, N), unbounded, and the mask (B, 1, N, N), 0..1.
+        """
         for block in self.blocks:
             features = block(features)
+        if self.gate is not None:
+            features = self.gate(features, stem, vector)
         features = leaky(features)
         if self.unfold is not None and self.smooth is not None:
             # (B, C, N/2, N/2) -> (B, c * 4, N/2, N/2) -> (B, c, N, N)
-            features = leaky(F.pixel_shuffle(self.unfold(features), self.shuffle))
-            features = leaky(self.smooth(features))
-
+            features = F.pixel_shuffle(self.unfold(features), self.shuffle)
+            if self.unfold_gate is not None:
+                pixels = target if self.detail is None else F.avg_pool2d(target, 2)
+                features = self.unfold_gate(features, pixels * 2.0 - 1.0, vector)
+            features = leaky(self.smooth(leaky(features)))
         # Reference quirk: the mask head sees the activated features too (in-place activation of the image
-        # head). Both heads run as one convolution: thin ones waste a CPU.
-        weight = torch.cat([self.image_head.weight, self.mask_head.weight])
-        bias = _biases(self.image_head, self.mask_head)
-        out = F.conv2d(features, weight, bias, padding=1)  # (B, 4, N, N)
+        # head).
+        out = both_heads(self.image_head, self.mask_head, features)  # (B, 4, n, n)
+        if self.detail is not None:
+            out = resample(out, "up") + self.detail(features, target, vector)  # (B, 4, N, N)
         return out[:, :3], torch.sigmoid(out[:, 3:])
 
     def calm_heads(self) -> None:
-        """Even heads, and a pixel shuffle that starts as nearest-neighbour doubling (He initialisation only).
-
-        Equal filters for the pixels that come out of one place (ICNR, Aitken et al. 2017) leave no
-        checkerboard for training to unlearn.
-        """
+        """Even heads, and pixel shuffles that start as nearest-neighbour doubling (He initialisation only)."""
         _calm(self.image_head, _FIRST_GREY)
         _calm(self.mask_head, _FIRST_MASK_LOGIT)
         if self.unfold is not None:
-            with torch.no_grad():
-                first = self.unfold.weight[:: self.shuffle**2]
-                self.unfold.weight.copy_(first.repeat_interleave(self.shuffle**2, dim=0))
+            even_shuffle(self.unfold, self.shuffle)
+        if self.detail is not None:
+            self.detail.silence()
+
+
+class DetailStage(nn.Module):
+    """The last doubling: pixel shuffle, the target's pixels through a gate, one convolution, heads that start at 0."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.unfold = conv3(channels_in, channels * 4)
+        self.gate = SkipGate(channels, 3)
+        self.smooth = conv3(channels, channels)
+        self.image_head = conv3(channels, 3)
+        self.mask_head = conv3(channels, 1)
+
+    def forward(self, features: Tensor, target: Tensor, vector: Tensor) -> Tensor:
+        """(B, C, N/2, N/2), target (B, 3, N, N) -> what is added to picture and mask logits, (B, 4, N, N)."""
+        x = self.gate(F.pixel_shuffle(self.unfold(features), 2), target * 2.0 - 1.0, vector)
+        x = leaky(self.smooth(leaky(x)))
+        return both_heads(self.image_head, self.mask_head, x)
+
+    def silence(self) -> None:
+        """Adds nothing yet; its pixel shuffle starts as nearest-neighbour doubling."""
+        for head in (self.image_head, self.mask_head):
+            nn.init.zeros_(head.weight)
+            if head.bias is not None:
+                nn.init.zeros_(head.bias)
+        even_shuffle(self.unfold, 2)
+
+
+def both_heads(image_head: nn.Conv2d, mask_head: nn.Conv2d, features: Tensor) -> Tensor:
+    """Picture and mask logits, (B, 4, N, N), by one convolution: thin ones waste a CPU."""
+    weight = torch.cat([image_head.weight, mask_head.weight])
+    return F.conv2d(features, weight, _biases(image_head, mask_head), padding=1)
+
+
+def even_shuffle(unfold: nn.Conv2d, factor: int) -> None:
+    """Equal filters for the pixels that come out of one place.
+
+    ICNR (Aitken et al. 2017): no checkerboard for training to unlearn.
+    """
+    with torch.no_grad():
+        first = unfold.weight[:: factor**2]
+        unfold.weight.copy_(first.repeat_interleave(factor**2, dim=0))
 
 
 def _biases(*heads: nn.Conv2d) -> Tensor:

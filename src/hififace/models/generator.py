@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hififace.models.blocks import AdaINResBlock, ResBlock, conv3, initialise
+from hififace.models.blocks import AdaINResBlock, ResBlock, SkipGate, conv3, initialise
 from hififace.models.fusion import SemanticFusion, Upsampler
 from hififace.models.normalisation import is_exporting
 from hififace.models.params import GeneratorParams
@@ -58,16 +58,16 @@ class Encoder(nn.Module):
             channels = block.channels
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, R, R) -> z_enc (B, C', S, S), raw, and the latent (B, C'', s, s)."""
+    def forward(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, R, R) -> the stem (B, C, R/fold, R/fold), z_enc (B, C', S, S), both raw, latent (B, C'', s, s)."""
         x = F.pixel_unshuffle(target, self.fold) if self.fold > 1 else target
-        x = self.stem(x)
+        stem = x = self.stem(x)
         z_enc = x
         for index, block in enumerate(self.blocks):
             x = block(x)
             if index == self.fusion_index:
                 z_enc = x
-        return z_enc, x
+        return stem, z_enc, x
 
 
 class Decoder(nn.Module):
@@ -127,6 +127,9 @@ class Generator(nn.Module):
         if params.init == "he":
             self.fusion.calm_heads()
             self.upsampler.calm_heads()
+        for module in self.modules():
+            if isinstance(module, SkipGate):
+                module.close()
 
     def forward(self, target: Tensor, identity_vector: Tensor) -> GeneratorOutput:
         """Swap a batch.
@@ -142,12 +145,12 @@ class Generator(nn.Module):
             self._check(target, identity_vector)
         vector = identity_vector * self.gains if self.has_gains else identity_vector
 
-        z_enc, latent = self.encoder(target)
+        stem, z_enc, latent = self.encoder(target)
         z_dec = self.decoder(latent, vector)
         fused = self.fusion(target, z_enc, z_dec, vector)
 
         # Image level: I_r = M_r * I_out + (1 - M_r) * I_t.
-        image_out, mask = self.upsampler(fused.features)
+        image_out, mask = self.upsampler(fused.features, stem, target, vector)
         image = mask * image_out + (1.0 - mask) * self._at_output_size(target)
         return GeneratorOutput(image, fused.image_low, mask, fused.mask_low)
 

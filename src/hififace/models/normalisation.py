@@ -61,7 +61,7 @@ def normalise_activate(x: Tensor, scale: Tensor | None = None, shift: Tensor | N
         if scale is not None and shift is not None:
             y = scale[:, :, None, None] * y + shift[:, :, None, None]
         return leaky(y)
-    if x.device.type == "cpu" and x.shape[1] > 1 and x.is_contiguous(memory_format=torch.channels_last):
+    if x.shape[1] > 1 and x.is_contiguous(memory_format=torch.channels_last):
         normalised: Tensor = _RowNorm.apply(x, scale, shift)  # type: ignore[no-untyped-call]
         return normalised
     if scale is None or shift is None:
@@ -133,7 +133,9 @@ class _RowNorm(torch.autograd.Function):
 
 
 def _parts(rows: Tensor) -> list[slice]:
-    """Stretches of the batch whose numbers fit the cache together."""
+    """Stretches of the batch whose numbers fit a CPU's cache together; an accelerator takes all at once."""
+    if rows.device.type != "cpu":
+        return [slice(0, len(rows))]
     step = max(_CACHED_NUMBERS // (rows.shape[1] * rows.shape[2]), 1)
     return [slice(start, start + step) for start in range(0, len(rows), step)]
 

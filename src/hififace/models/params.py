@@ -52,7 +52,9 @@ class GeneratorParams:
     num_fusion_blocks: int = 2  # AdaIN blocks on the fused features
     fold: int = 1  # pixel-unshuffle on entry: the stem works at resolution / fold
     unfold: int = 1  # pixel-shuffle after F_up, by this factor
-    unfold_channels: int = 0  # width of the full-resolution convolution after it; 0 where unfold is 1
+    unfold_channels: int = 0  # width of the convolution after it; 0 where unfold is 1
+    detail_channels: int = 0  # width of one more pixel shuffle by 2, whose heads add to the enlarged ones; 0: none
+    skip_gates: bool = False  # gated skips of the target's features at every resolution from z_enc up
     scale_offset: float = 0.0  # AdaIN is (offset + scale) * IN(x) + shift; 0 as in the reference
     late_widening: bool = False  # down blocks widen after pooling (StarGAN v2), not before (the reference)
     plain_skip: bool = False  # side paths without a convolution where the width stays
@@ -70,6 +72,10 @@ class GeneratorParams:
             raise ValueError(
                 f"unfold is {self.unfold} and unfold_channels {self.unfold_channels} in '{self.name}': "
                 "give a width exactly where pixels are shuffled."
+            )
+        if self.detail_channels and self.unfold == 1:
+            raise ValueError(
+                f"'{self.name}' has detail_channels but unfold is 1: the detail stage follows a pixel shuffle."
             )
         if self.resolution % (self.fold * 2 ** _count(self.encoder, "down")):
             raise ValueError(
@@ -107,7 +113,7 @@ class GeneratorParams:
     @property
     def output_resolution(self) -> int:
         """Side in px of the result and the mask."""
-        return (self.low_resolution << len(self.upsampler)) * self.unfold
+        return (self.low_resolution << len(self.upsampler)) * self.unfold * (2 if self.detail_channels else 1)
 
     @property
     def fusion_index(self) -> int:
@@ -245,6 +251,39 @@ def mini_128(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
     )
 
 
+def mini_256(identity_size: int = 24, expression_size: int = 24) -> GeneratorParams:
+    """The embedded 256 px network: `mini_128`, wider, with gated skips and one more pixel shuffle; 3.9 GMAC."""
+    return GeneratorParams(
+        name="mini_256",
+        resolution=256,
+        vector=mesh_vector(identity_size, expression_size),
+        stem_channels=64,  # 64 px, after the fold
+        encoder=(
+            BlockParams(112, "down"),  # 32 px: z_enc
+            BlockParams(192, "down"),
+            BlockParams(192),
+        ),
+        decoder=(
+            BlockParams(192),
+            BlockParams(192),
+            BlockParams(192),
+            BlockParams(192),
+            BlockParams(112, "up"),  # 32 px: z_dec
+        ),
+        upsampler=(64,),  # 64 px
+        fold=4,
+        unfold=2,  # 128 px
+        unfold_channels=24,
+        detail_channels=16,  # 256 px
+        skip_gates=True,
+        scale_offset=1.0,
+        late_widening=True,
+        plain_skip=True,
+        low_target="bilinear",
+        init="he",
+    )
+
+
 def tiny(
     resolution: int = 32, identity_size: int = 4, expression_size: int = 3, embedding_size: int = 8
 ) -> GeneratorParams:
@@ -269,7 +308,7 @@ def tiny(
     )
 
 
-GENERATORS = {"paper_256": paper_256, "paper_512": paper_512, "mini_128": mini_128, "tiny": tiny}
+GENERATORS = {"paper_256": paper_256, "paper_512": paper_512, "mini_128": mini_128, "mini_256": mini_256, "tiny": tiny}
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -15,9 +15,14 @@ from hififace.models.pretrained.frozen import full_precision
 def invert_affine(matrix: Tensor) -> Tensor:
     """The inverse of affine maps, (..., 2, 3) to (..., 2, 3)."""
     with full_precision(matrix):
-        linear, shift = matrix[..., :2], matrix[..., 2:]
-        inverse = torch.linalg.inv(linear)
-        return torch.cat((inverse, -inverse @ shift), dim=-1)
+        # In closed form: a library's inverse of a 2 x 2 matrix looks at its answer on the host, and an accelerator waits.
+        (a, b, x), (c, d, y) = (row.unbind(-1) for row in matrix.unbind(-2))
+        scale = 1.0 / (a * d - b * c)
+        rows = (
+            torch.stack((d, -b, b * y - d * x), dim=-1),
+            torch.stack((-c, a, c * x - a * y), dim=-1),
+        )
+        return torch.stack(rows, dim=-2) * scale[..., None, None]
 
 
 def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str = "zeros") -> Tensor:
@@ -44,9 +49,10 @@ def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str =
     points = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1).view(1, -1, 3)  # (1, S·S, 3)
     with full_precision(images):
         places = points @ inverse.transpose(1, 2)  # (B, S·S, 2) picture pixels
-    extent = torch.tensor((width, height), device=images.device, dtype=torch.float32)
     # grid_sample counts from the picture's outer edges: -1 is half a pixel before the first centre.
-    grid = ((places + 0.5) * 2.0 / extent - 1.0).view(batch, size, size, 2)
+    across, down = places.unbind(-1)
+    grid = torch.stack(((across + 0.5) * (2.0 / width) - 1.0, (down + 0.5) * (2.0 / height) - 1.0), dim=-1)
+    grid = grid.view(batch, size, size, 2)
     return F.grid_sample(
         images, grid.to(images.dtype), mode="bilinear", padding_mode=padding, align_corners=False
     )
@@ -59,5 +65,6 @@ def apply_affine(matrix: Tensor, points: Tensor) -> Tensor:
         flat = points[..., :2] @ linear.transpose(-1, -2) + shift[..., None, :]
     if points.shape[-1] == 2:
         return flat
-    scale = torch.linalg.det(linear).abs().sqrt()
+    determinant = linear[..., 0, 0] * linear[..., 1, 1] - linear[..., 0, 1] * linear[..., 1, 0]
+    scale = determinant.abs().sqrt()
     return torch.cat((flat, points[..., 2:] * scale[..., None, None]), dim=-1)

@@ -1,0 +1,92 @@
+"""A wider or finer generator that starts as a trained one, exactly.
+
+Every channel of the old network keeps its weights and sees none of the new channels at first; new channels see
+everything. So the function is the old one's, and the first gradient already reaches the weights between old and new.
+(Net2Net, Chen et al. 2016, without its copies: instance normalisation treats each channel alone, so new ones may be
+anything.) A network that folds its input twice as much starts on the target's 2 x 2 means.
+
+Letters: O outputs and I inputs of a weight, r rows of a pixel block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from hififace.errors import TrainingError
+from hififace.models.generator import Generator
+
+STEM = "encoder.stem.weight"
+IMAGE_CHANNELS = 3
+
+
+@torch.no_grad()
+def start_from(network: Generator, weights: Mapping[str, Tensor]) -> list[str]:
+    """Fills `network`, freshly made, with the weights of a narrower or coarser one.
+
+    Args:
+        network: freshly initialised; changed in place.
+        weights: state dict of the old generator, any floating type.
+
+    Returns:
+        Names of the weights of `network` that the old one has no counterpart of: they keep their initialisation.
+
+    Raises:
+        TrainingError: an old weight has no counterpart, or is larger than it.
+    """
+    state = network.state_dict()
+    unknown = sorted(set(weights) - set(state))
+    if unknown:
+        raise TrainingError(
+            f"The generator '{network.params.name}' has no {', '.join(unknown[:3])}: these weights belong to a network "
+            "of another shape. Start from a checkpoint of the same family, or anew."
+        )
+    for name, old in weights.items():
+        new, value = state[name], old.float()
+        if name == STEM and old.shape[1] != new.shape[1]:
+            value = _stem_of_finer_input(value, new.shape[1])
+        if value.ndim != new.ndim or any(a > b for a, b in zip(value.shape, new.shape, strict=True)):
+            raise TrainingError(
+                f"'{name}' is {tuple(old.shape)} in these weights and {tuple(new.shape)} in '{network.params.name}': "
+                "a network can only be widened."
+            )
+        outputs = value.shape[0]
+        if value.ndim == 1:
+            new[:outputs] = value
+            continue
+        # Linear layers of AdaIN have the vector as input, heads and stems the picture: these do not widen.
+        new[:outputs] = 0.0
+        for old_inputs, new_inputs in _input_stretches(name, value.shape[1], network):
+            new[:outputs, new_inputs] = value[:, old_inputs]
+    network.load_state_dict(state)
+    return sorted(set(state) - set(weights))
+
+
+def _input_stretches(name: str, inputs: int, network: Generator) -> list[tuple[slice, slice]]:
+    """Where the old inputs of a weight lie among the new ones. A gate sees two stretches: features, then the skip."""
+    if not name.endswith("gate.gate.weight"):
+        return [(slice(0, inputs), slice(0, inputs))]
+    module = network.get_submodule(name.removesuffix(".gate.weight"))
+    channels, skip = module.adapt.weight.shape[:2]  # of the new network
+    if skip == IMAGE_CHANNELS:
+        old_skip = IMAGE_CHANNELS
+    else:
+        # Widths grow alike on both sides of a gate, so the old stretches are known by their share.
+        old_skip = round(inputs * skip / (channels + skip))
+    first = inputs - old_skip
+    return [
+        (slice(0, first), slice(0, first)),
+        (slice(first, inputs), slice(channels, channels + old_skip)),
+    ]
+
+
+def _stem_of_finer_input(weight: Tensor, inputs: int) -> Tensor:
+    """(O, 3 r^2, 3, 3) on r x r blocks to the same function of the 2 x 2 means of blocks twice as fine."""
+    outputs, before = weight.shape[:2]
+    r = round((before / IMAGE_CHANNELS) ** 0.5)
+    if inputs != 4 * before:
+        raise TrainingError(f"a stem of {before} inputs can become one of {4 * before}, not of {inputs}")
+    blocks = weight.view(outputs, IMAGE_CHANNELS, r, 1, r, 1, 3, 3) / 4.0
+    return blocks.expand(-1, -1, -1, 2, -1, 2, -1, -1).reshape(outputs, inputs, 3, 3)
