@@ -100,7 +100,7 @@ def test_the_mesh_region_is_the_one_of_the_numpy_part(crop):
 
 
 def test_points_of_an_unchanged_crop_are_those_of_preparation(teachers, batch, crop):
-    points = teachers._mesh_points(batch.target.image, batch.target.landmarks)[0].numpy()
+    points = teachers.mesh_points(batch.target.image, batch.target.landmarks)[0].numpy()
     distance = np.linalg.norm(points[:, :2] - crop.points[:, :2], axis=1)
     # The crop ends at the chin and has fewer pixels than the photo: a pixel on average, three at the rim.
     assert distance.mean() < 1.0
@@ -126,7 +126,7 @@ def test_the_identity_vector_has_the_parts_in_their_order(teachers, batch, crop)
 
 
 def test_the_fused_points_of_one_face_with_itself_are_its_own(teachers, batch, crop):
-    fused = teachers._fused_points(batch)[0].numpy()
+    fused = teachers.fused_points(batch)[0].numpy()
     assert np.allclose(fused, crop.prior.landmarks(crop.coefficients), atol=0.02)
 
 

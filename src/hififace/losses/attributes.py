@@ -9,6 +9,7 @@ Letters: B samples, N points; only x and y of a point are used (the mesh's z is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -139,7 +140,7 @@ def opening(points: Tensor, where: Opening) -> Tensor:
     if not where.upper or len(where.upper) != len(where.lower):
         raise ValueError(f"upper and lower need the same number, got {len(where.upper)}, {len(where.lower)}")
     xy = full_precision(points[..., :2])
-    gap = xy[:, list(where.lower)] - xy[:, list(where.upper)]
+    gap = xy[:, index_of(where.lower, xy.device)] - xy[:, index_of(where.upper, xy.device)]
     axis = xy[:, where.corners[1]] - xy[:, where.corners[0]]
     return _along_and_across(gap, axis[:, None])[..., 1].mean(dim=1)
 
@@ -209,7 +210,8 @@ def group_shape_loss(
     if len(group) == 0:
         raise ValueError("the group of points is empty")
     size = face_size(target[..., :2])[:, None, None]
-    ours, theirs = (full_precision(points[:, list(group), :2]) / size for points in (result, target.detach()))
+    chosen = index_of(tuple(group), target.device)
+    ours, theirs = (full_precision(points[:, chosen, :2]) / size for points in (result, target.detach()))
     ours, theirs = (points - points.mean(dim=1, keepdim=True) for points in (ours, theirs))
     return batch_mean(smooth_distance(ours, theirs, beta).flatten(1).mean(dim=1), weight)
 
@@ -283,6 +285,12 @@ class OpeningLoss(nn.Module):
     def forward(self, result: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """See `opening_loss`."""
         return opening_loss(result, target, self.openings, beta=self.beta, weight=weight)
+
+
+@lru_cache
+def index_of(points: tuple[int, ...], device: torch.device) -> Tensor:
+    """Indices of points as a tensor that stays on its device: a list would be copied there in every step."""
+    return torch.tensor(points, dtype=torch.int64, device=device)
 
 
 def _along_and_across(vector: Tensor, axis: Tensor) -> Tensor:

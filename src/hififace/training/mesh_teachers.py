@@ -91,6 +91,7 @@ class MeshTeachers:
         groups: dict[str, list[int]] = json.loads(
             embedded_path("face_mesh.json").read_text(encoding="utf-8")
         )["groups"]
+        self.groups = groups
         self.lips = sorted({*groups["lips_outer"], *groups["lips_inner"]})
         # The jaw tells the source's shape; the points inside the face tell the target's expression, which has terms
         # of its own.
@@ -199,6 +200,16 @@ class MeshTeachers:
             theirs = self.features(target)
         return feature_l1_distance(ours, theirs)
 
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """What the perceptual term compares: feature maps of (B, 3, S, S) RGB 0..1.
+
+        Raises:
+            ValueError: the term was not configured when the networks were loaded.
+        """
+        if self.features is None:
+            raise ValueError("the perceptual term was not configured when the teachers were loaded")
+        return self.features(images)
+
     # ---- Landmarks.
 
     def attribute_terms(
@@ -208,9 +219,9 @@ class MeshTeachers:
         terms: dict[str, Tensor] = {}
         if wanted & {"shape", "eyelids", "lips"}:
             target = batch.target.landmarks
-            points = self._mesh_points(output.image, target)
+            points = self.mesh_points(output.image, target)
             if "shape" in wanted:
-                fused = self._fused_points(batch)
+                fused = self.fused_points(batch)
                 terms["shape"] = mesh_shape_loss(
                     fused[..., :2], points[..., :2], region_weights=self.region_weights
                 )
@@ -221,10 +232,10 @@ class MeshTeachers:
                     points, target, self.lips
                 )
         if "gaze" in wanted:
-            terms["gaze"] = self._gaze(batch.target, output.image)
+            terms["gaze"] = self.gaze(batch.target, output.image)
         return terms
 
-    def _mesh_points(self, crops: Tensor, target_points: Tensor) -> Tensor:
+    def mesh_points(self, crops: Tensor, target_points: Tensor) -> Tensor:
         """(B, P, 3) points of the results, in crop pixels, looked for where the target's face is."""
         if self.face_mesh is None:
             raise ValueError("no term of landmarks was configured when the teachers were loaded")
@@ -234,14 +245,14 @@ class MeshTeachers:
         half = found.new_tensor((0.5, 0.5, 0.0))
         return apply_affine(invert_affine(region), found - half)
 
-    def _fused_points(self, batch: PairBatch) -> Tensor:
+    def fused_points(self, batch: PairBatch) -> Tensor:
         """q_fuse: the source's shape with the target's expression and pose, (B, P, 3) crop pixels."""
         fused = self.shape.fuse(
             self.shape.from_flat(batch.source.coefficients), self.shape.from_flat(batch.target.coefficients)
         )
         return self.shape.landmarks(fused)
 
-    def _gaze(self, target: CropBatch, result: Tensor) -> Tensor:
+    def gaze(self, target: CropBatch, result: Tensor) -> Tensor:
         """Irises of the result against the target's, in eye crops that the target's own landmarks place."""
         if self.iris is None:
             raise ValueError("the gaze term was not configured when the teachers were loaded")
