@@ -74,7 +74,7 @@ def main() -> None:
     sampler = SlotSampler(codes, native, sharp_px=SHARP_PX, clear_px=CLEAR_PX, seed=options.seed)
     log(f"{len(data)} photos: {len(sampler.sharp)} sharp, {len(sampler.clear)} clear, {len(sampler.several)} of several")
     settings = StepSettings(**json.loads(options.settings))
-    step = DeviceStep(data, known, networks, teachers, second, to_arcface, slots, settings, device)
+    step = DeviceStep(data, known, networks, teachers, second, to_arcface, slots, settings, device, device.type == "cuda")
     restore_average(options, step, log)
     log(f"settings {settings}")
     train(step, sampler, options, out, log)

@@ -242,8 +242,8 @@ class MeshTeachers:
         region = mesh_region(target_points[..., :2])
         found = self.face_mesh(resample_affine(crops, region, MESH_SIZE_PX, padding="border")).points
         # The network counts from the outer edge of the first pixel (faces/mesh_roi.py).
-        half = found.new_tensor((0.5, 0.5, 0.0))
-        return apply_affine(invert_affine(region), found - half)
+        across, down, depth = found.unbind(-1)
+        return apply_affine(invert_affine(region), torch.stack((across - 0.5, down - 0.5, depth), dim=-1))
 
     def fused_points(self, batch: PairBatch) -> Tensor:
         """q_fuse: the source's shape with the target's expression and pose, (B, P, 3) crop pixels."""
