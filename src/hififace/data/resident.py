@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from hififace.data.loader import CropBatch
+from hififace.data.index import PreparedSet
+from hififace.data.loader import CropBatch, CropReader
+from hififace.data.shards import unpack_arrays
+
+STORED: Final = ("identity", "coefficients", "coefficients_mirrored", "landmarks", "matrix", "photo_size")
+"""What preparation stores of each photo beside its pictures."""
 
 _SLACK: Final = 1e-3  # photo pixels: a chip that fills its crop must not lose its border to rounding
 
@@ -91,6 +96,27 @@ class ResidentSet:
             inverse=put(inverse, torch.float32),
             photo_size=put(photo_size, torch.float32),
             mirror=put(mirror, torch.int64),
+        )
+
+    @classmethod
+    def from_prepared(cls, prepared: PreparedSet, device: torch.device) -> ResidentSet:
+        """Reads a whole prepared set.
+
+        Raises:
+            DataError: a photo is missing or damaged.
+        """
+        reader = CropReader(prepared, cache="none")
+        crops, facts = [], []
+        for row in range(len(prepared)):
+            crops.append(reader.read(row))
+            facts.append(unpack_arrays(prepared.member(row, "npz")))
+        named = {name: np.stack([fact[name] for fact in facts]) for name in STORED}
+        return cls.from_arrays(
+            images=np.stack([crop.image for crop in crops]),
+            masks=np.stack([crop.mask for crop in crops]),
+            mirror=np.asarray(prepared.card.landmark_mirror),
+            device=device,
+            **named,
         )
 
     def __len__(self) -> int:
