@@ -59,7 +59,7 @@ class StepSettings:
     perceptual: float = 4.0
     identity: float = 14.0
     leak: float = 12.0
-    outline: float = 20.0
+    outline: float = 40.0
     """The oval of the mesh against where the source's shape moves it."""
     inside: float = 10.0
     """All other points, likewise."""
