@@ -45,7 +45,11 @@ from hififace.training.device_step import EMBEDDER_SIZE_PX, REDUCED_PX, DeviceSt
 from hififace.training.mesh_teachers import FEATURE_STAGES, MeshTeachers
 from hififace.training.warm_start import start_from
 
-SHARP_PX, CLEAR_PX = 190.0, 84.0
+SHARP_PX, CLEAR_PX = 190.0, 45.0
+SHARP_SOURCES = ("portraits-train", "identities-hd")
+"""Inputs whose photos have the pixels; `native_px` alone cannot tell a smooth sharp face from a textured blurred one."""
+BLURRED_SOURCES = ("identities-train",)
+"""Inputs of enlarged faces: they serve as sources, and as targets of pairs of one person on two photos."""
 CHUNK_STEPS = 512
 OLD_GATES = {"skip32": "fusion.gate", "skip64": "upsampler.gate", "skip128": "upsampler.unfold_gate"}
 PREVIEW_PAIRS = 10
@@ -188,7 +192,11 @@ def load_set(
         device=device,
     )
     log(f"set on {device} after {time.monotonic() - started:.1f} s")
-    return data, pack.card, pack.identity_codes[rows], pack.native_px[rows], []
+    inputs = np.asarray([str(name) for name in pack.labels["source"]])[rows]
+    native = np.where(np.char.startswith(inputs, SHARP_SOURCES[0]), 256.0, pack.native_px[rows])
+    native = np.where(np.char.startswith(inputs, SHARP_SOURCES[1]), 256.0, native)
+    native = np.where(np.char.startswith(inputs, BLURRED_SOURCES[0]), 0.0, native)
+    return data, pack.card, pack.identity_codes[rows], native, []
 
 
 def load_teachers(options: argparse.Namespace, card: object, device: torch.device) -> MeshTeachers:
