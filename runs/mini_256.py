@@ -76,9 +76,13 @@ def main() -> None:
     networks = make_networks(options, device, log)
     slots = Slots(options.batch)
     sampler = SlotSampler(codes, native, sharp_px=SHARP_PX, clear_px=CLEAR_PX, seed=options.seed)
-    log(f"{len(data)} photos: {len(sampler.sharp)} sharp, {len(sampler.clear)} clear, {len(sampler.several)} of several")
+    log(
+        f"{len(data)} photos: {len(sampler.sharp)} sharp, {len(sampler.clear)} clear, {len(sampler.several)} of several"
+    )
     settings = StepSettings(**json.loads(options.settings))
-    step = DeviceStep(data, known, networks, teachers, second, to_arcface, slots, settings, device, device.type == "cuda")
+    step = DeviceStep(
+        data, known, networks, teachers, second, to_arcface, slots, settings, device, device.type == "cuda"
+    )
     restore_average(options, step, log)
     log(f"settings {settings}")
     train(step, sampler, options, out, log)
@@ -126,8 +130,10 @@ def train(step: DeviceStep, sampler: SlotSampler, options: argparse.Namespace, o
         if now - last_log >= options.log_every:
             values = step.read_stats()
             speed = (number - counted) * slots.batch / (time.monotonic() - last_log)
-            log(f"{number} steps, {number * slots.batch} pairs, {100 * share:.0f} %, {speed:.0f} pairs/s: "
-                + " ".join(f"{k} {v:.4g}" for k, v in values.items()))
+            log(
+                f"{number} steps, {number * slots.batch} pairs, {100 * share:.0f} %, {speed:.0f} pairs/s: "
+                + " ".join(f"{k} {v:.4g}" for k, v in values.items())
+            )
             last_log, counted = time.monotonic(), number
             if not math.isfinite(values["reconstruction"]):
                 log("the reconstruction is not finite: stopping without another checkpoint")
@@ -146,7 +152,11 @@ def train(step: DeviceStep, sampler: SlotSampler, options: argparse.Namespace, o
 def rates(share: float, settings: StepSettings, options: argparse.Namespace) -> tuple[float, float, float]:
     """Learning rates and the adversarial ramp at a share 0..1 of the time: short rise, flat, cosine to 3 %."""
     flat = options.flat_until
-    fall = 1.0 if share < flat else 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - flat) / (1 - flat))))
+    fall = (
+        1.0
+        if share < flat
+        else 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - flat) / (1 - flat))))
+    )
     rise = min(1.0, share / 0.02 + 0.05)
     ramp = min(1.0, max(0.0, (share - 0.02) / 0.08)) if options.ramp else 1.0
     return settings.learning_rate * fall * rise, settings.discriminator_rate * max(fall, 0.3), ramp
@@ -175,7 +185,9 @@ def load_set(
     small = (landmarks[..., :2] + 0.5) * (REDUCED_PX / side) - 0.5
 
     def mask_of(points: np.ndarray) -> np.ndarray:
-        return (region_mask(points, (REDUCED_PX, REDUCED_PX), dilate_px=0, feather_px=0) * 255).astype(np.uint8)
+        return (region_mask(points, (REDUCED_PX, REDUCED_PX), dilate_px=0, feather_px=0) * 255).astype(
+            np.uint8
+        )
 
     with ThreadPoolExecutor(options.workers) as pool:
         masks = np.stack(list(pool.map(mask_of, small, chunksize=64)))
@@ -203,7 +215,13 @@ def load_teachers(options: argparse.Namespace, card: object, device: torch.devic
     features = EfficientNetLite0(FEATURE_STAGES)
     features.load_state_dict(load_file(options.features), strict=False)
     teachers = MeshTeachers(
-        card, params.mini_256().vector, load_sface(), load_mesh_shape(), load_face_mesh(), load_iris(), freeze(features)
+        card,
+        params.mini_256().vector,
+        load_sface(),
+        load_mesh_shape(),
+        load_face_mesh(),
+        load_iris(),
+        freeze(features),
     )
     for network in (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features):
         network.to(device).eval().requires_grad_(False)
@@ -244,7 +262,9 @@ def make_networks(options: argparse.Namespace, device: torch.device, log: Log) -
     if options.discriminators:
         state = load_file(options.discriminators)
         for prefix, network in (("fine.", fine), ("coarse.", coarse)):
-            network.load_state_dict({k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)})
+            network.load_state_dict(
+                {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}
+            )
     for network in (generator, fine, coarse):
         network.to(device).train().to(memory_format=torch.channels_last)
     return Networks(generator, fine, coarse)
@@ -319,8 +339,12 @@ class PreviewPairs:
         vector = step._vector(step.data.coefficients[self.sources], self.sources, crops.coefficients)
         with step._autocast():
             result = step.average(crops.image, vector)
-        rows = [step.data.crops(self.sources, upright).image, crops.image, result.image.float().clamp(0, 1),
-                result.mask.float().expand(-1, 3, -1, -1)]
+        rows = [
+            step.data.crops(self.sources, upright).image,
+            crops.image,
+            result.image.float().clamp(0, 1),
+            result.mask.float().expand(-1, 3, -1, -1),
+        ]
         sheet = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
         pixels = (sheet.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
         Image.fromarray(pixels).save(self.out / f"preview-{name}.jpg", quality=88)

@@ -43,7 +43,10 @@ def test_masks_of_half_the_side_are_enlarged(resident):
     half = ResidentSet(**{**vars(resident), "masks": resident.masks[:, ::2, ::2].contiguous()})
     crops = half.crops(torch.tensor([0]), torch.tensor([False]))
     assert crops.mask.shape == crops.image[:, :1].shape
-    assert float((crops.mask - resident.crops(torch.tensor([0]), torch.tensor([False])).mask).abs().mean()) < 0.05
+    assert (
+        float((crops.mask - resident.crops(torch.tensor([0]), torch.tensor([False])).mask).abs().mean())
+        < 0.05
+    )
 
 
 def test_a_photo_that_ends_inside_the_crop_is_valid_up_to_there(resident):

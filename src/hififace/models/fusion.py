@@ -130,7 +130,9 @@ class Upsampler(nn.Module):
         self.mask_head = conv3(channels, 1)
         self.detail = DetailStage(channels, params.detail_channels) if params.detail_channels else None
 
-    def forward(self, features: Tensor, stem: Tensor, target: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Tensor, stem: Tensor, target: Tensor, vector: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Features (B, C, S, S), stem (B, C', s, s), target (B, 3, R, R), vector (B, D).
 
         Returns:

@@ -53,7 +53,9 @@ class GeneratorParams:
     fold: int = 1  # pixel-unshuffle on entry: the stem works at resolution / fold
     unfold: int = 1  # pixel-shuffle after F_up, by this factor
     unfold_channels: int = 0  # width of the convolution after it; 0 where unfold is 1
-    detail_channels: int = 0  # width of one more pixel shuffle by 2, whose heads add to the enlarged ones; 0: none
+    detail_channels: int = (
+        0  # width of one more pixel shuffle by 2, whose heads add to the enlarged ones; 0: none
+    )
     skip_gates: bool = False  # gated skips of the target's features at every resolution from z_enc up
     scale_offset: float = 0.0  # AdaIN is (offset + scale) * IN(x) + shift; 0 as in the reference
     late_widening: bool = False  # down blocks widen after pooling (StarGAN v2), not before (the reference)
@@ -308,7 +310,13 @@ def tiny(
     )
 
 
-GENERATORS = {"paper_256": paper_256, "paper_512": paper_512, "mini_128": mini_128, "mini_256": mini_256, "tiny": tiny}
+GENERATORS = {
+    "paper_256": paper_256,
+    "paper_512": paper_512,
+    "mini_128": mini_128,
+    "mini_256": mini_256,
+    "tiny": tiny,
+}
 
 
 # ---------------------------------------------------------------------------------------------------------

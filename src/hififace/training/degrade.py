@@ -50,7 +50,9 @@ def warp_outline(images: Tensor, points: Tensor, width: Tensor, length: Tensor) 
     x_from = x + u * half[:, None, None] * width[:, None, None] * sideways
     y_from = y + height[:, None, None] * length[:, None, None] * downwards
     grid = torch.stack(((x_from + 0.5) * (2.0 / side) - 1.0, (y_from + 0.5) * (2.0 / side) - 1.0), dim=-1)
-    return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(
+        images, grid.to(images.dtype), mode="bilinear", padding_mode="border", align_corners=False
+    )
 
 
 class Occluders(NamedTuple):

@@ -137,7 +137,9 @@ class DeviceStep:
             return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True, capturable=cuda)
 
         self.generator_adam = adam([generator], s.learning_rate, (0.5, 0.99))
-        self.discriminator_adam = adam([self.networks.fine, self.networks.coarse], s.discriminator_rate, (0.0, 0.99))
+        self.discriminator_adam = adam(
+            [self.networks.fine, self.networks.coarse], s.discriminator_rate, (0.0, 0.99)
+        )
         batch, strangers = self.slots.batch, len(self.slots.strangers)
         self.rows = torch.zeros(4 * batch + 2 * strangers, dtype=torch.int32, device=self.device)
         self.stranger_slots = torch.tensor(self.slots.strangers, device=self.device)
@@ -211,7 +213,9 @@ class DeviceStep:
 
     def read_stats(self) -> dict[str, float]:
         """Means since the last reading. Waits for the device."""
-        counts = {name: max(float(self.stats[f"#{name}"]), 1.0) for name in self.stats if not name.startswith("#")}
+        counts = {
+            name: max(float(self.stats[f"#{name}"]), 1.0) for name in self.stats if not name.startswith("#")
+        }
         values = {name: float(self.stats[name]) / count for name, count in counts.items()}
         for value in self.stats.values():
             value.zero_()
@@ -241,7 +245,9 @@ class DeviceStep:
         weights = {name: float(getattr(self.settings, name)) for name in terms}
         total = torch.stack(
             [
-                weights[name] * value * (self.adversarial_ramp if name in ("adversarial", "feature_matching") else 1.0)
+                weights[name]
+                * value
+                * (self.adversarial_ramp if name in ("adversarial", "feature_matching") else 1.0)
                 for name, value in terms.items()
             ]
         ).sum()
@@ -342,7 +348,11 @@ class DeviceStep:
         seen = torch.lerp(seen, things.look, things.cover) * light
         crops = crops._replace(image=image, mask=crops.mask * (1.0 - things.cover))
         layout = torch.channels_last
-        return crops._replace(image=image.contiguous(memory_format=layout)), seen.contiguous(memory_format=layout), vector
+        return (
+            crops._replace(image=image.contiguous(memory_format=layout)),
+            seen.contiguous(memory_format=layout),
+            vector,
+        )
 
     def _vector(self, coefficients: Tensor, rows: Tensor, of_target: Tensor) -> Tensor:
         """[source shape | target expression, pose | source identity], (B, D)."""
@@ -379,9 +389,7 @@ class DeviceStep:
                 output.image[n:], output.image_low[n:], crops.image[n:], ones, valid=crops.valid[n:]
             ),
             "perceptual": 0.5 * batch_mean(feature_l1_distance(ours, theirs)),
-            "colour": colour_loss(
-                _reduced(output.image), _reduced(crops.image), valid=_reduced(crops.valid)
-            ),
+            "colour": colour_loss(_reduced(output.image), _reduced(crops.image), valid=_reduced(crops.valid)),
         }
 
     def _identity_terms(self, image: Tensor, points: Tensor) -> dict[str, Tensor]:
@@ -464,7 +472,8 @@ class DeviceStep:
         contrast, shift = 0.85 + 0.3 * r[0], 0.2 * (r[1] - 0.5)
         fine = [
             (
-                part[self.fine_slots].index_select(2, steps + corner[0]).index_select(3, steps + corner[1]) - 0.5
+                part[self.fine_slots].index_select(2, steps + corner[0]).index_select(3, steps + corner[1])
+                - 0.5
             )
             * contrast
             + 0.5
