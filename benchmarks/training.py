@@ -70,14 +70,15 @@ class RecomputingTeachers(MeshTeachers):
         """Computed again, by the extractor's copy."""
         return super().identity_vector(describe_pairs(self.extractor, batch))
 
-    def _fused_points(self, batch: PairBatch) -> Tensor:
-        return super()._fused_points(describe_pairs(self, batch, with_identity=False))
+    def fused_points(self, batch: PairBatch) -> Tensor:
+        """Computed again, by the loss's copy."""
+        return super().fused_points(describe_pairs(self, batch, with_identity=False))
 
 
 @torch.no_grad()
 def describe(teachers: MeshTeachers, crops: CropBatch, *, with_identity: bool = True) -> CropBatch:
     """What the frozen networks say of photos, from their crops."""
-    points = teachers._mesh_points(crops.image, crops.landmarks)
+    points = teachers.mesh_points(crops.image, crops.landmarks)
     described = crops._replace(coefficients=teachers.shape.coefficients(points).flat())
     if not with_identity:
         return described

@@ -3,14 +3,13 @@
     python runs/mini_256.py --set 'packs/train256-*.hfpack' --init arm-f.safetensors --second mobilefacenet.onnx \
         --features efficientnet_lite0.safetensors --minutes 9 --out out
 
-Needs no network. What it writes into --out: log.txt, preview-*.jpg, and every minute a rolling checkpoint of files of at
-most 15 MB (average, generator, discriminators, second moments), which --init takes to go on.
+Needs no network. What it writes into --out: log.txt, preview-*.jpg, and every minute a rolling checkpoint of files of
+at most 15 MB (average, generator, discriminators, second moments), which --init takes to go on.
 """
 
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 import math
 import os
@@ -47,7 +46,8 @@ from hififace.training.warm_start import start_from
 
 SHARP_PX, CLEAR_PX = 190.0, 45.0
 SHARP_SOURCES = ("portraits-train", "identities-hd")
-"""Inputs whose photos have the pixels; `native_px` alone cannot tell a smooth sharp face from a textured blurred one."""
+"""Inputs whose photos have the pixels; `native_px` alone cannot tell a smooth sharp face from a textured blurred
+one."""
 BLURRED_SOURCES = ("identities-train",)
 """Inputs of enlarged faces: they serve as sources, and as targets of pairs of one person on two photos."""
 CHUNK_STEPS = 512
@@ -67,7 +67,7 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     log(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device.type == 'cuda' else 'cpu'}")
 
-    data, card, codes, native, keys = load_set(sorted(glob.glob(options.set)), device, options, log)
+    data, card, codes, native = load_set(sorted(Path().glob(options.set)), device, options, log)
     teachers = load_teachers(options, card, device)
     second = load_mobilefacenet(Path(options.second)).to(device)
     to_arcface = arcface_map(card.template, data.side).to(device)
@@ -113,7 +113,6 @@ def train(step: DeviceStep, sampler: SlotSampler, options: argparse.Namespace, o
     deadline = begun + budget
     last_log = last_save = last_preview = begun
     number = counted = options.first_step
-    ema_on = False
     while True:
         now = time.monotonic()
         share = (now - begun) / budget
@@ -170,10 +169,10 @@ def upload(sampler: SlotSampler, number: int, slots: Slots, device: torch.device
 
 
 def load_set(
-    paths: list[str], device: torch.device, options: argparse.Namespace, log: Log
-) -> tuple[ResidentSet, object, np.ndarray, np.ndarray, list[str]]:
+    paths: list[Path], device: torch.device, options: argparse.Namespace, log: Log
+) -> tuple[ResidentSet, object, np.ndarray, np.ndarray]:
     started = time.monotonic()
-    pack = PackedSet.open([Path(path) for path in paths])
+    pack = PackedSet.open(paths)
     rows = np.arange(len(pack.native_px))
     if options.photos:
         rows = np.random.default_rng(0).permutation(rows)[: options.photos]
@@ -208,7 +207,7 @@ def load_set(
     native = np.where(np.char.startswith(inputs, SHARP_SOURCES[0]), 256.0, pack.native_px[rows])
     native = np.where(np.char.startswith(inputs, SHARP_SOURCES[1]), 256.0, native)
     native = np.where(np.char.startswith(inputs, BLURRED_SOURCES[0]), 0.0, native)
-    return data, pack.card, pack.identity_codes[rows], native, []
+    return data, pack.card, pack.identity_codes[rows], native
 
 
 def load_teachers(options: argparse.Namespace, card: object, device: torch.device) -> MeshTeachers:
@@ -317,7 +316,7 @@ def save(step: DeviceStep, out: Path, number: int) -> None:
         plain = {key: value.detach().to("cpu", kind).contiguous() for key, value in state.items()}
         temporary = out / f".{name}.tmp"
         save_file(plain, temporary, metadata={"steps": str(number), "generator": "mini_256"})
-        os.replace(temporary, out / f"{name}.safetensors")
+        temporary.replace(out / f"{name}.safetensors")
 
 
 class PreviewPairs:

@@ -23,7 +23,8 @@ def warp_outline(images: Tensor, points: Tensor, width: Tensor, length: Tensor) 
     """The pictures with another outline of the lower face; eyes, nose and mouth stay where they are.
 
     A backward warp: x' = cx + u (1 + a w(v) g(u)),  y' = y + b h r(v) f(u), with u from the face's axis, v from the
-    eyes (0) to the chin (1), h their distance. g is 0 within the mouth's width and 1 at the jaw, r begins below the lips.
+    eyes (0) to the chin (1), h their distance. g is 0 within the mouth's width and 1 at the jaw, r begins below the
+    lips.
 
     Args:
         images: (B, 3, S, S).

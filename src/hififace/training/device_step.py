@@ -1,10 +1,10 @@
-"""One training step that never waits for the host: fixed shapes, sources of randomness on the device, no look at a number.
+"""One training step that never waits for the host: fixed shapes, random numbers of the device, no look at a number.
 
-The same losses as `training/step.py`, over batches whose slots have fixed purposes (`data/slots.py`). On a GPU the whole
-step, optimisers and moving average included, is one CUDA graph; the lazy gradient penalty is a second one.
+The same losses as `training/step.py`, over batches whose slots have fixed purposes (`data/slots.py`). On a GPU the
+whole step, optimisers and moving average included, is one CUDA graph; the lazy gradient penalty is a second one.
 
     targets ─► triplets, outlines, occluders, light ─► generator ─► losses ─► Adam ─► average
-                                                          └─► two discriminators: 256 px on sharp targets, 128 px on clear ones
+                                                          └─► two discriminators: sharp windows, clear faces
 
 Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
 """
@@ -47,7 +47,7 @@ from hififace.training.mesh_teachers import OPENINGS, MeshTeachers, random_views
 
 EMBEDDER_SIZE_PX = 112
 REDUCED_PX = 128
-"""Side at which recognisers, colours and the whole-face discriminator look: what they need, and no more work than that."""
+"""Side at which recognisers, colours and the whole-face discriminator look: what they need, and no more work."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class StepSettings:
     average_half_life: float = 400.0
     """Of the moving average, steps."""
     window_px: int = 224
-    """The 256 px discriminator sees a window of this side at a random place: few sharp photos are soon known by heart."""
+    """The 256 px discriminator sees a window of this side at a random place: few sharp photos are soon known by
+    heart."""
 
 
 class Networks(NamedTuple):
@@ -190,7 +191,7 @@ class DeviceStep:
 
     def capture(self) -> None:
         """Makes the CUDA graphs; later steps are replays. Does three steps of each kind first."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         kinds: list[tuple[str, Callable[[], None]]] = [
             ("warm-up", self._discriminators_alone),
@@ -311,8 +312,10 @@ class DeviceStep:
         """What results are compared with, what the generator sees (B, 3, S, S), and the identity vectors (B, D)."""
         batch, strangers, settings = self.slots.batch, len(self.slots.strangers), self.settings
         rows = self.rows.long()
-        source, target, stranger, mirrored = rows.split((batch, batch, strangers, 2 * batch + strangers))
-        of_source, of_target, of_stranger = mirrored.bool().split((batch, batch, strangers))
+        source, target, stranger, mirrored = torch.split(
+            rows, [batch, batch, strangers, 2 * batch + strangers]
+        )
+        of_source, of_target, of_stranger = torch.split(mirrored.bool(), [batch, batch, strangers])
         self.source_rows, self.target_rows = source, target
         crops = self.data.crops(target, of_target)
         own = self.data.known_coefficients(source, of_source)

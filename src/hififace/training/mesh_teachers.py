@@ -208,7 +208,8 @@ class MeshTeachers:
         """
         if self.features is None:
             raise ValueError("the perceptual term was not configured when the teachers were loaded")
-        return self.features(images)
+        maps: list[Tensor] = self.features(images)
+        return maps
 
     # ---- Landmarks.
 

@@ -68,13 +68,10 @@ def _input_stretches(name: str, inputs: int, network: Generator) -> list[tuple[s
     """Where the old inputs of a weight lie among the new ones. A gate sees two stretches: features, then the skip."""
     if not name.endswith("gate.gate.weight"):
         return [(slice(0, inputs), slice(0, inputs))]
-    module = network.get_submodule(name.removesuffix(".gate.weight"))
-    channels, skip = module.adapt.weight.shape[:2]  # of the new network
-    if skip == IMAGE_CHANNELS:
-        old_skip = IMAGE_CHANNELS
-    else:
-        # Widths grow alike on both sides of a gate, so the old stretches are known by their share.
-        old_skip = round(inputs * skip / (channels + skip))
+    adapt = network.get_parameter(name.removesuffix("gate.weight") + "adapt.weight")
+    channels, skip = adapt.shape[:2]  # of the new network
+    # Widths grow alike on both sides of a gate, so the old stretches are known by their share; pixels do not grow.
+    old_skip = IMAGE_CHANNELS if skip == IMAGE_CHANNELS else round(inputs * skip / (channels + skip))
     first = inputs - old_skip
     return [
         (slice(0, first), slice(0, first)),

@@ -95,8 +95,8 @@ def load_mobilefacenet(path: Path) -> MobileFaceNet:
     expected = [tuple(value.shape) for value in state.values()]
     if found != expected:
         raise WeightsError(
-            f"The weights in {path} are not those of MobileFaceNet: {len(found)} arrays beginning with {found[:1]} were "
-            f"found, {len(expected)} beginning with {expected[:1]} expected. Bring the file again."
+            f"The weights in {path} are not those of MobileFaceNet: {len(found)} arrays beginning with {found[:1]} "
+            f"were found, {len(expected)} beginning with {expected[:1]} expected. Bring the file again."
         )
     network.load_state_dict({name: torch.tensor(a) for name, a in zip(state, arrays, strict=True)})
     return freeze(network)

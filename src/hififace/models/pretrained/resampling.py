@@ -15,7 +15,7 @@ from hififace.models.pretrained.frozen import full_precision
 def invert_affine(matrix: Tensor) -> Tensor:
     """The inverse of affine maps, (..., 2, 3) to (..., 2, 3)."""
     with full_precision(matrix):
-        # In closed form: a library's inverse of a 2 x 2 matrix looks at its answer on the host, and an accelerator waits.
+        # In closed form: a library's inverse of a 2 x 2 matrix looks at its answer on the host: an accelerator waits.
         (a, b, x), (c, d, y) = (row.unbind(-1) for row in matrix.unbind(-2))
         scale = 1.0 / (a * d - b * c)
         rows = (
