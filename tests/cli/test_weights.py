@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hififace.cli.main import main
+from hififace.errors import WeightsError
 from hififace.weights import store
-from hififace.weights.registry import CARDS
+from hififace.weights.registry import CARDS, cards_for, find_card
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,17 @@ def test_fetch_wants_names_or_all(capsys):
     assert run("fetch") == 2
     assert run("fetch", "yunet", "--all") == 2
     assert run("fetch", "nothing") == 2
+
+
+def test_fetch_takes_a_purpose_and_goes_through_all_of_it(capsys):
+    assert run("fetch", "evaluation", "--offline") == 1
+    told = capsys.readouterr().err
+    for card in cards_for("evaluation"):
+        assert f"{card.name}: " in told
+    assert "mobilefacenet: to be brought by you" in told
+    assert "5 of 6 files could not be had" in told
+
+
+def test_the_error_of_one_missing_file_names_the_command_for_all():
+    with pytest.raises(WeightsError, match="`hififace weights fetch evaluation`"):
+        store.locate(find_card("dlib_recogniser_tfjs"))

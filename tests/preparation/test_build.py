@@ -3,6 +3,7 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,6 +187,24 @@ def test_running_again_on_a_finished_set_does_nothing(people, finished):
     assert {path: path.stat().st_mtime_ns for path in finished.iterdir()} == before
     with pytest.raises(DataError, match="already holds a finished set"):
         prepare_set([people], finished, PrepareOptions(resolution=32), factory=double_factory)
+
+
+@pytest.mark.parametrize("change", ["removed", "added", "replaced"])
+def test_a_finished_set_of_photos_that_changed_is_refused(people, finished, tmp_path, change):
+    copied, done = tmp_path / people.name, tmp_path / "set"
+    shutil.copytree(people, copied)
+    shutil.copytree(finished, done)
+    assert prepare_set([copied], done, OPTIONS, factory=double_factory).num_photos == 160
+    person = sorted(path for path in copied.iterdir() if path.is_dir())[0]
+    photo = sorted(person.iterdir())[0]
+    if change == "removed":
+        shutil.rmtree(person)
+    elif change == "added":
+        shutil.copy(photo, person / "another.jpg")
+    else:
+        photo.write_bytes(photo.read_bytes() + b"more")
+    with pytest.raises(DataError, match=f"{people.name} has changed since"):
+        prepare_set([copied], done, OPTIONS, factory=double_factory)
 
 
 def test_an_interrupted_preparation_refuses_other_settings(people, tmp_path):

@@ -214,3 +214,18 @@ def test_a_bz2_file_is_unpacked(server: Server, tmp_path: Path):
     server.files["/a.dat.bz2"] = bz2.compress(CONTENT)
     fetch([server.url("/a.dat.bz2")], tmp_path / "a.dat")
     assert (tmp_path / "a.dat").read_bytes() == CONTENT
+
+
+def test_what_a_killed_run_left_is_swept_and_two_at_once_are_refused(server: Server, tmp_path: Path):
+    server.files["/f.bin"] = CONTENT
+    final = tmp_path / "f.bin"
+    (tmp_path / ".f.bin.4711.new").write_bytes(b"half")
+    (tmp_path / ".other.bin.4711.new").write_bytes(b"of another file")
+
+    def again(_have: int, _total: int | None) -> None:
+        with pytest.raises(WeightsError, match="being fetched by another program"):
+            download([server.url("/f.bin")], final, sha256=SHA256)
+
+    download([server.url("/f.bin")], final, sha256=SHA256, progress=again)
+    assert final.read_bytes() == CONTENT
+    assert {path.name for path in tmp_path.iterdir()} == {"f.bin", ".other.bin.4711.new"}

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hififace.errors import OptionError
-from hififace.weights.registry import CARDS, find_card
+from hififace.weights.registry import CARDS, PURPOSES, cards_for, find_card
 from hififace.weights.store import EMBEDDED, expected_path, verify
 
 # Not files of weights, or described by their own model.json.
@@ -60,3 +60,13 @@ def test_find_card_names_the_known_ones():
     assert find_card("yunet").kind == "embedded"
     with pytest.raises(OptionError, match="yunet"):
         find_card("nothing")
+
+
+def test_a_purpose_is_every_file_that_its_errors_could_ask_for():
+    for purpose, names in PURPOSES.items():
+        assert [card.name for card in cards_for(purpose)] == list(names)
+        assert all(card.kind != "embedded" for card in cards_for(purpose))
+    in_some = {name for names in PURPOSES.values() for name in names}
+    assert in_some == {card.name for card in CARDS if card.kind != "embedded"}
+    with pytest.raises(OptionError, match="evaluation"):
+        cards_for("everything")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hififace.errors import HififaceError, OptionError, WeightsError
-from hififace.weights.registry import CARDS, Card, find_card
+from hififace.weights.registry import CARDS, PURPOSES, Card, cards_for, find_card
 from hififace.weights.store import Finding, expected_path, fetch, model_dir, verify
 
 weights = typer.Typer(no_args_is_help=True)
@@ -76,17 +76,31 @@ def verify_files(
 
 @weights.command("fetch")
 def fetch_files(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of `hififace weights list`.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Names of `hififace weights list`, or a purpose: evaluation, training, conversion, paper."
+        ),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every file that can be fetched.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     commercial: Commercial = False,
 ) -> None:
     """Download files, verified; an interrupted download goes on where it stopped."""
     if bool(names) == everything:
-        raise OptionError("Name the files to fetch, or say --all. `hififace weights list` shows them.")
-    cards = [card for card in CARDS if card.kind == "fetchable"] if everything else _chosen(names)
+        raise OptionError(
+            f"Name the files to fetch, a purpose ({', '.join(PURPOSES)}), or say --all. `hififace weights list` shows "
+            "the files."
+        )
+    cards = [card for card in CARDS if card.kind == "fetchable"] if everything else _wanted(names or [])
     failures: list[HififaceError] = []
     for card in cards:
+        if card.kind == "bring" and card.name not in (names or []) and not expected_path(card).is_file():
+            # Part of a purpose: what can be fetched is, and this is said.
+            typer.echo(
+                f"{card.name}: to be brought by you; see `hififace weights show {card.name}`", err=True
+            )
+            continue
         try:
             path = fetch(
                 card, no_network=offline or None, commercial=commercial, progress=_Meter(card.filename)
@@ -98,6 +112,12 @@ def fetch_files(
             typer.echo(f"{card.name}: {path}")
     if failures:
         raise WeightsError(f"{len(failures)} of {len(cards)} files could not be had.")
+
+
+def _wanted(names: list[str]) -> list[Card]:
+    """Cards by name, and all of a purpose; each once."""
+    found = [card for name in names for card in (cards_for(name) if name in PURPOSES else [find_card(name)])]
+    return list(dict.fromkeys(found))
 
 
 def _chosen(names: list[str] | None) -> list[Card]:

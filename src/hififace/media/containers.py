@@ -6,7 +6,6 @@ Everything else about videos is in `media/`.
 from __future__ import annotations
 
 import itertools
-import struct
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -106,8 +105,10 @@ def _syncsafe(number: int) -> bytes:
 
 
 def _plain(data: bytes) -> int:
-    a, b, c, d = struct.unpack("4B", data)
-    return (a & 0x7F) << 21 | (b & 0x7F) << 14 | (c & 0x7F) << 7 | (d & 0x7F)
+    number = 0
+    for byte in data:
+        number = number << 7 | byte & 0x7F
+    return number
 
 
 @cache

