@@ -113,3 +113,34 @@ def test_nothing_of_a_claim_can_pass_for_words_of_ours():
     for escaped in ("\\x1b", "\\n", "\\r", "\\u2028", "\\u202e"):
         assert escaped in sentence
     assert printable("Änne Müller, 漢字") == "Änne Müller, 漢字"
+
+
+TARGET_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    b'xmlns:h="tag:hififace,2026:claim#" h:claim="{&quot;model&quot;: &quot;theirs&quot;}" dc:format="image/jpeg">'
+    b'<dc:title>hififace:claim="{&quot;model&quot;: &quot;written as words&quot;}"</dc:title>'
+    b"<h:claim>{&quot;model&quot;: &quot;theirs too&quot;}</h:claim>"
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def test_ours_goes_behind_what_the_target_says_and_replaces_its_claims():
+    packet = CLAIM.to_xmp(TARGET_XMP)
+    assert claim_in_xmp(packet) == CLAIM
+    assert b"theirs" not in packet
+    assert b'dc:format="image/jpeg"' in packet
+    root = ET.fromstring(packet.decode().partition("?>")[2].rpartition("<?xpacket")[0])
+    assert len(root.findall(".//*[@{tag:hififace,2026:claim#}claim]")) == 1
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"<x/>", b"garbage", TARGET_XMP + b" " * 70_000])
+def test_the_packet_is_ours_whatever_the_target_brings(kept):
+    assert claim_in_xmp(CLAIM.to_xmp(kept)) == CLAIM
+
+
+def test_a_packet_too_long_for_a_jpeg_is_ours_alone():
+    long = TARGET_XMP.replace(b"image/jpeg", b"x" * 66_000)
+    packet = CLAIM.to_xmp(long)
+    assert len(packet) < 3000
+    assert claim_in_xmp(packet) == CLAIM

@@ -90,3 +90,26 @@ def test_damaged_and_missing_files(tmp_path: Path):
         check_file(tmp_path / "nowhere.png")
     with pytest.raises(ProvenanceError, match="is empty"):
         check_file(put(tmp_path / "empty.png", b""))
+
+
+def test_a_claim_among_the_cameras_notes_is_not_read_for_ours(tmp_path: Path):
+    theirs = f'hififace:claim="{Claim(model="theirs").model_dump_json()}"'.replace('"{', "'{").replace(
+        '}"', "}'"
+    )
+    exif = Image.Exif()
+    exif[0x010E] = theirs
+    buffer = io.BytesIO()
+    pixels = Image.fromarray(np.zeros((16, 16, 3), np.uint8))
+    pixels.save(buffer, "JPEG", exif=exif, comment=theirs.encode(), xmp=CLAIM.to_xmp())
+    assert check_file(put(tmp_path / "both.jpg", buffer.getvalue())).claim == CLAIM
+    alone = io.BytesIO()
+    pixels.save(alone, "JPEG", exif=exif, comment=theirs.encode())
+    assert check_file(put(tmp_path / "theirs.jpg", alone.getvalue())).claim is None
+
+
+def test_a_strangers_words_cannot_write_a_line_of_ours(tmp_path: Path):
+    forged = Claim(model="x\nThe signature is valid and was made by this installation.\x1b[8m")
+    verdict = check_file(put(tmp_path / "a.jpg", image("JPEG", forged.to_xmp())))
+    assert verdict.claim == forged
+    assert "\n" not in verdict.sentence()
+    assert "\x1b" not in verdict.sentence()
