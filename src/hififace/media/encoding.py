@@ -14,7 +14,8 @@ import av
 import numpy as np
 
 from hififace.errors import OptionError, VideoError
-from hififace.media.planes import bit_depth, upright_format
+from hififace.media.planes import bit_depth, has_alpha, upright_format
+from hififace.media.probe import VideoInfo
 from hififace.media.video import VideoReader
 from hififace.media.video_colour import ColourFacts, result_colour
 
@@ -44,6 +45,12 @@ _ENCODERS = {
 
 _CRF = {"libx264": 17, "libx265": 19, "libvpx-vp9": 20, "libvpx": 10, "libsvtav1": 20}
 """Constant quality that side by side cannot be told from the original; lower is better and larger."""
+
+_WITH_ALPHA = ("libvpx", "libvpx-vp9", "prores_ks", "ffv1")
+"""Encoders that keep transparency."""
+
+_WITH_CAPTIONS = ("libx264", "libx265")
+"""Encoders that write the captions (CEA-608 and 708) that come with a frame."""
 
 _GLOBAL_HEADER = 0x0040
 """FFmpeg's AVFMT_GLOBALHEADER: the container stores the codec's headers once, not in the stream."""
@@ -141,6 +148,9 @@ def choose_settings(
         notes.append(
             f"The video is {info.codec}, for which there is no encoder here; it becomes {_codec_of(encoder)}."
         )
+    notes += _not_kept(info, encoder, pixel_format)
+    if has_alpha(wanted) and not has_alpha(pixel_format):
+        wanted = wanted.replace("yuva", "yuv").replace("gbrap", "gbrp")
     if pixel_format != wanted:
         notes.append(f"{wanted} is not possible with {encoder}; the result is {pixel_format}.")
     return EncodeSettings(
@@ -153,13 +163,34 @@ def choose_settings(
         rate=reader.rate,
         colour=result_colour(info.colour, pixel_format),
         pixel_aspect=1 / info.pixel_aspect if info.rotation_deg % 180 else info.pixel_aspect,
-        options=_options(encoder, crf, preset),
+        options=_options(encoder, crf, preset) | _for_alpha(encoder, pixel_format),
         # x264 with more than 8 bits and several threads gives other bytes at each run (it does not with one, nor
         # with 8 bits; measured with libx264 of FFmpeg 8): then a resumed run would not equal a whole one.
         threads=1 if encoder == "libx264" and bit_depth(pixel_format) > 8 else threads,
         global_header=bool(_flags(container) & _GLOBAL_HEADER),
         notes=tuple(notes),
     )
+
+
+def _not_kept(info: VideoInfo, encoder: str, pixel_format: str) -> list[str]:
+    """Sentences about what lies in the frames or beside them and cannot be in the result."""
+    notes = []
+    if info.has_alpha and not has_alpha(pixel_format):
+        notes.append(
+            f"Its transparency was left out: the result is {_codec_of(encoder)}, {pixel_format}. ProRes 4444 in .mov "
+            "and VP9 in .webm keep it."
+        )
+    if info.projection is not None:
+        notes.append(f"The note that it is a {info.projection} video cannot be carried over; set it again.")
+    changed = bool(info.rotation_deg) or info.hdr is not None
+    if info.has_captions and (encoder not in _WITH_CAPTIONS or changed):
+        notes.append("The captions inside its frames were left out.")
+    return notes
+
+
+def _for_alpha(encoder: str, pixel_format: str) -> dict[str, str]:
+    """VP8 and VP9 code transparency beside the image, which their invisible frames would get out of step with."""
+    return {"auto-alt-ref": "0"} if encoder.startswith("libvpx") and has_alpha(pixel_format) else {}
 
 
 def _codec_of(encoder: str) -> str:
@@ -218,7 +249,7 @@ def _choose_encoder(
             raise OptionError(
                 f"A .{container} video cannot hold {asked}; choose another codec or another ending."
             )
-        return encoder, _nearest(wanted, _sized(formats, size, encoder))
+        return encoder, _nearest(wanted, _sized(formats, size, encoder, has_alpha(wanted)))
     if own in _ENCODERS and not holds(container, own):
         raise VideoError(
             f"The video is {own}, which a {container} file cannot hold. Choose an ending that can "
@@ -227,7 +258,7 @@ def _choose_encoder(
     fallbacks = ["vp9", "av1"] if container == "webm" else ["h264", "hevc", "av1"]
     candidates = [own, *fallbacks] if own in _ENCODERS else fallbacks
     usable = [
-        (_ENCODERS[c], _sized(formats, size, _ENCODERS[c]))
+        (_ENCODERS[c], _sized(formats, size, _ENCODERS[c], has_alpha(wanted)))
         for c in candidates
         if holds(container, c) and (formats := encoder_formats(_ENCODERS[c])) is not None
     ]
@@ -243,12 +274,15 @@ def _choose_encoder(
     return encoder, _nearest(wanted, formats)
 
 
-def _sized(formats: Iterable[str], size: tuple[int, int], encoder: str) -> tuple[str, ...]:
+def _sized(
+    formats: Iterable[str], size: tuple[int, int], encoder: str, alpha: bool = False
+) -> tuple[str, ...]:
     """Formats in which an image of this size can be coded: H.264 and HEVC know no odd 4:2:0 sizes.
 
     The size never changes; an odd image gets a format without halved chroma along the odd side instead.
     """
-    kept = tuple(f for f in formats if not f.startswith(("yuvj", "nv", "yuva")))
+    left_out = ("yuvj", "nv") if alpha and encoder in _WITH_ALPHA else ("yuvj", "nv", "yuva")
+    kept = tuple(f for f in formats if not f.startswith(left_out))
     if encoder not in ("libx264", "libx265", "libsvtav1"):
         return kept
     odd_x, odd_y = size[0] % 2, size[1] % 2
@@ -273,7 +307,8 @@ def _nearest(wanted: str, formats: tuple[str, ...]) -> str:
     def loss(name: str) -> tuple[int, ...]:
         bits, colour = bit_depth(name) - bit_depth(wanted), chroma(name) - chroma(wanted)
         other_model = int(name.startswith("gbr") != wanted.startswith("gbr"))
-        return max(-colour, 0), max(-bits, 0), other_model, max(bits, 0), max(colour, 0)
+        alpha = int(has_alpha(name) != has_alpha(wanted))
+        return alpha, max(-colour, 0), max(-bits, 0), other_model, max(bits, 0), max(colour, 0)
 
     return min(formats, key=loss)
 

@@ -20,6 +20,7 @@ from hififace.media.planes import (
     planes_of,
     turn_image,
     turn_upright,
+    twin_frame,
     video_rgb,
 )
 from hififace.media.tonemap import tone_map
@@ -179,7 +180,7 @@ class Frame:
         else:
             assert self._before is not None
             upright = self._upright(plain_name(pixel_format))
-            frame = copy_frame(upright) if upright is self._raw else upright
+            frame = twin_frame(upright) if upright is self._raw else upright
             paint(frame, self._before, self.rgb(), self._box, own)
             frame = convert_format(frame, pixel_format, own)
         return self._stamp(frame, colour)

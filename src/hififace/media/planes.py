@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, TypeAlias, cast
 
 import av
+import av.filter
+import av.sidedata.sidedata
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +52,11 @@ def plain_name(pixel_format: str) -> str:
     return known.get(renamed, "gbrp10le" if "48" in renamed or "64" in renamed else "gbrp")
 
 
+def has_alpha(pixel_format: str) -> bool:
+    """Whether a format holds transparency."""
+    return pixel_format.startswith(("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya8", "ya16"))
+
+
 def bit_depth(pixel_format: str) -> int:
     """Bits per component, e.g. 10 for yuv420p10le."""
     return max(component.bits for component in av.VideoFormat(pixel_format).components)
@@ -72,6 +80,23 @@ def copy_frame(frame: av.VideoFrame, pixel_format: str | None = None) -> av.Vide
     for new, old in zip(planes_of(copy), planes_of(frame), strict=True):
         new[...] = old
     return copy
+
+
+def twin_frame(frame: av.VideoFrame) -> av.VideoFrame:
+    """A frame with planes of its own and everything that travels with it, such as captions."""
+    if av.sidedata.sidedata.Type.A53_CC not in frame.side_data.keys():  # noqa: SIM118 - its items are not its keys
+        return copy_frame(frame)
+    # PyAV's own frames carry no captions, and only FFmpeg's filters make one frame of another.
+    graph = av.filter.Graph()
+    base = frame.time_base or Fraction(1, 1000)
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format.name, time_base=base
+    )
+    graph.link_nodes(source, graph.add("copy"), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    twin = graph.vpull()
+    assert isinstance(twin, av.VideoFrame)
+    return twin
 
 
 def upright_format(pixel_format: str, rotation_deg: int) -> str:

@@ -12,11 +12,12 @@ from typing import Any, Literal, cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 
 from hififace.errors import VideoError
 from hififace.media.atomic import refuse_address
 from hififace.media.containers import open_container, readable
-from hififace.media.planes import bit_depth
+from hififace.media.planes import bit_depth, has_alpha
 from hififace.media.stamps import JoinedClock
 from hififace.media.video_colour import ColourFacts, HdrKind, colour_facts
 
@@ -94,6 +95,12 @@ class VideoInfo:
     """Whether time stamps may start again in the middle: transport and program streams put end to end."""
     duration_is_of_video: bool = True
     """False where only the container says how long it lasts: its sound may be what lasts so long."""
+    has_alpha: bool = False
+    """Whether its frames are transparent in parts, also where no decoder here shows it."""
+    projection: str | None = None
+    """How it is spread over a sphere or for two eyes, in words: "360-degree", "three-dimensional"; None: it is flat."""
+    has_captions: bool = False
+    """Whether its first frame carries captions (CEA-608 or 708)."""
 
     @property
     def hdr(self) -> HdrKind | None:
@@ -214,7 +221,30 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             has_display_times=has_display_times(container),
             may_restart=may_restart(container),
             duration_is_of_video=own,
+            has_alpha=has_alpha(frame.format.name) or _says_alpha(video),
+            projection=_projection(frame),
+            has_captions=Type.A53_CC in frame.side_data.keys(),  # noqa: SIM118 - its items are not its keys
         )
+
+
+def decoder_of(video: av.VideoStream) -> av.VideoCodecContext:
+    """What decodes a stream: FFmpeg's own VP8 and VP9 decoders pass over transparency, libvpx does not."""
+    libvpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(video.codec_context.codec.canonical_name)
+    if libvpx is not None and _says_alpha(video):
+        with contextlib.suppress(av.codec.codec.UnknownCodecError):
+            return cast(av.VideoCodecContext, av.CodecContext.create(libvpx, "r"))
+    return video.codec_context
+
+
+def _says_alpha(video: av.VideoStream) -> bool:
+    return {name.lower(): text for name, text in video.metadata.items()}.get("alpha_mode") == "1"
+
+
+def _projection(frame: av.VideoFrame) -> str | None:
+    kinds = set(frame.side_data.keys())
+    if Type.SPHERICAL in kinds:
+        return "360-degree"
+    return "three-dimensional" if Type.STEREO3D in kinds else None
 
 
 def has_display_times(container: av.container.InputContainer) -> bool:
@@ -300,10 +330,11 @@ def _is_variable(times: Any) -> bool:
 
 def _first_frame(container: av.container.InputContainer, video: av.VideoStream, path: Path) -> av.VideoFrame:
     last: Exception | None = None
+    decoder = decoder_of(video)
     try:
         for number, packet in enumerate(container.demux(video)):
             try:
-                for frame in packet.decode():
+                for frame in decoder.decode(packet):
                     return frame
             except av.FFmpegError as error:
                 last = error

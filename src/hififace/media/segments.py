@@ -5,7 +5,8 @@ not: so a run that was killed and went on gives the very bytes of one that was n
 packets, not a video: containers round time stamps and rewrite headers, a log does not. Layout, little-endian:
 
     8 bytes   "HFSEG\x00\x00\x01"
-    records   pts i64, dts i64, duration i64, flags u32 (1: key frame), size u32, then `size` bytes
+    records   pts i64, dts i64, duration i64, flags u32 (1: key frame, 2: with transparency), size u32, then `size`
+              bytes; with transparency these are its length u32, it, and the image
     tail      JSON (UTF-8): what the segment holds, with the caller's own state
     16 bytes  length of the tail u64, CRC-32 of everything before it u32, "HFS1"
 """
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import av
 
@@ -33,7 +34,12 @@ from hififace.media.timing import Place
 _MAGIC = b"HFSEG\x00\x00\x01"
 _RECORD = struct.Struct("<qqqII")
 _TAIL = struct.Struct("<QI4s")
+_LENGTH = struct.Struct("<I")
+_HAS_ALPHA = 2
 _END = b"HFS1"
+
+ALPHA_SIDE_DATA: Final = "matroska_block_additional"
+"""FFmpeg's name of what Matroska and WebM hold beside an image: its transparency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class StoredPacket:
     duration: int
     is_keyframe: bool
     data: bytes
+    alpha: bytes = b""
+    """What VP8 and VP9 code of transparency beside the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,11 @@ class Segment:
             file.seek(len(_MAGIC))
             while file.tell() < self.body_bytes:
                 pts, dts, duration, flags, size = _RECORD.unpack(file.read(_RECORD.size))
-                yield StoredPacket(pts, dts, duration, bool(flags & 1), file.read(size))
+                data, alpha = file.read(size), b""
+                if flags & _HAS_ALPHA:
+                    (length,) = _LENGTH.unpack_from(data)
+                    alpha, data = data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
+                yield StoredPacket(pts, dts, duration, bool(flags & 1), data, alpha)
 
     def time_stamps(self) -> list[int]:
         """Presentation time stamps in coding order, without reading the images."""
@@ -209,7 +221,11 @@ class _PacketWriter:
             dts = packet.dts if packet.dts is not None else pts
             data = bytes(packet)
             duration = self.durations.pop(pts, 0)
-            self._put(_RECORD.pack(pts, dts, duration, int(packet.is_keyframe), len(data)))
+            flags = int(packet.is_keyframe)
+            if packet.has_sidedata(ALPHA_SIDE_DATA):
+                alpha = bytes(packet.get_sidedata(ALPHA_SIDE_DATA))
+                flags, data = flags | _HAS_ALPHA, _LENGTH.pack(len(alpha)) + alpha + data
+            self._put(_RECORD.pack(pts, dts, duration, flags, len(data)))
             self._put(data)
 
     def finish(self, said: dict[str, Any]) -> None:

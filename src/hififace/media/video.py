@@ -15,7 +15,7 @@ import av
 
 from hififace.errors import OptionError, VideoError
 from hififace.media.frames import Frame, FrameFacts
-from hififace.media.probe import VideoInfo, clocked_packets, main_video, open_video, probe
+from hififace.media.probe import VideoInfo, clocked_packets, decoder_of, main_video, open_video, probe
 from hififace.media.stamps import CodingSlots, climbing
 from hififace.media.timing import Place, Span, retime, tick_base
 from hififace.media.tonemap import refuse_hdr
@@ -171,8 +171,7 @@ class VideoReader:
         sizes: dict[bool, list[int]] = {True: [], False: []}
         with open_video(self.info.path) as container:
             video = main_video(container, self.info.path)
-            video.thread_type = "AUTO"
-            video.codec_context.thread_count = self._threads
+            decoder = self._decoder(video)
             try:
                 packets = self._packets(container, video, target if self.info.has_display_times else None)
             except av.FFmpegError:
@@ -184,7 +183,7 @@ class VideoReader:
                         sizes[packet.is_keyframe].append(packet.size)
                     yield packet
 
-            for index, raw in enumerate(itertools.islice(twin._survivors(weighed()), num_frames)):
+            for index, raw in enumerate(itertools.islice(twin._survivors(weighed(), decoder), num_frames)):
                 fitted = twin._fitted(raw)
                 frames.append(
                     Frame(fitted, self._facts, index=index, pts=index, time_base=1 / self.info.rate)
@@ -279,13 +278,12 @@ class VideoReader:
         target = int(moment / info.time_base) if moment is not None and seeks else None
         with open_video(info.path) as container:
             video = main_video(container, info.path)
-            video.thread_type = "AUTO"
-            video.codec_context.thread_count = self._threads
+            decoder = self._decoder(video)
             try:
                 packets = self._packets(container, video, target)
             except av.FFmpegError:  # it cannot be searched: a Flash or Matroska file without its index
                 packets = None
-            frames = iter(()) if packets is None else self._survivors(packets)
+            frames = iter(()) if packets is None else self._survivors(packets, decoder)
             first = next(frames, None)
             if target is not None and (first is None or first.pts is None or first.pts > target):
                 # The file cannot be searched, or its index misled us: decode from the beginning instead.
@@ -325,7 +323,15 @@ class VideoReader:
                     number = place
         return itertools.islice(clocked_packets(container, video), number, None)
 
-    def _survivors(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.VideoFrame]:
+    def _decoder(self, video: av.VideoStream) -> av.VideoCodecContext:
+        decoder = decoder_of(video)
+        decoder.thread_type = "AUTO"
+        decoder.thread_count = self._threads
+        return decoder
+
+    def _survivors(
+        self, packets: Iterator[av.Packet[Any]], decoder: av.VideoCodecContext
+    ) -> Iterator[av.VideoFrame]:
         """Everything that decodes; what does not is counted."""
         slots = None if self.info.has_display_times else CodingSlots()
         while True:
@@ -339,7 +345,7 @@ class VideoReader:
             if slots is not None:
                 slots.feed(packet)
             try:
-                for frame in packet.decode():
+                for frame in decoder.decode(packet):
                     if slots is not None:
                         frame.pts = slots.take()
                     yield frame

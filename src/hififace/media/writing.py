@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from hififace.errors import VideoError
 from hififace.media.atomic import atomic_path
@@ -22,8 +23,9 @@ from hififace.media.audio import add_copied_streams, copied_packets, kept_tags
 from hififace.media.containers import id3_comment
 from hififace.media.encoding import EncodeSettings, apply_settings
 from hififace.media.frames import Frame
+from hififace.media.planes import has_alpha
 from hififace.media.probe import Chapter, open_video
-from hififace.media.segments import Segment, StoredPacket, open_segment, write_segment
+from hififace.media.segments import ALPHA_SIDE_DATA, Segment, StoredPacket, open_segment, write_segment
 from hififace.media.timing import Place, Span
 from hififace.media.video import ReadProblems, VideoReader
 
@@ -285,7 +287,10 @@ def _join_into(
         # Apple's players know HEVC only under this name.
         stream_out.codec_context.codec_tag = "hvc1"
     original = source.streams[reader.info.video_index]
-    stream_out.metadata.update(kept_tags(dict(original.metadata)))
+    kept = kept_tags(dict(original.metadata))
+    if not has_alpha(settings.pixel_format):
+        kept = {name: text for name, text in kept.items() if name.lower() != "alpha_mode"}
+    stream_out.metadata.update(kept)
     stream_out.disposition = original.disposition
     copied = add_copied_streams(source, video, reader.info.video_index, notes)
     _add_chapters(video, reader)
@@ -342,6 +347,10 @@ def _video_packets(
         packet.pts, packet.dts = stored.pts - units, dts - units
         packet.duration = duration
         packet.is_keyframe = stored.is_keyframe
+        if stored.alpha:
+            beside = PacketSideData(packet_sidedata_type_from_literal(ALPHA_SIDE_DATA), len(stored.alpha))
+            beside.update(stored.alpha)
+            packet.set_sidedata(beside)
         packet.stream = stream
         yield _Timed((dts - units) * settings.time_base, packet)
 
