@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.sidedata.sidedata
 import numpy as np
 
 from hififace.media.video_colour import ColourFacts, from_rgb
@@ -254,4 +255,50 @@ def latin_1_video(path: Path) -> Path:
     broken = data.replace("Café".encode(), b"Caf\xe9\xe9")
     assert broken != data
     path.write_bytes(broken)
+    return path
+
+
+def captioned_video(path: Path, recipe: Recipe | None = None) -> Path:
+    """An MPEG-2 transport stream whose every frame carries a pair of closed-caption bytes (ATSC A/53)."""
+    plain = make_video(path.with_name(f"plain-{path.name}"), recipe or Recipe(codec="mpeg2video", options={}))
+    with av.open(str(plain)) as source, av.open(str(path), "w", format="mpegts") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.size:
+                pair = bytes([0xFC, 0x94, number & 0x7F])
+                user = b"\x00\x00\x01\xb2GA94\x03\xc1\xff" + pair + b"\xff"
+                data = bytes(packet)
+                slices = data.index(b"\x00\x00\x01\x01")
+                copy = av.Packet(data[:slices] + user + data[slices:])
+                copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                target.mux(copy)
+    return path
+
+
+def captions_of(path: Path) -> list[bytes]:
+    """The closed-caption bytes of every frame, empty where it has none."""
+    kind = av.sidedata.sidedata.Type.A53_CC
+    found = [frame.side_data.get(kind) for frame in decoded(path)]
+    return [b"" if one is None else bytes(one) for one in found]
+
+
+def make_spherical(path: Path) -> Path:
+    """Say in an MP4 that it is a 360-degree video, as cameras do (Spherical Video V1)."""
+    words = (
+        b'<?xml version="1.0"?><rdf:SphericalVideo xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        b'xmlns:GSpherical="http://ns.google.com/videos/1.0/spherical/">'
+        b"<GSpherical:Spherical>true</GSpherical:Spherical><GSpherical:Stitched>true</GSpherical:Stitched>"
+        b"<GSpherical:StitchingSoftware>camera</GSpherical:StitchingSoftware>"
+        b"<GSpherical:ProjectionType>equirectangular</GSpherical:ProjectionType></rdf:SphericalVideo>"
+    )
+    body = b"uuid" + bytes.fromhex("ffcc8263f8554a938814587a02521fdd") + words
+    box = struct.pack(">I", len(body) + 4) + body
+    data = path.read_bytes()
+    moov, track = data.rindex(b"moov") - 4, data.index(b"trak") - 4
+    end = track + int.from_bytes(data[track : track + 4], "big")
+    for at in (moov, track):
+        size = int.from_bytes(data[at : at + 4], "big") + len(box)
+        data = data[:at] + struct.pack(">I", size) + data[at + 4 :]
+    path.write_bytes(data[:end] + box + data[end:])
     return path

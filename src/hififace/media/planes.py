@@ -84,7 +84,7 @@ def copy_frame(frame: av.VideoFrame, pixel_format: str | None = None) -> av.Vide
 
 def twin_frame(frame: av.VideoFrame) -> av.VideoFrame:
     """A frame with planes of its own and everything that travels with it, such as captions."""
-    if av.sidedata.sidedata.Type.A53_CC not in frame.side_data.keys():  # noqa: SIM118 - its items are not its keys
+    if frame.side_data.get(av.sidedata.sidedata.Type.A53_CC) is None:
         return copy_frame(frame)
     # PyAV's own frames carry no captions, and only FFmpeg's filters make one frame of another.
     graph = av.filter.Graph()

@@ -223,7 +223,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             duration_is_of_video=own,
             has_alpha=has_alpha(frame.format.name) or _says_alpha(video),
             projection=_projection(frame),
-            has_captions=Type.A53_CC in frame.side_data.keys(),  # noqa: SIM118 - its items are not its keys
+            has_captions=frame.side_data.get(Type.A53_CC) is not None,
         )
 
 
@@ -241,10 +241,9 @@ def _says_alpha(video: av.VideoStream) -> bool:
 
 
 def _projection(frame: av.VideoFrame) -> str | None:
-    kinds = set(frame.side_data.keys())
-    if Type.SPHERICAL in kinds:
+    if frame.side_data.get(Type.SPHERICAL) is not None:
         return "360-degree"
-    return "three-dimensional" if Type.STEREO3D in kinds else None
+    return "three-dimensional" if frame.side_data.get(Type.STEREO3D) is not None else None
 
 
 def has_display_times(container: av.container.InputContainer) -> bool:
@@ -311,7 +310,7 @@ def clocked_packets(
     clock = JoinedClock()
     for packet in container.demux(timed_streams(container)):
         clock.mend(packet)
-        if packet.stream_index == video.index:
+        if packet.stream.index == video.index:  # the last, empty packet of each stream has no index of its own
             yield packet
 
 
