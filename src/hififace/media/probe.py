@@ -310,7 +310,9 @@ def clocked_packets(
     clock = JoinedClock()
     for packet in container.demux(timed_streams(container)):
         clock.mend(packet)
-        if packet.stream.index == video.index:  # the last, empty packet of each stream has no index of its own
+        if (
+            packet.stream.index == video.index
+        ):  # the last, empty packet of each stream has no index of its own
             yield packet
 
 
