@@ -175,3 +175,65 @@ def test_stopped_by_the_user_it_leaves_whole_files_only(bundle: str):
     for name in written:
         assert not name.startswith(".")
         assert read_image(Path("out") / name).size == (230, 230)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["me.png", "album/a.png", "-o", "me.png"],
+        ["album/a.png", "-o", "me.png", "--map", "0=me.png"],
+        ["album/b.jpg", "album/a.png", "-o", "me.png", "--source", "me.png"],
+        ["me.png", "album/a.png", "-o", "album/b.jpg", "--select", "album/b.jpg"],
+        ["me.png", "album", "-o", "album"],
+        ["me.png", "album/a.png", "-o", "link.png"],
+    ],
+)
+def test_no_file_that_is_read_is_overwritten(
+    bundle: str, words: list[str], capsys: pytest.CaptureFixture[str]
+):
+    Path("link.png").symlink_to("me.png")
+    before = {path: path.read_bytes() for path in [Path("me.png"), *Path("album").iterdir()]}
+    assert run(*words, "-m", bundle) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_that_is_meant_is_made(bundle: str):
+    assert run("me.png", "album/a.png", "-o", "new/", "-m", bundle) == 0
+    assert names("new") == ["a.png"]
+
+
+def test_a_name_with_an_equals_sign_can_be_mapped(bundle: str, capsys: pytest.CaptureFixture[str]):
+    Path("a=b").mkdir()
+    for name in ("a=b/anna=1.png", "me=2.png"):
+        Path(name).write_bytes(Path("me.png").read_bytes())
+    assert run("album/a.png", "-o", "out.png", "--map", "a=b/anna=1.png=me=2.png", "-m", bundle) == 0
+    assert "1 of 1 faces" in capsys.readouterr().out
+    assert run("album/a.png", "-o", "out.png", "--map", "x=none.png", "-m", bundle) == 1
+    assert "none.png does not exist" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_in_one_target_is_its_sentence_and_the_others_go_on(
+    bundle: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    swap = FaceSwapper.swap
+
+    def failing(self: FaceSwapper, image: object, *words: object, **more: object) -> object:
+        if str(image).endswith("a.png"):
+            raise PermissionError(1, "Operation not permitted")
+        return swap(self, image, *words, **more)
+
+    monkeypatch.setattr(FaceSwapper, "swap", failing)
+    assert run("me.png", "album", "-o", "out", "-m", bundle) == 1
+    told = capsys.readouterr()
+    assert "album/a.png could not be swapped for a reason that was not foreseen (PermissionError" in told.err
+    assert names("out") == ["b.jpg"]
+
+
+def test_an_address_is_told_whole(bundle: str, capsys: pytest.CaptureFixture[str]):
+    for words in (
+        ["https://example.org/me.jpg", "album/a.png"],
+        ["me.png", "https://example.org/you.mp4"],
+    ):
+        assert run(*words, "-o", "out.png", "-m", bundle) == 2
+        assert "https://example.org/" in capsys.readouterr().err

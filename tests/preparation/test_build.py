@@ -385,3 +385,12 @@ def test_options_out_of_range_are_sentences():
         Workers(0)
     with pytest.raises(OptionError, match=r"quality\.max_rival is 3"):
         QualityOptions(max_rival=3)
+
+
+def test_a_set_among_its_photos_is_refused(people, tmp_path):
+    copied = tmp_path / "photos"
+    shutil.copytree(people, copied)
+    for output in (copied, copied / "set"):
+        with pytest.raises(OptionError, match="Choose a folder outside"):
+            prepare_set([copied], output, OPTIONS, factory=double_factory)
+    assert not (copied / "set").exists()

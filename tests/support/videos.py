@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.sidedata.sidedata
 import numpy as np
 
 from hififace.media.video_colour import ColourFacts, from_rgb
@@ -278,8 +277,7 @@ def captioned_video(path: Path, recipe: Recipe | None = None) -> Path:
 
 def captions_of(path: Path) -> list[bytes]:
     """The closed-caption bytes of every frame, empty where it has none."""
-    kind = av.sidedata.sidedata.Type.A53_CC
-    found = [frame.side_data.get(kind) for frame in decoded(path)]
+    found = [frame.side_data.get("A53_CC") for frame in decoded(path)]
     return [b"" if one is None else bytes(one) for one in found]
 
 

@@ -55,7 +55,7 @@ class Recoder:
     def encode(self, packet: av.Packet[Any]) -> list[av.Packet[Any]]:
         """What one packet becomes; a damaged one becomes nothing."""
         try:
-            decoded = packet.decode()
+            decoded: list[Any] = packet.decode()
         except av.FFmpegError:
             return []
         ready = []

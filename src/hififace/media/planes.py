@@ -7,7 +7,6 @@ from typing import Any, TypeAlias, cast
 
 import av
 import av.filter
-import av.sidedata.sidedata
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,14 +83,12 @@ def copy_frame(frame: av.VideoFrame, pixel_format: str | None = None) -> av.Vide
 
 def twin_frame(frame: av.VideoFrame) -> av.VideoFrame:
     """A frame with planes of its own and everything that travels with it, such as captions."""
-    if frame.side_data.get(av.sidedata.sidedata.Type.A53_CC) is None:
+    if frame.side_data.get("A53_CC") is None:
         return copy_frame(frame)
     # PyAV's own frames carry no captions, and only FFmpeg's filters make one frame of another.
     graph = av.filter.Graph()
     base = frame.time_base or Fraction(1, 1000)
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=base
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base)
     graph.link_nodes(source, graph.add("copy"), graph.add("buffersink")).configure()
     graph.vpush(frame)
     twin = graph.vpull()

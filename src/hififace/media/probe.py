@@ -12,7 +12,6 @@ from typing import Any, Literal, cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 
 from hififace.errors import VideoError
 from hififace.media.atomic import refuse_address
@@ -223,7 +222,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             duration_is_of_video=own,
             has_alpha=has_alpha(frame.format.name) or _says_alpha(video),
             projection=_projection(frame),
-            has_captions=frame.side_data.get(Type.A53_CC) is not None,
+            has_captions=frame.side_data.get("A53_CC") is not None,
         )
 
 
@@ -241,9 +240,9 @@ def _says_alpha(video: av.VideoStream) -> bool:
 
 
 def _projection(frame: av.VideoFrame) -> str | None:
-    if frame.side_data.get(Type.SPHERICAL) is not None:
+    if frame.side_data.get("SPHERICAL") is not None:
         return "360-degree"
-    return "three-dimensional" if frame.side_data.get(Type.STEREO3D) is not None else None
+    return "three-dimensional" if frame.side_data.get("STEREO3D") is not None else None
 
 
 def has_display_times(container: av.container.InputContainer) -> bool:
@@ -253,7 +252,7 @@ def has_display_times(container: av.container.InputContainer) -> bool:
 
 def may_restart(container: av.container.InputContainer) -> bool:
     """Whether time stamps of this format may start again in the middle of a file."""
-    return bool(int(container.format.flags) & int(av.format.Flags.ts_discont.value))
+    return bool(container.format.flags & cast(Any, av.format.Flags.ts_discont).value)
 
 
 def _tag(stream: Any, name: str) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
@@ -348,7 +348,9 @@ def _video_packets(
         packet.duration = duration
         packet.is_keyframe = stored.is_keyframe
         if stored.alpha:
-            beside = PacketSideData(packet_sidedata_type_from_literal(ALPHA_SIDE_DATA), len(stored.alpha))
+            beside = cast(Any, PacketSideData)(
+                packet_sidedata_type_from_literal(ALPHA_SIDE_DATA), len(stored.alpha)
+            )
             beside.update(stored.alpha)
             packet.set_sidedata(beside)
         packet.stream = stream

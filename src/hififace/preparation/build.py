@@ -20,7 +20,7 @@ from hififace import __version__
 from hififace.data.index import CARD_NAME, SetCard, read_card
 from hififace.errors import DataError, OptionError
 from hififace.json_values import parse_json_object
-from hififace.media.atomic import atomic_write
+from hififace.media.atomic import atomic_write, refuse_address
 from hififace.media.lock import folder_lock
 from hififace.preparation.assemble import Chosen, choose, write_set
 from hififace.preparation.blocks import (
@@ -126,6 +126,7 @@ def prepare_set(
     """
     # Absolute, since a worker need not have been started in the folder that relative paths start from.
     options, workers, output = options or PrepareOptions(), workers or Workers(), Path(output).absolute()
+    _refuse_inside(output, inputs)
     sources = open_inputs([Path(path).absolute() for path in inputs], options.layout, landmarks)
     settings: dict[str, Any] = {
         **asdict(options),
@@ -155,6 +156,21 @@ def prepare_set(
         )
         shutil.rmtree(folder)
         return card
+
+
+def _refuse_inside(output: Path, inputs: Sequence[Path | str]) -> None:
+    """A set in a folder of photos would be among the photos the next time.
+
+    Raises:
+        OptionError: it would.
+    """
+    for path in inputs:
+        refuse_address(path)
+        if output.resolve().is_relative_to(Path(path).resolve()):
+            raise OptionError(
+                f"{output} lies in {path}, whose photos are prepared: the set would be taken for photos the next time. "
+                "Choose a folder outside."
+            )
 
 
 def _run_blocks(

@@ -115,8 +115,10 @@ def _joined(kept: bytes | None, description: str) -> bytes | None:
             if _is_ours(attribute.namespaceURI, attribute.localName):
                 element.removeAttributeNode(attribute)
     ours = minidom.parseString(description.encode()).documentElement
+    document = root.ownerDocument
     assert ours is not None
-    rdf.appendChild(root.ownerDocument.importNode(ours, True))
+    assert document is not None
+    rdf.appendChild(document.importNode(ours, True))
     try:
         joined = root.toxml().encode("utf-8")
     except RecursionError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hififace.errors import ProvenanceError
+from hififace.media.atomic import refuse_address
 from hififace.media.author_notes import xmp_of
 from hififace.media.containers import comment_of
 from hififace.media.image_formats import DECODER_ERRORS, open_image
@@ -55,7 +56,9 @@ def check_file(path: Path, identity_folder: Path | None = None) -> Verdict:
 
     Raises:
         ProvenanceError: the file is missing or empty.
+        OptionError: an address on the web.
     """
+    refuse_address(path)
     head = _head(path)
     mime_type = _mime_type(head)
     video = mime_type is None or mime_type.startswith("video/")
