@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from hififace.app.bundles import Bundles
 from hififace.app.handlers import Studio
 from hififace.app.limits import Limits
 from hififace.app.sessions import Sessions
+from hififace.hosting.bundles import Bundles
 from tests.support.bundle_doubles import write_mesh_bundle
 
 

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from hififace import FaceSwapper, HififaceError, ImageError, NoFaceFoundError, OptionError, SwapOptions
-from hififace.app.asking import CONSENT, SwapRequest
-from hififace.app.bundles import Bundles
+from hififace.app.asking import SwapRequest
 from hififace.app.handlers import Studio
-from hififace.app.limits import LimitError, Limits
+from hififace.app.limits import Limits
 from hififace.app.sessions import Sessions
 from hififace.cli.main import main
+from hififace.hosting.bundles import Bundles
+from hififace.hosting.consent import CONSENT
+from hififace.hosting.meter import LimitError
 from hififace.media.image import read_image
 from hififace.provenance.verify import check_file
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from hififace import OptionError
-from hififace.app.limits import LimitError, Limits, RequestMeter, check_address, is_loopback, parse_auth
+from hififace.app.limits import Limits, check_address, parse_auth
+from hififace.hosting.meter import LimitError, RequestMeter
+from hififace.hosting.strangers import is_loopback
 
 
 def test_a_client_may_ask_again_after_a_minute_and_others_at_once():

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hififace import OptionError
-from hififace.app.limits import LimitError, Limits
+from hififace.app.limits import Limits
 from hififace.app.sessions import PAGE_PREFIX, Sessions, remove_dead_pages
+from hififace.hosting.meter import LimitError
 
 
 class Clock:

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from hififace import FaceSwapper, OptionError, SwapOptions, VideoError
-from hififace.app.asking import CONSENT, SwapRequest
-from hififace.app.bundles import Bundles
+from hififace.app.asking import SwapRequest
 from hififace.app.handlers import Studio
-from hififace.app.limits import LimitError, Limits
+from hififace.app.limits import Limits
 from hififace.app.sessions import Sessions
 from hififace.app.video_handlers import VideoStudio
 from hififace.app.video_jobs import VideoJobs
+from hififace.hosting.bundles import Bundles
+from hififace.hosting.consent import CONSENT
+from hififace.hosting.meter import LimitError
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
 from hififace.provenance.verify import check_file

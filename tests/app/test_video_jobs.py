@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hififace import VideoError
-from hififace.app.limits import LimitError
 from hififace.app.video_jobs import VideoJobs
 from hififace.errors import InterruptedByUserError
+from hififace.hosting.meter import LimitError
 from hififace.video.report import VideoProgress, VideoReport, VideoTally
 
 WAIT_S = 30

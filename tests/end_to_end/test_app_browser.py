@@ -23,9 +23,9 @@ from tests.support.browser import (
 )
 
 from hififace import FaceSwapper, SwapOptions
-from hififace.app.asking import CONSENT
 from hififace.app.launch import Served
 from hififace.app.limits import Limits
+from hififace.hosting.consent import CONSENT
 from hififace.media.image import read_image
 from hififace.provenance.verify import check_file
 

@@ -21,9 +21,9 @@ from tests.support.browser import (
 from tests.support.pages import write_video
 
 from hififace import FaceSwapper, SwapOptions
-from hififace.app.asking import CONSENT
 from hififace.app.launch import Served
 from hififace.app.limits import Limits
+from hififace.hosting.consent import CONSENT
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
 from hififace.provenance.verify import check_file

@@ -14,8 +14,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from hififace import FaceSwapper
-from hififace.app.asking import CONSENT
 from hififace.app.launch import SECURITY_HEADERS, Served
+from hififace.hosting.consent import CONSENT
 from hififace.media.image import read_image
 from hififace.media.probe import probe
 from hififace.provenance.verify import check_file

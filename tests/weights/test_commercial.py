@@ -9,8 +9,8 @@ import pytest
 from tests.support.bundle_doubles import write_mesh_bundle
 
 from hififace import FaceSwapper, WeightsError
-from hififace.app.bundles import Bundles
 from hififace.cli import main as cli
+from hififace.hosting.bundles import Bundles
 from hififace.weights.bundle import MANIFEST_NAME, load_bundle
 
 

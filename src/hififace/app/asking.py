@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 from hififace.errors import OptionError
+from hififace.hosting.consent import CONSENT
 from hififace.swap.options import SwapOptions
-
-CONSENT: Final = "I have the right to use both faces: the people shown agreed to this swap."
-"""What a person confirms before anything is swapped; these words go into the file's mark."""
 
 
 @dataclass(frozen=True, slots=True)

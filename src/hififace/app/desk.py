@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import gradio as gr
 
-from hififace.app.gate import counted_address
 from hififace.app.handlers import Studio
 from hififace.app.video_handlers import VideoStudio
 from hififace.app.visits import Visits, page_of
 from hififace.errors import HififaceError
+from hififace.hosting.strangers import counted_address
 
 PRIVATE: Final[dict[str, Any]] = {"api_visibility": "private"}
 """Clicks of the page are no part of the API: its functions are those of `api.py`."""

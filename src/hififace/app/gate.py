@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlsplit
 
-from hififace.app.limits import LimitError, Limits, RequestMeter, is_loopback
+from hififace.app.limits import Limits
+from hififace.hosting.meter import LimitError, RequestMeter
+from hififace.hosting.strangers import Strangers, counted_address
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
 Message: TypeAlias = "MutableMapping[str, Any]"
@@ -77,10 +76,7 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner, self._limits, self._root, self._clock = inner, limits, root, clock
-        self._named = {name.lower().rstrip(".") for name in names}
-        self._hosts = {"localhost", host.lower()} | self._named
-        if not is_loopback(host):
-            self._hosts.add(socket.gethostname().lower())
+        self._strangers = Strangers(host, names)
         self._uploads = RequestMeter(limits.requests_per_minute, clock=clock)
         self._tries: dict[str, _Tries] = {}
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -91,7 +87,7 @@ class Gate:
             await self._inner(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refuse_stranger(headers)
+        refusal = self._strangers.refusal(headers)
         if refusal is not None:
             await self._answer(scope, send, *refusal)
             return
@@ -106,43 +102,6 @@ class Gate:
             await self._inner(scope, receive, with_headers)
         else:
             await self._take_in(scope, receive, with_headers, headers, upload=path.endswith("/upload"))
-
-    # -------------------------------------------------------------------------------------------------------
-    # From where
-
-    def _refuse_stranger(self, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        host = headers.get("host", "")
-        name = _name_of(host)
-        if name is None or not self._is_ours(name):
-            return 421, (
-                f"This page is not offered under the name {host[:80]!r}. If it should be, start it with --allow-host."
-            )
-        origin = headers.get("origin")
-        if origin is not None and not self._is_same(origin, host):
-            return 403, (
-                f"A page of {origin[:80]!r} may not ask this one. If it is this page behind a proxy, start it with "
-                "--allow-host."
-            )
-        return None
-
-    def _is_ours(self, name: str) -> bool:
-        if name in self._hosts:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True  # an address is no name that somebody could point elsewhere
-
-    def _is_same(self, origin: str, host: str) -> bool:
-        try:
-            parts = urlsplit(origin)
-            name = (parts.hostname or "").rstrip(".")
-        except ValueError:
-            return False
-        if parts.scheme not in {"http", "https"}:
-            return False
-        return parts.netloc.lower() == host.lower() or name in self._named
 
     # -------------------------------------------------------------------------------------------------------
     # How much
@@ -261,17 +220,6 @@ def address_of(scope: Scope) -> str:
     return counted_address(str(client[0])) if client else ""
 
 
-def counted_address(host: str) -> str:
-    """The part of an address that one household or server has: all of IPv4, the first 64 bits of IPv6."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
-    return str(getattr(address, "ipv4_mapped", None) or address)
-
-
 def disk_use(folder: Path) -> int:
     """Bytes of all files below a folder; a file with two names counts once."""
     sizes: dict[tuple[int, int], int] = {}
@@ -294,11 +242,3 @@ def _bounded(receive: Receive, most: int) -> Receive:
         return {"type": "http.disconnect"} if came > most else message
 
     return counted
-
-
-def _name_of(host: str) -> str | None:
-    """The name in a Host header, without port and brackets; None for what is none."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".") or None
-    except ValueError:
-        return None

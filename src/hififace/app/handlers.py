@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.app.asking import SwapRequest
-from hififace.app.bundles import Bundles
-from hififace.app.limits import LimitError, Limits, RequestMeter
+from hififace.app.limits import Limits
 from hififace.app.people import People
 from hififace.app.photos import Photo, open_photo, read_photo
 from hififace.app.sessions import Session, Sessions
 from hififace.errors import HififaceError, OptionError
+from hififace.hosting.bundles import Bundles
+from hififace.hosting.meter import LimitError, RequestMeter
 from hififace.media.image import suffix_for
 from hififace.swap.result import SwapResult
 from hififace.swap.source_map import SourceMap

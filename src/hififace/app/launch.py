@@ -88,11 +88,11 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
         raise RuntimeUnavailableError(
             "The web page needs gradio, which is not installed. Run: pip install 'hififace[app]'"
         ) from error
-    from hififace.app.bundles import Bundles
     from hififace.app.handlers import Studio
     from hififace.app.sessions import Sessions
     from hififace.app.video_handlers import VideoStudio
     from hififace.app.video_jobs import VideoJobs
+    from hififace.hosting.bundles import Bundles
 
     limits = options.limits
     bundles = Bundles(

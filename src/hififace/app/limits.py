@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
-import threading
-import time
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hififace.errors import HififaceError, OptionError
+from hififace.errors import OptionError
+from hififace.hosting.meter import LimitError
+from hififace.hosting.strangers import is_loopback
 from hififace.media.probe import VideoInfo
 
 FRAMES_PER_SECOND: Final = 60
 """The fastest video that may be as long as the limit; a faster one may be shorter."""
-
-
-class LimitError(HififaceError):
-    """More was asked for than this page allows; the sentence says what the limit is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,48 +108,6 @@ class Limits:
             )
 
 
-class RequestMeter:
-    """Counts the requests of each client over the last minute. Threads may share one."""
-
-    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_minute, self._clock = per_minute, clock
-        self._times: dict[str, deque[float]] = {}
-        self._lock = threading.Lock()
-
-    def count(self, client: str) -> None:
-        """Note one request.
-
-        Raises:
-            LimitError: the client has made as many in the last minute as it may; this one is not counted.
-        """
-        with self._lock:
-            now = self._clock()
-            self._forget(now)
-            times = self._times.setdefault(client, deque())
-            if len(times) >= self._per_minute:
-                wait_s = 60.0 - (now - times[0])
-                raise LimitError(
-                    f"This page takes {self._per_minute} requests a minute from one place, and that many came. Try "
-                    f"again in {max(wait_s, 1.0):.0f} seconds."
-                )
-            times.append(now)
-
-    @property
-    def num_clients(self) -> int:
-        """How many clients are remembered: those of the last minute."""
-        with self._lock:
-            self._forget(self._clock())
-            return len(self._times)
-
-    def _forget(self, now: float) -> None:
-        for client in list(self._times):
-            times = self._times[client]
-            while times and now - times[0] >= 60.0:
-                times.popleft()
-            if not times:
-                del self._times[client]
-
-
 def parse_auth(text: str | None) -> tuple[str, str] | None:
     """`user:password` as the command line takes it; the password may hold colons.
 
@@ -169,16 +120,6 @@ def parse_auth(text: str | None) -> tuple[str, str] | None:
     if not user or not password:
         raise OptionError("--auth does not have both parts; USER:PASSWORD was expected.")
     return user, password
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_address(host: str, auth: tuple[str, str] | None) -> None:

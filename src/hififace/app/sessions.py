@@ -23,8 +23,9 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from hififace.app.limits import LimitError, Limits
+from hififace.app.limits import Limits
 from hififace.errors import OptionError
+from hififace.hosting.meter import LimitError
 
 LOGGER = logging.getLogger(__name__)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import gradio as gr
 
-from hififace.app.asking import CONSENT, SwapRequest
+from hififace.app.asking import SwapRequest
 from hififace.app.desk import Desk
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.people import People
+from hififace.hosting.consent import CONSENT
 
 
 class PeopleColumn:

@@ -20,7 +20,6 @@ from typing import Final
 
 from hififace.app.asking import SwapRequest
 from hififace.app.handlers import Studio
-from hififace.app.limits import LimitError
 from hififace.app.people import People
 from hififace.app.sessions import Session
 from hififace.app.video_jobs import VideoJob, VideoJobs
@@ -36,6 +35,7 @@ from hififace.app.videos import (
 )
 from hififace.errors import HififaceError, OptionError
 from hififace.faces.identity import SAME_PERSON_COSINE, cosine
+from hififace.hosting.meter import LimitError
 from hififace.swap.source_map import ReferencePerson, SourceMap
 from hififace.swapper import FaceSwapper
 from hififace.types import FloatArray, RGBImage

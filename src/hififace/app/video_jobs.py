@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from hififace.app.limits import LimitError
 from hififace.errors import HififaceError, InterruptedByUserError
+from hififace.hosting.meter import LimitError
 from hififace.video.report import VideoProgress, VideoReport
 
 LOGGER = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 
 import gradio as gr
 
-from hififace.app.gate import counted_address
 from hififace.app.sessions import Sessions
 from hififace.errors import HififaceError
+from hififace.hosting.strangers import counted_address
 
 Returned = TypeVar("Returned")
 

@@ -38,7 +38,7 @@ def swap_images(
     engine: Engine,
     images: Sequence[ImageLike],
     options: SwapOptions,
-    source_map: SourceMap,
+    source_map: SourceMap | Sequence[SourceMap],
     *,
     faces: Sequence[Face] | None = None,
     reference: FloatArray | None = None,
@@ -49,7 +49,7 @@ def swap_images(
         engine: what runs the networks.
         images: the targets.
         options: see `SwapOptions`.
-        source_map: who becomes whom.
+        source_map: who becomes whom; or one for each image, for callers whose images belong to different people.
         faces: of each image, where they were found already; None finds them.
         reference: (D,) identity of the person of `options.select`, where that is a photo.
 
@@ -60,14 +60,15 @@ def swap_images(
     Raises:
         OptionError: no source was given.
     """
-    if source_map.is_empty:
+    source_maps = [source_map] * len(images) if isinstance(source_map, SourceMap) else list(source_map)
+    if any(one.is_empty for one in source_maps):
         raise OptionError(
             "No source was given for the image. Call set_source(photo) first, or map_source(reference, photo)."
         )
     plans: list[_Plan | HififaceError] = []
-    for image in images:
+    for image, own_map in zip(images, source_maps, strict=True):
         try:
-            plans.append(_plan(engine, image, options, source_map, faces, reference))
+            plans.append(_plan(engine, image, options, own_map, faces, reference))
         except HififaceError as error:
             plans.append(error)
     ready = [plan for plan in plans if isinstance(plan, _Plan)]

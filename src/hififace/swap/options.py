@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, overload
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -23,6 +24,27 @@ Selection: TypeAlias = str | os.PathLike[str] | int | Sequence[int] | RGBImage
 pixels. A photo selects the one face that is most alike."""
 
 NAMED_SELECTIONS = ("all", "largest")
+
+RANGES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {
+        "shape_rate": (0.0, 1.0),
+        "id_rate": (0.0, 1.0),
+        "same_person": (-1.0, 1.0),
+        "mask_feather_px": (0.0, 64.0),
+        "detail": (0.0, 1.0),
+        "smallest_face_px": (0.0, 1e5),
+        "largest_turn_deg": (0.0, 180.0),
+    }
+)
+"""Option -> least and greatest number."""
+
+WHOLE_RANGES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
+    {"passes": (1, 10), "mask_erosion": (0, 64), "batch_size": (1, 256)}
+)
+"""The same for options that are whole numbers."""
+
+LONGEST_STATEMENT: Final = 1000
+"""Characters of `consent_statement`, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,19 +96,11 @@ class SwapOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "select", _checked_selection(self.select))
-        for name, low, high in (
-            ("shape_rate", 0.0, 1.0),
-            ("id_rate", 0.0, 1.0),
-            ("same_person", -1.0, 1.0),
-            ("mask_feather_px", 0.0, 64.0),
-            ("detail", 0.0, 1.0),
-            ("smallest_face_px", 0.0, 1e5),
-            ("largest_turn_deg", 0.0, 180.0),
-        ):
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:  # written so that NaN is refused
                 raise OptionError(f"{name} is {value}; a number from {low:g} to {high:g} was expected.")
-        for name, least, most in (("passes", 1, 10), ("mask_erosion", 0, 64), ("batch_size", 1, 256)):
+        for name, (least, most) in WHOLE_RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, int) or not least <= value <= most:
                 raise OptionError(f"{name} is {value}; a whole number from {least} to {most} was expected.")
@@ -95,11 +109,11 @@ class SwapOptions:
                 f"consent_confirmed is {self.consent_confirmed!r}; True, False or None was expected."
             )
         if self.consent_statement is not None and not (
-            self.consent_confirmed and 0 < len(self.consent_statement) <= 1000
+            self.consent_confirmed and 0 < len(self.consent_statement) <= LONGEST_STATEMENT
         ):
             raise OptionError(
                 f"consent_statement has {len(self.consent_statement)} characters and consent_confirmed is "
-                f"{self.consent_confirmed}; 1 to 1000 characters that were confirmed were expected."
+                f"{self.consent_confirmed}; 1 to {LONGEST_STATEMENT} characters that were confirmed were expected."
             )
         if self.detection_threshold is not None and not 0.0 < self.detection_threshold < 1.0:
             raise OptionError(

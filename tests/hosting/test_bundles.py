@@ -6,13 +6,18 @@ from pathlib import Path
 import pytest
 
 from hififace import BundleError, OptionError
-from hififace.app.bundles import Bundles
+from hififace.hosting.bundles import Bundles
 from hififace.weights.bundle import available_models
 
 
-def test_a_broken_bundle_is_a_sentence_beside_the_good_ones(bundle: Path, tmp_path: Path):
-    shutil.copytree(bundle, tmp_path / "good")
-    shutil.copytree(bundle, tmp_path / "torn")
+@pytest.fixture(scope="module")
+def bundles(mesh_bundle: Path) -> Bundles:
+    return Bundles([mesh_bundle], threads=1)
+
+
+def test_a_broken_bundle_is_a_sentence_beside_the_good_ones(mesh_bundle: Path, tmp_path: Path):
+    shutil.copytree(mesh_bundle, tmp_path / "good")
+    shutil.copytree(mesh_bundle, tmp_path / "torn")
     (tmp_path / "torn" / "generator.onnx").write_bytes(b"altered")
     found = Bundles([tmp_path])
     assert set(found.names) == {"double", "torn", *available_models()}
@@ -30,9 +35,9 @@ def test_a_model_is_opened_once(bundles: Bundles):
     assert bundles.swapper("double") is bundles.swapper("double")
 
 
-def test_two_of_one_name_are_told_apart(bundle: Path, tmp_path: Path):
-    shutil.copytree(bundle, tmp_path / "first")
-    shutil.copytree(bundle, tmp_path / "second")
+def test_two_of_one_name_are_told_apart(mesh_bundle: Path, tmp_path: Path):
+    shutil.copytree(mesh_bundle, tmp_path / "first")
+    shutil.copytree(mesh_bundle, tmp_path / "second")
     assert {"double", "double (second)"} <= set(Bundles([tmp_path]).names)
 
 
@@ -47,7 +52,7 @@ def test_an_unknown_model_is_a_sentence(bundles: Bundles):
 
 
 def test_no_model_at_all_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hififace.app.bundles.available_models", list)
+    monkeypatch.setattr("hififace.hosting.bundles.available_models", list)
     empty = Bundles()
     assert empty.names == []
     assert empty.card(None).startswith("No model was found.")

@@ -1,0 +1,47 @@
+"""What Prometheus reads: requests, waiting images, seconds by stage, faces, jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+__all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
+
+
+class Metrics:
+    """The figures of one service, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        common = {"registry": self._registry}
+        self.requests = Counter(
+            "hififace_requests", "Requests answered.", ["route", "method", "status"], **common
+        )
+        self.request_seconds = Histogram(
+            "hififace_request_seconds", "From a request's first byte to its answer.", ["route"], **common
+        )
+        self.waiting = Gauge("hififace_waiting_images", "Images that wait.", **common)
+        self.batches = Counter("hififace_batches", "Runs over images of one or more requests.", **common)
+        self.images = Counter("hififace_images", "Images swapped, or not.", ["outcome"], **common)
+        self.faces = Counter(
+            "hififace_faces", "Faces of targets, swapped or left unchanged.", ["outcome"], **common
+        )
+        self.stage_seconds = Counter(
+            "hififace_stage_seconds", "Seconds of work by stage.", ["stage"], **common
+        )
+        self.jobs = Counter("hififace_jobs", "Jobs that came to an end.", ["kind", "state"], **common)
+        self.jobs_now = Gauge("hififace_jobs_now", "Jobs by state.", ["state"], **common)
+        self.frames = Counter("hififace_video_frames", "Frames of videos finished.", **common)
+        self.model = Info("hififace_model", "What requests that name no model are swapped with.", **common)
+
+    def note_stages(self, timings_ms: Mapping[str, float]) -> None:
+        """Add the stages of one image."""
+        for stage, spent in timings_ms.items():
+            if stage != "total":
+                self.stage_seconds.labels(stage).inc(spent / 1e3)
+
+    def text(self) -> bytes:
+        """All figures, in Prometheus' format."""
+        return bytes(generate_latest(self._registry))

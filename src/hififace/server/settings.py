@@ -1,0 +1,112 @@
+"""What one running service allows, and where it is offered: numbers and places, each set by a flag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hififace.errors import OptionError
+from hififace.hosting.strangers import is_loopback
+from hififace.server.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLimits:
+    """The limits of one running service.
+
+    Raises:
+        OptionError: a limit that is not above 0.
+    """
+
+    upload_mb: float = 50.0
+    """Size of one photo, in 10^6 bytes."""
+    megapixels: float = 50.0
+    """Pixels of one photo, in millions; a larger header is refused before anything is decoded."""
+    photos: int = 12
+    """Source photos of one request."""
+    video_mb: float = 500.0
+    """Size of the targets of one job, in 10^6 bytes."""
+    video_minutes: float = 10.0
+    """Length of one video."""
+    video_megapixels: float = 9.0
+    """Pixels of one frame of a video, in millions: 9 takes 4K."""
+    targets: int = 100
+    """Images of one job."""
+    requests_per_minute: int = 600
+    """Requests of one key; without keys, of one address."""
+    queue: int = 64
+    """Images that may wait; further ones are answered with 503."""
+    jobs_per_key: int = 20
+    """Unfinished jobs of one key."""
+    disk_mb: float = 20_000.0
+    """What the files of all jobs may take, in 10^6 bytes."""
+    keep_minutes: float = 60.0
+    """Files of a finished job are removed so long after its end."""
+    body_seconds: float = 30.0
+    """Longest wait for a request's body, beside one second for every `slowest_kb_per_s`."""
+    slowest_kb_per_s: float = 50.0
+    """Uploads slower than this are ended."""
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if not value > 0:
+                raise OptionError(f"The limit {name} is {value}; a number above 0 was expected.")
+
+    @property
+    def image_body_bytes(self) -> int:
+        """Most that a request about images holds: its photos, as base64, and the form around them."""
+        return round((self.photos + 1) * self.upload_mb * 1e6 * 4 / 3) + 1_000_000
+
+    @property
+    def job_body_bytes(self) -> int:
+        """Most that a request for a job holds."""
+        return round((self.video_mb + self.photos * self.upload_mb) * 1e6) + 1_000_000
+
+    @property
+    def video_frames(self) -> int:
+        """Most frames that are swapped of one video, whatever its container says about its length."""
+        return round(self.video_minutes * 60 * 60)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """How and where the service runs. Checked when made.
+
+    Raises:
+        OptionError: other machines would reach it without a key, or a number is out of its range.
+    """
+
+    data: Path
+    """Folder of the jobs and their files; several services on one machine may share one."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    names: tuple[str, ...] = ()
+    """Further host names by which it is reached; requests under any other name are refused."""
+    keys: Keys = field(default_factory=Keys)
+    model: str = "mini"
+    """The model of requests that name none."""
+    bundles: tuple[Path, ...] = ()
+    providers: tuple[str, ...] | None = None
+    threads: int | None = None
+    commercial: bool = False
+    """Offer no model that may not be used commercially."""
+    workers: int = 1
+    """Threads that swap images."""
+    batch: int = 8
+    """Images of different requests that share one run of the network, at most."""
+    jobs_at_once: int = 1
+    """Jobs at work at the same time; 0 leaves them to other services on the same folder."""
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+
+    def __post_init__(self) -> None:
+        if not self.keys and not is_loopback(self.host):
+            raise OptionError(
+                f"--host {self.host} offers the service to other machines, and there are no API keys. Make one with "
+                "--new-key NAME and give its line by --keys FILE, or leave out --host to serve this machine alone."
+            )
+        for name, least in (("workers", 1), ("batch", 1), ("jobs_at_once", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(
+                    f"{name} is {getattr(self, name)}; a whole number from {least} was expected."
+                )
