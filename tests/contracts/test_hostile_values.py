@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -167,3 +170,52 @@ def test_options_refuse_values_that_are_no_numbers():
     for name in ("shape_rate", "id_rate", "detail", "same_person"):
         with pytest.raises(OptionError, match=name):
             SwapOptions(**{name: float("nan")})
+
+
+def test_a_huge_member_of_a_tar_is_refused_unread(tmp_path: Path):
+    """6 GB by its header, and as a hole in the file: reading it would fill the memory."""
+    from hififace.data.shards import iterate_members
+    from hififace.preparation.sources import open_inputs
+
+    info = tarfile.TarInfo("000001.jpg")
+    info.size = 6_000_000_000
+    shard = tmp_path / "photos-000.tar"
+    with shard.open("wb") as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(512 + 6_000_000_256 + 1024)
+    with pytest.raises(DataError, match=r"000001\.jpg has 6\.0 GB"):
+        list(iterate_members(shard))
+    (source,) = open_inputs([shard])
+    with pytest.raises(DataError, match=r"6\.0 GB"):
+        list(source.photos())
+
+
+def test_a_huge_member_of_a_packed_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from hififace.preparation import sources
+
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 1000)
+    archive = tmp_path / "faces.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        info = tarfile.TarInfo("anna/1.jpg")
+        info.size = 2000
+        packed.addfile(info, io.BytesIO(bytes(2000)))
+    (source,) = sources.open_inputs([archive])
+    with pytest.raises(DataError, match="no photo is that large"):
+        list(source.photos())
+
+
+@pytest.mark.parametrize("age", [-1, 1e300, float("nan"), "old", [3]])
+def test_an_age_that_is_none_is_not_believed(tmp_path: Path, age: Any):
+    from hififace.preparation.sources import open_inputs
+
+    with tarfile.open(tmp_path / "photos-000.tar", "w") as shard:
+        for name, data in {
+            "1.jpg": b"x",
+            "1.json": json.dumps({"age": age, "identity": "a"}).encode(),
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            shard.addfile(info, io.BytesIO(data))
+    (source,) = open_inputs([tmp_path / "photos-000.tar"])
+    (photo,) = source.photos()
+    assert photo.age is None

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.errors import DataError
+from hififace.media.image import MAX_FILE_BYTES
 
 BLOCK: Final = 512
 """Tar's unit: headers and contents are padded to it."""
@@ -124,7 +125,7 @@ def iterate_members(path: Path) -> Iterator[tuple[str, Place]]:
     """Names and places of the plain files of a tar, in order, reading headers only.
 
     Raises:
-        DataError: not a tar, or cut short.
+        DataError: not a tar, cut short, or with a member that is larger than any photo.
     """
     try:
         size = path.stat().st_size
@@ -134,6 +135,10 @@ def iterate_members(path: Path) -> Iterator[tuple[str, Place]]:
                     if info.offset_data + info.size > size:
                         raise DataError(
                             f"{path} is cut short in the middle of {info.name}. Copy or make it again."
+                        )
+                    if info.size > MAX_FILE_BYTES:
+                        raise DataError(
+                            f"{path}: {info.name} has {info.size / 1e9:.1f} GB; no photo is that large."
                         )
                     yield info.name, Place(info.offset_data, info.size)
     except (tarfile.TarError, EOFError) as error:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hififace.json_values import parse_json
 from hififace.training.checkpoint import Progress
 from hififace.training.distributed import World, mean_over_world
 
@@ -162,7 +163,7 @@ class RunLog:
 def _images_of(line: str) -> int | None:
     """The image count of a line; None for the torn last line that a kill can leave."""
     try:
-        return int(json.loads(line)["images"])
+        return int(parse_json(line)["images"])
     except (ValueError, KeyError, TypeError):
         return None
 
