@@ -381,3 +381,20 @@ def test_a_damaged_clock_of_the_sound_loses_no_sound(tmp_path):
     shown = stamps_of(output)
     # The second part's sound lies as far behind its first picture as the first part's.
     assert abs((second - float(shown[15])) - (first - float(shown[0]))) < 0.001
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_avi_shows_frames_in_the_order_in_which_it_stores_them(tmp_path, codec):
+    source = make_video(tmp_path / "a.mp4", Recipe(sounds=(Sound((0.5,), codec="mp3"),)))
+    output = tmp_path / "out.avi"
+    rewrite(source, output, settings={"codec": codec})
+    with av.open(str(output)) as video:
+        stream = video.streams.video[0]
+        coded = [packet.dts * stream.time_base for packet in video.demux(stream) if packet.size]
+        assert not stream.codec_context.has_b_frames
+    reader = VideoReader(output)
+    frames = list(reader)
+    assert [frame.time_s for frame in frames] == coded
+    assert reader.problems.sentences() == []
+    for frame, original in zip(frames, VideoReader(source), strict=True):
+        assert np.abs(frame.rgb().astype(int) - original.rgb()).mean() < 8  # the next frame is 20 away

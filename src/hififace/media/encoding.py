@@ -163,7 +163,9 @@ def choose_settings(
         rate=reader.rate,
         colour=result_colour(info.colour, pixel_format),
         pixel_aspect=1 / info.pixel_aspect if info.rotation_deg % 180 else info.pixel_aspect,
-        options=_options(encoder, crf, preset) | _for_alpha(encoder, pixel_format),
+        options=_options(encoder, crf, preset)
+        | _for_alpha(encoder, pixel_format)
+        | _for_container(encoder, container),
         # x264 with more than 8 bits and several threads gives other bytes at each run (it does not with one, nor
         # with 8 bits; measured with libx264 of FFmpeg 8): then a resumed run would not equal a whole one.
         threads=1 if encoder == "libx264" and bit_depth(pixel_format) > 8 else threads,
@@ -191,6 +193,12 @@ def _not_kept(info: VideoInfo, encoder: str, pixel_format: str) -> list[str]:
 def _for_alpha(encoder: str, pixel_format: str) -> dict[str, str]:
     """VP8 and VP9 code transparency beside the image, which their invisible frames would get out of step with."""
     return {"auto-alt-ref": "0"} if encoder.startswith("libvpx") and has_alpha(pixel_format) else {}
+
+
+def _for_container(encoder: str, container: str) -> dict[str, str]:
+    """AVI stores no times of display, so frames are coded in the order in which they are shown."""
+    reorders = encoder in ("libx264", "libx265", "mpeg4")
+    return {"bf": "0"} if container == "avi" and reorders else {}
 
 
 def _codec_of(encoder: str) -> str:
