@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -248,9 +248,10 @@ def seen_flashes(path: Path) -> list[float]:
         ]
 
 
-def latin_1_video(path: Path) -> Path:
+def latin_1_video(path: Path, recipe: Recipe | None = None) -> Path:
     """A Matroska video whose title is not UTF-8, as old cameras and editors wrote it."""
-    data = make_video(path, Recipe(metadata={"title": "Café au lait"})).read_bytes()
+    titled = replace(recipe or Recipe(), metadata={"title": "Café au lait"})
+    data = make_video(path, titled).read_bytes()
     broken = data.replace("Café".encode(), b"Caf\xe9\xe9")
     assert broken != data
     path.write_bytes(broken)

@@ -311,6 +311,7 @@ def test_a_video_ten_times_as_long_needs_no_more_memory(mesh_bundle, tmp_path):
 
 def test_a_video_whose_tags_are_no_text_is_swapped_and_marked(swapper, tmp_path):
     output = tmp_path / "out.mkv"
-    swapper.swap_video(latin_1_video(tmp_path / "video.mkv"), output)
+    recipe = Recipe(seconds=0.2, size=SIZE, draw=drawn)
+    swapper.swap_video(latin_1_video(tmp_path / "video.mkv", recipe), output)
     assert probe(output).metadata["title"].endswith(" au lait")
     assert check_file(output).claim is not None
