@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from hififace.errors import FaceError, NoFaceFoundError, OptionError
-from hififace.faces.selection import select_faces
+from hififace.faces.appearance import Appearance
+from hififace.faces.selection import left_out, select_faces
 from hififace.types import Detection, Face
 
 
@@ -70,3 +73,43 @@ def test_unknown_rules_name_the_known_ones(rule):
 def test_a_missing_reference_is_a_sentence():
     with pytest.raises(OptionError, match="needs a photo"):
         select_faces(FACES, "reference")
+
+
+def shown(size=100.0, **changes):
+    plain = Appearance(size_px=size, blur=0.6, turn_deg=5.0, disagreement=0.03, mesh_score=1.0)
+    return dataclasses.replace(plain, **changes)
+
+
+def test_a_group_is_meant_as_a_whole():
+    assert left_out({0: shown(100), 1: shown(70), 2: shown(45)}) == {}
+
+
+def test_one_face_is_meant_however_it_is_shown():
+    assert left_out({4: shown(30, blur=0.95, turn_deg=90.0, mesh_score=0.0)}) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"size_px": 39.0}, "small: 39 px beside 100 px"),
+        ({"blur": 0.85}, "blurred"),
+        ({"turn_deg": 80.0}, "from the side"),
+        ({"mesh_score": 0.2}, "not seen clearly"),
+        ({"disagreement": 0.3}, "not seen clearly"),
+    ],
+)
+def test_bystanders_are_left_out_with_the_reason(changes, reason):
+    assert left_out({0: shown(), 1: shown(**{"size_px": 60.0, **changes})}).keys() == {1}
+    assert reason in left_out({0: shown(), 1: shown(**{"size_px": 60.0, **changes})})[1]
+
+
+def test_a_large_profile_in_front_gives_way_to_the_face_behind():
+    assert left_out({0: shown(200, turn_deg=85.0), 1: shown(90)}).keys() == {0}
+
+
+def test_where_nobody_is_shown_well_the_largest_is_meant():
+    assert left_out({0: shown(200, turn_deg=85.0), 1: shown(150, mesh_score=0.1)}).keys() == {1}
+
+
+def test_a_photo_that_is_soft_all_over_has_no_blurred_bystander():
+    assert left_out({0: shown(blur=0.85), 1: shown(60, blur=0.9)}) == {}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from hififace.faces.alignment import transform_points
+from hififace.faces.landmarks import mesh_points5
 from hififace.faces.templates import find_template
 from hififace.types import Detection, Face, Landmarks
 from hififace.video.smoothing import SmoothingOptions
-from hififace.video.track import Track, mesh_box, mesh_points5
+from hififace.video.track import Track, mesh_box
 
 TEMPLATE = find_template("mini_128")
 MESH = np.random.default_rng(0).uniform(-1, 1, (468, 3)).astype(np.float32)

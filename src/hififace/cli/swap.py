@@ -65,10 +65,10 @@ def swap(
     select: Annotated[
         str,
         typer.Option(
-            help="all, largest, numbers from the left such as 0,2, or a photo of the person meant.",
+            help="main (no bystanders), all, largest, numbers from the left such as 0,2, or a photo of the person.",
             rich_help_panel=_FACES,
         ),
-    ] = "all",
+    ] = "main",
     same_person: Annotated[
         float,
         typer.Option(help="Similarity that counts as the same person.", rich_help_panel=_FACES),

@@ -57,6 +57,16 @@ class _AlignedEmbedder:
         vector: FloatArray = self.embed_crops(align(image, points, TEMPLATES["arcface_112"]).crop[None])[0]
         return vector
 
+    def embed_with_length(self, image: RGBImage, points: NDArray[np.floating]) -> tuple[FloatArray, float]:
+        """The same, and how long the vector was before: short where the network sees no face (`second_opinion.py`).
+
+        Raises:
+            FaceError: as `embed`.
+        """
+        raw = self._raw(align(image, points, TEMPLATES["arcface_112"]).crop[None])
+        vector: FloatArray = normalise(raw)[0]
+        return vector, float(np.linalg.norm(raw[0]))
+
     def embed_crops(self, crops: NDArray[np.uint8]) -> FloatArray:
         """(B, 112, 112, 3) uint8 RGB to (B, D) unit vectors.
 
@@ -65,10 +75,12 @@ class _AlignedEmbedder:
         """
         if len(crops) == 0:
             return np.zeros((0, self._size), dtype=np.float32)
+        return normalise(self._raw(crops))
+
+    def _raw(self, crops: NDArray[np.uint8]) -> FloatArray:
+        """(B, D) not yet of unit length."""
         vectors = self._run(crops)
-        if self._flip:
-            vectors = vectors + self._run(crops[:, :, ::-1])
-        return normalise(vectors)
+        return vectors + self._run(crops[:, :, ::-1]) if self._flip else vectors
 
     def _run(self, crops: NDArray[np.uint8]) -> FloatArray:
         batch = np.ascontiguousarray(crops.transpose(0, 3, 1, 2)).astype(np.float32)

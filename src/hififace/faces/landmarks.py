@@ -37,6 +37,7 @@ MESH_FACE_SHARES: Final = (0.22, 0.3)
 """Half axes of the face in the network's input, which is 1.5 times as wide (`exposure.py`)."""
 EYE_CORNERS: Final = ((33, 133), (362, 263))
 """Corners of the image-left and the image-right eye, each from image-left to image-right."""
+_NOSE_TIP, _MOUTH_CORNERS = 4, (61, 291)
 
 
 @lru_cache(maxsize=1)
@@ -152,6 +153,13 @@ class IrisLocator:
         irises[1, :, 0] = EYE_SIZE_PX - 1 - irises[1, :, 0]
         back = [transform_points(invert(region), iris) for region, iris in zip(regions, irises, strict=True)]
         return np.stack(back)
+
+
+def mesh_points5(points: NDArray[Any]) -> NDArray[np.float64]:
+    """(5, 2) image-left eye, image-right eye, nose tip, image-left and image-right mouth corner of a mesh (468, 3)."""
+    plane = np.asarray(points, np.float64)[:, :2]
+    eyes = [plane[list(corners)].mean(axis=0) for corners in EYE_CORNERS]
+    return np.stack([*eyes, plane[_NOSE_TIP], plane[_MOUTH_CORNERS[0]], plane[_MOUTH_CORNERS[1]]])
 
 
 def apart(first: Matrix23, second: Matrix23) -> float:

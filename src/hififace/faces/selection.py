@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hififace.errors import FaceError, NoFaceFoundError, OptionError
+from hififace.faces.appearance import Appearance
 from hififace.faces.identity import SAME_PERSON_COSINE, cosine
 from hififace.types import Face
+
+SMALL_SHARE = 0.4
+"""A face smaller than this share of the largest belongs to somebody in the background."""
+
+BLURRED_BESIDE = 0.12
+"""A blurred face whose `blur` is by so much above the sharpest's is out of focus."""
+
+PROFILE_DEG = 65.0
+"""Turned further aside by its own points, a face is a profile, whatever the mesh says."""
+
+UNCLEAR_SCORE, UNCLEAR_POINTS = 0.5, 0.15
+"""Less confident the mesh, or farther apart mesh and detector, where a face is hidden, tiny or no face at all: of 278
+portraits down to 28 px none are."""
 
 RULES = "`largest`, `all`, `reference`, or indices such as `0` or `0,2`, counted from the left"
 
@@ -51,6 +65,45 @@ def select_faces(
     if rule == "reference" and reference is not None:
         return [most_alike(faces, reference, threshold)]
     return [largest(faces)]
+
+
+def left_out(shown: Mapping[int, Appearance]) -> dict[int, str]:
+    """Which faces of an image are not meant by somebody who did not say whom: bystanders.
+
+    Args:
+        shown: index of a face -> how it is shown.
+
+    Returns:
+        Index -> why it is left out, a sentence without its end. Never all of them: the largest face is left out only
+        for another that is shown well.
+    """
+    if len(shown) < 2:
+        return {}
+    poor = {index: reason for index, one in shown.items() if (reason := _shown_poorly(one))}
+    well = {index: one for index, one in shown.items() if index not in poor}
+    if not well:
+        main = max(shown, key=lambda index: shown[index].size_px)
+        well = {main: shown[main]}
+        poor.pop(main)
+    largest_px = max(one.size_px for one in well.values())
+    sharpest = min(one.blur for one in well.values())
+    reasons = {}
+    for index, one in shown.items():
+        if one.size_px < SMALL_SHARE * largest_px:
+            reasons[index] = f"it is small: {one.size_px:.0f} px beside {largest_px:.0f} px"
+        elif one.is_blurred and one.blur > sharpest + BLURRED_BESIDE:
+            reasons[index] = "it is blurred, and another face is sharp"
+        elif index in poor:
+            reasons[index] = poor[index]
+    return reasons
+
+
+def _shown_poorly(one: Appearance) -> str:
+    if one.turn_deg > PROFILE_DEG:
+        return "it is seen from the side"
+    if one.mesh_score < UNCLEAR_SCORE or one.disagreement > UNCLEAR_POINTS:
+        return "it is not seen clearly"
+    return ""
 
 
 def largest(faces: Sequence[Face]) -> Face:

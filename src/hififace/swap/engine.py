@@ -29,7 +29,7 @@ from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
 from hififace.faces.templates import find_template
 from hififace.pixels import to_uint8
-from hififace.swap.face_features import create_encoder, turn_deg
+from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
 from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.options import SwapOptions
@@ -79,6 +79,7 @@ class Engine:
         template: the five points that faces are aligned to, at the generator's size.
         border: what crops show beyond the image.
         embedder: the recogniser that ships, which tells people apart in every family.
+        landmarker: the mesh that ships, which says in every family how well a face is seen.
         provider: what the generator really runs on, by ONNX Runtime's name.
         reason: one sentence saying why that.
 
@@ -101,8 +102,8 @@ class Engine:
         self.template = find_template(bundle.template).scaled(bundle.resolution)
         self.embedder = SFaceEmbedder(**how)
         self._detector = create_detector(bundle.detector, **how) if detector is None else detector
-        landmarker = FaceMeshLandmarker(**how) if bundle.family == "mesh" else None
-        self._encoder = create_encoder(bundle, landmarker, self.embedder, **how)
+        self.landmarker = FaceMeshLandmarker(**how)
+        self._encoder = create_encoder(bundle, self.landmarker, self.embedder, **how)
         self._generator = FaceGenerator(bundle, **how)
         self.border: Border = self._encoder.border
         self.provider = self._generator.session.provider
@@ -132,6 +133,10 @@ class Engine:
         return (
             face.identity if face.identity is not None else self.embedder.embed(image, face.detection.points)
         )
+
+    def with_landmarks(self, image: RGBImage, faces: Sequence[Face]) -> list[Face]:
+        """The faces of an image with the 468 points of each; those that carry them keep theirs."""
+        return with_landmarks(self.landmarker, image, faces)
 
     def encode(
         self,

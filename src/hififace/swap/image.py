@@ -10,6 +10,7 @@ from hififace.faces.identity import cosine
 from hififace.media.image import LoadedImage
 from hififace.media.image_like import ImageLike, load_image
 from hififace.provenance.claim import Claim
+from hififace.swap.bystanders import without_bystanders
 from hififace.swap.engine import Engine, Generated, StageClock, Target, generate_faces, paste_faces
 from hififace.swap.options import SwapOptions
 from hififace.swap.result import FaceOutcome, SwapResult
@@ -99,8 +100,16 @@ def _plan(
         raise NoFaceFoundError(_none_found(target, options))
     warn_of_swapped_channels(image, target.pixels, found)
     with clock("assign"):
+        found, left_out = without_bystanders(
+            engine, target.pixels, found, options, frozenset(source_map.by_index)
+        )
         assignments = assign(
-            source_map, found, options, lambda face: engine.identity(target.pixels, face), reference
+            source_map,
+            found,
+            options,
+            lambda face: engine.identity(target.pixels, face),
+            reference,
+            left_out,
         )
     return _Plan(target, assignments, clock)
 

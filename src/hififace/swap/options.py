@@ -20,10 +20,10 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 Selection: TypeAlias = str | os.PathLike[str] | int | Sequence[int] | RGBImage
-"""``"all"``, ``"largest"``, numbers of faces from the left (0 first), or a photo of the person meant: its path, or its
-pixels. A photo selects the one face that is most alike."""
+"""``"main"`` (who is shown well, without bystanders), ``"all"``, ``"largest"``, numbers of faces from the left (0
+first), or a photo of the person meant: its path, or its pixels. A photo selects the one face that is most alike."""
 
-NAMED_SELECTIONS = ("all", "largest")
+NAMED_SELECTIONS = ("main", "all", "largest")
 
 RANGES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {
@@ -55,8 +55,9 @@ class SwapOptions:
         OptionError: a value out of its range; the sentence names it.
     """
 
-    select: Selection = "all"
-    """Which faces of the target."""
+    select: Selection = "main"
+    """Which faces of the target. `main` leaves out who is small, blurred, seen from the side or hidden beside somebody
+    who is not."""
     same_person: float = SAME_PERSON_COSINE
     """Cosine above which a face of the target is the person of a reference photo (`select`, `map_source`)."""
     shape_rate: float = 1.0
@@ -142,7 +143,7 @@ class SwapOptions:
 
 
 def parse_selection(text: str) -> Selection:
-    """What people type: `all`, `largest`, `0,2`, or the path of a reference photo."""
+    """What people type: `main`, `all`, `largest`, `0,2`, or the path of a reference photo."""
     numbers = [word.strip() for word in text.split(",")]
     if all(word.isdecimal() and len(word) < 10 for word in numbers):
         return tuple(int(word) for word in numbers)
@@ -153,7 +154,7 @@ def _checked_selection(select: Any) -> str | Path | tuple[int, ...] | RGBImage:
     if isinstance(select, str):
         if not select.strip():
             raise OptionError(
-                "select is empty; all, largest, numbers of faces or a reference photo was expected."
+                "select is empty; main, all, largest, numbers of faces or a reference photo was expected."
             )
         return select if select in NAMED_SELECTIONS else Path(select)
     if isinstance(select, os.PathLike):
@@ -167,7 +168,7 @@ def _checked_selection(select: Any) -> str | Path | tuple[int, ...] | RGBImage:
     numbers = tuple(select) if isinstance(select, Sequence) else (select,)
     if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
         raise OptionError(
-            f"select is {select!r}; all, largest, numbers of faces from 0 or a reference photo was expected."
+            f"select is {select!r}; main, all, largest, numbers of faces from 0 or a reference photo was expected."
         )
     return numbers
 

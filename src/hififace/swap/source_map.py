@@ -56,6 +56,12 @@ class SourceMap:
         """Nobody was given."""
         return self.default is None and not self.people and not self.by_index
 
+    def shows(self, identity: FloatArray | None, same_person: float) -> bool:
+        """Whether a face is one of the people of the map."""
+        return identity is not None and any(
+            cosine(identity, person.reference) >= same_person for person in self.people
+        )
+
     def source_for(self, identity: FloatArray, same_person: float) -> Source | None:
         """The source of the role that a face plays, the best one above the threshold; else the default."""
         found = [(cosine(identity, person.reference), person.source) for person in self.people]
@@ -80,6 +86,7 @@ def assign(
     options: SwapOptions,
     embed: Embed,
     reference: FloatArray | None = None,
+    left_out: Mapping[int, str] = MappingProxyType({}),
 ) -> list[Assignment]:
     """Decide for every face of one image.
 
@@ -89,6 +96,7 @@ def assign(
         options: which faces, and the thresholds.
         embed: asked only where people are told apart.
         reference: identity of the person of `options.select`, where that is a photo.
+        left_out: index of a face -> why it is not swapped unless it is chosen by number or shows a person of the map.
 
     Raises:
         FaceError: a face was asked for by a number that the image does not have, or nobody in it is the person of
@@ -97,12 +105,17 @@ def assign(
     by_index(faces, list(source_map.by_index))  # says which number there is not
     if reference is not None or source_map.people:
         faces = [replace(face, identity=embed(face)) for face in faces]
-    selected = _selected(faces, options, reference) | set(source_map.by_index)
+    doubted = () if options.indices is not None else left_out
+    selected = _selected([face for face in faces if face.index not in doubted], options, reference)
+    selected |= set(source_map.by_index)
+
+    def shows(face: Face) -> bool:
+        return source_map.shows(face.identity, options.same_person)
 
     def decide(face: Face) -> tuple[Source | None, str]:
         size = face.detection.size_px
-        if face.index not in selected:
-            return None, "it was not selected"
+        if face.index not in selected and not (face.index in left_out and shows(face)):
+            return None, left_out.get(face.index, "it was not selected")
         if size < options.smallest_face_px:
             return None, f"it is {size:.0f} px large, below the limit of {options.smallest_face_px:g} px"
         if face.index in source_map.by_index:
@@ -116,10 +129,14 @@ def assign(
 
 def _selected(faces: Sequence[Face], options: SwapOptions, reference: FloatArray | None) -> set[int]:
     """Indices of the faces that the options mean."""
+    if not faces:
+        return set()
     if reference is not None:
         chosen = select_faces(faces, "reference", reference=reference, threshold=options.same_person)
     elif options.indices is not None:
         chosen = by_index(faces, options.indices)
+    elif options.select == "main":
+        chosen = list(faces)
     else:
         chosen = select_faces(faces, str(options.select))
     return {face.index for face in chosen}

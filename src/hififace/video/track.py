@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.faces.alignment import estimate_similarity, invert, transform_points
-from hififace.faces.landmarks import EYE_CORNERS
+from hififace.faces.landmarks import mesh_points5
 from hififace.faces.templates import Template
 from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23
 from hififace.video.smoothing import PointSmoother, SmoothingOptions, face_size
 
-_NOSE_TIP, _MOUTH_CORNERS = 4, (61, 291)
 _OFFSET_RATE = 0.1
 """How fast the learned distance between the two kinds of five points follows."""
 _FARTHEST_STEP = 0.5
@@ -31,13 +30,6 @@ _OTHER_LIGHT = 1.3
 bright now."""
 _OLD_S = 0.2
 """Motion seen so long ago says nothing any more."""
-
-
-def mesh_points5(points: NDArray[Any]) -> NDArray[np.float64]:
-    """(5, 2) image-left eye, image-right eye, nose tip, image-left and image-right mouth corner of a mesh (468, 3)."""
-    plane = np.asarray(points, np.float64)[:, :2]
-    eyes = [plane[list(corners)].mean(axis=0) for corners in EYE_CORNERS]
-    return np.stack([*eyes, plane[_NOSE_TIP], plane[_MOUTH_CORNERS[0]], plane[_MOUTH_CORNERS[1]]])
 
 
 def mesh_box(points: NDArray[Any]) -> FloatArray:

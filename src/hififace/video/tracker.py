@@ -16,7 +16,7 @@ import numpy as np
 from hififace.faces.candidates import iou_matrix
 from hififace.faces.exposure import BOX_SHARES, exposure_gain
 from hififace.faces.identity import cosine
-from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5
 from hififace.faces.templates import Template
 from hififace.media.frames import Frame
 from hififace.swap.options import SwapOptions
@@ -27,7 +27,7 @@ from hififace.video.detection_schedule import DetectionSchedule, FindFaces, Look
 from hififace.video.options import VideoOptions
 from hififace.video.shot_detection import CutDetector
 from hififace.video.smoothing import face_size
-from hififace.video.track import SteadyFace, Track, mesh_box, mesh_points5
+from hififace.video.track import SteadyFace, Track, mesh_box
 from hififace.video.tracking import FaceTracker
 
 _ENOUGH_VIEWS = 5
@@ -219,7 +219,7 @@ class VideoFaces:
         elif options.indices is not None:
             selected = index in options.indices
         else:
-            selected = self._named == "all" or index == self._leader
+            selected = self._named in ("main", "all") or index == self._leader
         if not selected:
             return None
         if identity is None or not self._source_map.people:
