@@ -318,7 +318,8 @@ def _sentence(report: dict[str, Any]) -> str:
                 f" and to the target {face['similarity_target']:.2f}"
             )
     told += f" in {report['timings_ms']['total'] / 1e3:.2f} s" + (f" ({left})" if left else "")
-    return "; ".join([told, *report["notes"]])
+    warnings = [f"face {face['index']}: {face['warning']}" for face in faces if face["warning"]]
+    return "; ".join([told, *warnings, *report["notes"]])
 
 
 def _with_progress(jobs: list[Job]) -> Iterator[Job]:

@@ -43,7 +43,7 @@ def without_bystanders(
         if face.index not in chosen and face.detection.size_px >= options.smallest_face_px
     ]
     doubtful = [face for face in asked if face.detection.score < SURE_SCORE]
-    find_bystanders = options.select == "main" and len(asked) > 1
+    find_bystanders = isinstance(options.select, str) and options.select == "main" and len(asked) > 1
     located = engine.with_landmarks(image, asked if find_bystanders else doubtful)
     known |= {face.index: face for face in located}
     reasons: dict[int, str] = {}

@@ -44,6 +44,8 @@ class FaceOutcome:
     """Cosine between result and source, where it was asked for."""
     similarity_target: float | None = None
     """Cosine between result and target, likewise."""
+    warning: str = ""
+    """What is wrong with the generated face by our own figures, a sentence without its end; usually nothing."""
 
     def to_json(self) -> dict[str, Any]:
         """For programs: numbers and words, no pixels."""
@@ -57,6 +59,7 @@ class FaceOutcome:
             "source": self.source or None,
             "similarity_source": _rounded(self.similarity_source),
             "similarity_target": _rounded(self.similarity_target),
+            "warning": self.warning or None,
         }
 
 
