@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hififace.errors import OptionError
-from hififace.swap.options import SwapOptions, parse_selection
+from hififace.swap.options import SwapOptions, parse_selection, with_changes
+from hififace.video.options import VideoOptions
 
 PHOTO = np.zeros((8, 8, 3), np.uint8)
 
@@ -72,3 +73,28 @@ def test_a_statement_is_kept_only_where_it_was_confirmed(confirmed: bool | None,
     assert SwapOptions(consent_confirmed=True, consent_statement="They agreed.").consent_statement
     with pytest.raises(OptionError, match="consent_statement"):
         SwapOptions(consent_confirmed=confirmed, consent_statement=statement)
+
+
+def test_equal_options_are_equal_and_share_a_hash():
+    assert SwapOptions() == SwapOptions()
+    assert SwapOptions(select=PHOTO) == SwapOptions(select=PHOTO.copy())
+    assert SwapOptions(select=PHOTO) != SwapOptions(select=PHOTO + 1)
+    assert SwapOptions(select=PHOTO) != SwapOptions()
+    assert SwapOptions(passes=2) != SwapOptions()
+    assert SwapOptions() != "all"
+    same = {
+        SwapOptions(),
+        SwapOptions(select="main"),
+        SwapOptions(select=PHOTO),
+        SwapOptions(select=PHOTO.copy()),
+    }
+    assert len(same) == 2
+
+
+def test_changes_by_name_go_to_the_options_that_have_them():
+    swap, video = with_changes({"passes": 2, "crf": 20}, SwapOptions(), VideoOptions(smooth=False))
+    assert (swap, video) == (SwapOptions(passes=2), VideoOptions(smooth=False, crf=20))
+    with pytest.raises(OptionError, match=r"no option 'crf'\."):
+        with_changes({"crf": 20}, SwapOptions())
+    with pytest.raises(OptionError, match="passes is 0"):
+        with_changes({"passes": 0}, SwapOptions())
