@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from hififace import FaceSwapper, SwapOptions, SwapResult
 from hififace.errors import BundleError, FaceError, NoFaceFoundError, OptionError
 from hififace.swap.engine import Target, generate_faces, paste_faces, swap_faces
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.source_map import SourceMap
-from hififace.types import RGBImage
+from hififace.types import Detection, RGBImage
 from tests.support.bundle_doubles import AS_GENERATED, colour_weights
 
 
@@ -239,3 +241,94 @@ def test_an_altered_bundle_is_refused(mesh_bundle: Path, tmp_path: Path):
         stream.write(b"x")
     with pytest.raises(BundleError, match="was altered"):
         FaceSwapper.load(tmp_path)
+
+
+def test_options_by_name_are_those_of_the_object(swapper: FaceSwapper, pair: RGBImage):
+    by_name = swapper.swap(pair, SwapOptions(detail=0.0), select=[1], match_colour=False)
+    by_object = swapper.swap(pair, replace(AS_GENERATED, select=[1]))
+    np.testing.assert_array_equal(by_name.pixels, by_object.pixels)
+    with pytest.raises(OptionError, match=r"no option 'selekt'\. Did you mean select\?"):
+        swapper.swap(pair, selekt="all")
+
+
+def test_many_images_give_what_one_by_one_gives(swapper: FaceSwapper, pair: RGBImage, astronaut: RGBImage):
+    images = [astronaut, pair, astronaut[:, ::-1]]
+    results = list(swapper.swap_many(iter(images), batch_size=2))
+    for image, result in zip(images, results, strict=True):
+        assert isinstance(result, SwapResult)
+        np.testing.assert_array_equal(result.pixels, swapper.swap(image).pixels)
+
+
+def test_an_image_of_many_that_fails_is_raised_or_given(swapper: FaceSwapper, astronaut: RGBImage):
+    wall = np.full((90, 120, 3), 200, np.uint8)
+    first, second, third = swapper.swap_many([astronaut, wall, astronaut], return_errors=True)
+    assert isinstance(first, SwapResult)
+    assert isinstance(second, NoFaceFoundError)
+    assert isinstance(third, SwapResult)
+    with pytest.raises(NoFaceFoundError):
+        list(swapper.swap_many([astronaut, wall]))
+
+
+def test_faces_that_were_found_are_not_looked_for_again(swapper: FaceSwapper, pair: RGBImage):
+    faces = swapper.find_faces(pair)
+    result = swapper.swap(pair, faces=faces[1:])
+    assert [outcome.face.index for outcome in result.faces] == [1]
+    np.testing.assert_array_equal(result.pixels, swapper.swap(pair, select=[1]).pixels)
+    with pytest.raises(NoFaceFoundError):
+        swapper.swap(pair, faces=[])
+
+
+def test_a_detector_of_ones_own(mesh_bundle: Path, swapper: FaceSwapper, pair: RGBImage):
+    found = [face.detection for face in swapper.find_faces(pair)]
+
+    class Rightmost:
+        def detect(self, image: RGBImage, *, rotated: bool = False) -> list[Detection]:
+            return found[1:]
+
+    own = FaceSwapper.load(mesh_bundle, threads=1, detector=Rightmost())
+    source = swapper.source_map.default
+    assert source is not None
+    result = own.swap(pair, sources=source)
+    np.testing.assert_array_equal(result.pixels, swapper.swap(pair, select=[1]).pixels)
+    with pytest.raises(OptionError, match="Rightmost, has no score_threshold"):
+        own.swap(pair, sources=source, detection_threshold=0.5)
+
+
+def test_crops_are_what_the_generator_sees(swapper: FaceSwapper, astronaut: RGBImage):
+    (crop,) = swapper.crops(astronaut)
+    (outcome,) = swapper.swap(astronaut).faces
+    np.testing.assert_array_equal(crop.crop, outcome.target_crop)
+    np.testing.assert_array_equal(crop.matrix, outcome.matrix)
+
+
+def test_crops_of_ones_own_are_swapped_as_in_their_image(swapper: FaceSwapper, astronaut: RGBImage):
+    (target,) = swapper.crops(astronaut)
+    (generated,) = swapper.swap_crops([target.crop])
+    (outcome,) = swapper.swap(astronaut, AS_GENERATED).faces
+    assert outcome.crop is not None
+    # The mesh is found in the crop instead of in the photo, so its coefficients differ a little.
+    assert np.abs(generated.image.astype(int) - outcome.crop).mean() < 8
+    with pytest.raises(OptionError, match=r"\(64, 64, 3\) uint8 was expected"):
+        swapper.swap_crops([astronaut])
+
+
+def test_an_array_whose_faces_are_blue_is_probably_bgr(swapper: FaceSwapper, astronaut: RGBImage):
+    with pytest.warns(UserWarning, match=r"hand in array\[..., ::-1\]"):
+        swapper.swap(astronaut[..., ::-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        swapper.swap(astronaut)
+        swapper.swap(Image.fromarray(np.ascontiguousarray(astronaut[..., ::-1])))
+
+
+def test_device_and_providers_exclude_each_other(mesh_bundle: Path):
+    assert FaceSwapper.load(mesh_bundle, device="cpu", threads=1).provider == "CPUExecutionProvider"
+    with pytest.raises(OptionError, match="choose one"):
+        FaceSwapper.load(mesh_bundle, device="cpu", providers=["cpu"])
+
+
+def test_it_says_in_one_line_what_it_is(swapper: FaceSwapper, astronaut: RGBImage):
+    assert repr(swapper) == "FaceSwapper('double' 1, 64 px, on CPUExecutionProvider)"
+    told = repr(swapper.swap(astronaut))
+    assert told.startswith("SwapResult(230 x 230 px, 1 of 1 faces swapped, ")
+    assert "\n" not in told

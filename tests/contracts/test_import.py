@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -62,6 +64,22 @@ def test_the_public_names_are_those_that_were_promised():
     for name in hififace.__all__:
         assert getattr(hififace, name) is not None
     assert set(hififace.__all__) <= set(dir(hififace))
+
+
+def test_annotations_of_everything_public_can_be_read():
+    """`typing.get_type_hints`, as editors, documentation and dependency injection call it."""
+    for name in hififace.__all__:
+        value = getattr(hififace, name)
+        if inspect.isclass(value):
+            members = [
+                member for key, member in vars(value).items() if not key.startswith("_") or key == "__init__"
+            ]
+            for member in [value, *members]:
+                member = getattr(member, "__func__", getattr(member, "fget", member))
+                if inspect.isfunction(member) or inspect.isclass(member):
+                    get_type_hints(member)
+        elif inspect.isfunction(value):
+            get_type_hints(value)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -74,3 +74,24 @@ def test_what_a_file_cannot_keep_is_said(swapper: FaceSwapper, astronaut: RGBIma
     frames = [Image.fromarray(astronaut), Image.fromarray(astronaut[:, ::-1])]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     assert "only the first of its 2 images" in swapper.swap(tmp_path / "moving.gif").notes[0]
+
+
+def test_a_result_is_an_image_and_an_array(swapper: FaceSwapper, astronaut: RGBImage):
+    result = swapper.swap(astronaut)
+    np.testing.assert_array_equal(np.asarray(result.image), result.pixels)
+    np.testing.assert_array_equal(np.asarray(result), result.pixels)
+    assert np.asarray(result, np.float32).dtype == np.float32
+    assert np.array(result) is not result.pixels
+    np.testing.assert_array_equal(swapper.find_faces(result)[0].index, 0)  # a result can be a target again
+
+
+def test_a_notebook_shows_a_marked_image_of_bounded_size(
+    swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path
+):
+    small = swapper.swap(astronaut)
+    shown = tmp_path / "shown.png"
+    shown.write_bytes(small._repr_png_())
+    assert check_file(shown).marked
+    assert Image.open(shown).size == (230, 230)
+    wide = swapper.swap(np.concatenate([astronaut] * 6, axis=1), select=[0])
+    assert Image.open(io.BytesIO(wide._repr_png_())).size == (1024, 171)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 
 import numpy as np
 import onnx
@@ -10,7 +12,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from hififace.errors import OptionError, WeightsError
-from hififace.weights.sessions import CPU, choose_providers, full_provider_name, open_session
+from hififace.weights import sessions
+from hififace.weights.sessions import (
+    CPU,
+    choose_providers,
+    full_provider_name,
+    open_session,
+    runs_at_once,
+)
 
 CUDA = "CUDAExecutionProvider"
 
@@ -47,9 +56,16 @@ def test_a_wrong_name_is_refused(doubling):
         open_session(doubling).run({"image": np.zeros((1, 2), np.float32)})
 
 
-def test_a_provider_asked_for_and_not_there_is_said_aloud(doubling, caplog):
+@pytest.fixture
+def nothing_told(monkeypatch):
+    monkeypatch.setattr(sessions, "_told", set())
+
+
+@pytest.mark.usefixtures("nothing_told")
+def test_a_provider_asked_for_and_not_there_is_said_aloud_once(doubling, caplog):
     with caplog.at_level(logging.WARNING, logger="hififace"):
-        session = open_session(doubling, providers=["rocm"])
+        session, _ = (open_session(doubling, providers=["rocm"]) for _ in range(2))
+    assert len(caplog.records) == 1
     assert session.provider == CPU
     assert "ROCMExecutionProvider was asked for" in session.reason
     assert "ROCMExecutionProvider was asked for" in caplog.text
@@ -64,6 +80,39 @@ def test_nothing_is_said_when_nobody_asked(doubling, caplog):
 @pytest.mark.parametrize("name", ["cuda", "CUDA", CUDA, CUDA.lower()])
 def test_a_provider_has_many_spellings(name):
     assert full_provider_name(name) == CUDA
+
+
+@pytest.mark.usefixtures("nothing_told")
+def test_a_device_may_have_a_number(doubling, monkeypatch):
+    assert full_provider_name("cuda:1") == CUDA
+    assert open_session(doubling, providers=["cpu:0"]).provider == CPU
+    with pytest.raises(OptionError, match="a number was expected behind the colon"):
+        open_session(doubling, providers=["cuda:one"])
+
+
+def test_no_more_threads_run_a_session_than_there_are_cores_for(doubling, monkeypatch):
+    monkeypatch.setattr(sessions.os, "cpu_count", lambda: 8)
+    assert [runs_at_once(CPU, threads) for threads in (0, 1, 3, 16)] == [1, 8, 2, 1]
+    assert runs_at_once(CUDA, 1) == 1
+    session = open_session(doubling, providers=["cpu"])
+    running, most, inner = [0], [0], session._inner
+
+    class Slow:
+        def run(self, *arguments):
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            time.sleep(0.01)
+            running[0] -= 1
+            return inner.run(*arguments)
+
+    session._inner = Slow()
+    ones = np.ones((1, 2), np.float32)
+    workers = [threading.Thread(target=session.run, args=({"x": ones},)) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert most == [1]
 
 
 def test_an_unknown_provider_names_the_known_ones():

@@ -1,16 +1,21 @@
 """ONNX Runtime sessions that say which provider really runs them, and why.
 
 The runtime itself falls back to the CPU without a word when an accelerator's libraries are missing, which turns a
-video of minutes into one of hours. Here a provider that was asked for and not obtained is a logged warning, and
+video of minutes into one of hours. Here a provider that was asked for and not obtained is a logged warning, once, and
 `Session.reason` keeps the sentence for `hififace doctor` and for results.
+
+All sessions of a process share one arena of CPU memory, and each lets only as many threads run it at a time as there
+are cores for them: more would take memory for nothing (`benchmarks/threads.py`).
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +50,10 @@ PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
 }
 
 
+_told: set[str] = set()
+"""Warnings that were given: a model has several sessions, and one sentence is enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One input or output of a graph."""
@@ -73,12 +82,13 @@ class Session:
         self.provider: str = inner.get_providers()[0]
         self.reason = reason
         self.threads = threads
+        self._turns = threading.BoundedSemaphore(runs_at_once(self.provider, threads))
         self.inputs = tuple(TensorInfo(t.name, tuple(t.shape), t.type) for t in inner.get_inputs())
         self.outputs = tuple(TensorInfo(t.name, tuple(t.shape), t.type) for t in inner.get_outputs())
         self._output_names = [t.name for t in self.outputs]
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the graph once.
+        """Run the graph once. Threads may call this at the same time; some of them wait.
 
         Args:
             feeds: an array for each input name.
@@ -93,7 +103,9 @@ class Session:
         expected = {t.name for t in self.inputs}
         if expected != set(feeds):
             raise ValueError(f"the graph takes {sorted(expected)}, but was given {sorted(feeds)}")
-        arrays = self._inner.run(self._output_names, {k: np.ascontiguousarray(v) for k, v in feeds.items()})
+        contiguous = {name: np.ascontiguousarray(values) for name, values in feeds.items()}
+        with self._turns:
+            arrays = self._inner.run(self._output_names, contiguous)
         for name, array in zip(self._output_names, arrays, strict=True):
             if not _is_finite(array):
                 raise WeightsError(
@@ -111,8 +123,8 @@ def open_session(
 
     Args:
         path: the file, or its bytes.
-        providers: what to run on, best first, by short name (``cuda``) or ONNX Runtime's own; None chooses.
-            The CPU always stands behind them.
+        providers: what to run on, best first, by short name (``cuda``) or ONNX Runtime's own, with the number of the
+            device where there are several (``cuda:1``); None chooses. The CPU always stands behind them.
         threads: threads inside one operator; None leaves it to ONNX Runtime (one a physical core).
 
     Raises:
@@ -123,7 +135,8 @@ def open_session(
     if threads is not None and threads < 1:
         raise OptionError(f"{threads} threads were asked for; ask for 1 or more, or leave it out.")
     ort = _import_runtime()
-    wanted = None if providers is None else [full_provider_name(name) for name in providers]
+    devices = {full_provider_name(name): _device_number(name) for name in providers or ()}
+    wanted = None if providers is None else list(devices)
     chosen, reason = choose_providers(wanted, ort.get_available_providers())
 
     options = ort.SessionOptions()
@@ -131,15 +144,16 @@ def open_session(
     options.intra_op_num_threads = threads or 0
     # Several small sessions live side by side; threads that spin while they wait would take the core of the next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    _share_arena(ort)
     source = path if isinstance(path, bytes) else os.fspath(path)
     if not isinstance(path, bytes) and not path.is_file():
         raise WeightsError(
             f"No network file at {path}; it should be an ONNX graph. `hififace weights verify` says more."
         )
     try:
-        inner = ort.InferenceSession(
-            source, options, providers=[(name, PROVIDER_OPTIONS.get(name, {})) for name in chosen]
-        )
+        settings = [PROVIDER_OPTIONS.get(name, {}) | devices.get(name, {}) for name in chosen]
+        inner = ort.InferenceSession(source, options, providers=list(zip(chosen, settings, strict=True)))
     except Exception as error:  # the runtime's own classes share no public base
         name = "The given bytes" if isinstance(path, bytes) else str(path)
         raise WeightsError(
@@ -153,9 +167,9 @@ def open_session(
             f"{chosen[0]} was chosen but did not start (its driver or libraries are missing); "
             f"running on {session.provider}."
         )
-        logger.warning("%s", session.reason)
+        _warn_once(session.reason)
     elif wanted and session.provider != wanted[0]:
-        logger.warning("%s", reason)
+        _warn_once(reason)
     return session
 
 
@@ -167,6 +181,31 @@ def _is_finite(array: Any) -> bool:
         return bool(np.isfinite(array.sum(dtype=np.float32)) or np.isfinite(array).all())
 
 
+def runs_at_once(provider: str, threads: int) -> int:
+    """How many threads may run a session at the same time: on the CPU as many as there are cores for, elsewhere one.
+
+    Args:
+        provider: ONNX Runtime's name.
+        threads: inside one run; 0 means all cores.
+    """
+    if provider != CPU or threads == 0:
+        return 1
+    return max(1, (os.cpu_count() or 1) // threads)
+
+
+def _warn_once(sentence: str) -> None:
+    if sentence not in _told:
+        _told.add(sentence)
+        logger.warning("%s", sentence)
+
+
+@cache
+def _share_arena(ort: Any) -> None:
+    """One arena of CPU memory for all sessions of the process, registered before the first of them is opened."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, None)
+
+
 def full_provider_name(name: str) -> str:
     """ONNX Runtime's name of a provider given by a short name, its full name, or in any case.
 
@@ -174,10 +213,25 @@ def full_provider_name(name: str) -> str:
         OptionError: there is no such provider.
     """
     known = {full.lower(): full for full in PROVIDER_NAMES.values()}
-    full = PROVIDER_NAMES.get(name.lower()) or known.get(name.lower())
+    kind = name.lower().partition(":")[0]
+    full = PROVIDER_NAMES.get(kind) or known.get(kind)
     if full is None:
         raise OptionError(f"There is no provider {name!r}; choose among {', '.join(PROVIDER_NAMES)}.")
     return full
+
+
+def _device_number(name: str) -> dict[str, str]:
+    """The provider option behind `cuda:1`.
+
+    Raises:
+        OptionError: what stands behind the colon is no number.
+    """
+    _, colon, number = name.partition(":")
+    if not colon:
+        return {}
+    if not (number.isascii() and number.isdigit()):
+        raise OptionError(f"The device is {name!r}; a number was expected behind the colon, such as cuda:0.")
+    return {"device_id": number}
 
 
 def choose_providers(wanted: Sequence[str] | None, available: Sequence[str]) -> tuple[list[str], str]:
@@ -193,11 +247,14 @@ def choose_providers(wanted: Sequence[str] | None, available: Sequence[str]) -> 
     if CPU not in chosen:
         chosen.append(CPU)
     if wanted is None:
-        reason = f"{chosen[0]}: the first offered by this ONNX Runtime of {', '.join(AUTOMATIC_ORDER)}."
+        gpus = ", ".join(name for name in AUTOMATIC_ORDER if name != CPU)
+        reason = f"{chosen[0]}: available in this onnxruntime, and chosen since no device was named."
+        if chosen[0] == CPU:
+            reason = f"{CPU}: no GPU provider ({gpus}) is available in this onnxruntime."
     elif missing and missing[0] == order[0]:
         reason = (
-            f"{missing[0]} was asked for, but this ONNX Runtime offers only {', '.join(available)}; "
-            f"running on {chosen[0]}. Install the onnxruntime package made for that device."
+            f"{missing[0]} was asked for, but this onnxruntime has only {', '.join(available)}; running on "
+            f"{chosen[0]}. Install the onnxruntime package made for that device (`hififace[gpu]` for CUDA)."
         )
     else:
         reason = f"{chosen[0]}: asked for, and offered."
@@ -216,7 +273,7 @@ def _import_runtime() -> Any:
     except ImportError as error:
         raise RuntimeUnavailableError(
             "ONNX Runtime is not installed, and every network here runs on it; "
-            "`pip install onnxruntime` (or onnxruntime-gpu) mends that."
+            "`pip install 'hififace[cpu]'` adds it, or 'hififace[gpu]' for CUDA."
         ) from error
     return ort
 
