@@ -31,7 +31,7 @@ $(BIN)/python:
 
 $(VENV)/.installed-swap: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	@echo "== installing hififace, for swapping only"
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[cpu]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml $(CONSTRAINTS)

@@ -20,6 +20,33 @@ def name_of(requirement: str) -> str:
     return re.split(r"[<>=!\[; ]", requirement)[0].lower().replace("_", "-")
 
 
+def test_the_version_has_one_source():
+    assert PROJECT["dynamic"] == ["version"]
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert tool["hatch"]["version"]["path"] == "src/hififace/__init__.py"
+
+
+def test_one_onnx_runtime_is_chosen_and_never_both():
+    extras = PROJECT["optional-dependencies"]
+    assert [name_of(line) for line in extras["cpu"] + extras["gpu"]] == ["onnxruntime", "onnxruntime-gpu"]
+    others = [
+        *PROJECT["dependencies"],
+        *(line for name in extras if name not in ("cpu", "gpu") for line in extras[name]),
+    ]
+    assert not {"onnxruntime", "onnxruntime-gpu"} & {name_of(line) for line in others}
+
+
+def test_the_source_distribution_holds_what_the_tests_read():
+    """Every file that git knows, but for what only git itself reads."""
+    sdist = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]
+    always = {"pyproject.toml", ".gitignore"}  # hatch adds these
+    top = {path.name for path in ROOT.iterdir()} & {
+        "src", "docs", "examples", "benchmarks", "runs", "tools", "tests", ".ci", "README.md", "LICENSE",
+        "constraints.txt", "Makefile", "Dockerfile", ".dockerignore",
+    }  # fmt: skip
+    assert top <= {*sdist["include"], *always}
+
+
 def test_swapping_needs_no_torch():
     assert "torch" not in {name_of(line) for line in PROJECT["dependencies"]}
     assert "torch" in {name_of(line) for line in PROJECT["optional-dependencies"]["train"]}
@@ -32,7 +59,7 @@ def test_everything_we_depend_on_is_pinned():
     extras = PROJECT["optional-dependencies"]
     wanted = [
         *PROJECT["dependencies"],
-        *(line for name in extras if name != "openvino" for line in extras[name]),
+        *(line for name in extras if name not in ("gpu", "openvino") for line in extras[name]),
     ]
     assert {name_of(line) for line in wanted} - {"hififace"} <= pinned
 

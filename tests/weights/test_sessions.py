@@ -92,9 +92,9 @@ def test_a_device_may_have_a_number(doubling, monkeypatch):
 
 def test_no_more_threads_run_a_session_than_there_are_cores_for(doubling, monkeypatch):
     monkeypatch.setattr(sessions.os, "cpu_count", lambda: 8)
-    assert [runs_at_once(CPU, threads) for threads in (0, 1, 3, 16)] == [1, 8, 2, 1]
+    assert [runs_at_once(CPU, threads) for threads in (0, 1, 3, 16)] == [8, 8, 2, 1]
     assert runs_at_once(CUDA, 1) == 1
-    session = open_session(doubling, providers=["cpu"])
+    session = open_session(doubling, providers=["cpu"], threads=8)
     running, most, inner = [0], [0], session._inner
 
     class Slow:

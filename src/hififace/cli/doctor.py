@@ -21,7 +21,7 @@ _PACKAGES: Final = (
     "opencv-python-headless", "pillow", "av", "c2pa-python", "torch", "gradio",
 )  # fmt: skip
 _EXTRAS: Final[dict[str, tuple[str, ...]]] = {
-    "train": ("torch", "onnx", "safetensors", "pyarrow", "webdataset", "tensorboard"),
+    "train": ("torch", "onnx", "safetensors", "pyarrow", "tensorboard"),
     "app": ("gradio",),
     "scale": ("ray",),
     "heic": ("pillow_heif",),

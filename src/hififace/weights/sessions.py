@@ -186,11 +186,9 @@ def runs_at_once(provider: str, threads: int) -> int:
 
     Args:
         provider: ONNX Runtime's name.
-        threads: inside one run; 0 means all cores.
+        threads: inside one run; 0 is ONNX Runtime's choice, of which small networks use little: counted as one.
     """
-    if provider != CPU or threads == 0:
-        return 1
-    return max(1, (os.cpu_count() or 1) // threads)
+    return 1 if provider != CPU else max(1, (os.cpu_count() or 1) // max(threads, 1))
 
 
 def _warn_once(sentence: str) -> None:
