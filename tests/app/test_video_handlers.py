@@ -273,6 +273,25 @@ def test_limits_are_sentences_and_leave_nothing(
     strict.stop()
 
 
+def test_frames_are_counted_whatever_the_container_says(
+    ready: VideoStudio, studio: Studio, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(type(studio.limits), "video_frames", property(lambda _: 10))
+    job = ready.start("v", ASKED)
+    assert job.wait(WAIT_S)
+    assert job.standing.status == "failed"
+    assert "my video.mp4 has more than 10 frames" in job.standing.problem
+
+
+def test_nothing_behind_the_limit_is_decoded(ready: VideoStudio, studio: Studio):
+    """Also of a video that says how long it is: a container may say what it likes."""
+    state = ready.look("v")
+    assert state.video is not None
+    assert state.video.length_s
+    options = ready._video_options(state, preview=False, own_format=False)
+    assert options.end_s == studio.limits.video_minutes * 60
+
+
 def test_a_file_that_is_no_video_is_a_sentence_in_the_visitors_words(
     videos: VideoStudio, receive: Callable[[Path], Path], tmp_path: Path, sessions: Sessions
 ):

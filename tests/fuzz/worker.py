@@ -27,7 +27,8 @@ def attempt(swapper: FaceSwapper, path: Path, results: Path) -> str:
         said.append("marked" if check_file(path).marked else "unmarked")
     except HififaceError as error:
         said.append(f"verify: {error}")
-    output = results / path.name
+    # Some containers are read but not written.
+    output = results / (path.name + ".mkv" if path.suffix in {".flv", ".mpg"} else path.name)
     try:
         if path.name.startswith("video"):
             swapper.swap_video(path, output)
