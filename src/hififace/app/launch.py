@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,9 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+PATIENCE_S: Final = 5.0
+"""How long a page that is told to end waits for what is at work before it removes the visitors' files under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,18 @@ class Served:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Stop serving, cancel every video, and remove every visitor's files."""
-        self._page.close(verbose=False)
-        self._jobs.stop()
-        self.sessions.stop()
+        """Stop serving, cancel every video, and remove every visitor's files, whatever goes wrong on the way.
+
+        A frame at work is waited for, but not its files' end: `docker stop` kills after ten seconds.
+        """
+        hurry = threading.Timer(PATIENCE_S, self.sessions.remove_files)
+        hurry.daemon = True
+        hurry.start()
+        with contextlib.ExitStack() as steps:
+            steps.callback(hurry.cancel)
+            steps.callback(self.sessions.stop)
+            steps.callback(self._jobs.stop)
+            self._page.close(verbose=False)
 
 
 def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:

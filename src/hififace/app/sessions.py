@@ -253,6 +253,10 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def remove_files(self) -> None:
+        """Remove all visitors' files at once, also those of requests that are being worked on."""
+        _remove(self.root)
+
     def stop(self) -> None:
         """Forget everybody, and remove the page's folder."""
         self._stop.set()
