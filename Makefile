@@ -2,7 +2,7 @@
 #
 #   make demo          put the face of one example picture into the other, and say where the result is
 #   make test          the default test suite, without network
-#   make lint types contracts docs-check test-slow test-fuzz test-browser
+#   make coverage docs lint types contracts docs-check test-slow test-fuzz test-browser
 #
 # PYTHON=python3.12 chooses the interpreter for the environment. CONSTRAINTS= lets pip choose versions.
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches the small CPU build of PyTorch on Linux.
@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help demo test test-slow test-fuzz test-browser lint types contracts docs-check clean
+.PHONY: help demo test coverage docs test-slow test-fuzz test-browser lint types contracts docs-check clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
@@ -51,6 +51,15 @@ demo: $(VENV)/.installed-swap
 test: $(VENV)/.installed-dev
 	@echo "== running the default tests (network blocked)"
 	@$(BIN)/python -m pytest
+
+coverage: $(VENV)/.installed-dev
+	@echo "== running the default tests, and counting which lines they run"
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml
+
+docs: $(VENV)/.installed-dev
+	@echo "== making the site in site/; a dead link is an error"
+	@$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "== open $(CURDIR)/site/index.html"
 
 test-slow: $(VENV)/.installed-dev
 	@echo "== running the slow tests"
@@ -84,4 +93,4 @@ docs-check: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/contracts/test_documents.py
 
 clean:
-	@rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) build dist demo site .coverage coverage.xml .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

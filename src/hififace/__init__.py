@@ -77,7 +77,7 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BundleError",

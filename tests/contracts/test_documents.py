@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hififace import __version__
 from hififace.provenance.verify import check_file
 from hififace.weights.bundle import load_bundle
 from hififace.weights.registry import CARDS
@@ -21,23 +22,23 @@ DOCUMENTS = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "examples").glob("*.md")),
+    *(ROOT / f"{name}.md" for name in ("CHANGELOG", "CODE_OF_CONDUCT", "CONTRIBUTING", "SECURITY")),
 ]
 # A block is run unless the line before it says why not: <!-- not run: reason -->
-FENCE = re.compile(r"(<!-- not run: [^>]+ -->\n)?```bash\n(.*?)```", re.S)
-RUN_HERE = [
-    ROOT / "README.md",
-    ROOT / "examples" / "README.md",
-    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
-]
+FENCE = re.compile(r"(<!-- not run: [^>]+ -->\n)?```(bash|python)\n(.*?)```", re.S)
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    found = FENCE.findall(document.read_text(encoding="utf-8"))
+    return [body for excuse, spoken, body in found if spoken == language and not excuse]
 
 
 def commands(document: Path) -> list[str]:
-    blocks = [body for excuse, body in FENCE.findall(document.read_text(encoding="utf-8")) if not excuse]
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(document, "bash")).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
-ALL_COMMANDS = [(document, line) for document in RUN_HERE for line in commands(document)]
+ALL_COMMANDS = [(document, line) for document in DOCUMENTS for line in commands(document)]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,30 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader has: the clone's examples, and a home of their own."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "examples", folder / "examples")
+    for name, example in (("me", "officer"), ("me-too", "officer"), ("holiday", "astronaut")):
+        shutil.copy(ROOT / "examples" / f"{example}.jpg", folder / f"{name}.jpg")
     return folder
+
+
+def run_python(program: str, workplace: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], cwd=workplace, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [document for document in DOCUMENTS if blocks(document, "python")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_python_of_the_documents_runs(workplace: Path, monkeypatch, document: Path):
+    """The blocks of one document, one after the other, in one program."""
+    monkeypatch.setenv("HIFIFACE_HOME", str(workplace / "home"))
+    monkeypatch.setenv("HIFIFACE_OFFLINE", "1")
+    done = run_python("\n".join(blocks(document, "python")), workplace)
+    assert done.returncode == 0, f"{document.name}\n{done.stdout}{done.stderr}"
+
+
+def test_a_python_block_that_fails_is_seen(workplace: Path):
+    assert run_python("from hififace import NoSuchName", workplace).returncode != 0
 
 
 @pytest.mark.parametrize(("document", "line"), ALL_COMMANDS, ids=[line for _, line in ALL_COMMANDS])
@@ -122,6 +146,25 @@ def test_swaps_that_are_shown_are_marked_as_such(name: str):
     assert verdict.claim is not None
     mini = load_bundle("mini")
     assert (verdict.claim.model, verdict.claim.model_version) == (mini.name, mini.version), "make them anew"
+
+
+@pytest.mark.parametrize(("name", "largest_kb"), [("portraits.jpg", 600), ("clip.webp", 1500)])
+def test_what_the_readme_shows_is_small_marked_and_attributed(name: str, largest_kb: int):
+    path = ROOT / "docs" / "showcase" / name
+    assert path.stat().st_size < largest_kb * 1000
+    verdict = check_file(path)
+    assert verdict.claim is not None
+    assert verdict.claim.statement == "face swap"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"docs/showcase/{name}" in readme
+    assert "10.6084/m9.figshare.5047666" in readme
+    assert "CC BY 4.0" in readme
+
+
+def test_one_version_everywhere():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version = {{{__version__}}}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_every_example_has_a_licence():
