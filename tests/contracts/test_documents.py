@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
@@ -48,7 +49,19 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples", folder / "examples")
     for name, example in (("me", "officer"), ("me-too", "officer"), ("holiday", "astronaut")):
         shutil.copy(ROOT / "examples" / f"{example}.jpg", folder / f"{name}.jpg")
+    write_video(folder / "holiday.jpg", folder / "video.mp4")
     return folder
+
+
+def write_video(photo: Path, path: Path) -> None:
+    """Two seconds in which the camera moves over a photo."""
+    with Image.open(photo) as opened, av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 320, 320, "yuv420p"
+        for at in range(8):
+            shown = opened.convert("RGB").crop((4 * at, 0, 400 + 4 * at, 400)).resize((320, 320))
+            container.mux(stream.encode(av.VideoFrame.from_image(shown)))
+        container.mux(stream.encode(None))
 
 
 def run_python(program: str, workplace: Path) -> subprocess.CompletedProcess[str]:
