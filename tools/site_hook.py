@@ -1,7 +1,7 @@
 """Hooks of the site (`mkdocs.yml`): pages from outside docs/, and references made from the code.
 
-The repository's own pages (README, CHANGELOG, ...) become pages of the site, links to files outside docs/ lead to copies
-of these files, and the pages of commands and of the Python API are written anew at every build.
+The repository's own pages (README, CHANGELOG, ...) become pages of the site, links to files outside docs/ lead to
+copies of these files, and the pages of commands and of the Python API are written anew at every build.
 """
 
 from __future__ import annotations
