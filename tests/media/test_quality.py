@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from tests.support.videos import Recipe, make_video
 
@@ -54,3 +56,14 @@ def test_the_same_video_gives_the_same_quality_again(tmp_path):
     reader = VideoReader(made(tmp_path, 34))
     settings = choose_settings(reader, tmp_path / "out.mp4")
     assert fit_to_target(settings, reader) == fit_to_target(settings, VideoReader(reader.info.path))
+
+
+def test_large_frames_are_few(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(VideoReader, "sample", lambda self, moment, num: asked.append(num) or ([], 0.0))
+    reader = VideoReader(made(tmp_path, 34))
+    settings = choose_settings(reader, tmp_path / "out.mp4")
+    assert fit_to_target(settings, reader) == settings
+    reader.info = replace(reader.info, width=3840, height=2160)
+    fit_to_target(settings, reader)
+    assert asked == [16, 16, 16, 4, 4, 4]

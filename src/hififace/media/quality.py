@@ -25,6 +25,9 @@ _STRETCHES: Final = 3
 _FRAMES: Final = 16
 """Frames of each stretch: enough for motion to show, 48 in all."""
 
+_MOST_PIXELS: Final = 100_000_000
+"""Of all these frames together, which are kept until the last trial: 150 MB at 8 bits; fewer frames at 4K."""
+
 _COARSEST: Final = {"libx264": 28.0, "libx265": 30.0, "libvpx-vp9": 42.0, "libvpx": 30.0, "libsvtav1": 42.0}
 """Beyond, the encoder would add faults of its own to those of the target."""
 
@@ -77,10 +80,11 @@ def _stretches(reader: VideoReader) -> list[tuple[list[Frame], float]]:
     if end is None:
         end = begin if info.duration_s is None else info.zero_s + info.duration_s
     length = max(end - begin, Fraction(0))
-    alone = not info.has_display_times or info.may_restart or length * info.rate <= _STRETCHES * _FRAMES
+    each = max(min(_FRAMES, _MOST_PIXELS // (info.width * info.height * _STRETCHES)), 4)
+    alone = not info.has_display_times or info.may_restart or length * info.rate <= _STRETCHES * each
     if alone:
-        return [reader.sample(begin, _STRETCHES * _FRAMES)]
-    return [reader.sample(begin + length * place / _STRETCHES, _FRAMES) for place in range(_STRETCHES)]
+        return [reader.sample(begin, _STRETCHES * each)]
+    return [reader.sample(begin + length * place / _STRETCHES, each) for place in range(_STRETCHES)]
 
 
 def _bytes(stretches: list[tuple[list[Frame], float]], settings: EncodeSettings) -> float:
