@@ -83,7 +83,8 @@ def _stretches(reader: VideoReader) -> list[tuple[list[Frame], float]]:
     each = max(min(_FRAMES, _MOST_PIXELS // (info.width * info.height * _STRETCHES)), 4)
     alone = not info.has_display_times or info.may_restart or length * info.rate <= _STRETCHES * each
     if alone:
-        return [reader.sample(begin, _STRETCHES * each)]
+        wanted = math.ceil(length * info.rate) or _STRETCHES * each
+        return [reader.sample(begin, min(wanted, _STRETCHES * each))]
     return [reader.sample(begin + length * place / _STRETCHES, each) for place in range(_STRETCHES)]
 
 
