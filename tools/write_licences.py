@@ -77,7 +77,7 @@ def page() -> str:
     sections += [
         "\n## Fetched when you ask for it\n",
         table(kinds["fetchable"]),
-        "\n## To be brought by you\n",
+        "\n## User-supplied files\n",
         table(kinds["bring"]),
         "\nWhere each is found, and why it is not redistributed:\n",
         reasons,

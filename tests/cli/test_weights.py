@@ -82,7 +82,7 @@ def test_fetch_takes_a_purpose_and_goes_through_all_of_it(capsys):
     told = capsys.readouterr().err
     for card in cards_for("evaluation"):
         assert f"{card.name}: " in told
-    assert "mobilefacenet: to be brought by you" in told
+    assert "mobilefacenet: user-supplied" in told
     assert "5 of 6 files could not be had" in told
 
 

@@ -21,7 +21,7 @@ def picture():
 
 
 def placed(scale, angle_deg=0.0, centre=(120.0, 100.0)):
-    """Picture to crop: the crop's middle lies on `centre`."""
+    """Image to crop: the crop's middle lies on `centre`."""
     radians = np.deg2rad(angle_deg)
     turn = scale * np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
     return np.concatenate([turn, ((SIZE - 1) / 2 - turn @ np.array(centre))[:, None]], axis=1)
@@ -74,7 +74,7 @@ def test_a_changed_crop_arrives_in_its_place(picture, scale):
 
 
 def test_the_target_s_texture_is_kept_if_asked_for_and_what_edges_leave_is_not():
-    matrix = placed(0.35)  # three picture pixels to one of the crop
+    matrix = placed(0.35)  # three image pixels to one of the crop
     grain = np.random.default_rng(5).normal(0.0, 12.0, (200, 240, 1))
     smooth = np.repeat(128.0 + grain, 3, axis=2)
     smooth[:, 120:] = 30.0 + grain[:, 120:]

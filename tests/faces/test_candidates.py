@@ -51,7 +51,7 @@ def test_merge_of_thousands_is_bounded_and_right():
 
 
 def test_moved_takes_the_middle_of_a_pixel_to_the_middle():
-    # Halving: view pixel 0 covers picture pixels 0 and 1, so its middle lies at 0.5.
+    # Halving: view pixel 0 covers image pixels 0 and 1, so its middle lies at 0.5.
     one = make([[0, 0, 1, 1]], points=np.zeros((1, 5, 2)))
     moved = one.moved(2.0, 2.0)
     np.testing.assert_allclose(moved.points[0, 0], [0.5, 0.5])
@@ -65,7 +65,7 @@ def test_moved_adds_the_place_of_a_tile():
 
 
 def test_a_quarter_turn_of_a_box_is_exact():
-    # 8 wide, 6 high; after the turn clockwise the picture is 6 wide and the mark at its top right.
+    # 8 wide, 6 high; after the turn clockwise the image is 6 wide and the mark at its top right.
     image = np.zeros((6, 8, 3), np.uint8)
     image[0:2, 0:3] = 255
     turned, back = turn_picture(image, 90)

@@ -14,7 +14,7 @@ from hififace.faces.detection import YuNetDetector
 from hififace.faces.turning import turn_picture
 from hififace.faces.views import cut_out
 
-# Read off the picture by eye: eyes, tip of the nose, corners of the mouth.
+# Read off the image by eye: eyes, tip of the nose, corners of the mouth.
 ASTRONAUT_POINTS = [(202, 103), (247, 103), (223, 125), (205, 145), (243, 145)]
 
 

@@ -1,4 +1,4 @@
-"""Drawing: everything known is seen, inside the picture, and labels do not cover each other."""
+"""Drawing: everything known is seen, inside the image, and labels do not cover each other."""
 
 from __future__ import annotations
 

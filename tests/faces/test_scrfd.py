@@ -1,4 +1,4 @@
-"""SCRFD: a generated graph of its layout, whose answer depends on the red of the picture."""
+"""SCRFD: a generated graph of its layout, whose answer depends on the red of the image."""
 
 from __future__ import annotations
 

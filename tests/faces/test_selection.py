@@ -60,7 +60,7 @@ def test_a_picture_without_faces_is_a_sentence(rule):
 
 
 def test_an_index_too_far_names_those_there_are():
-    with pytest.raises(FaceError, match=r"no face 3: the picture shows 3, numbered from the left 0, 1, 2"):
+    with pytest.raises(FaceError, match=r"no face 3: the image shows 3, numbered from the left 0, 1, 2"):
         select_faces(FACES, "3")
 
 

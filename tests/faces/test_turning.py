@@ -1,4 +1,4 @@
-"""Turning pictures: every pixel comes back to where it was, and leaning is measured with the right sign."""
+"""Turning images: every pixel comes back to where it was, and leaning is measured with the right sign."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_leaning_is_positive_clockwise():
 
 def test_a_face_on_its_side_is_found_in_the_turned_picture_only():
     image = np.zeros((60, 100, 3), np.uint8)
-    image[10, 20] = 255  # the "face": a search that sees it only where the picture is 60 wide
+    image[10, 20] = 255  # the "face": a search that sees it only where the image is 60 wide
 
     def search(picture):
         rows, columns = np.nonzero(picture[..., 0])

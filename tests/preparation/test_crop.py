@@ -14,7 +14,7 @@ POINTS = np.array([[38, 35], [62, 35], [50, 49], [41, 61], [59, 61]], np.float32
 
 
 class Finds:
-    """A detector that finds the given boxes in pictures at least as large as `needs`."""
+    """A detector that finds the given boxes in images at least as large as `needs`."""
 
     def __init__(self, *boxes, needs=0):
         self.boxes = boxes

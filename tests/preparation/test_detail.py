@@ -10,7 +10,7 @@ FACE[32:224, 48:208] = 255
 
 
 def crop_with_detail(pixels, seed=0):
-    """A picture that holds as much as `pixels` x `pixels` random ones can."""
+    """An image that holds as much as `pixels` x `pixels` random ones can."""
     random = np.random.default_rng(seed)
     small = cv2.GaussianBlur(random.normal(128, 160, (pixels, pixels, 3)), (0, 0), 1.0)
     enlarged = cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)

@@ -91,7 +91,7 @@ def test_the_archive_with_its_landmark_list(tmp_path):
     )
     (tmp_path / "lmk.txt").write_text(f"7/a.jpg 12 {LINE}\n7/b.jpg 12 {LINE}\n")
     photos = refs([tmp_path / "celebrity.tar.gz", tmp_path / "lmk.txt"])
-    # In the order of the archive; the picture that the list does not name is left out.
+    # In the order of the archive; the image that the list does not name is left out.
     assert [photo.source for photo in photos] == [
         "celebrity.tar.gz/celebrity/7/b.jpg",
         "celebrity.tar.gz/celebrity/7/a.jpg",
@@ -146,7 +146,7 @@ def test_wrong_inputs_are_sentences(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         open_inputs([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no images"):
         open_inputs([tmp_path / "empty"])
     (tmp_path / "a.zip").write_bytes(b"PK")
     with pytest.raises(OptionError, match="neither a folder nor an archive"):

@@ -70,7 +70,7 @@ def test_numbered_faces_come_before_everything():
 
 
 def test_a_number_that_is_not_there_is_told():
-    with pytest.raises(FaceError, match="no face 3: the picture shows 3"):
+    with pytest.raises(FaceError, match="no face 3: the image shows 3"):
         names(SourceMap(ME), SwapOptions(select=[3]))
     with pytest.raises(FaceError, match="no face 7"):
         names(SourceMap(ME, by_index={7: ANNA}))

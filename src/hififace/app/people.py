@@ -63,7 +63,7 @@ class People:
             OptionError: nobody was given yet.
         """
         if self.chosen is None:
-            raise OptionError("Nobody was given to put in. Add a source photo first.")
+            raise OptionError("No source was given. Add a source photo first.")
         if mapping.get(face) == self.chosen:
             del mapping[face]
         else:
@@ -77,7 +77,7 @@ class People:
             HififaceError: why the face cannot be a source.
         """
         if self.chosen is None:
-            raise OptionError("Nobody was given to put in. Add a source photo first.")
+            raise OptionError("No source was given. Add a source photo first.")
         return self.source(self.chosen, swapper, limits, average=average)
 
     def source(self, place: int, swapper: FaceSwapper, limits: Limits, *, average: bool) -> Source:

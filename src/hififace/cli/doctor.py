@@ -148,7 +148,7 @@ def _look_at_places(findings: Findings) -> None:
     findings.places = {
         "embedded parts": str(EMBEDDED),
         "your files": str(home),
-        "fetched and brought weights": str(model_dir()),
+        "fetched and user-supplied weights": str(model_dir()),
         "network": "never used (HIFIFACE_OFFLINE)" if offline() else "only by `hififace weights fetch`",
     }
     if not os.access(existing, os.W_OK):

@@ -145,7 +145,11 @@ def swap(
     ] = None,
     smooth: Annotated[bool, typer.Option(help="Steady faces over time.", rich_help_panel=_VIDEOS)] = True,
     detect_every: Annotated[
-        int, typer.Option(help="Look for new faces in every so manieth frame.", rich_help_panel=_VIDEOS)
+        int,
+        typer.Option(
+            help="Look for new faces every N frames.",
+            rich_help_panel=_VIDEOS,
+        ),
     ] = VideoOptions().detect_every,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name or folder of a bundle.", rich_help_panel=_RUNNING)

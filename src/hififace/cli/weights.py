@@ -29,7 +29,7 @@ def list_cards(commercial: Commercial = False, as_json: AsJson = False) -> None:
     for kind, heading in (
         ("embedded", "Part of this installation"),
         ("fetchable", "To be had with `hififace weights fetch NAME`"),
-        ("bring", f"To be brought by you (see `hififace weights show NAME`), below {model_dir()}"),
+        ("bring", f"User-supplied (see `hififace weights show NAME`), below {model_dir()}"),
     ):
         typer.echo(f"\n{heading}")
         for card in (card for card in cards if card.kind == kind):
@@ -97,9 +97,7 @@ def fetch_files(
     for card in cards:
         if card.kind == "bring" and card.name not in (names or []) and not expected_path(card).is_file():
             # Part of a purpose: what can be fetched is, and this is said.
-            typer.echo(
-                f"{card.name}: to be brought by you; see `hififace weights show {card.name}`", err=True
-            )
+            typer.echo(f"{card.name}: user-supplied; see `hififace weights show {card.name}`", err=True)
             continue
         try:
             path = fetch(

@@ -13,7 +13,7 @@ from hififace.faces.templates import Template, find_template
 from hififace.types import Matrix23, RGBImage
 
 Border = Literal["black", "edge", "mirror"]
-"""What lies beyond the picture: nothing, its last pixel drawn out, or its mirror image."""
+"""What lies beyond the image: nothing, its last pixel drawn out, or its mirror image."""
 
 _BORDERS: dict[Border, int] = {
     "black": cv2.BORDER_CONSTANT,
@@ -31,7 +31,7 @@ class Aligned(NamedTuple):
     crop: RGBImage
     """(S, S, 3)."""
     matrix: Matrix23
-    """Maps picture pixels to crop pixels."""
+    """Maps image pixels to crop pixels."""
 
 
 def estimate_similarity(source_points: ArrayLike, target_points: ArrayLike) -> Matrix23:
@@ -69,7 +69,7 @@ def estimate_similarity(source_points: ArrayLike, target_points: ArrayLike) -> M
     if abs(factor) < 1e-9:
         raise FaceError(
             f"The face's {len(source)} points lie on one spot or fit no face at all, so it cannot be aligned; "
-            "expected eyes, nose and mouth apart from each other. Choose another face or a sharper picture."
+            "expected eyes, nose and mouth apart from each other. Choose another face or a sharper image."
         )
     turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     return np.concatenate([turn, (target_mean - turn @ source_mean)[:, None]], axis=1)
@@ -116,16 +116,16 @@ def matrix_scale(matrix: Matrix23) -> float:
 def warp(
     image: NDArray[Any], matrix: Matrix23, size: int | tuple[int, int], *, border: Border = "black"
 ) -> NDArray[Any]:
-    """Resample a picture through a matrix, averaging over areas where it shrinks.
+    """Resample an image through a matrix, averaging over areas where it shrinks.
 
-    Where the picture grows, cubic interpolation; where it shrinks n times, each pixel is the mean of ⌈n⌉² linear
+    Where the image grows, cubic interpolation; where it shrinks n times, each pixel is the mean of ⌈n⌉² linear
     samples, which is what keeps a face of a large photograph from sparkling in a crop of 128 px.
 
     Args:
         image: (H, W) or (H, W, C), uint8 or float32.
-        matrix: picture pixels to crop pixels.
+        matrix: image pixels to crop pixels.
         size: side of a square crop, or (width, height).
-        border: what is seen beyond the picture.
+        border: what is seen beyond the image.
 
     Returns:
         (height, width[, C]) of the same type.
@@ -156,9 +156,9 @@ def align(
 
     Args:
         image: (H, W, 3) RGB.
-        points5: (5, 2) in pixels of the picture.
+        points5: (5, 2) in pixels of the image.
         template: itself or its name in `TEMPLATES`.
-        border: what the crop shows beyond the picture.
+        border: what the crop shows beyond the image.
 
     Raises:
         FaceError: points by which no face can be aligned.

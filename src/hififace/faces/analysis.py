@@ -1,4 +1,4 @@
-"""Everything known about every face of a picture: detection, landmarks, identity, shape, irises in one call."""
+"""Everything known about every face of an image: detection, landmarks, identity, shape, irises in one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ShapePrior(Protocol):
     """From mesh points to named coefficients."""
 
     def coefficients(self, points: NDArray[np.floating]) -> ShapeCoefficients:
-        """Of one face; points (468, 3) in pixels of the picture."""
+        """Of one face; points (468, 3) in pixels of the image."""
         ...
 
 
@@ -97,7 +97,7 @@ class FaceAnalyser:
     def analyse(
         self, image: RGBImage, want: Iterable[Part] = ("landmarks", "identity"), *, rotated: bool = False
     ) -> list[Face]:
-        """The faces of a picture, left to right; an empty list where there is none.
+        """The faces of an image, left to right; an empty list where there is none.
 
         Args:
             image: (H, W, 3) uint8 RGB.

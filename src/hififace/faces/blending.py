@@ -1,7 +1,7 @@
-"""Putting a swapped crop back into its picture.
+"""Putting a swapped crop back into its image.
 
-What is pasted, and why. Let base be the target's own crop (the picture, resampled to crop pixels), Δ = crop − base,
-up(·) the way back to picture pixels, and R = picture − up(base) the detail of the picture that is finer than the crop.
+What is pasted, and why. Let base be the target's own crop (the image, resampled to crop pixels), Δ = crop − base,
+up(·) the way back to image pixels, and R = image − up(base) the detail of the image that is finer than the crop.
 
 - Pasting up(crop) alone resamples everything under the mask, also what the network left as it was; an unchanged crop
   would come back blurred.
@@ -11,9 +11,9 @@ up(·) the way back to picture pixels, and R = picture − up(base) the detail o
 So R is kept where the crop is unchanged and dropped where it is changed: a gate g, 0 where |Δ| is nought within a few
 pixels and 1 from about three levels on. With k = (1 − share) · g,
 
-    new = (1 − up(k)) · picture + up(Δ + k · base),
+    new = (1 − up(k)) · image + up(Δ + k · base),
 
-which is up(crop) where the face was changed and the picture itself, bit for bit, where it was not. What is resampled is
+which is up(crop) where the face was changed and the image itself, bit for bit, where it was not. What is resampled is
 weighted by k beforehand, as colours are by their coverage: the ripples that cubic interpolation draws beside an edge of
 k then cancel. `detail` above 0 gives back a share of R where it is texture: the grain of video and skin, without
 which a generated face is smoother than its neck. Beside an edge of the target (eyelid, lip, rim of glasses) R is what
@@ -62,14 +62,14 @@ def paste_back(
     border: Border = "black",
     gain: float = 1.0,
 ) -> RGBImage:
-    """Put a swapped crop back into the picture that it was cut from.
+    """Put a swapped crop back into the image that it was cut from.
 
     Args:
-        image: (H, W, 3) the target's picture.
+        image: (H, W, 3) the target's image.
         crop: (S, S, 3) the swapped crop, uint8 or float 0..1.
         mask: (S, S), 0 to 1: how much of the crop is taken. Where it does not end before the border of the crop, that
             border shows; `masks.border_fade` sees to it.
-        matrix: picture pixels to crop pixels, as `align` gave it (times S over the aligned size, where the network
+        matrix: image pixels to crop pixels, as `align` gave it (times S over the aligned size, where the network
             enlarges).
         detail: share of the target's texture finer than the crop that is kept on the new face, 0 to 1.
         border: as the crop was aligned with.
@@ -77,8 +77,8 @@ def paste_back(
             change and texture are meant for that.
 
     Returns:
-        A new picture. Outside the rectangle that the mask reaches, and wherever the crop equals the target's own, every
-        pixel is the picture's.
+        A new image. Outside the rectangle that the mask reaches, and wherever the crop equals the target's own, every
+        pixel is the image's.
     """
     size = crop.shape[0]
     if crop.shape != (size, size, 3) or mask.shape != (size, size):
@@ -120,17 +120,17 @@ def paste_back(
 def affected_rectangle(
     mask: NDArray[np.floating], matrix: Matrix23, size_hw: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """x0, y0, x1, y1 of the picture's pixels that the mask can reach; None where it reaches none.
+    """x0, y0, x1, y1 of the image's pixels that the mask can reach; None where it reaches none.
 
     Args:
         mask: (S, S) in crop pixels.
-        matrix: picture pixels to crop pixels.
-        size_hw: height and width of the picture.
+        matrix: image pixels to crop pixels.
+        size_hw: height and width of the image.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
-    # Interpolation reaches two crop pixels further, and at least two picture pixels.
+    # Interpolation reaches two crop pixels further, and at least two image pixels.
     low_x, high_x = columns[0] - 2.0, columns[-1] + 2.0
     low_y, high_y = rows[0] - 2.0, rows[-1] + 2.0
     corners = transform_points(
@@ -158,7 +158,7 @@ def _mix(part: RGBImage, layers: FloatArray, alpha: FloatArray) -> RGBImage:
     """(h, w, 3) of `part` where alpha is 0, what is new where it is 1, and both in linear light in between.
 
     Args:
-        part: (h, w, 3) of the picture.
+        part: (h, w, 3) of the image.
         layers: (h, w, 4) up(Δ + k · base) and up(k).
         alpha: (h, w), 0 to 1.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hififace.types import Detection, FloatArray, Matrix23
 
 MOST_CANDIDATES = 5000
-"""Only so many of the best go into merging, which bounds its time on pictures of noise."""
+"""Only so many of the best go into merging, which bounds its time on images of noise."""
 
 COVERED = 0.75
 """A box that lies this much inside a better one is a part of the same face: a mouth and chin seen whole in a tile's
@@ -67,12 +67,12 @@ class Candidates:
     def moved(
         self, scale_x: float, scale_y: float, offset_x: float = 0.0, offset_y: float = 0.0
     ) -> Candidates:
-        """Map from a resized, cut-out view to the picture: centre of pixel to centre of pixel.
+        """Map from a resized, cut-out view to the image: centre of pixel to centre of pixel.
 
         Args:
-            scale_x: picture pixels per view pixel, along x.
+            scale_x: image pixels per view pixel, along x.
             scale_y: the same along y.
-            offset_x: left edge of the view in the picture, in pixels of the view.
+            offset_x: left edge of the view in the image, in pixels of the view.
             offset_y: top edge, likewise.
         """
         scale = np.array([scale_x, scale_y], np.float32)

@@ -1,4 +1,4 @@
-"""Finding faces in pictures of any size: the protocol, and the detector that ships.
+"""Finding faces in images of any size: the protocol, and the detector that ships.
 
 How `YuNetDetector` searches, and why (figures and commands in `docs/model-card.md`, "Parts"):
 
@@ -51,30 +51,30 @@ DIM_LOOK_MARGIN, GRID_PX = 0.8, 32
 """That look goes so many face sizes beyond the box; the network's coarsest cells."""
 
 MOST_SECOND_LOOKS = 64
-"""Per view, the best first: bounds the time on a picture of leaves or of a crowd too far away."""
+"""Per view, the best first: bounds the time on an image of leaves or of a crowd too far away."""
 
 
 class FaceDetector(Protocol):
-    """Finds faces in a picture."""
+    """Finds faces in an image."""
 
     def detect(self, image: RGBImage, *, rotated: bool = False) -> list[Detection]:
-        """Faces of a picture, left to right; an empty list where there is none.
+        """Faces of an image, left to right; an empty list where there is none.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            rotated: also find faces turned by any angle in the picture's plane, at several times the cost.
+            rotated: also find faces turned by any angle in the image's plane, at several times the cost.
         """
         ...
 
 
 class YuNetDetector:
-    """YuNet on ONNX Runtime, for pictures of any size.
+    """YuNet on ONNX Runtime, for images of any size.
 
     Args:
         score_threshold: least score of a face, 0 to 1, after the second look where there was one.
         overlap_threshold: intersection over union above which two candidates are one face.
-        smallest_face_px: the smallest face to be found (square root of its box's area), in picture pixels. Time
-            grows as its inverse square: at 24 a 4K picture is seen nearly at its own size, at 96 four times smaller.
+        smallest_face_px: the smallest face to be found (square root of its box's area), in image pixels. Time
+            grows as its inverse square: at 24 a 4K image is seen nearly at its own size, at 96 four times smaller.
         providers: see `weights.sessions.open_session`.
         threads: likewise.
         path: another file of the same layout; None is the one that ships.
@@ -101,7 +101,7 @@ class YuNetDetector:
         if smallest_face_px < 12.0:
             raise OptionError(
                 f"Faces of {smallest_face_px:g} px were asked for; the detector sees nothing below 12 px. "
-                "Ask for 12 or more, or enlarge the picture first."
+                "Ask for 12 or more, or enlarge the image first."
             )
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
@@ -112,14 +112,14 @@ class YuNetDetector:
         """See `FaceDetector.detect`.
 
         Raises:
-            ImageError: not an RGB picture of at least one pixel.
+            ImageError: not an RGB image of at least one pixel.
         """
         check_image(image)
         found = search_turned(self._search, image) if rotated else self._search(image)
         return as_detections(merge(found, self.overlap_threshold))
 
     def _search(self, image: RGBImage) -> Candidates:
-        """All faces that do not lean far, in picture pixels, merged and with straightened points."""
+        """All faces that do not lean far, in image pixels, merged and with straightened points."""
         found = Candidates.none()
         for view in views(image, self.smallest_face_px):
             scale = np.array([view.scale_x, view.scale_y], np.float32)

@@ -1,4 +1,4 @@
-"""A picture with its faces drawn in: thin contours, five points, irises, and a label that stays readable."""
+"""An image with its faces drawn in: thin contours, five points, irises, and a label that stays readable."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def draw_faces(
     """Draw what is known about faces.
 
     Args:
-        image: (H, W, 3) the picture; left as it is.
+        image: (H, W, 3) the image; left as it is.
         faces: found in it.
         similarities: cosine of each to a reference, written in its label.
 
     Returns:
-        A new picture of the same size.
+        A new image of the same size.
     """
     canvas = image.copy()
     for face in faces:

@@ -28,7 +28,7 @@ class IdentityEmbedder(Protocol):
         """D, the length of its vectors."""
 
     def embed(self, image: RGBImage, points: NDArray[np.floating]) -> FloatArray:
-        """(D,) unit vector of the face whose five points (5, 2) are given in picture pixels."""
+        """(D,) unit vector of the face whose five points (5, 2) are given in image pixels."""
 
     def embed_crops(self, crops: NDArray[np.uint8]) -> FloatArray:
         """(B, D) unit vectors of crops (B, 112, 112, 3) aligned to the `arcface_112` template."""
@@ -49,7 +49,7 @@ class _AlignedEmbedder:
         return self._size
 
     def embed(self, image: RGBImage, points: NDArray[np.floating]) -> FloatArray:
-        """(D,) unit vector of one face of a picture.
+        """(D,) unit vector of one face of an image.
 
         Raises:
             FaceError: the five points coincide, or the network says nothing of such a crop.

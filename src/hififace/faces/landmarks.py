@@ -52,7 +52,7 @@ def point_groups() -> dict[str, tuple[int, ...]]:
 
 
 def mirror_indices() -> NDArray[np.int64]:
-    """(468,) the point that each point becomes when the picture is mirrored."""
+    """(468,) the point that each point becomes when the image is mirrored."""
     return np.array(_topology()["mirror"], dtype=np.int64)
 
 
@@ -88,7 +88,7 @@ class FaceMeshLandmarker:
         return self.locate_many(image, [detection])[0]
 
     def locate_many(self, image: RGBImage, detections: Sequence[Detection]) -> list[Landmarks]:
-        """The points of several faces of one picture, all of them in one run of the network for each pass."""
+        """The points of several faces of one image, all of them in one run of the network for each pass."""
         if not detections:
             return []
         regions = [roi_from_points(found.points, found.box) for found in detections]
@@ -117,7 +117,7 @@ class FaceMeshLandmarker:
         self, image: RGBImage, regions: Sequence[Matrix23], *, mirrored: bool = False
     ) -> list[Landmarks]:
         size = (INPUT_SIZE_PX, INPUT_SIZE_PX)
-        # Beyond the picture its edge goes on, as with the original: a black border would bend the face's outline.
+        # Beyond the image its edge goes on, as with the original: a black border would bend the face's outline.
         crops = [cv2.warpAffine(image, region, size, borderMode=cv2.BORDER_REPLICATE) for region in regions]
         crops = [in_ordinary_light(np.asarray(crop, np.uint8), MESH_FACE_SHARES) for crop in crops]
         if mirrored:
@@ -143,12 +143,12 @@ class IrisLocator:
         self._session = open_session(embedded_path("iris.onnx"), providers=providers, threads=threads)
 
     def locate(self, image: RGBImage, landmarks: Landmarks) -> FloatArray:
-        """(2, 5, 3) image-left and image-right iris: centre, then four points of its rim, in picture pixels."""
+        """(2, 5, 3) image-left and image-right iris: centre, then four points of its rim, in image pixels."""
         regions = [_eye_region(landmarks.points, corners) for corners in EYE_CORNERS]
         crops = [cv2.warpAffine(image, region, (EYE_SIZE_PX, EYE_SIZE_PX)) for region in regions]
         crops[1] = cv2.flip(crops[1], 1)  # the network knows image-left eyes only
         irises = self._session.run({"image": to_nchw(np.stack(crops))})["iris"].astype(np.float64)
-        # The network counts from the outer edge of the first pixel, pictures from its centre.
+        # The network counts from the outer edge of the first pixel, images from its centre.
         irises[..., :2] -= 0.5
         irises[1, :, 0] = EYE_SIZE_PX - 1 - irises[1, :, 0]
         back = [transform_points(invert(region), iris) for region, iris in zip(regions, irises, strict=True)]
@@ -171,7 +171,7 @@ def apart(first: Matrix23, second: Matrix23) -> float:
 
 
 def _eye_region(points: FloatArray, corners: tuple[int, int]) -> Matrix23:
-    """Matrix from picture pixels to an upright 64 px eye crop of 2.3 eye widths, turned along the eye's corners."""
+    """Matrix from image pixels to an upright 64 px eye crop of 2.3 eye widths, turned along the eye's corners."""
     first, second = points[corners[0], :2].astype(np.float64), points[corners[1], :2].astype(np.float64)
     across = second - first
     width = max(float(np.linalg.norm(across)), 1e-3)

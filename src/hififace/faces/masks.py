@@ -30,7 +30,7 @@ THIN_SHARE = 1 / 24
 """Over so many sides of the crop every mask is faded, however little of it touches."""
 
 GREY_LEVELS = 6
-"""Channels of a grey picture lie so near to each other in all but 2 % of its pixels: the coding of a JPEG or of a video
+"""Channels of a grey image lie so near to each other in all but 2 % of its pixels: the coding of a JPEG or of a video
 adds a little colour. In a face in colour they lie 20 levels and more apart."""
 
 STD_RATIO = (0.7, 1.4)
@@ -64,10 +64,10 @@ def face_polygon(points: NDArray[np.floating]) -> FloatArray:
 def region_mask(
     points: NDArray[np.floating], size_hw: tuple[int, int], *, dilate_px: float, feather_px: float
 ) -> FloatArray:
-    """The face region of a picture or crop, for when no network gives a mask.
+    """The face region of an image or crop, for when no network gives a mask.
 
     Args:
-        points: (468, 2) or (468, 3) mesh points in pixels of that picture.
+        points: (468, 2) or (468, 3) mesh points in pixels of that image.
         size_hw: its height and width.
         dilate_px: how far the edge is moved outwards (inwards if negative).
         feather_px: width of the soft edge, which is 0.5 on the moved edge; 0 gives a hard one.
@@ -81,7 +81,7 @@ def region_mask(
     cv2.fillPoly(inside, [corners], 255, shift=4)
     if dilate_px == 0 and feather_px == 0:
         return (inside > 0).astype(np.float32)
-    # A frame lets the distance be measured as if there were room beyond the picture.
+    # A frame lets the distance be measured as if there were room beyond the image.
     framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     outwards = cv2.distanceTransform(255 - framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     inwards = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -199,7 +199,7 @@ def match_colour(
 
 
 def grey_as(crop: RGBImage, reference: RGBImage) -> RGBImage:
-    """A crop without its colours where another has none: networks trained on colour paint colour into grey pictures.
+    """A crop without its colours where another has none: networks trained on colour paint colour into grey images.
 
     Args:
         crop: (S, S, 3).

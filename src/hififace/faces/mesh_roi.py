@@ -1,4 +1,4 @@
-"""Where the mesh network looks: the rotated square of a picture that becomes its 192 px input.
+"""Where the mesh network looks: the rotated square of an image that becomes its 192 px input.
 
 As the network's original does, the square lies along the line through the eyes and is 1.5 times as wide as
 the face. `roi_from_points` guesses it from a detection; `roi_from_landmarks` takes it from a first pass of
@@ -36,11 +36,11 @@ EYE_CORNERS = (33, 263)
 def square_to_input(
     centre: NDArray[np.floating], side: float, angle: float, size: int = INPUT_SIZE_PX
 ) -> Matrix23:
-    """Matrix from picture pixels to the pixels of a `size` px input that shows a rotated square.
+    """Matrix from image pixels to the pixels of a `size` px input that shows a rotated square.
 
     Args:
-        centre: (2,) of the square, picture pixels.
-        side: of the square, picture pixels.
+        centre: (2,) of the square, image pixels.
+        side: of the square, image pixels.
         angle: radians by which the square is turned, clockwise as one sees it.
         size: of the input.
     """
@@ -54,7 +54,7 @@ def square_to_input(
 def roi_from_points(
     points5: NDArray[np.floating], box: NDArray[np.floating], size: int = INPUT_SIZE_PX
 ) -> Matrix23:
-    """Matrix from picture pixels to the input, from a detection: the first pass.
+    """Matrix from image pixels to the input, from a detection: the first pass.
 
     The points it leads to are within about 2 % of the eye distance of the final ones: a second pass is
     needed.
@@ -78,10 +78,10 @@ def roi_from_points(
 
 
 def roi_from_landmarks(points: NDArray[np.floating], size: int = INPUT_SIZE_PX) -> Matrix23:
-    """Matrix from picture pixels to the input, from the mesh points of a first pass.
+    """Matrix from image pixels to the input, from the mesh points of a first pass.
 
     Args:
-        points: (468, 2) or (468, 3), picture pixels.
+        points: (468, 2) or (468, 3), image pixels.
         size: of the input.
     """
     flat = np.asarray(points, dtype=np.float64)[:, :2]
@@ -96,14 +96,14 @@ def roi_from_landmarks(points: NDArray[np.floating], size: int = INPUT_SIZE_PX) 
 
 
 def mesh_to_image(points: NDArray[np.floating], matrix: Matrix23) -> FloatArray:
-    """Points as the network gives them, in the picture.
+    """Points as the network gives them, in the image.
 
     Args:
         points: (468, 3) in pixels of the network's input, counted from the outer edge of the first.
-        matrix: the matrix from picture to input that the input was cut out with.
+        matrix: the matrix from image to input that the input was cut out with.
 
     Returns:
-        (468, 3) x, y in picture pixels (centres at integers), z on the same scale.
+        (468, 3) x, y in image pixels (centres at integers), z on the same scale.
     """
     turn = np.asarray(matrix, dtype=np.float64)[:, :2]
     flat = (np.asarray(points, dtype=np.float64)[:, :2] - 0.5 - matrix[:, 2]) @ np.linalg.inv(turn).T

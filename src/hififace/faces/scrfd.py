@@ -31,7 +31,7 @@ INPUT_PX = 640
 class ScrfdDetector:
     """SCRFD with five points on ONNX Runtime.
 
-    The picture is fitted into 640 x 640 (aspect ratio kept, black at the right and bottom), as the reference does, so
+    The image is fitted into 640 x 640 (aspect ratio kept, black at the right and bottom), as the reference does, so
     faces below about 1/40 of its longer side are not found; `YuNetDetector` finds those.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which faces of a picture are meant: the largest, all, by index from left to right, or by a reference photo."""
+"""Which faces of an image are meant: the largest, all, by index from left to right, or by a reference photo."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def select_faces(
     """The faces that a rule means.
 
     Args:
-        faces: of one picture, with their `index`; with `identity` where the rule is ``reference``.
+        faces: of one image, with their `index`; with `identity` where the rule is ``reference``.
         rule: ``largest``, ``all``, ``reference``, or one or several indices (``0``, ``0,2``, or an int).
         reference: (D,) identity vector of the person sought.
         threshold: least cosine to the reference.
@@ -47,7 +47,7 @@ def select_faces(
         At least one face, by index; for ``reference`` one only, the most alike.
 
     Raises:
-        NoFaceFoundError: the picture has no face.
+        NoFaceFoundError: the image has no face.
         FaceError: it has none at that index, or none alike enough.
         OptionError: there is no such rule, or its reference is missing.
     """
@@ -57,7 +57,7 @@ def select_faces(
             "Selecting by a reference needs a photo of the person; give one, or choose another rule."
         )
     if not faces:
-        raise NoFaceFoundError("No face was found in the picture; choose one in which a face is seen.")
+        raise NoFaceFoundError("No face was found in the image; choose one in which a face is seen.")
     if indices is not None:
         return by_index(faces, indices)
     if rule == "all":
@@ -121,7 +121,7 @@ def by_index(faces: Sequence[Face], indices: Sequence[int]) -> list[Face]:
     for index in indices:
         if index not in known:
             raise FaceError(
-                f"There is no face {index}: the picture shows {len(faces)}, numbered from the left "
+                f"There is no face {index}: the image shows {len(faces)}, numbered from the left "
                 f"{', '.join(str(i) for i in sorted(known))}. Choose one of those."
             )
     return [known[index] for index in sorted(set(indices))]

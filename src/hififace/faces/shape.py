@@ -37,7 +37,7 @@ class ShapeBasis:
     """
 
     mean: FloatArray
-    """(468, 3) symmetric, centred at 0, axes as in a picture: x right, y down, z away from the camera."""
+    """(468, 3) symmetric, centred at 0, axes as in an image: x right, y down, z away from the camera."""
     identity_basis: FloatArray
     """(Ki, 468, 3) one standard deviation between people along each direction."""
     expression_basis: FloatArray
@@ -72,7 +72,7 @@ def load_shape_basis() -> ShapeBasis:
 
 
 def rotation_matrix(pose: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(3, 3) rotation Rz(roll) · Ry(-yaw) · Rx(pitch) that turns the mean shape into the picture.
+    """(3, 3) rotation Rz(roll) · Ry(-yaw) · Rx(pitch) that turns the mean shape into the image.
 
     Args:
         pose: (3,) pitch, yaw, roll in RADIANS, with the signs of `types.ShapeCoefficients`: a face that
@@ -165,7 +165,7 @@ class MeshShapePrior:
         """What the prior says about one face.
 
         Args:
-            points: (468, 3) mesh points in pixels of any picture or crop.
+            points: (468, 3) mesh points in pixels of any image or crop.
 
         Raises:
             ValueError: another shape.
@@ -187,7 +187,7 @@ class MeshShapePrior:
         return replace(target, identity=source.identity)
 
     def landmarks(self, coefficients: ShapeCoefficients) -> FloatArray:
-        """(468, 3) points in pixels of the picture that the coefficients were measured in."""
+        """(468, 3) points in pixels of the image that the coefficients were measured in."""
         shape = (
             self.basis.mean
             + np.tensordot(coefficients.identity, self.basis.identity_basis, axes=1)
@@ -197,7 +197,7 @@ class MeshShapePrior:
         return (coefficients.scale * shape @ rotation.T + coefficients.translation).astype(np.float32)
 
     def mirrored(self, coefficients: ShapeCoefficients, width_px: int) -> ShapeCoefficients:
-        """Coefficients in the mirror image of a picture `width_px` wide: exact, nothing is solved."""
+        """Coefficients in the mirror image of an image `width_px` wide: exact, nothing is solved."""
         translation = coefficients.translation.copy()
         translation[0] = width_px - 1 - translation[0]
         return ShapeCoefficients(
@@ -209,7 +209,7 @@ class MeshShapePrior:
         )
 
     def mirror_points(self, points: NDArray[np.floating], width_px: int) -> FloatArray:
-        """(468, 3) points of the face in the mirror image of a picture `width_px` wide."""
+        """(468, 3) points of the face in the mirror image of an image `width_px` wide."""
         other = np.asarray(points, dtype=np.float32)[self.basis.mirror].copy()
         other[:, 0] = width_px - 1 - other[:, 0]
         return other

@@ -50,7 +50,7 @@ def straighten(look: Callable[[RGBImage], Candidates], image: RGBImage, found: C
     """Find the points of leaning and lying faces anew, on the face turned upright.
 
     Args:
-        look: the network on one small picture.
+        look: the network on one small image.
         image: (H, W, 3) that `found` lies in.
         found: one candidate a face.
 
@@ -119,7 +119,7 @@ class _Turner:
 
     def seen(self, angle: float) -> tuple[Candidates, Matrix23]:
         """The best candidate in the middle, or none, with the surroundings turned back by an angle; and the matrix
-        from there to the picture.
+        from there to the image.
         """
         radians = np.deg2rad(-angle)
         turn = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
@@ -154,7 +154,7 @@ def search_turned(
     *,
     angles_deg: Sequence[int] = tuple(range(0, 360, 45)),
 ) -> Candidates:
-    """Search a picture turned by several angles and map what was found back.
+    """Search an image turned by several angles and map what was found back.
 
     Args:
         search: finds upright faces and those leaning by up to half a step.
@@ -170,7 +170,7 @@ def search_turned(
 
 
 def turn_picture(image: RGBImage, angle_deg: int) -> tuple[RGBImage, Matrix23]:
-    """Turn a picture clockwise onto a canvas that holds all of it; the matrix maps turned pixels back to it."""
+    """Turn an image clockwise onto a canvas that holds all of it; the matrix maps turned pixels back to it."""
     height, width = image.shape[:2]
     if angle_deg % 360 == 0:
         return image, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])

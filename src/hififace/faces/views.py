@@ -1,4 +1,4 @@
-"""How a picture of any size is looked at: a pyramid of views, each cut into tiles of bounded size.
+"""How an image of any size is looked at: a pyramid of views, each cut into tiles of bounded size.
 
 Measured on the detector (see `docs/model-card.md`, "Parts"): it finds 98 % of faces that are 20 px in what it is
 shown and all from 24 to 500 px; below 16 px and above 640 px it fails, and from about 250 px on it may see the lower
@@ -23,7 +23,7 @@ VIEW_FACE_PX = 24.0
 """The smallest face that the detector surely finds, in pixels of a view."""
 
 SPARING_FACE_PX = 20.0
-"""The same for pictures above `LARGE_PIXELS`, where looking costs most: 98 % of faces of this size are found, for 30 %
+"""The same for images above `LARGE_PIXELS`, where looking costs most: 98 % of faces of this size are found, for 30 %
 less time."""
 
 LARGE_PIXELS = 1_000_000
@@ -36,7 +36,7 @@ LARGEST_SHORT_SIDE_PX = 512
 where it is not sure, the second look decides."""
 
 MOST_VIEW_PIXELS = 10_000_000
-"""Slightly more than 4K: larger pictures are first made smaller, so that time has a bound."""
+"""Slightly more than 4K: larger images are first made smaller, so that time has a bound."""
 
 TILE_PX = 640
 OVERLAP_PX = 128
@@ -63,11 +63,11 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The picture at one size."""
+    """The image at one size."""
 
     image: RGBImage
     scale_x: float
-    """Picture pixels per view pixel, along x; along y it differs by the rounding of the height."""
+    """Image pixels per view pixel, along x; along y it differs by the rounding of the height."""
     scale_y: float
     largest_face_px: float = float("inf")
     """The largest face that this view answers for, in its own pixels."""
@@ -77,9 +77,9 @@ def view_sizes(width: int, height: int, smallest_face_px: float) -> list[tuple[i
     """(width, height) of each view, coarsest first.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
-        smallest_face_px: the smallest face to be found, in picture pixels; below 24 the picture is enlarged,
+        width: of the image, pixels.
+        height: of the image, pixels.
+        smallest_face_px: the smallest face to be found, in image pixels; below 24 the image is enlarged,
             at most twice.
     """
     in_view = VIEW_FACE_PX if width * height <= LARGE_PIXELS else SPARING_FACE_PX
@@ -96,7 +96,7 @@ def view_sizes(width: int, height: int, smallest_face_px: float) -> list[tuple[i
 
 
 def make_view(image: RGBImage, size: tuple[int, int], largest_face_px: float = float("inf")) -> View:
-    """Resize a picture to (width, height), averaging over areas where it shrinks."""
+    """Resize an image to (width, height), averaging over areas where it shrinks."""
     height, width = image.shape[:2]
     if size == (width, height):
         return View(image, 1.0, 1.0, largest_face_px)
@@ -139,14 +139,14 @@ def worth_searching(tile: Tile, view: View, known_boxes: FloatArray) -> bool:
 
 
 def views(image: RGBImage, smallest_face_px: float) -> Iterator[View]:
-    """Every view of a picture, coarsest first, made one at a time."""
+    """Every view of an image, coarsest first, made one at a time."""
     height, width = image.shape[:2]
     for place, size in enumerate(view_sizes(width, height, smallest_face_px)):
         yield make_view(image, size, LARGEST_FACE_PX if place else float("inf"))
 
 
 def cut_out(image: RGBImage, left: int, top: int, side: int) -> RGBImage:
-    """A square of a picture, black where it reaches beyond: (side, side, 3)."""
+    """A square of an image, black where it reaches beyond: (side, side, 3)."""
     height, width = image.shape[:2]
     square = np.zeros((side, side, 3), np.uint8)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
@@ -156,19 +156,19 @@ def cut_out(image: RGBImage, left: int, top: int, side: int) -> RGBImage:
 
 
 def check_image(image: RGBImage) -> None:
-    """Refuse what is no RGB picture.
+    """Refuse what is no RGB image.
 
     Raises:
         ImageError: another layout, or no pixels.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ImageError(
-            f"A picture of layout {image.shape} and type {image.dtype} was given; "
+            f"An image of layout {image.shape} and type {image.dtype} was given; "
             "expected (height, width, 3) uint8 RGB."
         )
     if image.shape[0] < 1 or image.shape[1] < 1:
         raise ImageError(
-            f"The picture is empty ({image.shape[1]} x {image.shape[0]} pixels); nothing can be found in it."
+            f"The image is empty ({image.shape[1]} x {image.shape[0]} pixels); nothing can be found in it."
         )
 
 

@@ -1,4 +1,4 @@
-"""The YuNet network: one look at one picture, decoded.
+"""The YuNet network: one look at one image, decoded.
 
 W. Wu et al., "YuNet: a tiny millisecond-level face detector", 2023 (OpenCV Zoo, MIT). Fully convolutional: any height
 and width that are multiples of 32. It takes BGR 0..255, the one place here where BGR appears.

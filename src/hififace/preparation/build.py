@@ -200,7 +200,7 @@ def _run_blocks(
         if progress is not None:
             progress(Progress(kept + rejected, total, kept, rejected))
     if num_blocks == 0:
-        raise DataError("The inputs hold no pictures. Check that these are the folders you meant.")
+        raise DataError("The inputs hold no images. Check that these are the folders you meant.")
     return num_blocks
 
 

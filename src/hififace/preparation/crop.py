@@ -17,7 +17,7 @@ from hififace.types import Detection, FloatArray, Matrix23, RGBImage
 
 _PADDING: Final = 0.3
 """Border put around a photo in which no face was found, as a share of its longer side: detectors are trained
-on faces with something around them, and a face that fills its picture can escape them."""
+on faces with something around them, and a face that fills its image can escape them."""
 
 JPEG_QUALITY: Final = 95
 
@@ -26,7 +26,7 @@ class Detector(Protocol):
     """What is asked of a face detector (`faces/detection.py`)."""
 
     def detect(self, image: RGBImage) -> list[Detection]:
-        """Faces, in pixels of the picture."""
+        """Faces, in pixels of the image."""
 
 
 class Crop(NamedTuple):

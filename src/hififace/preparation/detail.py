@@ -25,13 +25,13 @@ SHARES: Final = (1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
 
 
 def reduced_and_enlarged(image: Image.Image, side: int) -> Image.Image:
-    """A square picture after a detour over a smaller side (Lanczos both ways, as packed sets are enlarged)."""
+    """A square image after a detour over a smaller side (Lanczos both ways, as packed sets are enlarged)."""
     small = image.resize((side, side), Image.Resampling.LANCZOS)
     return small.resize(image.size, Image.Resampling.LANCZOS)
 
 
 def psnr_db(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two pictures of one shape; 99 for equal ones."""
+    """Peak signal-to-noise ratio of two images of one shape; 99 for equal ones."""
     error = float(cv2.norm(one, two, cv2.NORM_L2SQR)) / one.size
     return _decibels(error)
 

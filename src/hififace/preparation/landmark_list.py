@@ -59,7 +59,7 @@ class LandmarkList:
         return self._row(name) is not None
 
     def find(self, name: str) -> tuple[str, tuple[float, ...]]:
-        """Label and the ten numbers x, y, ... of a picture.
+        """Label and the ten numbers x, y, ... of an image.
 
         Raises:
             KeyError: it is not in the list.

@@ -59,7 +59,7 @@ class PhotoRef:
     """The file's bytes, where it cannot be read again at random."""
 
     def read(self) -> bytes:
-        """The bytes of the picture file.
+        """The bytes of the image file.
 
         Raises:
             DataError: the file cannot be read.
@@ -117,7 +117,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ShardSource:
-    """A plain tar of KEY.jpg with KEY.json, or of folders of pictures."""
+    """A plain tar of KEY.jpg with KEY.json, or of folders of images."""
 
     path: Path
     label: str
@@ -126,7 +126,7 @@ class ShardSource:
     kind: str = "shard"
 
     def photos(self) -> Iterator[PhotoRef]:
-        """One reference per picture; facts come from the .json of the same key, else from the folder."""
+        """One reference per image; facts come from the .json of the same key, else from the folder."""
         members = list(iterate_members(self.path))
         with self.path.open("rb") as file:
             facts: dict[str, dict[str, Any]] = {}
@@ -156,7 +156,7 @@ class ShardSource:
             )
 
     def count(self) -> int | None:
-        """Number of pictures in the archive, from its headers."""
+        """Number of images in the archive, from its headers."""
         names = (PurePosixPath(name) for name, _ in iterate_members(self.path))
         return sum(name.suffix.lower() in IMAGE_SUFFIXES for name in names)
 
@@ -185,7 +185,7 @@ class ArchiveSource:
     def photos(self) -> Iterator[PhotoRef]:
         """References with their bytes, in the order of the archive.
 
-        With a landmark list, pictures that it does not name are left out: it is the data set's own table.
+        With a landmark list, images that it does not name are left out: it is the data set's own table.
         """
         try:
             with tarfile.open(self.path, "r|*") as archive:
@@ -217,7 +217,7 @@ class ArchiveSource:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Pictures below a folder; with `people`, the folder that holds a picture names its person."""
+    """Images below a folder; with `people`, the folder that holds an image names its person."""
 
     path: Path
     label: str
@@ -244,7 +244,7 @@ class FolderSource:
             yield _with_landmarks(reference, name, self.group, self.landmarks)
 
     def count(self) -> int | None:
-        """Number of pictures, by walking the folder."""
+        """Number of images, by walking the folder."""
         return sum(1 for _ in _walk(self.path))
 
 
@@ -283,7 +283,7 @@ def open_inputs(
         landmarks: list of "path label x y x y ..." for an archive or its unpacked folder.
 
     Raises:
-        DataError: an input that does not exist, or holds no pictures.
+        DataError: an input that does not exist, or holds no images.
         OptionError: an input whose layout cannot be told, or nothing given at all.
     """
     lists = [path for path in inputs if path.suffix == ".txt"] + ([landmarks] if landmarks else [])
@@ -301,7 +301,7 @@ def open_inputs(
 
 
 def folder_identity(name: str) -> str | None:
-    """The folders that a picture lies in, as one name; None at the top."""
+    """The folders that an image lies in, as one name; None at the top."""
     parent = PurePosixPath(name).parent.as_posix()
     return None if parent == "." else parent
 
@@ -321,7 +321,7 @@ def _open_input(
     if path.suffix == ".tar":
         return [_shard(path, groups)]
     raise OptionError(
-        f"{path} is neither a folder nor an archive. Give a folder of pictures, tar shards (.tar) or a "
+        f"{path} is neither a folder nor an archive. Give a folder of images, tar shards (.tar) or a "
         f"compressed archive (.tar.gz)."
     )
 
@@ -339,16 +339,16 @@ def _folder(path: Path, layout: Layout, table: LandmarkList | None, groups: dict
         if len(below) > 1:
             break
     if not at_top and not below:
-        raise DataError(f"{path} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) and no tar shards.")
+        raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}) and no tar shards.")
     if layout == "auto":
         if at_top and below:
             raise OptionError(
-                f"{path} holds pictures beside folders of pictures: it may be one folder per person or not. "
+                f"{path} holds images beside folders of images: it may be one folder per person or not. "
                 f"Say which with --layout people or --layout flat."
             )
         if len(below) == 1:
             raise OptionError(
-                f"{path} holds one folder of pictures only ({next(iter(below)).name}): is that one person, "
+                f"{path} holds one folder of images only ({next(iter(below)).name}): is that one person, "
                 f"or many? Say --layout people or --layout flat."
             )
         layout = "people" if below else "flat"
@@ -380,7 +380,7 @@ def _with_landmarks(reference: PhotoRef, name: str, group: str, table: LandmarkL
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Picture files below a folder in the order of their names, folder by folder; no hidden ones."""
+    """Image files below a folder in the order of their names, folder by folder; no hidden ones."""
     entries = sorted(folder.iterdir(), key=lambda path: path.name)
     for path in entries:
         if path.name.startswith((".", "__MACOSX")):

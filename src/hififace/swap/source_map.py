@@ -53,7 +53,7 @@ class SourceMap:
 
     @property
     def is_empty(self) -> bool:
-        """Nobody was given."""
+        """No source was given."""
         return self.default is None and not self.people and not self.by_index
 
     def shows(self, identity: FloatArray | None, same_person: float) -> bool:

@@ -22,7 +22,7 @@ from hififace.types import Detection, Face, RGBImage
 FindFaces = Callable[[RGBImage], list[Face]]
 
 WHOLE_EVERY: Final = 8
-"""Of the frames that are looked at, every so manieth is seen at its own size."""
+"""Every N-th of the frames that are looked at is seen at its own size."""
 
 COARSE_SHORT_SIDE_PX: Final = 360
 """Short side of a coarse look: shows faces from 24 px there on, 48 px in 720p and 72 px in 1080p."""
@@ -56,7 +56,7 @@ class DetectionSchedule:
 
         Args:
             find_faces: the detector, for images of any size.
-            every: look at every so manieth frame.
+            every: look every so many frames.
         """
         self._find_faces, self._every = find_faces, every
         self._empty: NDArray[np.uint8] | None = None

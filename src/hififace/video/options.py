@@ -52,7 +52,7 @@ class VideoOptions:
     mask_smoothing: MaskSmoothingOptions = field(default_factory=MaskSmoothingOptions)
     """How strongly their masks are."""
     detect_every: int = 2
-    """Look for faces in every so manieth frame; between, known faces are followed. A new face is swapped at most so
+    """Look for faces every N frames; between, known faces are followed. A new face is swapped at most so
     many frames less one late."""
     segment_frames: int = 240
     """Most frames that a killed run has to do again; a multiple of the group size."""

@@ -53,7 +53,7 @@ def data_dir() -> Path:
 
 
 def model_dir() -> Path:
-    """The folder of fetched and brought files, below `data_dir()`."""
+    """The folder of fetched and user-supplied files, below `data_dir()`."""
     return data_dir() / "models"
 
 
@@ -117,8 +117,8 @@ def locate_in(folder: Path | None, card: Card) -> Path:
     Raises:
         WeightsError: it is in neither place.
     """
-    brought = folder / card.filename if folder is not None else None
-    return brought if brought is not None and brought.exists() else locate(card)
+    supplied = folder / card.filename if folder is not None else None
+    return supplied if supplied is not None and supplied.exists() else locate(card)
 
 
 def hashes_of(names: Iterable[str], folder: Path | None = None) -> dict[str, str]:
@@ -182,7 +182,7 @@ def fetch(
         progress: called with (bytes so far, bytes in all or None).
 
     Raises:
-        WeightsError: refused, to be brought by the user, offline, or every mirror failed; says each reason.
+        WeightsError: refused, user-supplied, offline, or every mirror failed; says each reason.
     """
     refuse_non_commercial(card, commercial)
     if card.kind == "embedded":

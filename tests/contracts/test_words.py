@@ -1,0 +1,103 @@
+"""One word for one thing, and words that a stranger from this field understands, in everything that people see."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from hififace.cli.main import COMMANDS, build_app
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "src" / "hififace").rglob("*.py"))
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+HISTORY = {"lab-book.md"}
+"""What was thought when it was written, in the words of then."""
+
+INSTEAD = {
+    r"films?": "video",
+    r"pictures?": "image",
+    r"paint(s|ed|ing)?": "generate, generated face",
+    r"judges?|the opponent": "discriminator, loss network",
+    r"teachers?": "frozen networks, loss networks",
+    r"manieth": "every N frames",
+    r"to be brought by|brought (file|weight)s?": "user-supplied",
+    r"contestants?|tell_apart": "method, verification metrics",
+    r"nobody was given": "no source was given",
+    r"goes on behind|(is|are) taken up": "resumes; segments after this frame are redone",
+    r"for who": "for callers that",
+    r"calm[ _]heads": "head initialisation scale",
+    r"casting|painter|lookout": "source map, generator, detection schedule",
+}
+NEVER = re.compile("|".join(rf"\b({word})\b" for word in INSTEAD), re.I)
+
+OWN_WORDS = {
+    # (file, word): a name in a format that others read, or a word in its plain sense
+    ("models/reference_keys.py", "judge"),  # the reference's own name of a tensor
+    ("evaluation/report.py", "contestants"),  # a key of reports that exist
+    ("export/figures.py", "contestants"),
+}
+
+
+def spoken(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of every string of a file that is no docstring: messages, help, labels."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
+            yield node.lineno, node.value
+
+
+def found_in(text: str) -> list[str]:
+    return [match.group(0) for match in NEVER.finditer(text)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src" / "hififace")))
+def test_messages_use_the_words_of_the_field(path: Path):
+    here = path.relative_to(ROOT / "src" / "hififace").as_posix()
+    if here.startswith(("training/", "losses/", "models/")):
+        pytest.skip("read by people who train: held to these words as they are rewritten")
+    wrong = [
+        (line, word)
+        for line, text in spoken(path)
+        for word in found_in(text)
+        if (here, word) not in OWN_WORDS
+    ]
+    assert wrong == [], f"{here}: see INSTEAD for the words to use"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_use_the_words_of_the_field(path: Path):
+    if path.name in HISTORY:
+        pytest.skip("history")
+    # Names of files and symbols are theirs.
+    text = re.sub(r"`[^`\n]+`", lambda span: " " * len(span[0]), path.read_text(encoding="utf-8"))
+    wrong = [(text.count("\n", 0, match.start()) + 1, match.group(0)) for match in NEVER.finditer(text)]
+    assert wrong == []
+
+
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    for sub_name, sub in getattr(command, "commands", {}).items():
+        yield from commands(sub, f"{name} {sub_name}")
+
+
+@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)
+def test_every_option_is_a_sentence_in_these_words(row):
+    whole = typer.main.get_command(build_app([row.name]))
+    (asked,) = [sub for name, sub in whole.commands.items() if name == row.name]
+    for name, command in commands(asked, row.name):
+        assert found_in(command.help or "") == [], name
+        for option in command.params:
+            if isinstance(option, click.Option) and "--help" not in option.opts and not option.hidden:
+                help_text = (option.help or "").strip()
+                assert found_in(help_text) == [], (name, option.opts)
+                assert len(help_text.split()) >= 2, f"{name} {option.opts[0]} says too little: {help_text!r}"
+                assert help_text.endswith((".", ")")), (
+                    f"{name} {option.opts[0]} is no sentence: {help_text!r}"
+                )
