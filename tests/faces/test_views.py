@@ -122,7 +122,7 @@ def test_a_view_of_the_same_size_is_the_picture_itself():
 
 
 @pytest.mark.parametrize(
-    "image",
+    "picture",
     [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)],
     ids=["grey", "alpha", "float"],
 )
