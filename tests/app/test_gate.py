@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from hififace.app.gate import FREE_ATTEMPTS, Gate, disk_use
+from hififace.app.gate import FREE_ATTEMPTS, Gate
 from hififace.app.limits import Limits
+from hififace.hosting.disk import disk_use
 from hififace.hosting.strangers import counted_address
 
 

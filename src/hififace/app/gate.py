@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from hififace.app.limits import Limits
+from hififace.hosting.disk import disk_use
 from hififace.hosting.meter import LimitError, RequestMeter
 from hififace.hosting.strangers import Strangers, counted_address
 
@@ -218,18 +219,6 @@ def address_of(scope: Scope) -> str:
     """Who a request is counted for: the address; of IPv6 the half that a household has to itself."""
     client = scope.get("client")
     return counted_address(str(client[0])) if client else ""
-
-
-def disk_use(folder: Path) -> int:
-    """Bytes of all files below a folder; a file with two names counts once."""
-    sizes: dict[tuple[int, int], int] = {}
-    for path in folder.rglob("*"):
-        try:
-            found = path.lstat()
-        except OSError:
-            continue  # it went away meanwhile
-        sizes[found.st_dev, found.st_ino] = found.st_size
-    return sum(sizes.values())
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

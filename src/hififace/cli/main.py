@@ -45,6 +45,7 @@ COMMANDS: Final = (
     Command("faces", "Swap", "Find and describe the faces of images; draw them or print JSON."),
     Command("verify", "Swap", "Say whether files carry the mark of a face swap, and what it proves."),
     Command("app", "Swap", "Open the web page on this machine."),
+    Command("serve", "Swap", "Serve programs over HTTP: images at once, videos as jobs."),
     Command("prepare", "Train", "Turn folders or shards of photos into a training set."),
     Command("pack", "Train", "Pack a prepared set into small files."),
     Command("train", "Train", "Train a network, or go on with a run."),

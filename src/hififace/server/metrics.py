@@ -15,26 +15,28 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        common = {"registry": self._registry}
+        own = self._registry
         self.requests = Counter(
-            "hififace_requests", "Requests answered.", ["route", "method", "status"], **common
+            "hififace_requests", "Requests answered.", ["route", "method", "status"], registry=own
         )
         self.request_seconds = Histogram(
-            "hififace_request_seconds", "From a request's first byte to its answer.", ["route"], **common
+            "hififace_request_seconds", "From a request's first byte to its answer.", ["route"], registry=own
         )
-        self.waiting = Gauge("hififace_waiting_images", "Images that wait.", **common)
-        self.batches = Counter("hififace_batches", "Runs over images of one or more requests.", **common)
-        self.images = Counter("hififace_images", "Images swapped, or not.", ["outcome"], **common)
+        self.waiting = Gauge("hififace_waiting_images", "Images that wait.", registry=own)
+        self.batches = Counter("hififace_batches", "Runs over images of one or more requests.", registry=own)
+        self.images = Counter("hififace_images", "Images swapped, or not.", ["outcome"], registry=own)
         self.faces = Counter(
-            "hififace_faces", "Faces of targets, swapped or left unchanged.", ["outcome"], **common
+            "hififace_faces", "Faces of targets, swapped or left unchanged.", ["outcome"], registry=own
         )
         self.stage_seconds = Counter(
-            "hififace_stage_seconds", "Seconds of work by stage.", ["stage"], **common
+            "hififace_stage_seconds", "Seconds of work by stage.", ["stage"], registry=own
         )
-        self.jobs = Counter("hififace_jobs", "Jobs that came to an end.", ["kind", "state"], **common)
-        self.jobs_now = Gauge("hififace_jobs_now", "Jobs by state.", ["state"], **common)
-        self.frames = Counter("hififace_video_frames", "Frames of videos finished.", **common)
-        self.model = Info("hififace_model", "What requests that name no model are swapped with.", **common)
+        self.jobs = Counter("hififace_jobs", "Jobs that came to an end.", ["kind", "state"], registry=own)
+        self.jobs_now = Gauge("hififace_jobs_now", "Jobs by state.", ["state"], registry=own)
+        self.frames = Counter("hififace_video_frames", "Frames of videos finished.", registry=own)
+        self.model = Info(
+            "hififace_model", "What requests that name no model are swapped with.", registry=own
+        )
 
     def note_stages(self, timings_ms: Mapping[str, float]) -> None:
         """Add the stages of one image."""

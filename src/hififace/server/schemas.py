@@ -1,0 +1,333 @@
+"""What is asked and answered, as pydantic models; those of options are made from the library's own dataclasses."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import types
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
+from fractions import Fraction
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, create_model
+from pydantic_core import PydanticCustomError
+
+from hififace.hosting.consent import CONSENT
+from hififace.swap.options import LONGEST_STATEMENT, RANGES, WHOLE_RANGES, SwapOptions
+from hififace.video.options import VideoOptions
+
+STRICT: Final = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+SwapSelection: TypeAlias = (
+    Literal["all", "largest"]
+    | Annotated[list[Annotated[StrictInt, Field(ge=0, le=9999)]], Field(min_length=1, max_length=1000)]
+)
+FaceOfPhoto: TypeAlias = Literal["main", "largest"] | Annotated[StrictInt, Field(ge=0, le=9999)]
+ImageFormat: TypeAlias = Literal["same", "JPEG", "PNG", "WEBP", "TIFF", "AVIF"]
+
+_SWAP_FIELDS: Final = tuple(
+    f.name
+    for f in fields(SwapOptions)
+    # A reference photo by its path would read files of this machine; consent has fields of its own; how many
+    # faces fit into memory is the machine's affair.
+    if f.name not in {"select", "consent_confirmed", "consent_statement", "batch_size"}
+)
+_VIDEO_FIELDS: Final = (
+    "start_s", "end_s", "preview_s", "fps", "tone_map", "codec", "crf", "preset", "smooth", "detect_every",
+)  # fmt: skip
+_VIDEO_RANGES: Final = {
+    "start_s": (0.0, 1e6),
+    "end_s": (0.0, 1e6),
+    "preview_s": (0.01, 1e6),
+    "fps": (0.01, 1000.0),
+    "crf": (0.01, 255.0),
+    "detect_every": (1, 1000),
+}
+
+
+def _documented(options: type) -> dict[str, str]:
+    """The text behind each attribute of a class, in its source."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(options))).body
+    assert isinstance(tree, ast.ClassDef)
+    told: dict[str, str] = {}
+    for one, following in zip(tree.body, tree.body[1:], strict=False):
+        if (
+            isinstance(one, ast.AnnAssign)
+            and isinstance(one.target, ast.Name)
+            and isinstance(following, ast.Expr)
+        ):
+            told[one.target.id] = " ".join(str(ast.literal_eval(following.value)).split())
+    return told
+
+
+def _kind(hint: Any) -> Any:
+    """What JSON has for a type: fractions are numbers there."""
+    if hint is Fraction:
+        return float
+    if get_origin(hint) in {Union, types.UnionType}:
+        return Union[tuple(_kind(one) for one in get_args(hint))]  # noqa: UP007  # built at run time
+    return hint
+
+
+def _fields_of(options: type, names: Iterable[str], ranges: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    hints, told = get_type_hints(options), _documented(options)
+    known = {f.name: f for f in fields(options)}
+    made: dict[str, Any] = {}
+    for name in names:
+        low, high = ranges.get(name, (None, None))
+        assert known[name].default is not MISSING
+        kind = _kind(hints[name])
+        limits: dict[str, Any] = {} if low is None else {"ge": low, "le": high}
+        if kind in (str | None,):
+            limits = {"max_length": 40, "pattern": "^[A-Za-z0-9_-]+$"}
+        made[name] = (kind, Field(known[name].default, description=told.get(name), **limits))
+    return made
+
+
+def _must_be_true(consent: bool) -> bool:
+    # `Literal[True]` would take 1 as well, which is no statement.
+    if consent is not True:
+        raise PydanticCustomError("consent", "true was expected: nothing is swapped without consent")
+    return consent
+
+
+class _Asked(BaseModel):
+    """What every request for a swap says beside its photos."""
+
+    model_config = STRICT
+
+    consent: Annotated[bool, AfterValidator(_must_be_true)] = Field(
+        json_schema_extra={"const": True},
+        description=f'Must be true: "{CONSENT}" It goes into the file\'s mark.',
+    )
+    consent_statement: str = Field(
+        CONSENT, min_length=1, max_length=LONGEST_STATEMENT, description="The very words that were confirmed."
+    )
+    model: str | None = Field(
+        None, max_length=200, description="One of `GET /v1/models`; null takes the default."
+    )
+    source_face: FaceOfPhoto = Field(
+        "main",
+        description="Face of each source photo: the main one, the largest, or its number from the left.",
+    )
+    select: SwapSelection = Field(
+        "all", description="Faces of the target: all, the largest, or numbers from the left, from 0."
+    )
+
+    def swap_options(self) -> SwapOptions:
+        """As the library takes them.
+
+        Raises:
+            OptionError: values that do not go together.
+        """
+        select = tuple(self.select) if isinstance(self.select, list) else self.select
+        asked = {name: getattr(self, name) for name in _SWAP_FIELDS if hasattr(self, name)}
+        return SwapOptions(
+            **asked, select=select, consent_confirmed=True, consent_statement=self.consent_statement
+        )
+
+
+if TYPE_CHECKING:
+
+    class SwapSettings(_Asked):
+        """See below."""
+
+    class _VideoSettings(_Asked):
+        """See below."""
+
+else:
+    SwapSettings = create_model(
+        "SwapSettings",
+        __base__=_Asked,
+        __doc__="How to swap: the options of the library.",
+        **_fields_of(
+            SwapOptions, _SWAP_FIELDS, {**RANGES, **WHOLE_RANGES, "detection_threshold": (0.01, 0.99)}
+        ),
+    )
+    _VideoSettings = create_model(
+        "_VideoSettings", __base__=SwapSettings, **_fields_of(VideoOptions, _VIDEO_FIELDS, _VIDEO_RANGES)
+    )
+
+
+class SwapAsked(SwapSettings):
+    """A swap of one image."""
+
+    format: ImageFormat = Field("same", description="Format of the result; `same` keeps the target's.")
+    quality: int | None = Field(None, ge=1, le=100, description="Of lossy formats.")
+
+
+class SwapInJson(SwapAsked):
+    """A swap of one image, with its photos as base64."""
+
+    source: str | list[str] = Field(description="Photo of the person to put in, base64; or several of them.")
+    target: str = Field(description="The image whose faces are replaced, base64.")
+
+
+class FacesInJson(BaseModel):
+    """An image, as base64."""
+
+    model_config = STRICT
+
+    image: str
+    model: str | None = Field(None, max_length=200)
+    rotated: bool = False
+
+
+class JobAsked(_VideoSettings):
+    """A swap of a video or of several images; the video options are ignored for images."""
+
+    model_config = STRICT
+
+    def video_options(self, **places: Any) -> VideoOptions:
+        """As the library takes them.
+
+        Raises:
+            OptionError: values that do not go together.
+        """
+        asked = {name: getattr(self, name) for name in _VIDEO_FIELDS}
+        if asked["fps"] is not None:
+            asked["fps"] = Fraction(asked["fps"]).limit_denominator(1001)
+        return VideoOptions(**asked, **places)
+
+
+# -----------------------------------------------------------------------------------------------------------
+# Answers
+
+
+class FaceAnswer(BaseModel):
+    """One face that was found."""
+
+    index: int = Field(description="From the left, from 0.")
+    box: list[float] = Field(description="x0, y0, x1, y1 in pixels.")
+    score: float
+    points: list[list[float]] = Field(
+        description="Left eye, right eye, nose, left and right mouth corner: x, y."
+    )
+    size_px: float = Field(description="Square root of the box's area.")
+
+
+class FacesAnswer(BaseModel):
+    """What an image shows."""
+
+    width: int
+    height: int
+    faces: list[FaceAnswer]
+
+
+class SwappedFace(BaseModel):
+    """What became of one face."""
+
+    index: int
+    box: list[float]
+    score: float
+    swapped: bool
+    reason: str | None = Field(description="Why it was left unchanged.")
+    source: str | None
+    similarity_source: float | None
+    similarity_target: float | None
+
+
+class SwapReport(BaseModel):
+    """What a swap did."""
+
+    model: str
+    model_version: str
+    size: list[int] = Field(description="Width and height in pixels.")
+    num_swapped: int
+    faces: list[SwappedFace]
+    notes: list[str]
+    timings_ms: dict[str, float]
+
+
+class SwapAnswer(BaseModel):
+    """A result as JSON, for `Accept: application/json`."""
+
+    image: str = Field(description="The marked file, base64.")
+    media_type: str
+    report: SwapReport
+
+
+class ModelAnswer(BaseModel):
+    """One model on offer."""
+
+    name: str
+    usable: bool
+    problem: str | None = Field(description="Why it cannot be used.")
+    version: str | None = None
+    resolution: int | None = None
+    licence: str | None = None
+    training_data: str | None = None
+    default: bool = False
+
+
+class ModelsAnswer(BaseModel):
+    """All models on offer."""
+
+    models: list[ModelAnswer]
+
+
+JobState: TypeAlias = Literal["waiting", "working", "done", "failed"]
+
+
+class JobAnswer(BaseModel):
+    """How far a job is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "hQ3xk9T2mWcV",
+                    "kind": "video",
+                    "state": "working",
+                    "done": 120,
+                    "expected": 300,
+                    "per_second": 8.5,
+                    "created": "2026-11-27T10:00:00Z",
+                    "kept_until": None,
+                    "problem": None,
+                    "result": None,
+                    "report": None,
+                }
+            ]
+        }
+    )
+
+    id: str
+    kind: Literal["video", "images"]
+    state: JobState
+    done: int = Field(description="Frames or images finished.")
+    expected: int | None = Field(description="About how many there will be.")
+    per_second: float | None
+    created: str
+    kept_until: str | None = Field(
+        description="When the job and its files are removed; null while it is unfinished."
+    )
+    problem: str | None = Field(description="The sentence that says why it failed.")
+    result: str | None = Field(description="Where the result is.")
+    report: dict[str, Any] | None
+
+
+class JobsAnswer(BaseModel):
+    """The caller's jobs, oldest first."""
+
+    jobs: list[JobAnswer]
+
+
+class Standing(BaseModel):
+    """Whether the service is alive, or ready."""
+
+    status: Literal["ok", "starting", "stopping", "broken"]
+    detail: str = ""

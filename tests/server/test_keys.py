@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from hififace import OptionError
+from hififace.server.keys import Keys, bearer_of, new_key
+from hififace.server.settings import ServiceLimits, ServiceOptions
+
+
+def test_a_new_key_is_known_by_its_line_alone():
+    key, line = new_key("shop")
+    assert line == f"shop:{hashlib.sha256(key.encode()).hexdigest()}"
+    assert key not in line
+    keys = Keys.parse(f"# ours\n\n{line}\n", "file")
+    assert keys.owner(key) == "shop"
+    assert keys.owner(key[:-1]) is None
+    assert keys.owner(line.split(":")[1]) is None  # who has read the file has no key
+    assert new_key("shop")[0] != key
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("shop", "entry 1 is no API key"),
+        ("shop:abc", "entry 1 is no API key"),
+        (f"# x\nanybody:{'0' * 64}", "entry 2 is no API key"),
+        (f"a:{'0' * 64},b:{'0' * 64}", "entry 2 repeats"),
+        (f"a:{'0' * 64},a:{'1' * 64}", "entry 2 repeats"),
+        ("# none", "there is no API key"),
+    ],
+)
+def test_files_without_keys_are_sentences(text: str, sentence: str):
+    with pytest.raises(OptionError, match=sentence):
+        Keys.parse(text, "keys.txt")
+
+
+def test_a_missing_file_is_a_sentence(tmp_path: Path):
+    with pytest.raises(OptionError, match="cannot be read"):
+        Keys.read(tmp_path / "none")
+    with pytest.raises(OptionError, match="1 to 64 of"):
+        new_key("a b")
+
+
+def test_both_headers_carry_keys():
+    assert bearer_of([(b"Authorization", b"bearer  abc ")]) == "abc"
+    assert bearer_of([(b"X-API-Key", b"abc")]) == "abc"
+    assert bearer_of([(b"authorization", b"Basic abc")]) is None
+    assert bearer_of([]) is None
+
+
+def test_other_machines_need_keys(tmp_path: Path):
+    with pytest.raises(OptionError, match="there are no API keys"):
+        ServiceOptions(data=tmp_path, host="0.0.0.0")
+    ServiceOptions(data=tmp_path, host="0.0.0.0", keys=Keys.parse(new_key("a")[1], "x"))
+    with pytest.raises(OptionError, match="workers is 0"):
+        ServiceOptions(data=tmp_path, workers=0)
+    with pytest.raises(OptionError, match="limit queue is 0"):
+        ServiceLimits(queue=0)
