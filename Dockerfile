@@ -1,10 +1,11 @@
-# Swaps faces in images and videos, and serves the page, on the CPU; no PyTorch. How to use it: docs/how-to/docker.md.
+# Swaps faces in images and videos, serves the page and the service, on the CPU; no PyTorch.
+# How to use it: docs/how-to/docker.md.
 FROM python:3.11-slim
 
 # The versions that `make test` passes with. Everything below needs of the system only what Python itself does.
 COPY pyproject.toml constraints.txt README.md LICENSE /build/
 COPY src /build/src
-RUN python -m pip install --no-cache-dir --constraint /build/constraints.txt '/build[cpu,app,heic]' \
+RUN python -m pip install --no-cache-dir --constraint /build/constraints.txt '/build[cpu,app,server,heic]' \
     && rm -rf /build
 
 # Nobody's photographs need an administrator. Open to all, so that `--user` can be anybody; what is kept there (the key
@@ -17,5 +18,6 @@ USER hififace
 WORKDIR /work
 
 EXPOSE 7860
+EXPOSE 8000
 ENTRYPOINT ["hififace"]
 CMD ["--help"]

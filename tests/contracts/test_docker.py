@@ -71,3 +71,22 @@ def test_it_runs_the_command_as_nobody_in_particular():
     guide = (ROOT / "docs" / "how-to" / "docker.md").read_text(encoding="utf-8")
     assert f"--host 0.0.0.0 --port {of('EXPOSE')[0]}" in guide
     assert "HIFIFACE_HOME=/var/lib/hififace" in of("ENV")[0]
+
+
+def test_compose_starts_a_service_that_exists():
+    import yaml
+
+    composed = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    service = composed["services"]["hififace"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    words = service["command"].split()
+    assert words[0] == "serve"
+    source = (ROOT / "src" / "hififace" / "cli" / "serve.py").read_text(encoding="utf-8")
+    for word in words:
+        if word.startswith("--"):
+            assert f"    {word[2:].replace('-', '_')}: Annotated[" in source, word
+    assert words[words.index("--port") + 1] in of("EXPOSE")
+    assert words[words.index("--data") + 1].startswith("/var/lib/hififace/")
+    assert "/readyz" in str(service["healthcheck"]["test"])
+    assert (ROOT / "src" / "hififace" / "server" / "routes.py").read_text().count('"/readyz"') == 1

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from hififace.errors import RuntimeUnavailableError
 if TYPE_CHECKING:
     from hififace.app.sessions import Sessions
     from hififace.app.video_jobs import VideoJobs
+    from hififace.hosting.bundles import Bundles
 
 SECURITY_HEADERS: Final = {
     # The browser itself refuses what the page must not do: ask any other machine for anything.
@@ -84,6 +86,32 @@ class Served:
             self._page.close(verbose=False)
 
 
+class Mounted:
+    """A page inside another program's server.
+
+    Attributes:
+        sessions: its visitors.
+    """
+
+    def __init__(self, parts: _Parts) -> None:
+        self.sessions, self._jobs = parts.sessions, parts.jobs
+
+    def stop(self) -> None:
+        """Cancel every video, and remove every visitor's files; the server stops by itself."""
+        self._jobs.stop()
+        self.sessions.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The page, and what is behind it."""
+
+    page: Any
+    sessions: Sessions
+    jobs: VideoJobs
+    sweep: Callable[[], None]
+
+
 def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
     """Start serving and return at once.
 
@@ -95,8 +123,84 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
         RuntimeUnavailableError: gradio is not installed.
         OptionError: a folder without bundles, or a port that is taken.
     """
+    parts = _parts(options, folder, None)
+    try:
+        _, url, _ = parts.page.launch(
+            server_name=options.host,
+            server_port=options.port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            **_common(options),
+        )
+        _put_before(parts.page.app, options, parts.sessions.root)
+    except BaseException:
+        parts.sessions.stop()
+        raise
+    parts.sessions.start_sweeping(parts.sweep)
+    return Served(parts.page, url, parts.sessions, parts.jobs)
+
+
+def mount(
+    server: Any,
+    path: str,
+    options: ServeOptions,
+    *,
+    bundles: Bundles | None = None,
+    folder: Path | None = None,
+) -> Mounted:
+    """Put the page into a FastAPI application that another program serves.
+
+    Args:
+        server: the application, not started yet.
+        path: where the page will be, such as `/page`.
+        options: see `ServeOptions`; the port is the server's.
+        bundles: models already looked at; None looks for them.
+        folder: as in `serve`.
+
+    Raises:
+        RuntimeUnavailableError: gradio is not installed.
+        OptionError: a folder without bundles.
+    """
+    parts = _parts(options, folder, bundles)
     try:
         import gradio as gr
+
+        gr.mount_gradio_app(server, parts.page, path, server_name=options.host, **_common(options))
+        (mounted,) = [route for route in server.routes if getattr(route, "path", None) == path]
+        mounted.app = _gate(mounted.app, options, parts.sessions.root)
+    except BaseException:
+        parts.sessions.stop()
+        raise
+    parts.sessions.start_sweeping(parts.sweep)
+    return Mounted(parts)
+
+
+def _common(options: ServeOptions) -> dict[str, Any]:
+    """What Gradio is told wherever the page is served: nothing that asks or tells other machines."""
+    import gradio as gr
+
+    from hififace.app.style import CSS, HEAD_STYLE, theme
+
+    return {
+        "auth": options.auth,
+        "max_file_size": round(options.limits.largest_upload_mb * 1e6),
+        "theme": theme(gr),
+        "css": CSS,
+        "head": HEAD_STYLE,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": [],
+        "show_error": False,
+    }
+
+
+def _parts(options: ServeOptions, folder: Path | None, bundles: Bundles | None) -> _Parts:
+    try:
+        import gradio  # noqa: F401
     except ImportError as error:
         raise RuntimeUnavailableError(
             "The web page needs gradio, which is not installed. Run: pip install 'hififace[app]'"
@@ -108,7 +212,7 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
     from hififace.hosting.bundles import Bundles
 
     limits = options.limits
-    bundles = Bundles(
+    bundles = bundles or Bundles(
         options.bundles,
         providers=options.providers,
         threads=options.threads,
@@ -120,7 +224,6 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     try:
         from hififace.app.desk import Desk
-        from hififace.app.style import CSS, HEAD_STYLE, theme
         from hififace.app.ui import build_page
         from hififace.app.visits import Visits
 
@@ -128,39 +231,22 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
         visits = Visits(sessions, limits.return_s)
         page = build_page(Desk(studio, VideoStudio(studio, jobs), visits))
         page.queue(max_size=limits.queue, default_concurrency_limit=limits.at_once)
-        _, url, _ = page.launch(
-            server_name=options.host,
-            server_port=options.port,
-            auth=options.auth,
-            max_file_size=round(limits.largest_upload_mb * 1e6),
-            theme=theme(gr),
-            css=CSS,
-            head=HEAD_STYLE,
-            share=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            run_history=False,
-            footer_links=[],
-            show_error=False,
-            quiet=True,
-            prevent_thread_lock=True,
-        )
-        _put_before(page.app, options, sessions.root)
     except BaseException:
         sessions.stop()
         raise
-    sessions.start_sweeping(visits.sweep)
-    return Served(page, url, sessions, jobs)
+    return _Parts(page, sessions, jobs, visits.sweep)
 
 
 def _put_before(app: Any, options: ServeOptions, root: Path) -> None:
     """Wrap the running server in the gate; middleware can no longer be added by the usual call."""
+    inner = app.build_middleware_stack() if app.middleware_stack is None else app.middleware_stack
+    app.middleware_stack = _gate(inner, options, root)
+
+
+def _gate(inner: Any, options: ServeOptions, root: Path) -> Any:
     from hififace.app.gate import Gate
 
-    inner = app.build_middleware_stack() if app.middleware_stack is None else app.middleware_stack
-    app.middleware_stack = Gate(
+    return Gate(
         inner,
         host=options.host,
         names=options.names,

@@ -14,7 +14,7 @@ from hififace.weights.store import data_dir
 if TYPE_CHECKING:
     from hififace.server.settings import ServiceOptions
 
-_WHERE, _LIMITS = "Where and with what", "Limits"
+_WHERE, _LIMITS, _PAGE = "Where and with what", "Limits", "/page"
 
 
 def serve(
@@ -89,6 +89,19 @@ def serve(
         int,
         typer.Option(help="Jobs at work at the same time; 0 leaves them to others.", rich_help_panel=_WHERE),
     ] = 1,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Also offer the web page, at /page.", rich_help_panel=_WHERE),
+    ] = False,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HIFIFACE_APP_AUTH",
+            metavar="USER:PASSWORD",
+            help="What the page asks for; needed where other machines reach it.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     max_upload_mb: Annotated[
         float, typer.Option(help="Size of one photo, in 10^6 bytes.", rich_help_panel=_LIMITS)
     ] = 50.0,
@@ -175,9 +188,26 @@ def serve(
             keep_minutes=keep_minutes,
         ),
     )
+    page_options = None
+    if page:
+        from hififace.app.launch import ServeOptions, mount
+        from hififace.app.limits import Limits, parse_auth
+
+        page_options = ServeOptions(
+            host=host,
+            auth=parse_auth(auth),
+            names=options.names,
+            limits=Limits(
+                upload_mb=max_upload_mb,
+                megapixels=max_megapixels,
+                video_mb=max_video_mb,
+                video_minutes=max_video_minutes,
+            ),
+        )
     log_as_json()
     service = Service(options)
-    app = create_app(service)
+    app = create_app(service, aside=(_PAGE,) if page else ())
+    mounted = mount(app, _PAGE, page_options, bundles=service.bundles) if page_options is not None else None
 
     class Server(uvicorn.Server):
         """Tells streams of events that the service stops: they would never end by themselves."""
@@ -190,7 +220,11 @@ def serve(
             place = listeners[0].getsockname()
             typer.echo(f"hififace: the service is at http://{host}:{place[1]} (Ctrl-C stops it)")
 
-    Server(uvicorn.Config(app, **_how(options))).run()
+    try:
+        Server(uvicorn.Config(app, **_how(options))).run()
+    finally:
+        if mounted is not None:
+            mounted.stop()
 
 
 def _how(options: ServiceOptions) -> dict[str, Any]:
