@@ -123,3 +123,17 @@ def test_logs_say_who_and_how_long_and_no_names(
     figures = client.get("/metrics").text
     assert 'hififace_requests_total{method="POST",route="/v1/swap",status="422"}' in figures
     assert "secret" not in figures
+
+
+def test_what_nobody_foresaw_is_a_problem_and_tells_nothing(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: object) -> None:
+        raise ZeroDivisionError("/secret/place")
+
+    monkeypatch.setattr(client.service.store, "of", fail)  # type: ignore[attr-defined]
+    answer = client.get("/v1/jobs", headers={"X-Request-ID": "r2"})
+    assert answer.status_code == 500
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "r2"
+    assert "secret" not in answer.text
+    assert "ZeroDivisionError" in caplog.text

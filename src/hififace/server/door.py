@@ -79,7 +79,13 @@ class Door:
                 await answer(told.status, told.detail, told.errors, closing)(scope, receive, sending)
                 return
             scope.setdefault("state", {})["owner"] = owner
-            await self._inner(scope, receive, sending)
+            try:
+                await self._inner(scope, receive, sending)
+            except Exception as error:  # logged there
+                told = of_exception(error)
+                if status:  # half of an answer is out: the connection has to break
+                    raise
+                await answer(told.status, told.detail, told.errors, told.headers)(scope, receive, sending)
         finally:
             spent = time.monotonic() - began
             route = getattr(scope.get("route"), "path", "other")

@@ -181,7 +181,7 @@ def of_exception(error: Exception) -> ProblemError:
 
 
 def handle_problems(service: FastAPI) -> None:
-    """Turn every error of a service's routes into a problem document."""
+    """Turn the errors that a service's routes raise into problem documents."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         told = of_exception(error)
@@ -196,6 +196,5 @@ def handle_problems(service: FastAPI) -> None:
         HTTPException,
         OSError,
         MemoryError,
-        Exception,
-    ):
+    ):  # all others come to the door
         service.add_exception_handler(kind, handle)
