@@ -27,6 +27,7 @@ from hififace.faces.exposure import dimmed, exposure_gain
 from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
+from hififace.faces.occlusion import occlusion
 from hififace.faces.templates import find_template
 from hififace.pixels import to_uint8
 from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
@@ -321,7 +322,7 @@ def generate_faces(
                 sources.append(source)
                 owners.append(place)
     with clock("generate"):
-        generated = engine.generate(encoded, sources, options)
+        generated = [_uncovered(face) for face in engine.generate(encoded, sources, options)]
     return [
         Generated(
             tuple(face for face, owner in zip(generated, owners, strict=True) if owner == place),
@@ -376,6 +377,12 @@ def blending_mask(mask: FloatArray, options: SwapOptions) -> FloatArray:
     if options.mask_feather_px > 0:
         soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), options.mask_feather_px), np.float32)
     return soft * border_fade(mask)
+
+
+def _uncovered(face: GeneratedFace) -> GeneratedFace:
+    """The same, its mask without what covers the target's face: glasses, a mask, a microphone stay in front."""
+    target = _at_side(face.target.lit_crop, face.image.shape[0])
+    return face._replace(mask=face.mask * (1.0 - occlusion(target, face.mask)))
 
 
 def _at_side(crop: RGBImage, side: int) -> RGBImage:

@@ -1,0 +1,103 @@
+"""What lies before a face and is not skin: it stays in front, whatever the network generated there.
+
+The network has seen few masks, dark glasses and microphones, and draws a face over them. They are told from a face by
+colour: skin of one person in one light has one hue, and large parts of a face are neither far from it nor black. What
+is small (eyes, brows, lips, nostrils, rims of glasses) is the face's own. So are a beard, and what is red, or brighter
+than the skin without another hue, or of the colour of skin: a hand or a white mask cannot be told from a face this way.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hififace.types import FloatArray, RGBImage
+
+OTHER_HUE = 22.0
+"""Distance from the skin's a and b (CIE L*a*b*) from which a colour is not this person's skin."""
+
+RED = 8.0
+"""Lips and make-up are redder than the skin by more, and are no cover."""
+
+DARK_SHARE, COLD_SHARE = 0.45, 0.15
+"""What has less than this share of the skin's lightness, and less than this share of its colour, is black or grey; skin
+in shadow keeps its colour..."""
+
+SMOOTH_LEVELS = 4.0
+"""...and where its lightness varies by less than this within a few pixels, it is no beard."""
+
+DARKEST_HUE_LEVEL = 16.0
+"""Below this lightness hue says nothing."""
+
+SMALL_SHARE = 1 / 22
+"""Radius, in sides of the crop, of the largest disc that fits into features of the face itself."""
+
+LEAST_AREA_SHARE = 0.012
+"""Smaller regions, in areas of the crop, are taken for the face's own."""
+
+GROWN_SHARE = 1 / 32
+"""Regions are grown by so much, as their rims are mixed with skin."""
+
+SKIN_SHARES = (0.26, 0.3)
+"""Half axes of the ellipse in the middle of the crop from which the colour of the skin is taken, in sides."""
+
+
+def occlusion(crop: RGBImage, mask: NDArray[np.floating]) -> FloatArray:
+    """What covers a face.
+
+    Args:
+        crop: (S, S, 3) an aligned face, in ordinary light.
+        mask: (S, S) 0 to 1, where it would be replaced.
+
+    Returns:
+        (S, S) 0 where the face is free, 1 where something covers it, with a soft rim.
+    """
+    side = crop.shape[0]
+    lab = cv2.cvtColor(crop.astype(np.float32) / np.float32(255.0), cv2.COLOR_RGB2LAB)
+    skin = _skin(lab)
+    redder, yellower = lab[..., 1] - skin[1], lab[..., 2] - skin[2]
+    warmth = (lab[..., 1] * skin[1] + lab[..., 2] * skin[2]) / max(float(skin[1] ** 2 + skin[2] ** 2), 1.0)
+    window = max(side // 24, 3) | 1
+    mean = cv2.blur(lab[..., 0], (window, window))
+    variance = cv2.blur(lab[..., 0] ** 2, (window, window)) - mean**2
+    cold = warmth < COLD_SHARE
+    black = (mean < DARK_SHARE * skin[0]) & cold & (variance < SMOOTH_LEVELS**2)
+    other = (np.hypot(redder, yellower) > OTHER_HUE) & (lab[..., 0] > DARKEST_HUE_LEVEL) & (redder < RED)
+    # A highlight is skin with less of its colour: bright, and neither bluer nor greener than grey.
+    other &= (lab[..., 0] <= skin[0]) | (warmth <= 0.0)
+    seeds = cv2.morphologyEx(
+        _image((black | other) & (mask > 0.05)), cv2.MORPH_OPEN, _disc(side * SMALL_SHARE)
+    )
+    # Opening rounds corners off, and at an edge nothing is smooth: both are given back.
+    around = other | ((lab[..., 0] < DARK_SHARE * skin[0]) & cold)
+    covered = np.minimum(cv2.dilate(seeds, _disc(side * SMALL_SHARE)), _image(around & (mask > 0.05)))
+    covered = np.maximum(covered, seeds)
+    num, labels, stats, _ = cv2.connectedComponentsWithStats(covered)
+    kept = np.zeros(num, bool)
+    kept[1:] = stats[1:, cv2.CC_STAT_AREA] >= LEAST_AREA_SHARE * side * side
+    if not kept.any():
+        return np.zeros((side, side), np.float32)
+    region = cv2.dilate(kept[labels].astype(np.float32), _disc(side * GROWN_SHARE))
+    return np.clip(cv2.GaussianBlur(region, (0, 0), max(side * GROWN_SHARE / 4, 0.5)), 0.0, 1.0)
+
+
+def _skin(lab: FloatArray) -> FloatArray:
+    """(3,) the skin's colour: the median of what is neither the darkest nor the brightest in the middle of the face."""
+    side = lab.shape[0]
+    axis = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    across, down = SKIN_SHARES
+    inside = lab[np.add.outer((axis / down) ** 2, (axis / across) ** 2) <= 1.0]
+    warm = inside[(inside[:, 1] > 3.0) & (inside[:, 2] > 0.0)]  # skin of every tone is red and yellow
+    chosen = warm if len(warm) >= 0.15 * len(inside) else inside
+    low, high = np.percentile(chosen[:, 0], (30, 95))
+    return np.asarray(np.median(chosen[(chosen[:, 0] >= low) & (chosen[:, 0] <= high)], axis=0), np.float32)
+
+
+def _image(where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return where.astype(np.uint8) * np.uint8(255)
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    size = 2 * max(round(radius), 1) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
