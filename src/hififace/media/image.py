@@ -68,6 +68,8 @@ _FORMAT_SUFFIXES: Final = {"JPEG": ".jpg", "HEIF": ".heic", "TIFF": ".tif"}
 _WITH_ALPHA: Final = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF", "GIF"}
 _WITH_XMP: Final = {"JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 _DEFAULT_QUALITY: Final = 95
+_OPTIMISED_PIXELS: Final = 40_000_000
+"""Larger JPEGs are a few per cent longer: the shortest code needs all coefficients at once, 6 bytes a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,8 @@ def encode_image(
             raise ImageError("HEIC cannot be written here. Run `pip install hififace[heic]` or choose .jpg.")
     canvas = _canvas(image, format)
     settings = _settings(format, quality or _DEFAULT_QUALITY)
+    if format == "JPEG" and canvas.width * canvas.height > _OPTIMISED_PIXELS:
+        settings["optimize"] = False
     exif = image.exif if keep_exif and format in _WITH_XMP else None
     written = image.notes if keep_exif else AuthorNotes()
     settings |= _notes(format, exif, xmp if format in _WITH_XMP or format == "GIF" else None, written)
