@@ -75,9 +75,10 @@ test-browser: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -m browser
 
 lint: $(VENV)/.installed-dev
-	@echo "== ruff: rules and layout"
+	@echo "== ruff: rules and layout; vulture: code that nothing reaches"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/vulture
 
 types: $(VENV)/.installed-dev
 	@echo "== mypy, strict, on src"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hififace.errors import ImageError
 from hififace.media.image import LoadedImage
-from hififace.media.image_like import load_image, name_of
+from hififace.media.image_like import load_image
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -34,12 +34,6 @@ def test_every_kind_gives_the_same_pixels(tmp_path: Path):
         given += [Image.fromarray(PIXELS), LoadedImage(PIXELS), np.asfortranarray(PIXELS)]
         for image in given:
             np.testing.assert_array_equal(load_image(image).pixels, PIXELS)
-
-
-def test_names_are_those_of_files(tmp_path: Path):
-    assert name_of(tmp_path / "me.jpg") == "me.jpg"
-    assert name_of(LoadedImage(PIXELS, path=Path("a/b.png"))) == "b.png"
-    assert name_of(PIXELS) is None
 
 
 def test_grey_and_alpha():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hififace.video.smoothing import (
-    AlignmentSmoother,
     OneEuroFilter,
     PointSmoother,
     SmoothingOptions,
@@ -122,45 +121,6 @@ def test_state_goes_through_json_and_gives_the_same_future():
     empty = PointSmoother()
     empty.restore(json.loads(json.dumps(PointSmoother().state())))
     assert empty.update(None, 0.0) is None
-
-
-def similarity(scale, angle_deg, centre, size=128):
-    angle = np.radians(angle_deg)
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.column_stack([linear, np.array([(size - 1) / 2] * 2) - linear @ np.asarray(centre)])
-
-
-def test_an_alignment_at_rest_is_not_changed_and_stays_a_similarity():
-    smoother = AlignmentSmoother(128)
-    matrix = similarity(0.7, 25, (400, 200))
-    for i in range(5):
-        np.testing.assert_allclose(smoother.update(matrix, i / RATE), matrix, atol=1e-9)
-    other = smoother.update(similarity(0.72, 27, (402, 203)), 5 / RATE)[:, :2]
-    assert other[0, 0] == pytest.approx(other[1, 1])
-    assert other[0, 1] == pytest.approx(-other[1, 0])
-
-
-def test_a_shaking_alignment_is_steadied_in_the_picture():
-    rng = np.random.default_rng(2)
-    smoother = AlignmentSmoother(128)
-    corner = np.array([10.0, 10.0, 1.0])
-    before, after = [], []
-    for i in range(150):
-        noisy = similarity(
-            0.7 * np.exp(rng.normal(0, 0.004)), 10 + rng.normal(0, 0.3), rng.normal((400, 200), 0.6)
-        )
-        back = smoother.update(noisy, i / RATE)
-        for matrix, places in ((noisy, before), (back, after)):
-            places.append(np.linalg.solve(matrix[:, :2], corner[:2] - matrix[:, 2]))
-    assert np.diff(after[30:], axis=0).std() < 0.35 * np.diff(before[30:], axis=0).std()
-
-
-def test_a_turn_takes_the_short_way_round():
-    smoother = AlignmentSmoother(128)
-    for i in range(10):
-        smoother.update(similarity(1.0, 179 if i % 2 else -179, (300, 300)), i / RATE)
-    matrix = smoother.update(similarity(1.0, 179, (300, 300)), 10 / RATE)
-    assert abs(abs(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))) - 180) < 2
 
 
 def test_the_weight_of_the_paper():

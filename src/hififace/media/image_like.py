@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Any, Final, TypeAlias, cast
 
 import numpy as np
@@ -54,15 +53,6 @@ def load_image(image: ImageLike) -> LoadedImage:
         f"An image cannot be read from {type(given).__name__}; a path, bytes, an open file, a PIL image or a numpy "
         "array was expected."
     )
-
-
-def name_of(image: ImageLike) -> str | None:
-    """The file name of what was handed in, if it has one."""
-    if isinstance(image, (str, os.PathLike)):
-        return Path(image).name
-    if isinstance(image, LoadedImage) and image.path is not None:
-        return image.path.name
-    return None
 
 
 def _from_array(array: NDArray[Any]) -> LoadedImage:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.types import FloatArray, Matrix23
+from hififace.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,51 +178,6 @@ class PointSmoother:
         """Go on from what `state()` gave."""
         self._filter.restore(state["filter"])
         self._seen_s = -math.inf if state["seen_s"] is None else float(state["seen_s"])
-
-
-class AlignmentSmoother:
-    """Steadies the similarity that cuts out a crop: place, size and turn, each in its own natural unit."""
-
-    def __init__(self, crop_size: int, options: SmoothingOptions | None = None) -> None:
-        self._crop_size = crop_size
-        self._filter = OneEuroFilter(options)
-
-    def reset(self) -> None:
-        """A cut, or another person."""
-        self._filter.reset()
-
-    def update(self, matrix: Matrix23, time_s: float) -> Matrix23:
-        """The steadied matrix.
-
-        Args:
-            matrix: (2, 3) similarity, image pixels to crop pixels.
-            time_s: time of the frame.
-        """
-        numbers = self._numbers(matrix)
-        if self._filter.value is not None:
-            # The short way round: 179 degrees to -179 is a turn of 2.
-            turn = 2.0 * math.pi
-            numbers[3] += turn * round((self._filter.value[3] - numbers[3]) / turn)
-        return self._matrix(self._filter(numbers, time_s))
-
-    def _numbers(self, matrix: Matrix23) -> NDArray[np.float64]:
-        """(4,): centre of the crop in the image in crop sizes, log of the size, angle in radians.
-
-        The centre, not the matrix's last column: that one moves wildly when a face far from the corner turns.
-        """
-        linear = np.asarray(matrix[:, :2], dtype=np.float64)
-        scale = math.sqrt(abs(float(np.linalg.det(linear))))
-        middle = (self._crop_size - 1) / 2.0
-        centre = np.linalg.solve(linear, np.array([middle, middle]) - matrix[:, 2])
-        angle = math.atan2(linear[1, 0], linear[0, 0])
-        return np.array([*centre * scale / self._crop_size, math.log(scale), angle])
-
-    def _matrix(self, numbers: NDArray[np.float64]) -> Matrix23:
-        scale, angle = math.exp(numbers[2]), numbers[3]
-        linear = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-        middle = (self._crop_size - 1) / 2.0
-        centre = numbers[:2] * self._crop_size / scale
-        return np.column_stack([linear, np.array([middle, middle]) - linear @ centre])
 
 
 def face_size(points: NDArray[Any]) -> float:
