@@ -7,7 +7,8 @@ import skimage.data
 from hififace.data.augment import mirror_landmarks
 from hififace.errors import OptionError
 from hififace.preparation.crop import cut, find_face
-from hififace.preparation.describe import DescriberSettings, create_describer, valid_share
+from hififace.preparation.describe import DescriberSettings, valid_share
+from hififace.preparation.families import create_describer
 from hififace.preparation.quality import QualityOptions, check_photo, sharpness
 
 

@@ -24,8 +24,9 @@ from hififace.json_values import parse_json_object
 from hififace.media.atomic import atomic_write
 from hififace.media.image import read_image
 from hififace.preparation.crop import cut, encode_crop, encode_mask, find_face
-from hififace.preparation.describe import Describer, DescriberSettings, create_describer, valid_share
+from hififace.preparation.describe import Describer, DescriberSettings, valid_share
 from hififace.preparation.detail import native_px
+from hififace.preparation.families import create_describer
 from hififace.preparation.quality import (
     QualityOptions,
     Reason,

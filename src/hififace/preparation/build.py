@@ -31,7 +31,8 @@ from hififace.preparation.blocks import (
     process_block,
     read_part,
 )
-from hififace.preparation.describe import Describer, DescriberSettings, create_describer
+from hififace.preparation.describe import Describer, DescriberSettings
+from hififace.preparation.families import create_describer
 from hififace.preparation.quality import QualityOptions
 from hififace.preparation.report import summarise, write_reports
 from hififace.preparation.sources import (

@@ -1,7 +1,7 @@
-"""What the frozen parts say about a photo: computed once here, stored with it, never again in training.
+"""Face features of a photo by the frozen networks: computed once here, stored with it, never again in training.
 
-A `Describer` stands for one family of frozen parts. The mesh family is below; the Basel family, whose files
-the user brings, is `basel.py`. To add one, write a class with these members and name it in `FAMILIES`.
+A `Describer` stands for one family of frozen networks. The mesh family is below; the Basel family, whose files are
+user-supplied, is `basel.py`. To add one, write a class with these members and name it in `families.py`.
 """
 
 from __future__ import annotations
@@ -84,22 +84,6 @@ class DescriberSettings:
         if not 32 <= self.resolution <= 2048:
             raise OptionError(f"The resolution is {self.resolution}; 32 to 2048 pixels were expected.")
         return find_template(self.template).scaled(self.resolution)
-
-
-def create_describer(settings: DescriberSettings) -> Describer:
-    """Build the frozen parts of a family, with one thread each: work is spread over processes.
-
-    Raises:
-        OptionError: an unknown family, template or resolution.
-        WeightsError: a file of weights is missing.
-    """
-    if settings.family == "mesh":
-        return MeshDescriber(settings)
-    if settings.family == "basel":
-        from hififace.preparation.basel import BaselDescriber
-
-        return BaselDescriber(settings)
-    raise OptionError(f"There is no family {settings.family!r} of frozen parts; choose mesh or basel.")
 
 
 class MeshDescriber:
