@@ -54,11 +54,11 @@ test: $(VENV)/.installed-dev
 
 coverage: $(VENV)/.installed-dev
 	@echo "== running the default tests, and counting which lines they run"
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term:skip-covered --cov-report=xml
 
 docs: $(VENV)/.installed-dev
 	@echo "== making the site in site/; a dead link is an error"
-	@$(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "== open $(CURDIR)/site/index.html"
 
 test-slow: $(VENV)/.installed-dev

@@ -86,7 +86,7 @@ def test_make_says_what_its_targets_do():
 
 def test_ci_goes_through_the_makefile():
     script = (ROOT / ".ci" / "run").read_text()
-    assert re.search(r"for step in lint types contracts test;", script)
+    assert re.search(r"for step in lint types docs contracts coverage;", script)
 
 
 def test_every_package_stands_under_the_contracts_it_should():
