@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "licences.md"
 ENCODERS = """
 ## Programs that come along
 
-`pip install hififace` also installs libraries of others, under their own licences. Two kinds matter to whoever passes
+`pip install .` also installs libraries of others, under their own licences. Two kinds matter to whoever passes
 the installation on, or sells what it makes:
 
 - **PyAV's wheels** (videos) contain FFmpeg with **x264** and **x265**, both GPL-2.0-or-later, which makes the wheel's

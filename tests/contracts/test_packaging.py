@@ -89,6 +89,17 @@ def test_ci_goes_through_the_makefile():
     assert re.search(r"for step in lint types docs contracts coverage;", script)
 
 
+def test_nobody_is_told_to_install_a_name_from_the_index():
+    """No index has this project yet: whoever takes the name there would be installed in its place."""
+    written = [
+        *(ROOT / "src").rglob("*.py"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("*.md"),
+    ]
+    told = re.compile(r"pip install [^\n`]*\bhififace(?![\w.-]*\.whl|-)")
+    assert [path.name for path in written if told.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_every_package_stands_under_the_contracts_it_should():
     """import-linter refuses names that do not exist, so a new package must be written into its lists."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]

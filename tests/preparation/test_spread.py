@@ -55,7 +55,7 @@ def test_ray_missing_is_a_sentence(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_ray)
-    with pytest.raises(RuntimeUnavailableError, match=r"pip install hififace\[scale\]"):
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install '\.\[scale\]'"):
         list(over_ray(abs, [1], 1))
 
 

@@ -203,7 +203,7 @@ def _parts(options: ServeOptions, folder: Path | None, bundles: Bundles | None) 
         import gradio  # noqa: F401
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "The web page needs gradio, which is not installed. Run: pip install 'hififace[app]'"
+            "The web page needs gradio, which is not installed. Run: pip install '.[app]'"
         ) from error
     from hififace.app.handlers import Studio
     from hififace.app.sessions import Sessions

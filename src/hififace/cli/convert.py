@@ -31,7 +31,7 @@ def convert(
         from hififace.export.checkpoint import convert_checkpoint
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "Converting needs PyTorch, which is not installed: pip install 'hififace[train]'."
+            "Converting needs PyTorch, which is not installed: pip install '.[train]'."
         ) from error
 
     report = convert_checkpoint(checkpoint, output, half=half, name=name, detector=detector)

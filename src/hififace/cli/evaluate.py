@@ -95,7 +95,7 @@ def evaluate(
         import torch  # noqa: F401 - the recogniser that training never sees runs on it
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "Evaluating needs PyTorch, which is not installed: pip install 'hififace[train]'."
+            "Evaluating needs PyTorch, which is not installed: pip install '.[train]'."
         ) from error
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn

@@ -36,7 +36,7 @@ def export(
         from hififace.export.trained import export_trained
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "Exporting needs PyTorch, which is not installed: pip install 'hififace[train]'."
+            "Exporting needs PyTorch, which is not installed: pip install '.[train]'."
         ) from error
 
     given: dict[str, Any] = {"name": name, "version": version, "template": template}

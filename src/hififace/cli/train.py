@@ -52,7 +52,7 @@ def train(
         import torch  # noqa: F401 - the whole command needs it; say so before anything else is done
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "Training needs PyTorch, which is not installed: pip install 'hififace[train]'."
+            "Training needs PyTorch, which is not installed: pip install '.[train]'."
         ) from error
     from hififace.training.config import with_overrides
     from hififace.training.presets import make_preset

@@ -331,7 +331,6 @@ def _pyarrow() -> Any:
         import pyarrow as pa
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "Training sets are indexed with pyarrow, which is not installed. "
-            "Run `pip install hififace[train]`."
+            "Training sets are indexed with pyarrow, which is not installed. Run `pip install '.[train]'`."
         ) from error
     return pa

@@ -70,8 +70,7 @@ def _trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[st
         from onnxscript import optimizer
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "Writing ONNX graphs needs `onnx` and `onnxscript`; "
-            "install them with `pip install 'hififace[train]'`."
+            "Writing ONNX graphs needs `onnx` and `onnxscript`; install them with `pip install '.[train]'`."
         ) from error
     # Its warnings tell of deprecations and of checks on shapes; what they fear, the run after export would
     # show.

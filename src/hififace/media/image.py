@@ -148,7 +148,7 @@ def read_image(source: ImageSource, *, max_megapixels: float = MAX_MEGAPIXELS) -
     except UnidentifiedImageError:
         raise ImageError(
             f"{name} is not an image that can be read here{_what_it_looks_like(data)}. "
-            f"JPEG, PNG, WebP, TIFF, AVIF, GIF and BMP are, and HEIC with `pip install hififace[heic]`."
+            f"JPEG, PNG, WebP, TIFF, AVIF, GIF and BMP are, and HEIC with `pip install '.[heic]'`."
         ) from None
     except DECODER_ERRORS as error:
         raise ImageError(
@@ -304,7 +304,7 @@ def encode_image(
     if format == "HEIF":
         register_heif()
         if "HEIF" not in Image.SAVE:
-            raise ImageError("HEIC cannot be written here. Run `pip install hififace[heic]` or choose .jpg.")
+            raise ImageError("HEIC cannot be written here. Run `pip install '.[heic]'` or choose .jpg.")
     canvas = _canvas(image, format)
     settings = _settings(format, quality or _DEFAULT_QUALITY)
     if format == "JPEG" and canvas.width * canvas.height > _OPTIMISED_PIXELS:

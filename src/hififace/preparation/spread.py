@@ -70,7 +70,7 @@ def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) 
         import ray
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "--ray was asked for and Ray is not installed. Run `pip install hififace[scale]`, or leave "
+            "--ray was asked for and Ray is not installed. Run `pip install '.[scale]'`, or leave "
             "--ray out: `--workers` uses the cores of this machine."
         ) from error
     engine: Any = ray  # partly typed where it is installed, unknown where it is not

@@ -80,6 +80,6 @@ def _import_onnx() -> Any:
     except ImportError as error:
         raise RuntimeUnavailableError(
             "Reading the weights of a graph needs the `onnx` library, which is not installed; "
-            "install it with `pip install 'hififace[train]'`."
+            "install it with `pip install '.[train]'`."
         ) from error
     return onnx

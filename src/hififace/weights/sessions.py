@@ -252,7 +252,7 @@ def choose_providers(wanted: Sequence[str] | None, available: Sequence[str]) -> 
     elif missing and missing[0] == order[0]:
         reason = (
             f"{missing[0]} was asked for, but this onnxruntime has only {', '.join(available)}; running on "
-            f"{chosen[0]}. Install the onnxruntime package made for that device (`hififace[gpu]` for CUDA)."
+            f"{chosen[0]}. Install the onnxruntime package made for that device (`pip install '.[gpu]'` for CUDA)."
         )
     else:
         reason = f"{chosen[0]}: asked for, and offered."
@@ -271,7 +271,7 @@ def _import_runtime() -> Any:
     except ImportError as error:
         raise RuntimeUnavailableError(
             "ONNX Runtime is not installed, and every network here runs on it; "
-            "`pip install 'hififace[cpu]'` adds it, or 'hififace[gpu]' for CUDA."
+            "`pip install '.[cpu]'` adds it, or '.[gpu]' for CUDA."
         ) from error
     return ort
 

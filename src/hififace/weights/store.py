@@ -72,7 +72,7 @@ def embedded_path(filename: str) -> Path:
     if not path.is_file():
         raise WeightsError(
             f"{filename} should be part of this installation but is missing from {EMBEDDED}. "
-            f"Install the package again: pip install --force-reinstall hififace."
+            f"Install the package again: pip install --force-reinstall '.[cpu]'."
         )
     return path
 

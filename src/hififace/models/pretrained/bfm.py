@@ -173,7 +173,7 @@ def _read_mat(path: Path, *fields: str) -> dict[str, FloatMatrix]:
         from scipy.io.matlab import MatReadError
     except ImportError as error:
         raise RuntimeUnavailableError(
-            f"Reading {path.name} needs `scipy`; install it with `pip install 'hififace[train]'`."
+            f"Reading {path.name} needs `scipy`; install it with `pip install '.[train]'`."
         ) from error
     if not path.is_file():
         raise WeightsError(

@@ -173,7 +173,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
     except ImportError as error:
         raise RuntimeUnavailableError(
-            f"Reading {path.name} needs `safetensors`; install it with `pip install 'hififace[train]'`."
+            f"Reading {path.name} needs `safetensors`; install it with `pip install '.[train]'`."
         ) from error
     try:
         return load_file(path)
