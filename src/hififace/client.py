@@ -29,7 +29,7 @@ try:
     import httpx
 except ImportError as error:  # pragma: no cover
     raise RuntimeUnavailableError(
-        "The client needs httpx, which is not installed. Run: pip install 'hififace[client]'"
+        "The client needs httpx, which is not installed. Run: pip install '.[client]'"
     ) from error
 
 Photo: TypeAlias = str | os.PathLike[str] | bytes

@@ -149,7 +149,7 @@ def serve(
         from hififace.server.settings import ServiceLimits, ServiceOptions
     except ImportError as error:
         raise RuntimeUnavailableError(
-            f"The service needs {error.name}, which is not installed. Run: pip install 'hififace[server]'"
+            f"The service needs {error.name}, which is not installed. Run: pip install '.[server]'"
         ) from error
     if new_key is not None:
         key, line = make_key(new_key)
