@@ -99,24 +99,33 @@ class FaceSwapper:
     # -------------------------------------------------------------------------------------------------------
     # The costly half: sources
 
-    def set_source(self, photos: Photos, *, face: FaceChoice = "main") -> Source:
+    def set_source(self, photos: Photos, *, face: FaceChoice = "main", rotated: bool = False) -> Source:
         """Say whose face is put into targets.
 
         Args:
             photos: one photo of the person, or several, which are averaged into one identity. A photo is anything that
                 `swap` takes.
             face: which face of each photo: `main` (clearly larger than the others), `largest`, or its number.
+            rotated: also find faces that lie or stand upside down.
+
+        Returns:
+            The source; its `notes` say what makes a photo a poor one (eyes shut, turned far, upside down).
 
         Raises:
             FaceError: no face, several and none the main one, too small, or turned away; the sentence says which.
             ImageError: a photo that cannot be read.
         """
-        source = self.read_source(photos, face=face)
+        source = self.read_source(photos, face=face, rotated=rotated)
         self.source_map = replace(self.source_map, default=source)
         return source
 
     def map_source(
-        self, reference: ImageLike | int, photos: Photos | Source, *, face: FaceChoice = "main"
+        self,
+        reference: ImageLike | int,
+        photos: Photos | Source,
+        *,
+        face: FaceChoice = "main",
+        rotated: bool = False,
     ) -> ReferencePerson | None:
         """Say whose face one certain person of the targets gets, before `set_source` for all others.
 
@@ -124,6 +133,7 @@ class FaceSwapper:
             reference: a photo of that person, or the number of a face, counted from 0 at the left.
             photos: of the source, or a `Source` already read.
             face: as in `set_source`, for both.
+            rotated: likewise.
 
         Returns:
             The person, or None where a number was given.
@@ -132,27 +142,32 @@ class FaceSwapper:
             FaceError: as `set_source`.
             ImageError: a photo that cannot be read.
         """
-        source = photos if isinstance(photos, Source) else self.read_source(photos, face=face)
+        source = (
+            photos if isinstance(photos, Source) else self.read_source(photos, face=face, rotated=rotated)
+        )
         if isinstance(reference, int):
             by_index = {**self.source_map.by_index, reference: source}
             self.source_map = replace(self.source_map, by_index=by_index)
             return None
-        person = ReferencePerson(*read_person(self.engine, reference, face), source)
+        person = ReferencePerson(*read_person(self.engine, reference, face, rotated=rotated), source)
         self.source_map = replace(self.source_map, people=(*self.source_map.people, person))
         return person
 
-    def read_source(self, photos: Photos, *, face: FaceChoice | Face = "main") -> Source:
+    def read_source(
+        self, photos: Photos, *, face: FaceChoice | Face = "main", rotated: bool = False
+    ) -> Source:
         """What `set_source` works out, for callers that keep sources themselves; changes nothing here.
 
         Args:
             photos: as in `set_source`.
             face: likewise, or a `Face` of the only photo that was already found.
+            rotated: likewise.
 
         Raises:
             FaceError: as `set_source`.
             ImageError: a photo that cannot be read.
         """
-        return read_source(self.engine, photos, face)
+        return read_source(self.engine, photos, face, rotated=rotated)
 
     # -------------------------------------------------------------------------------------------------------
     # The cheap half: targets

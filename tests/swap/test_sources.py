@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,9 @@ from PIL import Image
 from hififace.errors import FaceError, ImageError, NoFaceFoundError, OptionError
 from hififace.faces.identity import cosine
 from hififace.media.image import LoadedImage
-from hififace.swap.sources import choose_face, load_image, photo_list, require_frontal
+from hififace.swap.sources import choose_face, load_image, photo_list, require_frontal, source_notes
 from hififace.swapper import FaceSwapper
-from hififace.types import Detection, Face, RGBImage
+from hififace.types import Detection, Face, Landmarks, RGBImage
 
 
 def face(index: int, size: float) -> Face:
@@ -94,3 +95,25 @@ def test_real_photos_that_do_not_do(swapper: FaceSwapper, astronaut: RGBImage):
     with pytest.raises(FaceError, match="2 faces and none is clearly the main one"):
         swapper.set_source(np.concatenate([astronaut, astronaut[:, ::-1]], axis=1))
     assert swapper.source_map is kept
+
+
+def test_a_source_upside_down_is_found_and_told_about(swapper: FaceSwapper, astronaut: RGBImage):
+    upright = swapper.read_source(astronaut)
+    assert upright.notes == ()
+    turned = swapper.read_source(np.ascontiguousarray(np.rot90(astronaut, 2)), rotated=True)
+    assert "upside down" in turned.notes[0]
+    assert cosine(turned.identity, upright.identity) > 0.85
+
+
+def test_a_source_turned_far_or_with_eyes_shut_is_told_about(swapper: FaceSwapper, astronaut: RGBImage):
+    (found,) = swapper.engine.with_landmarks(astronaut, swapper.find_faces(astronaut))
+    assert source_notes(found, "x.jpg", 10.0) == []
+    assert "turned by 50 degrees" in source_notes(found, "x.jpg", 50.0)[0]
+    assert found.landmarks is not None
+    shut = found.landmarks.points.copy()
+    for upper, lower in ((159, 145), (386, 374)):
+        shut[upper] = shut[lower]
+    blinking = replace(found, landmarks=Landmarks(shut, 1.0))
+    assert source_notes(blinking, "x.jpg", 10.0) == [
+        "the eyes in x.jpg are shut, which makes the person harder to recognise"
+    ]

@@ -241,9 +241,10 @@ def swap(
     if commercial and any(job.kind == "video" for job in jobs):
         typer.echo(f"hififace: {ENCODERS_NOTE}", err=True)
     if sources:
-        swapper.set_source(sources, face=face)
+        for note in swapper.set_source(sources, face=face, rotated=rotated).notes:
+            typer.echo(f"hififace: note: {note}.", err=True)
     for reference, photo in pairs:
-        swapper.map_source(reference, photo, face=face)
+        swapper.map_source(reference, photo, face=face, rotated=rotated)
     failed = _run(swapper, jobs, options, video_options, quality=quality, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 

@@ -15,13 +15,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hififace.faces.appearance import eye_openings
 from hififace.faces.shape import MeshShapePrior
 
 LIPS: Final = (13, 14)
 """Middle of the upper and of the lower lip, inner edge."""
 OUTER_CORNERS: Final = (33, 263)
-EYES: Final = (((159, 145), (33, 133)), ((386, 374), (362, 263)))
-"""Of the image-left and the image-right eye: middle of the lids, then the corners."""
 
 
 def expression_error(
@@ -35,11 +34,6 @@ def expression_error(
 def mouth_opening(mesh: NDArray[np.floating]) -> float:
     """Distance of the inner lips over that of the outer eye corners; 0 is shut."""
     return _distance(mesh, LIPS) / max(_distance(mesh, OUTER_CORNERS), 1e-6)
-
-
-def eye_openings(mesh: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(2,) distance of the lids over the width of the eye, image-left and image-right; about 0.3 when open."""
-    return np.array([_distance(mesh, lids) / max(_distance(mesh, corners), 1e-6) for lids, corners in EYES])
 
 
 def mouth_opening_error(result: NDArray[np.floating], target: NDArray[np.floating]) -> float:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.evaluation.expression import eye_openings
+from hififace.faces.appearance import eye_openings
 from hififace.faces.landmarks import EYE_CORNERS
 
 EYE_WIDTH_MM: Final = 30.0

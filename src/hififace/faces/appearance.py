@@ -7,6 +7,7 @@ also read off the detector's five points, and where points and mesh disagree nei
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -26,6 +27,12 @@ BLUR_SHARE = 1 / 32
 BLURRED, SURELY_BLURRED_PX = 0.78, 40.0
 """A face of at least so many pixels that is blurred more is out of focus: of 111 portraits blurred by an 18th of their
 size 99 % are beyond, of 125 sharp ones of 48 px less than 1 %."""
+
+EYES: Final = (((159, 145), (33, 133)), ((386, 374), (362, 263)))
+"""Of the image-left and the image-right eye of the mesh: middle of the lids, then the corners."""
+
+SHUT: Final = 0.12
+"""An eye whose lids are nearer to each other than this, in widths of the eye, is shut or nearly so."""
 
 TURN_PER_NOSE_DEG = 109.0
 """Degrees for each unit that the nose lies beside the line from eyes to mouth, in lengths of that line: fitted to the
@@ -97,6 +104,20 @@ def remaining_edges(crop: RGBImage, mask: FloatArray | None = None) -> float:
     weight = np.ones_like(grey) if mask is None else np.asarray(mask, np.float32)
     before, after = (float((_edges(x) * weight).sum()) for x in (grey, softer))
     return after / before if before > 0 else 1.0
+
+
+def eye_openings(mesh: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(2,) distance of the lids over the width of the eye, image-left and image-right; about 0.3 when open.
+
+    Args:
+        mesh: (468, 3); distances in space stay the same when the head turns.
+    """
+    points = np.asarray(mesh, np.float64)
+
+    def between(pair: tuple[int, int]) -> float:
+        return float(np.linalg.norm(points[pair[0]] - points[pair[1]]))
+
+    return np.array([between(lids) / max(between(corners), 1e-6) for lids, corners in EYES])
 
 
 def points_turn_deg(points: NDArray[np.floating]) -> float:

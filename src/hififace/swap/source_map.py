@@ -28,6 +28,8 @@ class Source:
     identity: FloatArray = field(repr=False)
     """(D,) by the recogniser that ships, in every family: for similarities."""
     num_photos: int = 1
+    notes: tuple[str, ...] = ()
+    """What makes a photo a poor source: sentences without their ends, usually none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,12 +11,15 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from hififace.errors import FaceError, NoFaceFoundError, OptionError
+from hififace.faces.appearance import SHUT, eye_openings, points_turn_deg
 from hififace.faces.identity import average
+from hififace.faces.turning import leaning_deg
 from hififace.media.image import LoadedImage
 from hififace.media.image_like import ImageLike, load_image
 from hififace.swap.engine import Engine
 from hififace.swap.face_features import POSE, turn_deg
 from hififace.swap.identity_vector import FaceFeatures, average_sources, source_needs
+from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source
 from hififace.types import Face, FloatArray, RGBImage
 
@@ -35,11 +38,19 @@ SMALLEST_SOURCE_PX: Final = 40.0
 LARGEST_SOURCE_TURN_DEG: Final = 60.0
 """Beyond, half of the face is hidden, and its shape would be guessed."""
 
+FAR_TURNED_DEG: Final = 35.0
+"""A source turned further is used and told about."""
+
+LYING_DEG: Final = 45.0
+"""So is one whose head leans further."""
+
 BLUE_SKIN_LEVELS: Final = 15.0
 """An array whose faces have a median of blue less red above so many levels of 255 is probably BGR."""
 
 
-def read_source(engine: Engine, photos: Photos, face: FaceChoice | Face = "main") -> Source:
+def read_source(
+    engine: Engine, photos: Photos, face: FaceChoice | Face = "main", *, rotated: bool = False
+) -> Source:
     """Work out everything about a person that swapping needs.
 
     Args:
@@ -47,33 +58,59 @@ def read_source(engine: Engine, photos: Photos, face: FaceChoice | Face = "main"
         photos: one of the person, or several, which are averaged into one identity.
         face: which face of each photo; or the face itself of the only photo, for callers that found it already:
             landmarks and identity that it carries are used as they are.
+        rotated: also find faces that lie or stand upside down, at several times the cost.
 
     Raises:
         FaceError: no face, several and none the main one, too small, or turned away.
         ImageError: a photo that cannot be read.
     """
     encoded, identities, names = [], [], []
+    notes: list[str] = []
     for place, photo in enumerate(photo_list(photos)):
         image = load_image(photo)
         name = photo_name(image, place)
         if isinstance(face, Face):
             chosen = choose_face([face], "largest", name)
         else:
-            chosen = choose_face(engine.find_faces(image.pixels), face, name)
+            chosen = choose_face(engine.find_faces(image.pixels, SwapOptions(rotated=rotated)), face, name)
         warn_of_swapped_channels(photo, image.pixels, [chosen])
+        (chosen,) = engine.with_landmarks(image.pixels, [chosen])
         chosen = replace(chosen, identity=engine.identity(image.pixels, chosen))
         (found,) = engine.encode(image.pixels, [chosen], source_needs(engine.bundle.vector) | {POSE})
         require_frontal(found.features, name)
+        notes += source_notes(chosen, name, turn_deg(found.features))
         encoded.append(found.features)
         identities.append(engine.identity(image.pixels, chosen))  # the face carries it: nothing is run again
         names.append(name)
     features = average_sources(encoded)
     for values in features.values():
         values.setflags(write=False)
-    return Source(", ".join(names), features, average(identities), len(names))
+    return Source(", ".join(names), features, average(identities), len(names), tuple(notes))
 
 
-def read_person(engine: Engine, photo: ImageLike, face: FaceChoice = "main") -> tuple[str, FloatArray]:
+def source_notes(face: Face, name: str, turned_deg: float) -> list[str]:
+    """What makes a face a poor source without being refused: sentences without their ends.
+
+    Args:
+        face: with landmarks.
+        name: of its photo.
+        turned_deg: pitch or yaw by the mesh, the larger of the two.
+    """
+    notes = []
+    lean = float(leaning_deg(face.detection.points[None])[0])
+    turned = max(turned_deg, points_turn_deg(face.detection.points))
+    if abs(lean) > LYING_DEG:
+        notes.append(f"the face in {name} lies or stands upside down (turned by {lean:.0f} degrees)")
+    if turned > FAR_TURNED_DEG:
+        notes.append(f"the face in {name} is turned by {turned:.0f} degrees, and what is hidden is guessed")
+    if face.landmarks is not None and bool((eye_openings(face.landmarks.points) < SHUT).all()):
+        notes.append(f"the eyes in {name} are shut, which makes the person harder to recognise")
+    return notes
+
+
+def read_person(
+    engine: Engine, photo: ImageLike, face: FaceChoice = "main", *, rotated: bool = False
+) -> tuple[str, FloatArray]:
     """A person of the targets by a reference photo: its name, and their identity (D,).
 
     Raises:
@@ -82,7 +119,7 @@ def read_person(engine: Engine, photo: ImageLike, face: FaceChoice = "main") -> 
     """
     image = load_image(photo)
     name = photo_name(image, 0)
-    chosen = choose_face(engine.find_faces(image.pixels), face, name)
+    chosen = choose_face(engine.find_faces(image.pixels, SwapOptions(rotated=rotated)), face, name)
     return name, engine.identity(image.pixels, chosen)
 
 
@@ -115,7 +152,8 @@ def choose_face(faces: Sequence[Face], choice: FaceChoice, name: str) -> Face:
     """
     if not faces:
         raise NoFaceFoundError(
-            f"No face was found in {name}. Choose a photo that shows one face from the front, sharp and well lit."
+            f"No face was found in {name}. Choose a photo that shows one face from the front, sharp and well lit. If "
+            "it lies or stands upside down, ask for rotated faces (--rotated)."
         )
     by_size = sorted(faces, key=lambda face: face.detection.size_px, reverse=True)
     if choice == "main":
