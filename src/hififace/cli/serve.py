@@ -216,9 +216,11 @@ def serve(
             service.stopping.set()
             super().handle_exit(sig, frame)
 
-        def _log_started_message(self, listeners: Any) -> None:
-            place = listeners[0].getsockname()
-            typer.echo(f"hififace: the service is at http://{host}:{place[1]} (Ctrl-C stops it)")
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                place = self.servers[0].sockets[0].getsockname()
+                typer.echo(f"hififace: the service is at http://{host}:{place[1]} (Ctrl-C stops it)")
 
     try:
         Server(uvicorn.Config(app, **_how(options))).run()

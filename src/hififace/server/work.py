@@ -62,13 +62,11 @@ class JobWorkers:
         self._stopping = threading.Event()
         self._news = threading.Event()
         store.sweep(limits.keep_minutes * 60)
-        names = [*(f"hififace-job-{number}" for number in range(at_once)), "hififace-sweep"]
         self._threads = [
-            threading.Thread(
-                target=self._serve if name[9:12] == "job" else self._sweep, name=name, daemon=True
-            )
-            for name in names
+            threading.Thread(target=self._serve, name=f"hififace-job-{number}", daemon=True)
+            for number in range(at_once)
         ]
+        self._threads.append(threading.Thread(target=self._sweep, name="hififace-sweep", daemon=True))
         for thread in self._threads:
             thread.start()
 
