@@ -50,17 +50,20 @@ def running(bundle: Path, data: Path, **changes: Any) -> Iterator[httpx.Client]:
 @contextmanager
 def process(*words: object, home: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """`hififace serve` with these options, as people start it; what is left of it at the end is killed."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "hififace", "serve", "--port", "0", *map(str, words)],
-        env={**os.environ, "HIFIFACE_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    home.mkdir(exist_ok=True)
+    log = home / "log"  # no pipe: nobody reads it, and a full one would stop the service
+    with log.open("a") as lines:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "hififace", "serve", "--port", "0", *map(str, words)],
+            env={**os.environ, "HIFIFACE_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            stderr=lines,
+            text=True,
+        )
     try:
         assert started.stdout is not None
         line = started.stdout.readline()
-        assert "the service is at" in line, started.stderr.read() if started.stderr else ""
+        assert "the service is at" in line, log.read_text()
         place = line.split(" at ")[1].split()[0]
         with httpx.Client(base_url=place, timeout=WAIT_S, trust_env=False) as client:
             yield started, client
