@@ -259,6 +259,22 @@ def test_numbers_references_and_maps_choose_tracks():
     assert third(photo, reference=person(1) * (SAME_PERSON_COSINE + 0.1)) == {1: "me"}
 
 
+def test_somebody_small_in_the_background_is_left_out_until_they_come_near_and_then_stays_in():
+    def path(n):
+        return {0: (80, 100, 100), 1: (220, 100, 60 if 10 <= n < 20 else 30)}
+
+    def run_with(**more):
+        world = World(path)
+        return run(faces_of(world, **more), world, range(30))
+
+    results = run_with()
+    assert [set(swapped(results[n])) for n in (5, 15, 29)] == [{0}, {0, 1}, {0, 1}]
+    assert set(swapped(run_with(options=SwapOptions(select="all"))[5])) == {0, 1}
+    # Somebody known by a photo is swapped however small they are.
+    named = SourceMap(default=source("me"), people=(ReferencePerson("B", person(1), source("B")),))
+    assert swapped(run_with(source_map=named)[5]) == {0: "me", 1: "B"}
+
+
 def test_small_faces_stay_as_they_are():
     world = World(lambda n: {0: (100, 100, 60)})
     results = run(faces_of(world, SwapOptions(smallest_face_px=100)), world, range(3))

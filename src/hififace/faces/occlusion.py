@@ -55,7 +55,7 @@ def occlusion(crop: RGBImage, mask: NDArray[np.floating]) -> FloatArray:
     """
     side = crop.shape[0]
     lab = cv2.cvtColor(crop.astype(np.float32) / np.float32(255.0), cv2.COLOR_RGB2LAB)
-    skin = _skin(lab)
+    skin = _skin(np.asarray(lab, np.float32))
     redder, yellower = lab[..., 1] - skin[1], lab[..., 2] - skin[2]
     warmth = (lab[..., 1] * skin[1] + lab[..., 2] * skin[2]) / max(float(skin[1] ** 2 + skin[2] ** 2), 1.0)
     window = max(side // 24, 3) | 1

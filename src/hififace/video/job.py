@@ -48,7 +48,7 @@ from hififace.video.pipeline import Pipeline
 from hififace.video.report import VideoProgress, VideoReport, VideoTally
 from hififace.video.tracker import FrameFaces, VideoFaces
 
-_STATE_VERSION = 3
+_STATE_VERSION = 4
 """Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
 

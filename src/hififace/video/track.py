@@ -64,6 +64,7 @@ class Track:
         identity: (D,) of its best view so far, None before the first.
         num_views: how many views were looked at.
         gain: by how much the generator is to see it brighter, None before the first look.
+        is_main: whether it was once large enough beside the others to be no bystander.
     """
 
     def __init__(self, index: int, template: Template, smoothing: SmoothingOptions | None) -> None:
@@ -73,6 +74,7 @@ class Track:
         self.identity: FloatArray | None = None
         self.num_views = 0
         self.gain: float | None = None
+        self.is_main = False
         self._template, self._smoothing = template, smoothing
         self._smoother = PointSmoother(smoothing)
         self._offset: NDArray[np.float64] | None = None
@@ -195,6 +197,7 @@ class Track:
             "identity": listed(self.identity),
             "num_views": self.num_views,
             "gain": self.gain,
+            "is_main": self.is_main,
             "smoother": self._smoother.state(),
             "offset": listed(self._offset),
             "score": self._score,
@@ -214,7 +217,7 @@ class Track:
         face.seen_s, face.detected_s = state["seen_s"], state["detected_s"]
         face.looked_s = state["looked_s"]
         face.num_views = state["num_views"]
-        face.gain = state["gain"]
+        face.gain, face.is_main = state["gain"], state["is_main"]
         face._smoother.restore(state["smoother"])
         face._offset = array("offset", np.float64)
         face._score, face._best_view = state["score"], state["best_view"]

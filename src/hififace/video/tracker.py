@@ -17,6 +17,7 @@ from hififace.faces.candidates import iou_matrix
 from hififace.faces.exposure import BOX_SHARES, exposure_gain
 from hififace.faces.identity import cosine
 from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5
+from hififace.faces.selection import SMALL_SHARE
 from hififace.faces.templates import Template
 from hififace.media.frames import Frame
 from hififace.swap.options import SwapOptions
@@ -90,6 +91,7 @@ class VideoFaces:
         self._look_now = True
         self._asked = -_ASK_AGAIN_FRAMES
         self._leader: int | None = None
+        self._largest_px = 0.0  # of the faces of this shot
 
     def take(self, frame: Frame) -> FrameFaces:
         """What is to be done with the next frame."""
@@ -99,6 +101,7 @@ class VideoFaces:
             self._tracker.cut()
             self._followed.clear()
             self._leader = None
+            self._largest_px = 0.0
         time_s = float(frame.time_s)
         look = self._schedule.look(
             frame, thumbnail, must=is_cut or self._look_now, anybody=bool(self._followed)
@@ -197,7 +200,17 @@ class VideoFaces:
     def _sources(self, steady: Sequence[SteadyFace], time_s: float) -> tuple[Source | None, ...]:
         if self._named == "largest":
             self._choose_leader(steady, time_s)
+        if self._named == "main":
+            self._choose_main(steady)
         return tuple(self._source(one) for one in steady)
+
+    def _choose_main(self, steady: Sequence[SteadyFace]) -> None:
+        """Who is large beside the largest face of the shot; once chosen, a face stays so: it must not flicker."""
+        sizes = [one.face.detection.size_px for one in steady]
+        self._largest_px = max([self._largest_px, *sizes])
+        for one, size in zip(steady, sizes, strict=True):
+            if size >= SMALL_SHARE * self._largest_px:
+                self._followed[one.face.index].is_main = True
 
     def _choose_leader(self, steady: Sequence[SteadyFace], time_s: float) -> None:
         """The largest face, kept while it is there: two people of one size must not take turns."""
@@ -219,7 +232,9 @@ class VideoFaces:
         elif options.indices is not None:
             selected = index in options.indices
         else:
-            selected = self._named in ("main", "all") or index == self._leader
+            selected = self._named == "all" or index == self._leader or self._followed[index].is_main
+        if self._named == "main" and self._source_map.shows(identity, options.same_person):
+            selected = True
         if not selected:
             return None
         if identity is None or not self._source_map.people:
@@ -239,6 +254,7 @@ class VideoFaces:
             "look_now": self._look_now,
             "asked": self._asked,
             "leader": self._leader,
+            "largest_px": self._largest_px,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -249,7 +265,7 @@ class VideoFaces:
         restored = [Track.restored(s, self._template, self._smoothing) for s in state["followed"]]
         self._followed = {one.index: one for one in restored}
         self._look_now, self._asked = state["look_now"], state["asked"]
-        self._leader = state["leader"]
+        self._leader, self._largest_px = state["leader"], state["largest_px"]
 
 
 def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) -> dict[int, int]:
