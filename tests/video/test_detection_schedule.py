@@ -36,9 +36,9 @@ class Detector:
         return [Face(0, Detection(box, 0.9, np.repeat(middle[None] - 0.5, 5, axis=0)))]
 
 
-def look(schedule, number, *, must=False, anybody=True, shade=100):
+def look(schedule, number, *, force=False, anybody=True, shade=100):
     one = frame(number, shade=shade)
-    return schedule.look(one, one.thumbnail(), must=must, anybody=anybody)
+    return schedule.look(one, one.thumbnail(), force=force, anybody=anybody)
 
 
 def test_coarse_looks_and_every_eighth_one_whole():
@@ -52,7 +52,7 @@ def test_coarse_looks_and_every_eighth_one_whole():
 
 def test_where_it_matters_the_rhythm_does_not_count():
     detector = Detector()
-    found = look(DetectionSchedule(detector, every=5), 3, must=True)
+    found = look(DetectionSchedule(detector, every=5), 3, force=True)
     assert detector.shown == [(960, 540)]
     assert found.reliable_px == RELIABLE_PX
 

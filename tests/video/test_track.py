@@ -40,12 +40,12 @@ def test_five_points_of_the_mesh_are_eyes_nose_and_mouth():
 
 def test_the_crop_lies_where_the_detectors_points_would_put_it():
     one = followed()
-    steady = one.see(face(beside=1.5), 0.0, detected=True)
+    steady = one.update(face(beside=1.5), 0.0, detected=True)
     np.testing.assert_allclose(
         steady.face.detection.points, mesh_points5(face().landmarks.points) + 1.5, atol=1e-3
     )
     # Followed by the mesh alone, twice as large: what was learned grows with the face.
-    later = one.see(face(size=160.0), 0.04, detected=False)
+    later = one.update(face(size=160.0), 0.04, detected=False)
     np.testing.assert_allclose(
         later.face.detection.points, mesh_points5(face(size=160.0).landmarks.points) + 3.0, atol=1e-3
     )
@@ -57,50 +57,50 @@ def test_the_crop_lies_where_the_detectors_points_would_put_it():
 def test_who_it_is_comes_from_the_best_view():
     one = followed()
     small, large, blurred = (np.float32([v, 0]) for v in (1, 2, 3))
-    one.see(face(size=50, identity=small), 0.0, detected=True)
-    one.see(face(size=90, identity=large), 0.1, detected=True)
-    one.see(face(size=92, identity=blurred, score=0.5), 0.2, detected=True)
+    one.update(face(size=50, identity=small), 0.0, detected=True)
+    one.update(face(size=90, identity=large), 0.1, detected=True)
+    one.update(face(size=92, identity=blurred, score=0.5), 0.2, detected=True)
     assert one.identity is large
     assert one.num_views == 3
 
 
 def test_without_smoothing_nothing_is_invented():
     one = followed()
-    one.see(face(), 0.0, detected=True)
-    assert one.miss(0.04) is None
+    one.update(face(), 0.0, detected=True)
+    assert one.mark_missed(0.04) is None
 
 
 def test_with_smoothing_a_short_loss_is_bridged():
     one = followed(SmoothingOptions())
     for n in range(10):
-        one.see(face(x=100 + 2 * n), n / 25, detected=True)
-    guess = one.miss(10 / 25)
+        one.update(face(x=100 + 2 * n), n / 25, detected=True)
+    guess = one.mark_missed(10 / 25)
     assert guess is not None
     assert guess.bridged
     assert guess.face.detection.points.mean(axis=0)[0] == pytest.approx(120, abs=2.5)
-    assert one.miss(2.0) is None
+    assert one.mark_missed(2.0) is None
 
 
 def test_a_face_is_expected_where_its_motion_leads_but_never_far_away():
     one = followed()
-    assert one.expected(0.0) is None
+    assert one.predict(0.0) is None
     for n in range(12):
-        one.see(face(x=100 + 6 * n), n / 25, detected=True)
-    x = one.expected(12 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
+        one.update(face(x=100 + 6 * n), n / 25, detected=True)
+    x = one.predict(12 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
     assert x == pytest.approx(6.0, abs=0.1)
     # Motion of half a second ago says nothing any more.
-    np.testing.assert_array_equal(one.expected(1.0), one.mesh)
-    one.see(face(x=600), 12 / 25, detected=True)
-    jump = one.expected(13 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
+    np.testing.assert_array_equal(one.predict(1.0), one.mesh)
+    one.update(face(x=600), 12 / 25, detected=True)
+    jump = one.predict(13 / 25)[:, 0].mean() - one.mesh[:, 0].mean()
     assert 0 < jump <= 0.5 * 100
 
 
 def test_state_goes_through_json():
     one = followed(SmoothingOptions())
     for n in range(5):
-        one.see(face(x=100 + n, beside=1.0, identity=np.float32([n, 1])), n / 25, detected=True)
+        one.update(face(x=100 + n, beside=1.0, identity=np.float32([n, 1])), n / 25, detected=True)
     again = Track.restored(json.loads(json.dumps(one.state())), TEMPLATE, SmoothingOptions())
-    a, b = (f.see(face(x=106), 0.24, detected=False) for f in (one, again))
+    a, b = (f.update(face(x=106), 0.24, detected=False) for f in (one, again))
     np.testing.assert_array_equal(a.matrix, b.matrix)
     np.testing.assert_array_equal(one.identity, again.identity)
 
@@ -108,11 +108,11 @@ def test_state_goes_through_json():
 def test_a_face_without_landmarks_is_a_programmers_mistake():
     bare = Face(0, face().detection)
     with pytest.raises(ValueError, match="landmarks"):
-        followed().see(bare, 0.0, detected=True)
+        followed().update(bare, 0.0, detected=True)
 
 
 def gains(track, values, step_s=0.04):
-    return [track.see(face(), n * step_s, detected=True, gain=gain).gain for n, gain in enumerate(values)]
+    return [track.update(face(), n * step_s, detected=True, gain=gain).gain for n, gain in enumerate(values)]
 
 
 def test_the_light_of_a_face_is_steadied():

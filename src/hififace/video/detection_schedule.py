@@ -61,19 +61,19 @@ class DetectionSchedule:
         self._find_faces, self._every = find_faces, every
         self._empty: NDArray[np.uint8] | None = None
 
-    def look(self, frame: Frame, thumbnail: NDArray[np.uint8], *, must: bool, anybody: bool) -> Look | None:
+    def look(self, frame: Frame, thumbnail: NDArray[np.uint8], *, force: bool, anybody: bool) -> Look | None:
         """Look at a frame, or decide not to.
 
         Args:
             frame: the next one.
             thumbnail: (h, w) its block averages.
-            must: look whole, whatever the rhythm says.
+            force: look at the whole frame, whatever the schedule says.
             anybody: whether faces are being followed: then the image is never taken for an empty one.
         """
-        whole = must or frame.index % (self._every * WHOLE_EVERY) == 0
+        whole = force or frame.index % (self._every * WHOLE_EVERY) == 0
         if not whole and frame.index % self._every:
             return None
-        if not must and not anybody and self._is_as_empty_as_before(thumbnail):
+        if not force and not anybody and self._is_as_empty_as_before(thumbnail):
             return None
         size = None if whole else coarse_size(*frame.size)
         if size is None:

@@ -82,7 +82,7 @@ class Track:
         self._best_view = 0.0
         self._velocity = np.zeros(2)
 
-    def expected(self, time_s: float) -> FloatArray | None:
+    def predict(self, time_s: float) -> FloatArray | None:
         """(468, 3) where the mesh should be now, if the face goes on as it did; None before the first."""
         if self.mesh is None:
             return None
@@ -96,7 +96,7 @@ class Track:
         moved: FloatArray = (self.mesh + np.array([*step, 0.0])).astype(np.float32)
         return moved
 
-    def see(self, face: Face, time_s: float, *, detected: bool, gain: float = 1.0) -> SteadyFace:
+    def update(self, face: Face, time_s: float, *, detected: bool, gain: float = 1.0) -> SteadyFace:
         """Take in where the face is now.
 
         Args:
@@ -121,7 +121,7 @@ class Track:
             steady = steady if smoothed is None else smoothed
         return self._place(steady, replace(face, index=self.index), bridged=False)
 
-    def miss(self, time_s: float) -> SteadyFace | None:
+    def mark_missed(self, time_s: float) -> SteadyFace | None:
         """Where the face probably is while nobody sees it; None once it is given up."""
         guess = self._smoother.update(None, time_s) if self._smoothing is not None else None
         if guess is None:

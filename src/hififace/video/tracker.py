@@ -104,7 +104,7 @@ class VideoFaces:
             self._largest_px = 0.0
         time_s = float(frame.time_s)
         look = self._schedule.look(
-            frame, thumbnail, must=is_cut or self._look_now, anybody=bool(self._followed)
+            frame, thumbnail, force=is_cut or self._look_now, anybody=bool(self._followed)
         )
         self._look_now = False
         faces = self._seen(frame, time_s, look)
@@ -124,7 +124,7 @@ class VideoFaces:
     def _seen(self, frame: Frame, time_s: float, look: Look | None) -> list[tuple[Face, bool]]:
         """Faces with landmarks, and whether the detector itself saw each."""
         known = [one for one in self._followed.values() if one.looked_s - one.detected_s <= _FOLLOW_S]
-        places = [place for place in (one.expected(time_s) for one in known) if place is not None]
+        places = [place for place in (one.predict(time_s) for one in known) if place is not None]
         meshes = self._landmarker.follow(frame.rgb(), places) if places else []
         meshes = [mesh for mesh in meshes if mesh.score >= _FOLLOW_SCORE]
         detections = () if look is None else look.detections
@@ -171,10 +171,10 @@ class VideoFaces:
                 followed = Track(tracked.index, self._template, self._smoothing)
                 self._followed[tracked.index] = followed
             gain = _gain_of(frame.rgb(), face)
-            steady.append(followed.see(face, time_s, detected=detected, gain=gain))
+            steady.append(followed.update(face, time_s, detected=detected, gain=gain))
         seen = {one.face.index for one in steady}
         for index in [i for i in self._followed if i not in seen]:
-            guess = self._followed[index].miss(time_s)
+            guess = self._followed[index].mark_missed(time_s)
             self._look_now = True
             if guess is None:
                 del self._followed[index]
