@@ -81,3 +81,18 @@ def test_a_missing_or_misshapen_quantity_is_named():
         identity_vectors(entries(MESH), [source], [target])
     with pytest.raises(ValueError, match="'source_shape'"):
         identity_vectors(entries(MESH), [{**source, "shape": np.zeros(9, np.float32)}], [face(MESH, 2)])
+
+
+def test_a_strength_goes_beyond_the_source_at_a_rate_of_one_and_keeps_the_target_at_none():
+    layout = tuple(
+        entry.model_copy(update={"strength": 1.5}) if entry.name == "source_shape" else entry
+        for entry in entries(MESH)
+    )
+    source, target = face(MESH, 1), face(MESH, 2)
+    shape = slice(0, 5)
+    for rate, share in ((1.0, 1.5), (0.5, 0.75), (0.0, 0.0)):
+        found = identity_vectors(layout, [source], [target], shape_rate=rate)[0]
+        wanted = share * source["shape"] + (1.0 - share) * target["shape"]
+        np.testing.assert_allclose(found[shape], wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(found[-6:], source["identity"])
+    assert target_needs(layout) == {"expression", "pose", "shape"}

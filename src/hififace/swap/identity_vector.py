@@ -56,7 +56,7 @@ def identity_vectors(
         layout: the parts in order. Gains are not applied: the network does.
         sources: one for each face.
         targets: likewise.
-        shape_rate: 1 gives the source's face shape, 0 keeps the target's.
+        shape_rate: 1 gives the source's face shape (as far as the part's `strength` says), 0 keeps the target's.
         id_rate: the same for the identity embedding.
         unit_identity: bring a mixed embedding back to unit length, for networks that were trained on such alone.
 
@@ -101,9 +101,10 @@ def unit(vector: FloatArray) -> FloatArray:
 
 
 def _rate(part: VectorEntry, shape_rate: float, id_rate: float) -> float:
+    """How far this part goes from the target's value to the source's: the caller's rate times the model's strength."""
     if part.owner == "target":
         return 1.0
-    return id_rate if part.feature == IDENTITY else shape_rate
+    return part.strength * (id_rate if part.feature == IDENTITY else shape_rate)
 
 
 def _part(

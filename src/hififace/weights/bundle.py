@@ -76,6 +76,9 @@ class VectorEntry(_Strict):
     size: int = Field(gt=0)
     gain: float = 1.0
     """What the generator multiplies the part by on entry; callers hand in the plain feature."""
+    strength: float = Field(default=1.0, gt=0.0, le=3.0)
+    """How far a rate of 1 goes from the target's value to the source's, for parts that the source owns; above 1 it goes
+    beyond: a network that moves the shape less than it is asked to is asked for more."""
     owner: Literal["source", "target"]
 
     @property
