@@ -62,5 +62,5 @@ def test_the_chip_is_cut_out_as_dlib_does(astronaut_mesh):
 
 def test_without_weights_it_says_how_to_fetch_them(tmp_path, monkeypatch):
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path))
-    with pytest.raises(WeightsError, match="hififace weights fetch dlib_recogniser_tfjs"):
+    with pytest.raises(WeightsError, match="hififace weights fetch evaluation"):
         DlibEmbedder()

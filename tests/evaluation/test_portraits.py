@@ -199,5 +199,5 @@ def test_the_report_tells_groups_and_scenes(evaluation, tmp_path, workplace, mon
 def test_landmarks_that_are_missing_are_said_before_any_work(workplace, tmp_path, monkeypatch):
     write_dlib_weights(tmp_path)
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path))
-    with pytest.raises(WeightsError, match="hififace weights fetch dlib_landmarks68"):
+    with pytest.raises(WeightsError, match="hififace weights fetch evaluation"):
         evaluate([], replace(Settings(workplace / "data"), protocol="portraits"))

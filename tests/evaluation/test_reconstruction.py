@@ -31,19 +31,19 @@ def test_psnr_looks_at_the_region_alone():
     assert psnr_db(first, second, REGION) < 8
 
 
-def test_ssim_agrees_with_scikit_image(picture):
-    noisy = np.clip(picture + np.random.default_rng(0).normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
-    luma = [image.astype(np.float64) @ np.array(LUMA) for image in (picture, noisy)]
+def test_ssim_agrees_with_scikit_image(image):
+    noisy = np.clip(image + np.random.default_rng(0).normal(0, 12, image.shape), 0, 255).astype(np.uint8)
+    luma = [image.astype(np.float64) @ np.array(LUMA) for image in (image, noisy)]
     _, expected = structural_similarity(
         *luma, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )
     inner = np.zeros((64, 64), bool)
     inner[8:-8, 8:-8] = True
-    assert ssim(picture, noisy, inner) == pytest.approx(expected[inner].mean(), abs=2e-3)
-    assert ssim(picture, picture, REGION) == pytest.approx(1)
+    assert ssim(image, noisy, inner) == pytest.approx(expected[inner].mean(), abs=2e-3)
+    assert ssim(image, image, REGION) == pytest.approx(1)
 
 
-def test_the_crop_is_the_face(picture):
+def test_the_crop_is_the_face(image):
     """Five points exactly on the template: the crop is the image, the region lies where the mesh does."""
     from hififace.faces.templates import TEMPLATES
 

@@ -94,7 +94,7 @@ def test_two_processes_find_the_same(evaluation, workplace, monkeypatch, tmp_pat
 
 def test_missing_weights_are_said_before_any_work(workplace, tmp_path, monkeypatch):
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path))
-    with pytest.raises(WeightsError, match="hififace weights fetch dlib_recogniser_tfjs"):
+    with pytest.raises(WeightsError, match="hififace weights fetch evaluation"):
         evaluate([], Settings(workplace / "data"))
 
 
