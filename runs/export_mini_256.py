@@ -13,9 +13,9 @@ from hififace.export.graph import export_bundle
 from hififace.models import params
 from hififace.models.generator import Generator
 
-IDENTITY_GAIN = 1.25
+IDENTITY_GAIN = 1.2
 """Louder than in training: more likeness at the same leak, by every recogniser (docs/lab-book.md)."""
-SHAPE_STRENGTH = 1.5
+SHAPE_STRENGTH = 1.2
 """The network moves outlines less than the coefficients ask, so they ask for more."""
 TRAINING_DATA = (
     "28,136 photographs: UTKFace and Labeled Faces in the Wild (adults), 75 of the Face Research Lab London Set "
