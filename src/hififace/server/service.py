@@ -44,6 +44,7 @@ class Service:
         self._problem: str | None = None
         self._ready = threading.Event()
         self.workers: JobWorkers | None = None
+        self._opening = threading.Thread(target=self._open, name="hififace-open", daemon=True)
 
     def start(self) -> None:
         """Begin with the jobs, and open the model that most will ask for; returns at once."""
@@ -55,7 +56,7 @@ class Service:
             at_once=self.options.jobs_at_once,
             default_model=self.options.model,
         )
-        threading.Thread(target=self._open, name="hififace-open", daemon=True).start()
+        self._opening.start()
 
     def close(self) -> None:
         """Finish the images that wait, give the jobs back, and let go of everything."""
@@ -63,6 +64,8 @@ class Service:
         self.line.stop()
         if self.workers is not None:
             self.workers.stop()
+        if self._opening.ident is not None:
+            self._opening.join()  # a thread that loads a network while Python ends would bring the process down
         self.store.close()
 
     @property
