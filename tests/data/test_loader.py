@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -6,9 +7,10 @@ import pytest
 import torch
 from set_doubles import IDENTITY_SIZE, MIRROR, SIZE, make_set
 
-from hififace.data.augment import NO_AUGMENTATION, Change, mirror_landmarks
+from hififace.data.augment import NO_AUGMENTATION, Change, mirror_landmarks, valid_region
 from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader, CropReader
+from hififace.data.shards import unpack_arrays
 from hififace.errors import DataError, OptionError
 
 IDENTITIES = ["a", "a", "b", None, "c", "c", "c", None, "d"]
@@ -127,3 +129,26 @@ def test_options_out_of_range_are_a_sentence(prepared, options):
         BatchLoader(prepared, seed=0, **({"batch_size": 2} | options))
     with pytest.raises(OptionError, match="cache is 'all'"):
         BatchLoader(prepared, seed=0, batch_size=2, cache="all")
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("cache", ["none", "compressed"])
+def test_the_kept_valid_region_is_the_computed_one(prepared, cache, mirror):
+    reader = CropReader(prepared, cache)
+    for row in range(len(prepared)):
+        arrays = unpack_arrays(prepared.member(row, "npz"))
+        expected = valid_region(arrays["matrix"], arrays["photo_size"], SIZE, mirror)
+        for _ in range(2):
+            np.testing.assert_array_equal(reader.read(row, Change(mirror, None)).valid, expected)
+
+
+def test_targets_have_the_pixels_that_were_asked_for(prepared):
+    columns = {**prepared.columns, "native_px": np.arange(len(prepared), dtype=np.float32)}
+    sized = replace(prepared, columns=columns)
+    loader = BatchLoader(sized, seed=0, batch_size=60, min_native_px=6.0, augment=NO_AUGMENTATION, workers=0)
+    shown = numbers(loader.batch(0))
+    assert {target for _, target in shown} == {6, 7, 8}
+    assert {source for source, _ in shown} == set(range(len(prepared)))
+    old = replace(prepared, columns={**columns, "native_px": np.full(len(prepared), np.nan, np.float32)})
+    with pytest.raises(DataError, match="an older version prepared it"):
+        BatchLoader(old, seed=0, batch_size=3, min_native_px=6.0)

@@ -101,3 +101,21 @@ def test_starting_far_out_needs_no_counting():
     sampler = PairSampler(np.arange(1_000_000, dtype=np.int32), seed=9)
     pair = sampler.pair(10**15)
     assert 0 <= pair.target < 1_000_000
+
+
+def test_only_allowed_rows_are_targets_and_all_are_sources():
+    codes = np.array([0, 0, 1, 1, -1, -1], np.int32)
+    allowed = np.array([1, 4, 5])
+    sampler = PairSampler(codes, 3, 0.5, allowed)
+    pairs = [sampler.pair(number) for number in range(300)]
+    assert {pair.target for pair in pairs} == {1, 4, 5}
+    assert {pair.source for pair in pairs} == set(range(6))
+    assert sorted(pair.target for pair in pairs[:3]) == [1, 4, 5]  # each once an epoch
+    assert [PairSampler(codes, 3, 0.5, np.arange(6)).pair(n) for n in range(50)] == [
+        PairSampler(codes, 3, 0.5).pair(n) for n in range(50)
+    ]
+
+
+def test_a_set_without_a_target_is_refused():
+    with pytest.raises(DataError, match=r"lower data\.min_native_px"):
+        PairSampler(np.array([0, 1], np.int32), 3, 0.5, np.array([], np.int64))

@@ -15,10 +15,22 @@ from hififace.errors import OptionError, RuntimeUnavailableError
 if TYPE_CHECKING:
     from hififace.training.checkpoint import Progress
     from hififace.training.config import TrainingConfig
+    from hififace.training.device_config import DeviceConfig
+    from hififace.training.loop import RunOptions
 
 
 def train(
-    preset: Annotated[str, typer.Option(help="smoke, mini_128, paper_256, paper_512 or reference_256.")],
+    packs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="mini_256: parts of a packed set (`hififace pack`), or a folder of them."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="smoke, mini_128, mini_256, paper_256, paper_512 or reference_256.")
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", help="A run's config.json, or one changed by hand, as the preset."),
+    ] = None,
     data: Annotated[Path, typer.Option(help="A set made by `hififace prepare`.")] = Path(),
     run: Annotated[
         Path, typer.Option(help="Folder of the run; if it holds a checkpoint, the run goes on.")
@@ -31,9 +43,18 @@ def train(
     stop_after: Annotated[
         int | None, typer.Option(help="Pause, saved, once this many images are seen in all.")
     ] = None,
+    stop_after_minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="mini_256: so many minutes of training; the learning rate falls towards their end."
+        ),
+    ] = None,
     init_from: Annotated[
         Path | None,
-        typer.Option(help="A .safetensors file of generator weights to start a new run from."),
+        typer.Option(
+            help="What a new run starts from: a .safetensors file of generator weights, a run, a checkpoint, a "
+            "bundle, or the name of one that ships (mini)."
+        ),
     ] = None,
     teachers: Annotated[
         Path | None, typer.Option(help="Folder of the frozen networks that a preset needs from you.")
@@ -55,51 +76,88 @@ def train(
             "Training needs PyTorch, which is not installed: pip install '.[train]'."
         ) from error
     from hififace.training.config import with_overrides
-    from hififace.training.presets import make_preset
+    from hififace.training.device_config import DeviceConfig
+    from hififace.training.loop import RunOptions
 
-    config = with_overrides(make_preset(preset), overrides or [])
+    config: TrainingConfig | DeviceConfig = with_overrides(_chosen(preset, config_file), overrides or [])
     if dry_run:
         typer.echo(json.dumps(config.model_dump(mode="json"), indent=1))
         return
-    for name, folder in (("--data", data), ("--run", run)):
-        if folder == Path():
-            raise OptionError(f"{name} is missing: give the folder.")
-    _run(config, data, run, device, stop_after, init_from, teachers, exact_times)
+    if run == Path():
+        raise OptionError("--run is missing: give the folder.")
+    options = RunOptions(
+        device=device,
+        stop_after_images=stop_after,
+        stop_after_minutes=stop_after_minutes,
+        init_from=init_from,
+        exact_times=exact_times,
+        teacher_files=teachers,
+    )
+    if isinstance(config, DeviceConfig):
+        _run_on_device(config, [*(packs or []), *([data] if data != Path() else [])], run, options)
+        return
+    if packs or stop_after_minutes is not None:
+        raise OptionError(
+            f"Packed sets and --stop-after-minutes are for runs on one device (mini_256); '{config.preset}' takes "
+            "--data SET and --stop-after IMAGES."
+        )
+    if data == Path():
+        raise OptionError("--data is missing: give the folder.")
+    _run(config, data, run, options)
 
 
-def _run(
-    config: TrainingConfig,
-    data: Path,
-    run: Path,
-    device: str,
-    stop_after: int | None,
-    init_from: Path | None,
-    teacher_files: Path | None,
-    exact_times: bool,
-) -> None:
-    from hififace.training.loop import RunOptions
+def _chosen(preset: str | None, file: Path | None) -> TrainingConfig | DeviceConfig:
+    """The preset, or what a file says."""
+    from hififace.json_values import parse_json_object
+    from hififace.training.config import TrainingConfig, parse_config
+    from hififace.training.device_config import DEVICE_PRESETS, DeviceConfig
+    from hififace.training.presets import make_preset
+
+    if (preset is None) == (file is None):
+        raise OptionError("Give either --preset NAME or --config FILE.")
+    if file is None:
+        return DEVICE_PRESETS[str(preset)]() if preset in DEVICE_PRESETS else make_preset(str(preset))
+    try:
+        values = parse_json_object(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"The configuration {file} cannot be read ({error}). Give a run's config.json."
+        ) from error
+    if "fine" in values:
+        return parse_config(values, DeviceConfig)
+    return parse_config(values, TrainingConfig)
+
+
+def _run(config: TrainingConfig, data: Path, run: Path, options: RunOptions) -> None:
+    from dataclasses import replace
+
     from hififace.training.loop import train as train_network
 
     is_first = int(os.environ.get("RANK", "0")) == 0
     if is_first:
         typer.echo(json.dumps(config.model_dump(mode="json")))
-    progress = train_network(
-        config,
-        data,
-        run,
-        RunOptions(
-            device=device,
-            stop_after_images=stop_after,
-            init_from=init_from,
-            exact_times=exact_times,
-            report=_print_report if is_first else None,
-            teacher_files=teacher_files,
-        ),
-    )
+    progress = train_network(config, data, run, replace(options, report=_print_report if is_first else None))
     if is_first:
-        typer.echo(
-            f"Done: {progress.images} images in {progress.steps} steps. Checkpoints are in {run / 'checkpoints'}."
+        _say_done(progress, run)
+
+
+def _run_on_device(config: DeviceConfig, sets: list[Path], run: Path, options: RunOptions) -> None:
+    from dataclasses import replace
+
+    from hififace.training.device_loop import train_on_device
+
+    if not sets:
+        raise OptionError(
+            "There is no set to train from: give the parts of a packed set (PACK...), or --data SET."
         )
+    typer.echo(json.dumps(config.model_dump(mode="json")))
+    _say_done(train_on_device(config, sets, run, replace(options, report=_print_device_report)), run)
+
+
+def _say_done(progress: Progress, run: Path) -> None:
+    typer.echo(
+        f"Done: {progress.images} images in {progress.steps} steps. Checkpoints are in {run / 'checkpoints'}."
+    )
 
 
 def _print_report(progress: Progress, values: Mapping[str, Any]) -> None:
@@ -109,6 +167,18 @@ def _print_report(progress: Progress, values: Mapping[str, Any]) -> None:
         f"{name.split('/')[-1]} {value:.3f}" for name, value in values.items() if _is_shown(name)
     )
     typer.echo(f"{progress.images:>9,} images  {speed:.2f}/s  {shown}")
+
+
+def _print_device_report(progress: Progress, values: Mapping[str, float]) -> None:
+    """One line: images, share, images/s, time left, learning rate, memory, identity, discriminator's accuracy."""
+    minutes, seconds = divmod(round(values["run/seconds_left"]), 60)
+    hours, minutes = divmod(minutes, 60)
+    memory = f"  {values['run/memory_gib']:.1f} GiB" if values["run/memory_gib"] else ""
+    typer.echo(
+        f"{progress.images:>9,} images  {100 * values['run/share']:5.1f} %  {values['speed/images_per_s']:.1f}/s  "
+        f"{hours}:{minutes:02d}:{seconds:02d} left  rate {values['run/learning_rate']:.1e}{memory}  "
+        f"identity {values['cosine_0']:.3f}  accuracy {values['coarse_accuracy']:.2f}"
+    )
 
 
 def _is_shown(name: str) -> bool:

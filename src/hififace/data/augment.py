@@ -46,6 +46,10 @@ class AugmentOptions:
 NO_AUGMENTATION: Final = AugmentOptions(mirror=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
 
 
+_SLACK: Final = 1e-3
+"""Photo pixels: a chip that fills its crop must not lose its border to rounding."""
+
+
 class Change(NamedTuple):
     """What happens to one photo."""
 
@@ -121,11 +125,21 @@ def valid_region(
         mirror: whether the crop was mirrored after it was cut.
     """
     inverse = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
+    # The region is convex: four valid corners are a whole crop.
+    if all(_shows_photo(inverse, photo_size, x, y) for x in (0, size - 1) for y in (0, size - 1)):
+        return np.ones((size, size), dtype=np.uint8)
     steps = np.arange(size, dtype=np.float64)
     columns = steps[::-1] if mirror else steps
     valid = np.ones((size, size), dtype=bool)
     for axis in range(2):
         place = (inverse[axis, 1] * steps + inverse[axis, 2])[:, None] + inverse[axis, 0] * columns
-        # A thousandth of a pixel of slack: a chip that fills its crop must not lose its border to rounding.
-        valid &= (place >= -1e-3) & (place <= float(photo_size[axis]) - 1.0 + 1e-3)
+        valid &= (place >= -_SLACK) & (place <= float(photo_size[axis]) - 1.0 + _SLACK)
     return valid.view(np.uint8)
+
+
+def _shows_photo(inverse: NDArray[np.float64], photo_size: FloatArray, x: int, y: int) -> bool:
+    """Whether a crop pixel lies among the photo's pixel centres."""
+    places = (inverse[axis, 0] * x + inverse[axis, 1] * y + inverse[axis, 2] for axis in range(2))
+    return all(
+        -_SLACK <= place <= float(side) - 1.0 + _SLACK for place, side in zip(places, photo_size, strict=True)
+    )

@@ -97,19 +97,28 @@ class PairSampler:
         identity_codes: (N,) number of each photo's person, -1 where it is not known.
         seed: any whole number.
         same_rate: probability that a pair shows one person, 0 to 1.
+        targets: (T,) rows that may be targets, ascending; None allows all. Every row may be a source.
 
     Raises:
         OptionError: `same_rate` out of range.
-        DataError: no photos, or only one person although different people are needed.
+        DataError: no photos, no targets, or only one person although different people are needed.
     """
 
-    def __init__(self, identity_codes: NDArray[np.int32], seed: int, same_rate: float = 0.5) -> None:
+    def __init__(
+        self,
+        identity_codes: NDArray[np.int32],
+        seed: int,
+        same_rate: float = 0.5,
+        targets: NDArray[np.int64] | None = None,
+    ) -> None:
         if not 0.0 <= same_rate <= 1.0:
             raise OptionError(f"same_rate is {same_rate}; it is a probability, from 0 to 1.")
         self.codes = np.asarray(identity_codes, dtype=np.int64)
         self.seed = seed
         self.same_rate = same_rate
         self.size = len(self.codes)
+        self.targets = targets
+        self.num_targets = self.size if targets is None else len(targets)
         # Rows sorted by person; photos without a person come first (code -1). Stable, hence deterministic.
         self._order = np.argsort(self.codes, kind="stable")
         num_people = int(self.codes.max(initial=-1)) + 1
@@ -120,6 +129,11 @@ class PairSampler:
         self._place[self._order] = np.arange(self.size)
         if self.size == 0:
             raise DataError("The set holds no photos, so there is nothing to pair.")
+        if self.num_targets == 0:
+            raise DataError(
+                "No photo of the set has the real resolution that targets must have: lower data.min_native_px, or add "
+                "larger photos."
+            )
         if same_rate < 1.0 and num_unknown + int((counts > 0).sum()) < 2:
             raise DataError(
                 "The set shows one person only, and pairs of different people were asked for. "
@@ -128,8 +142,10 @@ class PairSampler:
 
     def pair(self, number: int) -> Pair:
         """Pair `number`, counted from 0 over all epochs."""
-        epoch, position = divmod(number, self.size)
-        target = permute(position, self.size, keyed(self.seed, _PURPOSE_ORDER, epoch))
+        epoch, position = divmod(number, self.num_targets)
+        target = permute(position, self.num_targets, keyed(self.seed, _PURPOSE_ORDER, epoch))
+        if self.targets is not None:
+            target = int(self.targets[target])
         random = KeyedRandom(self.seed, _PURPOSE_SOURCE, number)
         same = random.uniform() < self.same_rate
         source = self._same_person(target, random) if same else self._other_person(target, random)

@@ -105,7 +105,7 @@ def export_trained(
         "name": folder.absolute().name,
         "version": str(state.get("progress", {}).get("images", checkpoint.name)),
         "family": family,
-        "template": TEMPLATES.get(family, TEMPLATES["mesh"]),
+        "template": state.get("template", TEMPLATES.get(family, TEMPLATES["mesh"])),
         "made_by": f"hififace export {__version__}, {weights} of checkpoint {checkpoint.name}",
     }
     description = {**derived, **description}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -31,6 +31,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+Kind = TypeVar("Kind", bound=Section)
+
+
 class OptimiserConfig(Section):
     """Adam for one of the two networks."""
 
@@ -54,6 +57,9 @@ class DataConfig(Section):
     """Mirror source and target at random, each on its own."""
     source_jitter: float = Field(0.0, ge=0, le=5)
     """Strength of random colour changes of the source picture; 1 is what `data/augment.py` calls slight."""
+    min_native_px: float = Field(0.0, ge=0)
+    """Real resolution that a photo needs to be a target, and with it what the discriminator and the pixel terms see;
+    smaller photos are sources only. In pixels of the crop's side."""
     workers: int = Field(1, ge=0)
     """Threads that read ahead in each process; 0 reads in the loop."""
 
@@ -151,9 +157,10 @@ class TrainingConfig(Section):
     ema_half_life_images: float = Field(10_000, gt=0)
     ema_rampup: float = Field(0.05, ge=0)
     """Longest half-life as a share of the images seen; 0 switches the ramp off."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """bfloat16 runs the networks under autocast; weights and losses stay float32. Fast on GPUs and on processors with
-    products of bfloat16 (AVX-512, AMX); others are correct and slow."""
+    products of bfloat16 (AVX-512, AMX); others are correct and slow. auto: bfloat16 where this machine is faster with
+    it, measured at the start."""
     channels_last: bool = True
     compile: bool = False
     """torch.compile of the generator and the discriminator."""
@@ -200,7 +207,7 @@ def unknown_name(where: str, name: str, known: Iterable[str]) -> str:
     return f"There is no setting '{where}'; {hint}"
 
 
-def with_overrides(config: TrainingConfig, overrides: Iterable[str]) -> TrainingConfig:
+def with_overrides(config: Kind, overrides: Iterable[str]) -> Kind:
     """The configuration with `a.b=value` settings applied; values are JSON, bare words are strings.
 
     Raises:
@@ -212,17 +219,25 @@ def with_overrides(config: TrainingConfig, overrides: Iterable[str]) -> Training
         if not found:
             raise OptionError(f"'--set {override}' has no '=': write it as --set section.name=value.")
         _assign(values, path.strip(), _parse(text.strip()))
-    return parse_config(values)
+    return parse_config(values, type(config))
 
 
-def parse_config(values: Mapping[str, Any]) -> TrainingConfig:
+@overload
+def parse_config(values: Mapping[str, Any]) -> TrainingConfig: ...
+
+
+@overload
+def parse_config(values: Mapping[str, Any], kind: type[Kind]) -> Kind: ...
+
+
+def parse_config(values: Mapping[str, Any], kind: type[Section] = TrainingConfig) -> Section:
     """Validates plain values, for example from a saved `config.json`.
 
     Raises:
         OptionError: naming the setting and what is wrong with it.
     """
     try:
-        return TrainingConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -114,7 +114,8 @@ class DeviceStep:
     """(N, D_k) embeddings of all photos by each recogniser."""
     networks: Networks
     teachers: MeshTeachers
-    second: MobileFaceNet
+    second: MobileFaceNet | None
+    """Asks for the source's identity beside SFace."""
     to_arcface: Tensor
     """(2, 3) from pixels of the crop at 128 px to ArcFace's template."""
     slots: Slots
@@ -167,6 +168,17 @@ class DeviceStep:
                 else:
                     group["lr"] = rate
         self.adversarial_ramp.fill_(ramp)
+
+    @torch.no_grad()
+    def show(self, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Source, target, the average's result and its mask, (n, 3, S, S) each, of rows (n,) of the set."""
+        upright = torch.zeros(len(targets), dtype=torch.bool, device=self.device)
+        crops = self.data.crops(targets, upright)
+        vector = self._vector(self.data.coefficients[sources], sources, crops.coefficients)
+        with self._autocast():
+            output = self.average(crops.image, vector)
+        mask = output.mask.float().expand(-1, 3, -1, -1)
+        return self.data.crops(sources, upright).image, crops.image, output.image.float(), mask
 
     # ---- The step.
 
@@ -403,7 +415,7 @@ class DeviceStep:
         damped = torch.lerp(image, image.detach(), region * (1.0 - keep))
         seen = _reduced(damped)
         identity, leak = [], []
-        networks: tuple[nn.Module, ...] = (self.teachers.sface, self.second)
+        networks: list[nn.Module] = [self.teachers.sface, *([self.second] if self.second is not None else [])]
         for index, network in enumerate(networks):
             view = random_views(self.to_arcface, n, settings.identity_jitter)
             with self._autocast():

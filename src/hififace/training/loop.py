@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader
@@ -25,6 +24,7 @@ from hififace.errors import InterruptedByUserError, TrainingError
 from hififace.media.atomic import atomic_write
 from hififace.media.lock import folder_lock
 from hififace.models.create import create_discriminator, create_generator
+from hififace.models.generator import Generator
 from hififace.training.checkpoint import CheckpointFolder, Progress, TrainedParts, read_state
 from hififace.training.config import ARCHITECTURE_KEYS, TrainingConfig, config_differences
 from hififace.training.distributed import (
@@ -36,9 +36,14 @@ from hififace.training.distributed import (
 )
 from hififace.training.ema import MovingAverage
 from hififace.training.preview import Preview
+from hififace.training.starting_weights import read_generator_weights
 from hififace.training.stats import Listener, Reports
 from hififace.training.step import TrainingStep, create_optimiser
 from hififace.training.teachers import Teachers, check_set, load_teachers, to_device
+from hififace.training.warm_start import start_from
+
+if TYPE_CHECKING:
+    from hififace.training.mesh_teachers import MeshTeachers
 
 LOGGER = logging.getLogger(__name__)
 
@@ -54,13 +59,18 @@ class RunOptions:
     stop_after_images: int | None = None
     """Stop, saved, once this many images are seen in all; None runs to `total_images`."""
     init_from: Path | None = None
-    """A safetensors file of generator weights to start a new run from; a run that has a checkpoint ignores it."""
+    """Generator weights to start a new run from (`training/starting_weights.py`); a run that has a checkpoint ignores
+    it."""
     exact_times: bool = False
     report: Listener | None = None
     teachers: Teachers | None = None
     """Frozen networks ready made; None loads the ones of the configuration's family."""
     teacher_files: Path | None = None
-    """Folder of the frozen networks that the user brings (family "basel")."""
+    """Folder of the frozen networks that the user brings."""
+    stop_after_minutes: float | None = None
+    """Only for runs on one device (`training/device_loop.py`): the schedule ends after so many minutes of training."""
+    device_teachers: MeshTeachers | None = None
+    """Frozen networks ready made of such a run."""
 
 
 def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | None = None) -> Progress:
@@ -83,7 +93,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
         InterruptedByUserError: after Ctrl-C or a termination signal; the run is saved first.
     """
     options = options or RunOptions()
-    with joined(options.device) as world, _alone_in(run, world), _stop_flag() as stop:
+    with joined(options.device) as world, alone_in(run, world), stop_flag() as stop:
         # ---- Set up: numbers first, then data, teachers and networks.
         round_size = config.split_batch(world.size)
         torch.manual_seed(config.seed)
@@ -119,6 +129,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             rank=world.rank,
             world_size=world.size,
             same_rate=config.data.same_rate,
+            min_native_px=config.data.min_native_px,
             augment=config.data.augment_options(),
             workers=config.data.workers,
             pin_memory=world.device.type == "cuda",
@@ -165,7 +176,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
         return progress
 
 
-def _alone_in(run: Path, world: World) -> AbstractContextManager[None]:
+def alone_in(run: Path, world: World) -> AbstractContextManager[None]:
     """The run's folder held by the first process, for all of them."""
     if not world.is_first:
         return nullcontext()
@@ -215,13 +226,12 @@ def _resume(
 
 
 def _load_generator(path: Path, parts: TrainedParts) -> None:
-    """Fills the generator and its average from a checkpoint's safetensors file."""
-    try:
-        weights = load_file(path)
-        for name in ("generator", "average"):
-            parts.networks[name].load_state_dict(weights, strict=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise TrainingError(f"The weights in {path} do not fit the configured generator: {error}") from error
+    """Fills the generator and its average, equally: weights that the file lacks are made once for both."""
+    generator = parts.networks["generator"]
+    new = start_from(cast("Generator", generator), read_generator_weights(path))
+    if new:
+        LOGGER.warning("%s lacks %d weights, which are made anew: %s", path, len(new), ", ".join(new[:3]))
+    parts.networks["average"].load_state_dict(generator.state_dict())
 
 
 def _watch_mask(values: Mapping[str, float], progress: Progress, config: TrainingConfig) -> None:
@@ -264,7 +274,7 @@ class _StopFlag:
 
 
 @contextmanager
-def _stop_flag() -> Iterator[_StopFlag]:
+def stop_flag() -> Iterator[_StopFlag]:
     """Turns signals into a flag while the loop runs; only the main thread may receive signals."""
     flag = _StopFlag()
     if threading.current_thread() is not threading.main_thread():

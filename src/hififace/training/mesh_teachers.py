@@ -51,7 +51,7 @@ from hififace.models.pretrained.sface import SIZE_PX as SFACE_SIZE_PX
 from hififace.models.pretrained.sface import SFace, load_sface
 from hififace.training.teachers import Embedder
 from hififace.weights.registry import find_card
-from hififace.weights.store import embedded_path, locate, locate_in
+from hififace.weights.store import embedded_path, locate_in
 
 if TYPE_CHECKING:
     from hififace.training.config import TrainingConfig
@@ -113,7 +113,7 @@ class MeshTeachers:
             load_mesh_shape(),
             load_face_mesh() if needs("shape", "eyelids", "lips", "gaze") else None,
             load_iris() if needs("gaze") else None,
-            _load_features() if needs("perceptual") else None,
+            load_features(files) if needs("perceptual") else None,
             config.loss.identity_jitter,
             None if second == "none" else load_arcface(locate_in(files, find_card(second))),
         )
@@ -340,5 +340,12 @@ def eye_crop(first_corner: Tensor, second_corner: Tensor) -> Tensor:
     )
 
 
-def _load_features() -> EfficientNetLite0:
-    return load_efficientnet_lite0(locate(find_card("efficientnet_lite0")), stages=FEATURE_STAGES)
+def load_features(files: Path | None = None) -> EfficientNetLite0:
+    """The stages of EfficientNet-lite0 that the perceptual term uses, from the user's folder or from where
+    `hififace weights fetch` put it.
+
+    Raises:
+        WeightsError: it is in neither place.
+    """
+    path = locate_in(files, find_card("efficientnet_lite0"))
+    return load_efficientnet_lite0(path, stages=FEATURE_STAGES)

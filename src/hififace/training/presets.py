@@ -195,7 +195,7 @@ def mini_128() -> TrainingConfig:
             perceptual_share=0.5,
         ),
         ema_half_life_images=5_000,
-        precision="bfloat16",
+        precision="auto",
         channels_last=True,
         log_every_images=800,
         preview_every_images=3_000,

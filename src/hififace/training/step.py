@@ -23,6 +23,7 @@ from hififace.models.generator import GeneratorOutput
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.config import OptimiserConfig, TrainingConfig
 from hififace.training.distributed import World, share, without_gradient_sync
+from hififace.training.half_precision import uses_bfloat16
 from hififace.training.schedule import value_at
 from hififace.training.stats import StageClock
 from hififace.training.teachers import Teachers
@@ -59,6 +60,7 @@ class TrainingStep:
         self.shared_discriminator = share(discriminator, world)
         self.terms = TermComputer(config, teachers, self.shared_generator, discriminator)
         self.device = world.device
+        self.half_precision = uses_bfloat16(config.precision, world.device)
         self.rank = world.rank
 
     def __call__(self, batch: PairBatch, progress: Progress, clock: StageClock) -> dict[str, Tensor]:
@@ -171,9 +173,7 @@ class TrainingStep:
     @contextmanager
     def _autocast(self) -> Iterator[None]:
         """bfloat16 where it is asked for; losses lift their inputs to float32 themselves."""
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16"
-        ):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
             yield
 
 

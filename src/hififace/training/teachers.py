@@ -23,6 +23,7 @@ from hififace.weights.store import locate_in, sha256_of
 
 if TYPE_CHECKING:
     from hififace.training.config import TrainingConfig
+    from hififace.training.device_config import DeviceConfig
 
 LOGGER = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def load_teachers(
     return BaselTeachers.load(config, card, device, files)
 
 
-def check_set(config: TrainingConfig, card: SetCard) -> None:
+def check_set(config: TrainingConfig | DeviceConfig, card: SetCard) -> None:
     """Checks that a prepared set fits a configuration.
 
     Raises:

@@ -1,0 +1,93 @@
+"""The typed configuration of a run on one device whose whole set is resident (`training/device_loop.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import Field
+
+from hififace.models import params
+from hififace.models.params import DiscriminatorParams, GeneratorParams
+from hififace.training.config import Section
+from hififace.training.device_step import REDUCED_PX, StepSettings
+
+
+class PhotosConfig(Section):
+    """Which photos may be what."""
+
+    sharp_px: float = Field(190.0, gt=0)
+    """Real resolution from which on a photo is sharp: the fine discriminator's real ones, targets of every kind."""
+    clear_px: float = Field(45.0, ge=0)
+    """From here on a photo may be a target of two people; all others are sources, and second photos of one person."""
+    sharp_inputs: tuple[str, ...] = ()
+    """Beginnings of names of inputs whose photos count as sharp: `native_px` measures texture, and a smooth sharp face
+    has little."""
+    blurred_inputs: tuple[str, ...] = ()
+    """Likewise of enlarged photos, which are never targets of two people."""
+
+
+class BandConfig(Section):
+    """Where a healthy run stays. A run that leaves it goes back to its last good state and on more slowly."""
+
+    identity: tuple[float, float] = (0.35, 0.85)
+    """Mean cosine between sources and results."""
+    accuracy: tuple[float, float] = (0.45, 0.97)
+    """Share of photos and results that the whole-face discriminator tells apart."""
+    patience: int = Field(3, ge=1)
+    """Reports in a row outside the band before the run goes back."""
+    slow_down: float = Field(0.5, gt=0, le=1)
+    """Factor on both learning rates at every going back."""
+    times: int = Field(4, ge=0)
+    """How often a run may go back before it stops and says so."""
+
+
+class DeviceConfig(Section):
+    """Everything that decides such a run. Numbers of images count pairs."""
+
+    preset: str
+    family: Literal["mesh"] = "mesh"
+    generator: GeneratorParams
+    fine: DiscriminatorParams
+    """Judges windows of sharp targets' results."""
+    coarse: DiscriminatorParams
+    """Judges whole faces at 128 px."""
+    seed: int = 0
+    total_images: int = Field(gt=0)
+    batch_size: int = Field(64, ge=8, multiple_of=8)
+    step: StepSettings = StepSettings()
+    second_recogniser: Literal["mobilefacenet", "none"] = "mobilefacenet"
+    """Asks for the source's identity beside SFace; a file that you bring (`hififace weights list`)."""
+    photos: PhotosConfig = PhotosConfig()
+    band: BandConfig = BandConfig()
+    warm_up_steps: int = Field(600, ge=0)
+    """Steps of the discriminators alone against a generator that stands still, where they are made anew."""
+    rise: float = Field(0.02, ge=0, lt=1)
+    """Share of the run in which the learning rate rises."""
+    flat_until: float = Field(0.6, ge=0, lt=1)
+    """Share of the run up to which the learning rate stays; then it falls along a cosine."""
+    adversarial_full_at: float = Field(0.1, ge=0, lt=1)
+    """Share of the run from which on the discriminators' terms have their whole weight."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where this machine is faster with it."""
+    graphs: bool = True
+    """CUDA graphs, where there is a GPU."""
+    log_every_s: float = Field(10.0, ge=0)
+    preview_every_s: float = Field(90.0, ge=0)
+    checkpoint_every_s: float = Field(60.0, ge=0)
+    preview_pairs: int = Field(10, ge=1, le=64)
+    keep_last_checkpoints: int = Field(2, ge=1)
+
+
+def mini_256() -> DeviceConfig:
+    """The embedded 256 px model; its numbers are those of the run on one H200 (docs/lab-book.md)."""
+    return DeviceConfig(
+        preset="mini_256",
+        generator=params.mini_256(),
+        fine=params.patch_discriminator(StepSettings().window_px, 48, (96, 192, 256)),
+        coarse=params.patch_discriminator(REDUCED_PX),
+        total_images=520_000,
+    )
+
+
+DEVICE_PRESETS: dict[str, Callable[[], DeviceConfig]] = {"mini_256": mini_256}

@@ -1,0 +1,279 @@
+"""A run on one device that holds the whole set, as a recipe on one page: load, start, warm up, {burst, report, save}.
+
+"To resume, run the same command again." Reports, previews and checkpoints come by the clock; pairs are functions of
+(seed, step). On a GPU every step is a replay of a CUDA graph and nothing waits for the host between two looks at it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hififace.data.slots import Slots
+from hififace.errors import InterruptedByUserError, OptionError, TrainingError
+from hififace.media.atomic import atomic_write
+from hififace.media.image import write_image
+from hififace.training.checkpoint import Progress, read_state
+from hififace.training.compact_checkpoint import newest_compact, restore_compact, save_compact
+from hififace.training.config import config_differences
+from hififace.training.device_config import DeviceConfig
+from hififace.training.device_photos import ResidentPhotos, load_photos
+from hififace.training.device_setup import make_step
+from hififace.training.device_step import DeviceStep
+from hififace.training.distributed import any_in_world, joined
+from hififace.training.going_back import Watch
+from hififace.training.loop import RunOptions, alone_in, stop_flag
+from hififace.training.stats import RunLog
+from hififace.training.teachers import check_parts, check_set
+
+LOGGER = logging.getLogger(__name__)
+
+BURST_S = 0.5
+"""About how long the device works between two looks at the clock."""
+TABLE_STEPS = 256
+ARCHITECTURE_KEYS = ("family", "generator", "fine", "coarse", "seed")
+SLOWEST = 0.03
+"""Share of the learning rate that is left at the end."""
+PREVIEW_SEED = 5
+
+
+def train_on_device(
+    config: DeviceConfig, sets: Sequence[Path], run: Path, options: RunOptions | None = None
+) -> Progress:
+    """Trains until `config.total_images`, or so many minutes, from the newest checkpoint of `run` or from the start.
+
+    Args:
+        config: what to train and how.
+        sets: parts of a packed set, or one folder of a prepared set.
+        run: the folder of the run: config.json, stats.jsonl, previews/, checkpoints/, tensorboard/.
+        options: device, where to start from, pauses and the like.
+
+    Returns:
+        How far the run came.
+
+    Raises:
+        OptionError: several processes, or nothing to start from that fits.
+        DataError: the set is missing, damaged, or does not fit.
+        TrainingError: a checkpoint of another architecture, or a run that leaves its band again and again.
+        InterruptedByUserError: after Ctrl-C or a termination signal; the run is saved first.
+    """
+    options = options or RunOptions()
+    with joined(options.device) as world, alone_in(run, world), stop_flag() as stop:
+        # ---- Load.
+        if world.size > 1:
+            raise OptionError(
+                f"The preset '{config.preset}' trains on one device; start it without torchrun."
+            )
+        torch.manual_seed(config.seed)
+        photos = load_photos(sets, config, world.device)
+        check_set(config, photos.card)
+        check_parts(photos.card, options.teacher_files)
+        step = make_step(config, photos, world.device, options)
+
+        # ---- Start, or resume: the same command again.
+        progress = _resume(config, run, step)
+        clock = _Clock(config, progress, options)
+        table = _Table(photos, step)
+        preview = _Preview(photos, step, config, run)
+        log, watch = RunLog(run, progress), Watch(step, config.band)
+        try:
+            _warm_up(config, step, table, progress)
+            preview.draw(progress)
+
+            # ---- Loop.
+            clock.begin()
+            while (share := clock.share(progress)) < 1.0:
+                step.set_rates(*rates(share, config, watch.slowness))
+                for _ in range(clock.burst):
+                    step.run(table.row(progress.steps), progress.steps)
+                    progress.steps += 1
+                    progress.images += config.batch_size
+                clock.look(step, config.batch_size)
+                stopping = any_in_world(stop.requested, world)
+                pausing = stopping or clock.share(progress) >= 1.0
+                if pausing or clock.due("log"):
+                    values = step.read_stats()
+                    if (wrong := watch.look(values)) is not None:
+                        LOGGER.warning(
+                            "%s: back to the last good state, at %g of the rate", wrong, watch.slowness
+                        )
+                    values |= clock.figures(progress, step)
+                    log.write(progress.images, values)
+                    if options.report is not None:
+                        options.report(progress, values)
+                if pausing or clock.due("preview"):
+                    log.picture("preview", preview.draw(progress), progress.images)
+                if pausing or clock.due("checkpoint"):
+                    save_compact(
+                        step,
+                        run,
+                        progress,
+                        config.model_dump(mode="json"),
+                        template=photos.card.template,
+                        keep_last=config.keep_last_checkpoints,
+                    )
+                if stopping:
+                    raise InterruptedByUserError(
+                        f"Stopped after {progress.images} images; the run is saved in {run}. "
+                        "The same command goes on from there."
+                    )
+        finally:
+            # ---- Close.
+            log.close()
+        return progress
+
+
+def _warm_up(config: DeviceConfig, step: DeviceStep, table: _Table, progress: Progress) -> None:
+    """Captures the graphs, and lets discriminators that were made anew learn against a generator that stands still."""
+    step.set_rates(0.0, config.step.discriminator_rate, 0.0)
+    if step.device.type == "cuda" and config.graphs:
+        step.run(table.row(progress.steps), 1)  # fills the caches that a graph may not
+        step.capture()
+    for number in range(config.warm_up_steps if progress.steps == 0 else 0):
+        step.warm_up(table.row(number), number)
+    step.read_stats()
+
+
+def rates(share: float, config: DeviceConfig, slowness: float = 1.0) -> tuple[float, float, float]:
+    """Learning rates of generator and discriminators, and the share 0..1 of the adversarial terms' weight.
+
+    Args:
+        share: 0 to 1, of the run.
+        config: says how long the rate rises and stays; then it falls along a cosine.
+        slowness: 0 to 1, factor on both rates.
+    """
+    beyond = max(0.0, share - config.flat_until) / (1.0 - config.flat_until)
+    fall = SLOWEST + (1.0 - SLOWEST) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, beyond)))
+    rise = min(1.0, share / config.rise + 0.05) if config.rise else 1.0
+    length = config.adversarial_full_at - config.rise
+    ramp = min(1.0, max(0.0, share - config.rise) / length) if length > 0 else 1.0
+    generator = config.step.learning_rate * fall * rise * slowness
+    return generator, config.step.discriminator_rate * max(fall, 0.3) * slowness, ramp
+
+
+def _resume(config: DeviceConfig, run: Path, step: DeviceStep) -> Progress:
+    newest, dumped = newest_compact(run), config.model_dump(mode="json")
+    progress = Progress()
+    if newest is not None:
+        changed = config_differences(read_state(newest)["config"], dumped)
+        fixed = [name for name in changed if name.split(".")[0] in ARCHITECTURE_KEYS]
+        if fixed:
+            raise TrainingError(
+                f"The run in {run} was started with {fixed[0]}={changed[fixed[0]][0]!r}, now it is "
+                f"{changed[fixed[0]][1]!r}. The architecture and the seed of a run cannot change: choose another run "
+                "folder, or give the old value."
+            )
+        progress = restore_compact(newest, step)
+        LOGGER.info("resuming %s at %d images", newest, progress.images)
+        for name, (old, new) in changed.items():
+            LOGGER.warning("changed since the checkpoint: %s was %r, is %r", name, old, new)
+        # Numbers of the device's own are drawn anew from here on, never those of the beginning again.
+        torch.manual_seed(config.seed + 1 + progress.steps)
+    run.mkdir(parents=True, exist_ok=True)
+    atomic_write(run / "config.json", json.dumps(dumped, indent=1).encode())
+    return progress
+
+
+class _Clock:
+    """Minutes and images: how far the run is, and what is due."""
+
+    def __init__(self, config: DeviceConfig, progress: Progress, options: RunOptions) -> None:
+        self.every = {
+            "log": config.log_every_s,
+            "preview": config.preview_every_s,
+            "checkpoint": config.checkpoint_every_s,
+        }
+        self.goal = min(config.total_images, options.stop_after_images or config.total_images)
+        self.total = config.total_images
+        minutes = options.stop_after_minutes
+        self.limit_s = math.inf if minutes is None else minutes * 60.0
+        self.first = self.reported = progress.images
+        self.burst = 1
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts to count."""
+        self.started = self.looked = self.reported_at = time.monotonic()
+        self.last = dict.fromkeys(self.every, self.started)
+
+    def share(self, progress: Progress) -> float:
+        """0 to 1 of the run: of its images or of its minutes, whichever is further. 1 ends it."""
+        spent = (time.monotonic() - self.started) / self.limit_s
+        begun = self.first / self.total
+        if progress.images >= self.goal or spent >= 1.0:
+            return 1.0
+        return max(progress.images / self.total, begun + (1.0 - begun) * spent)
+
+    def look(self, step: DeviceStep, batch: int) -> None:
+        """Waits for the device; chooses how many steps the next burst has."""
+        if step.device.type == "cuda":
+            torch.cuda.synchronize(step.device)
+        now = time.monotonic()
+        if step.device.type == "cuda":
+            self.burst = max(1, min(100, round(self.burst * BURST_S / max(now - self.looked, 1e-3))))
+        self.looked = now
+
+    def due(self, what: str) -> bool:
+        """Whether it is time for a report, a preview or a checkpoint; counts anew then."""
+        now = time.monotonic()
+        if now - self.last[what] < self.every[what]:
+            return False
+        self.last[what] = now
+        return True
+
+    def figures(self, progress: Progress, step: DeviceStep) -> dict[str, float]:
+        """Speed, share, time left, memory and learning rate, for the report."""
+        now, share = time.monotonic(), self.share(progress)
+        speed = (progress.images - self.reported) / max(now - self.reported_at, 1e-6)
+        self.reported, self.reported_at = progress.images, now
+        left = min((self.goal - progress.images) / max(speed, 1e-6), self.limit_s - (now - self.started))
+        on_gpu = step.device.type == "cuda"
+        return {
+            "speed/images_per_s": speed,
+            "run/share": share,
+            "run/seconds_left": max(left, 0.0),
+            "run/memory_gib": torch.cuda.max_memory_allocated(step.device) / 2**30 if on_gpu else 0.0,
+            "run/learning_rate": float(step.generator_adam.param_groups[0]["lr"]),
+        }
+
+
+class _Table:
+    """Rows of the next steps, on the device, a few hundred at a time."""
+
+    def __init__(self, photos: ResidentPhotos, step: DeviceStep) -> None:
+        self.sampler, self.slots, self.device = photos.sampler, Slots(step.slots.batch), step.device
+        self.first, self.rows = 0, torch.empty(0)
+
+    def row(self, number: int) -> torch.Tensor:
+        """The rows of step `number`."""
+        if not self.first <= number < self.first + len(self.rows):
+            table = self.sampler.table(number, TABLE_STEPS, self.slots).packed()
+            self.first, self.rows = number, torch.from_numpy(table).to(self.device)
+        return self.rows[number - self.first]
+
+
+class _Preview:
+    """The same sharp targets with the same sources, all along the run."""
+
+    def __init__(self, photos: ResidentPhotos, step: DeviceStep, config: DeviceConfig, run: Path) -> None:
+        random = np.random.default_rng(PREVIEW_SEED)
+        sampler, count = photos.sampler, config.preview_pairs
+        self.step, self.folder = step, run / "previews"
+        self.targets = torch.from_numpy(random.permutation(sampler.sharp)[:count]).to(step.device)
+        self.sources = torch.from_numpy(random.permutation(sampler.size)[: len(self.targets)]).to(step.device)
+
+    def draw(self, progress: Progress) -> np.ndarray:
+        """Writes `previews/000120000.png` and returns it: columns are pairs; source, target, result, mask."""
+        shown = self.step.show(self.targets, self.sources)
+        sheet = torch.cat([torch.cat(list(row), dim=2) for row in shown], dim=1)  # (3, 4·S, pairs·S)
+        pixels = (sheet.clamp(0, 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_image(self.folder / f"{progress.images:09d}.png", pixels)
+        return pixels

@@ -1,0 +1,108 @@
+"""A whole set on the training device, and who may stand where in a batch: from packed parts or a prepared folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hififace.data.index import CARD_NAME, PreparedSet, SetCard
+from hififace.data.packed import PackedSet
+from hififace.data.resident import ResidentSet
+from hififace.data.slots import SlotSampler
+from hififace.errors import DataError
+from hififace.faces.masks import region_mask
+from hififace.training.device_config import DeviceConfig, PhotosConfig
+from hififace.training.device_step import REDUCED_PX
+from hififace.types import FloatArray
+
+SHARPEST = np.inf
+
+
+@dataclass(frozen=True)
+class ResidentPhotos:
+    """What a run draws its batches from."""
+
+    data: ResidentSet
+    card: SetCard
+    sampler: SlotSampler
+
+
+def load_photos(paths: Sequence[Path], config: DeviceConfig, device: torch.device) -> ResidentPhotos:
+    """Reads a set and puts it on the device.
+
+    Args:
+        paths: parts of a packed set (`hififace pack`), folders of parts, or one folder of a prepared set.
+        config: says which photos are sharp and clear, and the seed of the draws.
+        device: where the photos shall lie.
+
+    Raises:
+        DataError: nothing there, damaged, parts that do not belong together, or no photos of a kind that a batch needs.
+    """
+    if len(paths) == 1 and (paths[0] / CARD_NAME).is_file():
+        prepared = PreparedSet.open(paths[0])
+        data, card, codes = (
+            ResidentSet.from_prepared(prepared, device),
+            prepared.card,
+            prepared.identity_codes,
+        )
+        native, inputs = prepared.native_px, prepared.columns["source"]
+    else:
+        packed = PackedSet.open(list(paths) if len(paths) > 1 else paths[0])
+        data, card, codes = _resident(packed, device), packed.card, packed.identity_codes
+        native, inputs = packed.native_px, packed.labels["source"]
+    if not np.isfinite(native).all():
+        raise DataError(
+            "The set does not say how many pixels its photos really have (native_px): it was prepared by an older "
+            "version. Prepare it again."
+        )
+    sampler = SlotSampler(
+        codes,
+        real_resolution(native, inputs, config.photos),
+        sharp_px=config.photos.sharp_px,
+        clear_px=config.photos.clear_px,
+        seed=config.seed,
+    )
+    return ResidentPhotos(data, card, sampler)
+
+
+def real_resolution(native_px: FloatArray, inputs: NDArray[Any], photos: PhotosConfig) -> FloatArray:
+    """(N,) real resolution of each photo, with the inputs that the configuration knows better about."""
+    found = np.asarray(native_px, np.float32).copy()
+    names = np.array([str(name) for name in inputs])
+    for beginnings, value in ((photos.sharp_inputs, SHARPEST), (photos.blurred_inputs, 0.0)):
+        for beginning in beginnings:
+            found[np.char.startswith(names, beginning)] = value
+    return found
+
+
+def _resident(packed: PackedSet, device: torch.device) -> ResidentSet:
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    landmarks, side = packed.landmarks(), packed.card.resolution
+    small = (landmarks[..., :2] + 0.5) * (REDUCED_PX / side) - 0.5
+
+    def mask_of(points: FloatArray) -> NDArray[np.uint8]:
+        mask = region_mask(points, (REDUCED_PX, REDUCED_PX), dilate_px=0, feather_px=0)
+        return (mask * 255).astype(np.uint8)
+
+    with ThreadPoolExecutor(workers) as pool:
+        masks = np.stack(list(pool.map(mask_of, small, chunksize=64)))
+    return ResidentSet.from_arrays(
+        images=packed.images(workers=workers),
+        masks=masks,
+        identity=packed.identity,
+        coefficients=packed.coefficients,
+        coefficients_mirrored=packed.coefficients_mirrored,
+        landmarks=landmarks,
+        matrix=packed.matrix,
+        photo_size=packed.photo_size,
+        mirror=np.asarray(packed.card.landmark_mirror),
+        device=device,
+    )

@@ -1,0 +1,125 @@
+"""Networks, frozen and trained, of a run on one device."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hififace.data.index import SetCard
+from hififace.data.resident import ResidentSet
+from hififace.data.slots import Slots
+from hififace.faces.alignment import estimate_similarity
+from hififace.faces.templates import TEMPLATES
+from hififace.models.create import create_discriminator, create_generator
+from hififace.models.pretrained.face_mesh import load_face_mesh
+from hififace.models.pretrained.iris import load_iris
+from hififace.models.pretrained.mesh_shape import load_mesh_shape
+from hififace.models.pretrained.mobilefacenet import MobileFaceNet, load_mobilefacenet
+from hififace.models.pretrained.resampling import resample_affine
+from hififace.models.pretrained.sface import load_sface
+from hififace.training.device_config import DeviceConfig
+from hififace.training.device_photos import ResidentPhotos
+from hififace.training.device_step import EMBEDDER_SIZE_PX, REDUCED_PX, DeviceStep, Networks
+from hififace.training.half_precision import uses_bfloat16
+from hififace.training.loop import RunOptions
+from hififace.training.mesh_teachers import MeshTeachers, load_features
+from hififace.training.starting_weights import read_generator_weights
+from hififace.training.warm_start import start_from
+from hififace.weights.registry import find_card
+from hififace.weights.store import locate_in
+
+LOGGER = logging.getLogger(__name__)
+
+
+def make_step(
+    config: DeviceConfig, photos: ResidentPhotos, device: torch.device, options: RunOptions
+) -> DeviceStep:
+    """Loads the frozen networks, makes the trained ones, and starts them from `options.init_from`.
+
+    Raises:
+        TrainingError: the weights to start from do not fit.
+        WeightsError: a frozen network is missing or altered.
+    """
+    if device.type == "cuda":
+        # Landmarks want full float32 (the networks run in bfloat16 anyway); shapes never change.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True
+    teachers = options.device_teachers or load_device_teachers(config, photos.card, device, options)
+    to_arcface = arcface_map(photos.card, device)
+    second, known = None, [photos.data.identity]
+    if config.second_recogniser == "mobilefacenet":
+        path = locate_in(options.teacher_files, find_card("mobilefacenet"))
+        second = load_mobilefacenet(path).to(device)
+        known.append(embed_all(second, photos.data, to_arcface))
+    generator = create_generator(config.generator)
+    if options.init_from is not None:
+        new = start_from(generator, read_generator_weights(options.init_from))
+        LOGGER.info("started from %s; made anew: %d weights", options.init_from, len(new))
+    networks = Networks(generator, create_discriminator(config.fine), create_discriminator(config.coarse))
+    for network in networks:
+        network.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return DeviceStep(
+        photos.data,
+        known,
+        networks,
+        teachers,
+        second,
+        to_arcface,
+        Slots(config.batch_size),
+        config.step,
+        device,
+        uses_bfloat16(config.precision, device),
+    )
+
+
+def load_device_teachers(
+    config: DeviceConfig, card: SetCard, device: torch.device, options: RunOptions
+) -> MeshTeachers:
+    """The embedded networks and EfficientNet's first stages, frozen, on the device."""
+    teachers = MeshTeachers(
+        card,
+        config.generator.vector,
+        load_sface(),
+        load_mesh_shape(),
+        load_face_mesh(),
+        load_iris(),
+        load_features(options.teacher_files),
+    )
+    networks = (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features)
+    for network in networks:
+        if network is not None:
+            network.to(device).eval().requires_grad_(False)
+    for network in (teachers.sface, teachers.features):
+        if network is not None:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    teachers.region_weights = teachers.region_weights.to(device)
+    teachers.crop_to_arcface = teachers.crop_to_arcface.to(device)
+    return teachers
+
+
+def arcface_map(card: SetCard, device: torch.device) -> Tensor:
+    """(2, 3) from pixels of a crop reduced to 128 px by the mean of blocks to ArcFace's 112 px."""
+    side = card.resolution
+    points = (TEMPLATES[card.template].scaled(side).points + 0.5) * (REDUCED_PX / side) - 0.5
+    matrix = estimate_similarity(points, TEMPLATES["arcface_112"].points)
+    return torch.from_numpy(matrix.astype(np.float32)).to(device)
+
+
+@torch.no_grad()
+def embed_all(
+    network: MobileFaceNet | nn.Module, data: ResidentSet, to_arcface: Tensor, batch: int = 256
+) -> Tensor:
+    """(N, D) unit length: mean embedding of every crop and its mirror image."""
+    found = []
+    for start in range(0, len(data), batch):
+        images = data.images[start : start + batch].permute(0, 3, 1, 2).float() / 255.0
+        small = F.avg_pool2d(images, images.shape[-1] // REDUCED_PX)
+        faces = resample_affine(small - 0.5, to_arcface, EMBEDDER_SIZE_PX) + 0.5
+        sides = [F.normalize(network(seen), dim=1) for seen in (faces, faces.flip(3))]
+        found.append(F.normalize(sides[0] + sides[1], dim=1))
+    return torch.cat(found)

@@ -1,0 +1,47 @@
+"""Whether bfloat16 is worth using: on processors without instructions for it, it is correct and ten times slower."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_ROUNDS = 3
+_AT_MOST = 0.9
+"""Share of float32's time that bfloat16 must beat."""
+
+
+def uses_bfloat16(precision: Literal["float32", "bfloat16", "auto"], device: torch.device) -> bool:
+    """Whether the networks of a run with this setting run in bfloat16."""
+    return precision == "bfloat16" or (precision == "auto" and bfloat16_is_fast(device))
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Measured once, on a convolution like the generator's: some milliseconds on a CPU that has the instructions.
+
+    The answer depends on the machine, so two machines may round a run differently; every other number is the same.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(1, 64, 32, 32, generator=generator).to(memory_format=torch.channels_last)
+    weight = torch.randn(64, 64, 3, 3, generator=generator)
+    whole = _seconds(images, weight)
+    half = _seconds(images.bfloat16(), weight.bfloat16())
+    return half < _AT_MOST * whole
+
+
+def _seconds(images: Tensor, weight: Tensor) -> float:
+    """The least of a few rounds: other programs only ever add."""
+    times = []
+    with torch.no_grad():
+        for _ in range(_ROUNDS + 1):
+            begin = time.perf_counter()
+            F.conv2d(images, weight, padding=1)
+            times.append(time.perf_counter() - begin)
+    return min(times[1:])

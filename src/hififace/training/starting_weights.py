@@ -1,0 +1,92 @@
+"""The weights of a generator from wherever they lie: a safetensors file, a run, a checkpoint, or a bundle's graph.
+
+A bundle holds every weight but the low-resolution head, which swapping never asks; a network that starts from it gets
+that head anew.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hififace.errors import BundleError, TrainingError, WeightsError
+from hififace.models.pretrained.strict_loading import read_state_dict
+from hififace.weights.bundle import EMBEDDED_BUNDLES, MANIFEST_NAME, available_models, load_bundle
+from hififace.weights.graphs import read_initializers
+
+_GRAPH_PREFIX = "generator."
+_MERGED = re.compile(r"onnx::Conv_\d+")
+_HEADS = (
+    ("upsampler.image_head", "upsampler.mask_head"),
+    ("upsampler.detail.image_head", "upsampler.detail.mask_head"),
+)
+_IMAGE_CHANNELS = 3
+_OLD_GATES = {"skip32": "fusion.gate", "skip64": "upsampler.gate", "skip128": "upsampler.unfold_gate"}
+"""Names of the gates before they had a place in the network."""
+
+
+def read_generator_weights(where: Path) -> dict[str, Tensor]:
+    """The state dict of a generator, float32, complete but for what its file cannot hold.
+
+    Args:
+        where: a `.safetensors` file of this project's training, a run's folder or one of its checkpoints (the moving
+            average is taken), a bundle's folder, the name of a bundle that ships ("mini"), or a bundle's
+            `generator.onnx`.
+
+    Raises:
+        TrainingError: nothing of these is there, or the weights cannot be read.
+    """
+    try:
+        if where.is_file():
+            found = _from_graph(where) if where.suffix == ".onnx" else read_state_dict(where)
+        else:
+            found = _from_folder(where)
+    except (BundleError, WeightsError) as error:
+        raise TrainingError(f"Training cannot start from {where}: {error}") from error
+    return {_renamed(name): value.float() for name, value in found.items()}
+
+
+def _from_folder(where: Path) -> dict[str, Tensor]:
+    for folder in (where, EMBEDDED_BUNDLES / where):
+        if (folder / MANIFEST_NAME).is_file():
+            return _from_graph(folder / load_bundle(folder).graphs.generator)
+    checkpoints = sorted(
+        p.parent for p in where.glob("checkpoints/*/state.json") if p.parent.name.isdecimal()
+    )
+    for folder in (where, *reversed(checkpoints)):
+        if (folder / "average.safetensors").is_file():
+            return read_state_dict(folder / "average.safetensors")
+    raise TrainingError(
+        f"There are no weights to start from at {where}. Give a .safetensors file, a run, a checkpoint, a bundle's "
+        f"folder, or the name of a bundle that ships ({', '.join(available_models())})."
+    )
+
+
+def _from_graph(path: Path) -> dict[str, Tensor]:
+    """Weights keep their names in a graph, except the heads: exported as one convolution, they lose theirs."""
+    arrays = {name: torch.from_numpy(array.copy()) for name, array in read_initializers(path).items()}
+    weights = {
+        name.removeprefix(_GRAPH_PREFIX): value
+        for name, value in arrays.items()
+        if name.startswith(_GRAPH_PREFIX)
+    }
+    merged = [value for name, value in arrays.items() if _MERGED.fullmatch(name)]
+    pairs = list(zip(merged[::2], merged[1::2], strict=False))
+    if not weights or not pairs or len(merged) % 2 or len(pairs) > len(_HEADS):
+        raise TrainingError(
+            f"The graph {path} is not a generator that `hififace export` wrote: {len(weights)} named weights and "
+            f"{len(merged)} merged ones were found. Start from a checkpoint or a .safetensors file instead."
+        )
+    for (image_head, mask_head), (weight, bias) in zip(_HEADS, pairs, strict=False):
+        for kind, value in (("weight", weight), ("bias", bias)):
+            weights[f"{image_head}.{kind}"] = value[:_IMAGE_CHANNELS]
+            weights[f"{mask_head}.{kind}"] = value[_IMAGE_CHANNELS:]
+    return weights
+
+
+def _renamed(name: str) -> str:
+    head, _, rest = name.partition(".")
+    return f"{_OLD_GATES[head]}.{rest}" if head in _OLD_GATES else name
