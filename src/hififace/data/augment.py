@@ -8,7 +8,7 @@ pure function of (seed, n), like the pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -137,7 +137,7 @@ def valid_region(
     return valid.view(np.uint8)
 
 
-def _shows_photo(inverse: NDArray[np.float64], photo_size: FloatArray, x: int, y: int) -> bool:
+def _shows_photo(inverse: NDArray[Any], photo_size: FloatArray, x: int, y: int) -> bool:
     """Whether a crop pixel lies among the photo's pixel centres."""
     places = (inverse[axis, 0] * x + inverse[axis, 1] * y + inverse[axis, 2] for axis in range(2))
     return all(

@@ -17,6 +17,7 @@ from hififace.data.index import CARD_NAME, PreparedSet, SetCard
 from hififace.data.packed import PackedSet
 from hififace.data.resident import ResidentSet
 from hififace.data.slots import SlotSampler
+from hififace.data.unpacking import unpack_images
 from hififace.errors import DataError
 from hififace.faces.masks import region_mask
 from hififace.training.device_config import DeviceConfig, PhotosConfig
@@ -56,7 +57,7 @@ def load_photos(paths: Sequence[Path], config: DeviceConfig, device: torch.devic
         native, inputs = prepared.native_px, prepared.columns["source"]
     else:
         packed = PackedSet.open(list(paths) if len(paths) > 1 else paths[0])
-        data, card, codes = _resident(packed, device), packed.card, packed.identity_codes
+        data, card, codes = _resident(paths, packed, device), packed.card, packed.identity_codes
         native, inputs = packed.native_px, packed.labels["source"]
     if not np.isfinite(native).all():
         raise DataError(
@@ -83,7 +84,7 @@ def real_resolution(native_px: FloatArray, inputs: NDArray[Any], photos: PhotosC
     return found
 
 
-def _resident(packed: PackedSet, device: torch.device) -> ResidentSet:
+def _resident(paths: Sequence[Path], packed: PackedSet, device: torch.device) -> ResidentSet:
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     landmarks, side = packed.landmarks(), packed.card.resolution
     small = (landmarks[..., :2] + 0.5) * (REDUCED_PX / side) - 0.5
@@ -95,7 +96,7 @@ def _resident(packed: PackedSet, device: torch.device) -> ResidentSet:
     with ThreadPoolExecutor(workers) as pool:
         masks = np.stack(list(pool.map(mask_of, small, chunksize=64)))
     return ResidentSet.from_arrays(
-        images=packed.images(workers=workers),
+        images=unpack_images(paths, packed, workers),
         masks=masks,
         identity=packed.identity,
         coefficients=packed.coefficients,
