@@ -11,7 +11,12 @@ from hififace.errors import RuntimeUnavailableError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder (its newest checkpoint), or one checkpoint.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run's folder (its newest checkpoint), one checkpoint, or a .safetensors file."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")],
     licence: Annotated[str, typer.Option(help="Under which terms the bundle may be used.")],
     training_data: Annotated[str, typer.Option(help="What it was trained on.")] = "",

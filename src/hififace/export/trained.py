@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError, safe_open
+
 from hififace import __version__
-from hififace.errors import OptionError, TrainingError
+from hififace.errors import OptionError, TrainingError, WeightsError
 from hififace.export.figures import read_figures
 from hififace.export.graph import ExportReport, export_bundle
 from hififace.models.create import create_generator
 from hififace.models.generator import Generator
-from hififace.models.params import generator_params
+from hififace.models.params import GENERATORS, generator_params
 from hififace.models.pretrained.strict_loading import load_strictly
 from hififace.training.checkpoint import read_state
 
@@ -65,6 +67,39 @@ def load_trained_generator(checkpoint: Path, weights: Weights = "average") -> Ge
     )
 
 
+def load_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
+    """A generator, frozen, from a lone safetensors file whose own note says which network it is.
+
+    Returns:
+        The generator, and what is known of its run, as a checkpoint's `state.json` says it.
+
+    Raises:
+        WeightsError: missing, damaged, without a note, or of a network that this version does not know.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            notes: dict[str, str] = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as a safetensors file: {error}. Check the path."
+        ) from error
+    name = notes.get("generator", "")
+    if name not in GENERATORS:
+        raise WeightsError(
+            f"{path} does not say which generator it is (found '{name}', expected one of {', '.join(GENERATORS)}). "
+            "Export the run or the checkpoint that it comes from."
+        )
+    network = create_generator(GENERATORS[name]())
+    generator = load_strictly(network, path, what=f"the generator '{name}'")
+    images = {"images": int(notes["images"])} if notes.get("images", "").isdecimal() else {}
+    template = {"template": notes["template"]} if "template" in notes else {}
+    return generator, {
+        "config": {"family": "mesh" if "mini" in name else "basel"},
+        "progress": images,
+        **template,
+    }
+
+
 def export_trained(
     run: Path,
     folder: Path,
@@ -79,7 +114,7 @@ def export_trained(
     """Turn a trained network into a bundle, checked graph by graph.
 
     Args:
-        run: a run's folder (its newest checkpoint), or one checkpoint.
+        run: a run's folder (its newest checkpoint), one checkpoint, or a lone `.safetensors` file of a generator.
         folder: where the bundle shall be.
         description: fields of `weights.bundle.Bundle` that the checkpoint cannot know: licence,
             training_data; name, version and template replace what is derived here.
@@ -98,12 +133,16 @@ def export_trained(
     from hififace.models.pretrained.arcface import load_arcface
     from hififace.models.pretrained.deep3d import load_deep3d
 
-    checkpoint = find_checkpoint(run)
-    state = read_state(checkpoint)
+    if run.suffix == ".safetensors":
+        generator, state = load_generator_file(run)
+        checkpoint = run
+    else:
+        checkpoint = find_checkpoint(run)
+        generator, state = load_trained_generator(checkpoint, weights), read_state(checkpoint)
     family = state.get("config", {}).get("family", "mesh")
     derived: dict[str, Any] = {
         "name": folder.absolute().name,
-        "version": str(state.get("progress", {}).get("images", checkpoint.name)),
+        "version": str(state.get("progress", {}).get("images", checkpoint.stem)),
         "family": family,
         "template": state.get("template", TEMPLATES.get(family, TEMPLATES["mesh"])),
         "made_by": f"hififace export {__version__}, {weights} of checkpoint {checkpoint.name}",
@@ -111,7 +150,6 @@ def export_trained(
     description = {**derived, **description}
     if figures is not None:
         description["metrics"] = read_figures(figures, description["version"])
-    generator = load_trained_generator(checkpoint, weights)
     if family == "mesh":
         size = next(part.size for part in generator.params.vector if part.name == "source_identity")
         parts = {"identity": {"part": "sface", "size": size}, "shape": {"part": "mesh"}}

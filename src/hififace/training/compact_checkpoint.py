@@ -46,19 +46,25 @@ def save_compact(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     networks = step.networks
+    # A file that travels alone still says what it is (`hififace export FILE`).
+    notes = {
+        "generator": networks.generator.params.name,
+        "images": str(progress.images),
+        "template": template,
+    }
     judges = {
         f"{name}.{key}": v for name in _JUDGES for key, v in getattr(networks, name).state_dict().items()
     }
-    _write(partial / "average.safetensors", step.average.state_dict(), torch.float16)
-    _write(partial / "generator.safetensors", networks.generator.state_dict(), torch.float16)
-    _write(partial / "discriminators.safetensors", judges, torch.float16)
+    _write(partial / "average.safetensors", step.average.state_dict(), torch.float16, notes)
+    _write(partial / "generator.safetensors", networks.generator.state_dict(), torch.float16, notes)
+    _write(partial / "discriminators.safetensors", judges, torch.float16, notes)
     moments = {
         name: step.generator_adam.state[parameter]["exp_avg_sq"]
         for name, parameter in networks.generator.named_parameters()
         if parameter in step.generator_adam.state
     }
     if moments:
-        _write(partial / "moments.safetensors", moments, torch.bfloat16)
+        _write(partial / "moments.safetensors", moments, torch.bfloat16, notes)
     state = {
         "schema_version": SCHEMA_VERSION,
         "progress": {name: getattr(progress, name) for name in Progress.__slots__},
@@ -115,8 +121,9 @@ def _restore_moments(step: DeviceStep, moments: Mapping[str, Tensor]) -> None:
         entry["exp_avg_sq"] = moments[name].to(parameter).clone(memory_format=torch.preserve_format)
 
 
-def _write(path: Path, state: Mapping[str, Tensor], kind: torch.dtype) -> None:
-    save_file({key: value.detach().to("cpu", kind).contiguous() for key, value in state.items()}, path)
+def _write(path: Path, state: Mapping[str, Tensor], kind: torch.dtype, notes: dict[str, str]) -> None:
+    tensors = {key: value.detach().to("cpu", kind).contiguous() for key, value in state.items()}
+    save_file(tensors, path, metadata=notes)
 
 
 def _within(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
