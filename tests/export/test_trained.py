@@ -96,3 +96,26 @@ def test_the_basel_family_asks_for_its_networks(run: Path, tmp_path: Path) -> No
     (checkpoint / "state.json").write_text(json.dumps(state))
     with pytest.raises(OptionError, match="--arcface and --deep3d"):
         export_trained(run, tmp_path / "bundle", {"licence": "research"})
+
+
+def test_a_lone_file_that_says_what_it_is_becomes_a_bundle(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    state = {name: value.half() for name, value in create_generator(tiny()).state_dict().items()}
+    path = tmp_path / "average.safetensors"
+    notes = {"generator": "tiny", "images": "512", "template": "mini_128"}
+    save_file(state, path, metadata=notes)
+    bundle = export_trained(path, tmp_path / "bundle", {"licence": "MIT"}).bundle
+    assert (bundle.version, bundle.family, bundle.template) == ("512", "mesh", "mini_128")
+    weights = read_initializers(bundle.path("generator"))
+    np.testing.assert_array_equal(
+        weights["generator.encoder.stem.weight"], state["encoder.stem.weight"].float().numpy()
+    )
+
+
+def test_a_file_that_does_not_say_what_it_is_is_refused(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="does not say which generator it is"):
+        export_trained(tmp_path / "w.safetensors", tmp_path / "bundle", {"licence": "MIT"})
+    (tmp_path / "w.safetensors").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match="cannot be read as a safetensors file"):
+        export_trained(tmp_path / "w.safetensors", tmp_path / "bundle", {"licence": "MIT"})

@@ -14,7 +14,7 @@ from hififace.export.figures import read_figures
 from hififace.export.graph import ExportReport, export_bundle
 from hififace.models.create import create_generator
 from hififace.models.generator import Generator
-from hififace.models.params import GENERATORS, generator_params
+from hififace.models.params import BASEL_VECTOR, GENERATORS, generator_params
 from hififace.models.pretrained.strict_loading import load_strictly
 from hififace.training.checkpoint import read_state
 
@@ -93,11 +93,8 @@ def load_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
     generator = load_strictly(network, path, what=f"the generator '{name}'")
     images = {"images": int(notes["images"])} if notes.get("images", "").isdecimal() else {}
     template = {"template": notes["template"]} if "template" in notes else {}
-    return generator, {
-        "config": {"family": "mesh" if "mini" in name else "basel"},
-        "progress": images,
-        **template,
-    }
+    family = "basel" if network.params.vector == BASEL_VECTOR else "mesh"
+    return generator, {"config": {"family": family}, "progress": images, **template}
 
 
 def export_trained(
