@@ -8,11 +8,17 @@ Three sides, one run:
                 every step, by two copies of them (extractor and loss) as the reference holds, and the discriminator
                 gathers gradients in the generator's phase that nobody uses
 
-The last two do the same work: their losses on a step in float32 are compared before anything is timed (the preset's
+    bfloat16    ours with `precision=bfloat16`, as the preset was before it chose by the machine: slow on processors without
+                instructions for it, and what `auto` chooses on others
+
+With `--data SET` the loader is measured as well: a pair as it is read now, and with the valid region computed for every
+photo every time, as it was before.
+
+"same terms" and "reference" do the same work: their losses on a step in float32 are compared before anything is timed (the preset's
 own precision rounds what is computed again and what was stored in different places). Peak memory is that
 of a process that takes three steps of one side and does nothing else.
 
-    python benchmarks/training.py [--threads 2] [--batch 12] [--rounds 9] [--warm-up 2] [--output FILE]
+    python benchmarks/training.py [--data SET] [--threads 2] [--batch 12] [--rounds 9] [--warm-up 2] [--output FILE]
 """
 
 from __future__ import annotations
@@ -27,13 +33,15 @@ from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import skimage.data
 import torch
 from torch import Tensor
 
 from contract import environment, in_turns, matrix_product_gflops, write_result
-from hififace.data.loader import CropBatch, PairBatch
+from hififace.data.index import PreparedSet
+from hififace.data.loader import BatchLoader, CropBatch, CropReader, PairBatch
 from hififace.faces.alignment import align, transform_points
 from hififace.faces.detection import YuNetDetector
 from hififace.faces.landmarks import FaceMeshLandmarker
@@ -43,6 +51,7 @@ from hififace.models.create import create_discriminator, create_generator
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.config import TrainingConfig
 from hififace.training.distributed import World
+from hififace.training.half_precision import uses_bfloat16
 from hififace.training.mesh_teachers import MeshTeachers
 from hififace.training.presets import mini_128
 from hififace.training.stats import StageClock
@@ -122,6 +131,8 @@ def make_config(side: str, precision: str | None = None) -> TrainingConfig:
     config = mini_128()
     if precision is not None:
         config = config.model_copy(update={"precision": precision})
+    if side == "bfloat16":
+        return config.model_copy(update={"precision": "bfloat16"})
     if side == "ours":
         return config
     loss = config.loss.model_copy(
@@ -163,6 +174,35 @@ def make_side(side: str, batch_size: int, precision: str | None = None) -> Step:
     batch, clock = make_batch(batch_size, teachers), StageClock(device)
     progress = Progress(images=LATE, steps=1)
     return lambda: step(batch, progress, clock)
+
+
+class RecomputingReader(CropReader):
+    """Computes the valid region of every photo every time, without a look at its corners."""
+
+    def _valid_region(self, row: int, arrays: dict[str, np.ndarray], size: int) -> np.ndarray:
+        inverse = cv2.invertAffineTransform(np.asarray(arrays["matrix"], dtype=np.float64))
+        steps = np.arange(size, dtype=np.float64)
+        valid = np.ones((size, size), dtype=bool)
+        for axis in range(2):
+            place = (inverse[axis, 1] * steps + inverse[axis, 2])[:, None] + inverse[axis, 0] * steps
+            valid &= (place >= -1e-3) & (place <= float(arrays["photo_size"][axis]) - 1.0 + 1e-3)
+        return valid.view(np.uint8)
+
+
+def measure_loader(data: Path, rounds: int) -> dict[str, object]:
+    """Milliseconds a pair of both readers, over the same pairs; their tensors are compared first."""
+    prepared, pairs = PreparedSet.open(data), 200
+    loaders = {}
+    for name, kind in (("ours", CropReader), ("recomputing", RecomputingReader)):
+        loaders[name] = BatchLoader(prepared, seed=0, batch_size=pairs, workers=0)
+        loaders[name].reader = kind(prepared)
+    first, second = (loader.batch(0) for loader in loaders.values())
+    for ours, theirs in zip((*first.source, *first.target), (*second.source, *second.target), strict=True):
+        if not torch.equal(ours, theirs):
+            raise SystemExit("The two readers differ: nothing was measured.")
+    timings = in_turns({n: lambda u=u: u.batch(0) for n, u in loaders.items()}, warm_up=1, rounds=rounds)
+    result = {name: round(timings[name].median_ms / pairs, 3) for name in loaders}
+    return {"ms_per_pair": result, "times_faster": round(result["recomputing"] / result["ours"], 2)}
 
 
 def check_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
@@ -207,6 +247,7 @@ def peak_memory_mib(side: str, batch_size: int, threads: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="a prepared set at 128 px, for the loader")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=9)
@@ -223,15 +264,15 @@ def main() -> None:
         print(own_peak_mib())
         return
 
-    names = ("ours", "same terms", "reference")
+    names = ("ours", "bfloat16", "same terms", "reference")
     calls = {name: make_side(name, options.batch) for name in names}
-    difference = check_equal(*(make_side(name, options.batch, "float32")() for name in names[1:]))
+    difference = check_equal(*(make_side(name, options.batch, "float32")() for name in names[2:]))
     product, gflop = matrix_product_gflops()
     timings = in_turns({**calls, "matrix product": product}, warm_up=options.warm_up, rounds=options.rounds)
     result = {
         "environment": where,
         "batch_size": options.batch,
-        "precision": mini_128().precision,
+        "precision": "bfloat16" if uses_bfloat16("auto", torch.device("cpu")) else "float32",
         "largest_relative_difference_of_a_loss": difference,
         "matrix_product_gflops": round(gflop / timings["matrix product"].median_ms * 1e3, 1),
         "sides": {
@@ -247,6 +288,8 @@ def main() -> None:
     result["times_faster_than_reference"] = {
         name: round(reference / timings[name].median_ms, 2) for name in names
     }
+    if options.data is not None:
+        result["loader"] = measure_loader(options.data, options.rounds)
     write_result(options.output, result)
     print(json.dumps(result, indent=2))
 

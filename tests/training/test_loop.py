@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -226,7 +227,9 @@ def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(photos, tmp_path):
     assert_same_bits(weights_of(tmp_path, saved + 4), weights_of(tmp_path.parent / "unbroken", saved + 4))
 
 
-def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path):
+@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path, nodes):
+    """On one machine, and as two machines of one process each that meet at an address: the documented commands."""
     script = tmp_path / "two.py"
     script.write_text(
         textwrap.dedent(
@@ -240,17 +243,27 @@ def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path)
         )
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(
-        [sys.executable, *command],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    where = ["--standalone", "--nproc-per-node", "2"]
+    if nodes == 2:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        where = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
+        where += ["--rdzv-endpoint", f"127.0.0.1:{port}", "--local-addr", "127.0.0.1"]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *where, str(script)],
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(nodes)
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors[-2000:]
     run_training(tiny_config(total_images=12, log_every_images=4), photos, tmp_path / "one")
     assert_same_numbers(logged(tmp_path / "one"), logged(tmp_path / "two"))
 
@@ -271,8 +284,16 @@ def test_weights_of_another_architecture_are_refused(photos, tmp_path):
     from safetensors.torch import save_file
 
     save_file({"encoder.stem.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(TrainingError, match="do not fit the configured generator"):
+    with pytest.raises(TrainingError, match="a network can only be widened"):
         run_training(tiny_config(), photos, tmp_path / "run", init_from=tmp_path / "other.safetensors")
+
+
+def test_weights_that_are_not_whole_are_refused(photos, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"encoder.stem.bias": torch.zeros(8)}, tmp_path / "part.safetensors")
+    with pytest.raises(TrainingError, match=r"lack \d+ of those of 'tiny', .*not whole"):
+        run_training(tiny_config(), photos, tmp_path / "run", init_from=tmp_path / "part.safetensors")
 
 
 def test_the_saved_configuration_reads_back_as_the_same(photos, tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -27,12 +25,9 @@ from hififace.training.device_step import EMBEDDER_SIZE_PX, REDUCED_PX, DeviceSt
 from hififace.training.half_precision import uses_bfloat16
 from hififace.training.loop import RunOptions
 from hififace.training.mesh_teachers import MeshTeachers, load_features
-from hififace.training.starting_weights import read_generator_weights
-from hififace.training.warm_start import start_from
+from hififace.training.starting_weights import start_generator
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate_in
-
-LOGGER = logging.getLogger(__name__)
 
 
 def make_step(
@@ -58,8 +53,7 @@ def make_step(
         known.append(embed_all(second, photos.data, to_arcface))
     generator = create_generator(config.generator)
     if options.init_from is not None:
-        new = start_from(generator, read_generator_weights(options.init_from))
-        LOGGER.info("started from %s; made anew: %d weights", options.init_from, len(new))
+        start_generator(generator, options.init_from)
     networks = Networks(generator, create_discriminator(config.fine), create_discriminator(config.coarse))
     for network in networks:
         network.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

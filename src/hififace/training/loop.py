@@ -36,11 +36,10 @@ from hififace.training.distributed import (
 )
 from hififace.training.ema import MovingAverage
 from hififace.training.preview import Preview
-from hififace.training.starting_weights import read_generator_weights
+from hififace.training.starting_weights import start_generator
 from hififace.training.stats import Listener, Reports
 from hififace.training.step import TrainingStep, create_optimiser
 from hififace.training.teachers import Teachers, check_set, load_teachers, to_device
-from hififace.training.warm_start import start_from
 
 if TYPE_CHECKING:
     from hififace.training.mesh_teachers import MeshTeachers
@@ -228,9 +227,7 @@ def _resume(
 def _load_generator(path: Path, parts: TrainedParts) -> None:
     """Fills the generator and its average, equally: weights that the file lacks are made once for both."""
     generator = parts.networks["generator"]
-    new = start_from(cast("Generator", generator), read_generator_weights(path))
-    if new:
-        LOGGER.warning("%s lacks %d weights, which are made anew: %s", path, len(new), ", ".join(new[:3]))
+    start_generator(cast("Generator", generator), path)
     parts.networks["average"].load_state_dict(generator.state_dict())
 
 

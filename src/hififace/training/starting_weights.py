@@ -6,6 +6,7 @@ that head anew.
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -13,9 +14,13 @@ import torch
 from torch import Tensor
 
 from hififace.errors import BundleError, TrainingError, WeightsError
+from hififace.models.generator import Generator
 from hififace.models.pretrained.strict_loading import read_state_dict
+from hififace.training.warm_start import start_from
 from hififace.weights.bundle import EMBEDDED_BUNDLES, MANIFEST_NAME, available_models, load_bundle
 from hififace.weights.graphs import read_initializers
+
+LOGGER = logging.getLogger(__name__)
 
 _GRAPH_PREFIX = "generator."
 _MERGED = re.compile(r"onnx::Conv_\d+")
@@ -24,8 +29,35 @@ _HEADS = (
     ("upsampler.detail.image_head", "upsampler.detail.mask_head"),
 )
 _IMAGE_CHANNELS = 3
+_MAY_LACK = (
+    "fusion.image_head.",
+    "fusion.gate.",
+    "upsampler.gate.",
+    "upsampler.unfold_gate.",
+    "upsampler.detail.",
+)
 _OLD_GATES = {"skip32": "fusion.gate", "skip64": "upsampler.gate", "skip128": "upsampler.unfold_gate"}
 """Names of the gates before they had a place in the network."""
+
+
+def start_generator(network: Generator, where: Path) -> list[str]:
+    """Fills a freshly made generator with the weights that lie at `where`, of its own shape or of a smaller one.
+
+    Returns:
+        Names of the weights that were made anew: what a bundle leaves out, and parts that the old network had not.
+
+    Raises:
+        TrainingError: nothing there, or weights of another network.
+    """
+    new = start_from(network, read_generator_weights(where))
+    lacking = [name for name in new if not name.startswith(_MAY_LACK)]
+    if lacking:
+        raise TrainingError(
+            f"The weights at {where} lack {len(lacking)} of those of '{network.params.name}', {lacking[0]} among them: "
+            "they belong to a network of another shape, or the file is not whole."
+        )
+    LOGGER.info("started from %s; made anew: %d weights", where, len(new))
+    return new
 
 
 def read_generator_weights(where: Path) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def start_from(network: Generator, weights: Mapping[str, Tensor]) -> list[str]:
         )
     for name, old in weights.items():
         new, value = state[name], old.float()
-        if name == STEM and old.shape[1] != new.shape[1]:
+        if name == STEM and old.ndim == new.ndim and old.shape[1] != new.shape[1]:
             value = _stem_of_finer_input(value, new.shape[1])
         if value.ndim != new.ndim or any(a > b for a, b in zip(value.shape, new.shape, strict=True)):
             raise TrainingError(
