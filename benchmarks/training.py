@@ -8,14 +8,14 @@ Three sides, one run:
                 every step, by two copies of them (extractor and loss) as the reference holds, and the discriminator
                 gathers gradients in the generator's phase that nobody uses
 
-    bfloat16    ours with `precision=bfloat16`, as the preset was before it chose by the machine: slow on processors without
-                instructions for it, and what `auto` chooses on others
+    bfloat16    ours with `precision=bfloat16`, as the preset was before it chose by the machine: slow on processors
+                without instructions for it, and what `auto` chooses on others
 
 With `--data SET` the loader is measured as well: a pair as it is read now, and with the valid region computed for every
 photo every time, as it was before.
 
-"same terms" and "reference" do the same work: their losses on a step in float32 are compared before anything is timed (the preset's
-own precision rounds what is computed again and what was stored in different places). Peak memory is that
+"same terms" and "reference" do the same work: their losses on a step in float32 are compared before anything is timed
+(the preset's own precision rounds what is computed again and what was stored in different places). Peak memory is that
 of a process that takes three steps of one side and does nothing else.
 
     python benchmarks/training.py [--data SET] [--threads 2] [--batch 12] [--rounds 9] [--warm-up 2] [--output FILE]
