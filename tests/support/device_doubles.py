@@ -13,8 +13,10 @@ from hififace.data.resident import ResidentSet
 from hififace.data.slots import Slots, SlotSampler
 from hififace.models.create import create_discriminator, create_generator
 from hififace.models.params import patch_discriminator, tiny
+from hififace.training.device_batch import Networks
 from hififace.training.device_config import DeviceConfig
-from hififace.training.device_step import DeviceStep, Networks, StepSettings
+from hififace.training.device_settings import StepSettings
+from hififace.training.device_step import DeviceStep
 
 SIDE = 128
 POINTS = 468

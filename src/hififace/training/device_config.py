@@ -10,7 +10,7 @@ from pydantic import Field
 from hififace.models import params
 from hififace.models.params import DiscriminatorParams, GeneratorParams
 from hififace.training.config import Section
-from hififace.training.device_step import REDUCED_PX, StepSettings
+from hififace.training.device_settings import REDUCED_PX, StepSettings
 
 
 class PhotosConfig(Section):

@@ -21,7 +21,7 @@ from hififace.data.unpacking import unpack_images
 from hififace.errors import DataError
 from hififace.faces.masks import region_mask
 from hififace.training.device_config import DeviceConfig, PhotosConfig
-from hififace.training.device_step import REDUCED_PX
+from hififace.training.device_settings import REDUCED_PX
 from hififace.types import FloatArray
 
 SHARPEST = np.inf

@@ -19,9 +19,11 @@ from hififace.models.pretrained.mesh_shape import load_mesh_shape
 from hififace.models.pretrained.mobilefacenet import MobileFaceNet, load_mobilefacenet
 from hififace.models.pretrained.resampling import resample_affine
 from hififace.models.pretrained.sface import load_sface
+from hififace.training.device_batch import Networks
 from hififace.training.device_config import DeviceConfig
 from hififace.training.device_photos import ResidentPhotos
-from hififace.training.device_step import EMBEDDER_SIZE_PX, REDUCED_PX, DeviceStep, Networks
+from hififace.training.device_settings import EMBEDDER_SIZE_PX, REDUCED_PX
+from hififace.training.device_step import DeviceStep
 from hififace.training.half_precision import uses_bfloat16
 from hififace.training.loop import RunOptions
 from hififace.training.mesh_teachers import MeshTeachers, load_features

@@ -1,0 +1,202 @@
+"""What a step on one device holds, and what it shows the generator: triplets, outlines, occluders, light.
+
+Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hififace.data.loader import CropBatch
+from hififace.data.resident import ResidentSet
+from hififace.data.slots import Slots
+from hififace.losses.resampling import fill_invalid
+from hififace.models.create import Discriminator
+from hififace.models.generator import Generator
+from hififace.models.pretrained.mobilefacenet import MobileFaceNet
+from hififace.training.degrade import dim, draw_occluders, warp_outline
+from hififace.training.device_settings import StepSettings
+from hififace.training.mesh_teachers import MeshTeachers
+
+
+class Networks(NamedTuple):
+    """What is trained."""
+
+    generator: Generator
+    fine: Discriminator
+    """Judges windows of sharp targets' results."""
+    coarse: Discriminator
+    """Judges whole faces at 128 px."""
+
+
+@dataclass
+class StepState:
+    """Everything on the device: photos, networks, optimisers, statistics. `rows` says which photos a batch shows."""
+
+    data: ResidentSet
+    known: Sequence[Tensor]
+    """(N, D_k) embeddings of all photos by each recogniser."""
+    networks: Networks
+    teachers: MeshTeachers
+    second: MobileFaceNet | None
+    """Asks for the source's identity beside SFace."""
+    to_arcface: Tensor
+    """(2, 3) from pixels of the crop at 128 px to ArcFace's template."""
+    slots: Slots
+    settings: StepSettings
+    device: torch.device
+    half_precision: bool = True
+    """bfloat16 where positions do not matter. Ten times slower than float32 on CPUs without instructions for it."""
+    average: Generator = field(init=False)
+    graphs: dict[str, torch.cuda.CUDAGraph] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        generator = self.networks.generator
+        self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        cuda = self.device.type == "cuda"
+        s = self.settings
+
+        def adam(networks: Sequence[nn.Module], rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+            # As a tensor on the device the rate can change without making the graph anew.
+            lr = torch.tensor(rate, device=self.device) if cuda else rate
+            parameters = [p for network in networks for p in network.parameters()]
+            return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True, capturable=cuda)
+
+        self.generator_adam = adam([generator], s.learning_rate, (0.5, 0.99))
+        self.discriminator_adam = adam(
+            [self.networks.fine, self.networks.coarse], s.discriminator_rate, (0.0, 0.99)
+        )
+        batch, strangers = self.slots.batch, len(self.slots.strangers)
+        self.rows = torch.zeros(4 * batch + 2 * strangers, dtype=torch.int32, device=self.device)
+        self.stranger_slots = torch.tensor(self.slots.strangers, device=self.device)
+        n, own = self.slots.half, self.slots.self_pairs
+        arange = torch.arange(batch, device=self.device)
+        # Sharp targets of both halves; then all that are clear.
+        self.fine_slots = torch.cat((arange[: self.slots.sharp], arange[n : n + self.slots.sharp]))
+        self.coarse_slots = arange[: own.stop]
+        self.adversarial_ramp = torch.zeros((), device=self.device)
+        oval = set(self.teachers.groups["face_oval"])
+        points = self.data.landmarks.shape[1]
+        self.oval = torch.tensor([float(p in oval) for p in range(points)], device=self.device)
+        self.gain = self._face_parts()
+        self.stats: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def show(self, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Source, target, the average's result and its mask, (n, 3, S, S) each, of rows (n,) of the set."""
+        upright = torch.zeros(len(targets), dtype=torch.bool, device=self.device)
+        crops = self.data.crops(targets, upright)
+        vector = self._vector(self.data.coefficients[sources], sources, crops.coefficients)
+        with self._autocast():
+            output = self.average(crops.image, vector)
+        mask = output.mask.float().expand(-1, 3, -1, -1)
+        return self.data.crops(sources, upright).image, crops.image, output.image.float(), mask
+
+    @torch.no_grad()
+    def _batch(self) -> tuple[CropBatch, Tensor, Tensor]:
+        """What results are compared with, what the generator sees (B, 3, S, S), and the identity vectors (B, D)."""
+        batch, strangers, settings = self.slots.batch, len(self.slots.strangers), self.settings
+        rows = self.rows.long()
+        source, target, stranger, mirrored = torch.split(
+            rows, [batch, batch, strangers, 2 * batch + strangers]
+        )
+        of_source, of_target, of_stranger = torch.split(mirrored.bool(), [batch, batch, strangers])
+        self.source_rows, self.target_rows = source, target
+        crops = self.data.crops(target, of_target)
+        own = self.data.known_coefficients(source, of_source)
+        vector = self._vector(own, source, crops.coefficients)
+        self.source_coefficients = own
+
+        # ---- Triplets: a stranger's face on the photo; the photo itself is asked for.
+        seen, where = crops.image, self.stranger_slots
+        before = seen[where]
+        other = self._vector(
+            self.data.known_coefficients(stranger, of_stranger), stranger, crops.coefficients[where]
+        )
+        with self._autocast():
+            swapped = self.average(before, other).image.float().clamp(0.0, 1.0)
+        seen = seen.index_copy(0, where, fill_invalid(swapped, before, crops.valid[where]))
+
+        # ---- Outlines: another jaw; the photo itself is asked for.
+        pairs = self.slots.self_pairs
+        r = torch.rand(3, pairs.stop - pairs.start, device=self.device)
+        much = (r[0] < 0.6).float()
+        warped = warp_outline(
+            seen[pairs],
+            crops.landmarks[pairs],
+            (2.0 * r[1] - 1.0) * settings.warp[0] * much,
+            (2.0 * r[2] - 1.0) * settings.warp[1] * much,
+        )
+        seen = torch.cat((seen[: pairs.start], warped, seen[pairs.stop :]))
+
+        # ---- Occluders and light: on input and label alike.
+        things = draw_occluders(crops.image, settings.occluded)
+        light = dim(torch.ones_like(crops.image[:, :1]), settings.dimmed, settings.darkest)
+        image = torch.lerp(crops.image, things.look, things.cover) * light
+        seen = torch.lerp(seen, things.look, things.cover) * light
+        crops = crops._replace(image=image, mask=crops.mask * (1.0 - things.cover))
+        layout = torch.channels_last
+        return (
+            crops._replace(image=image.contiguous(memory_format=layout)),
+            seen.contiguous(memory_format=layout),
+            vector,
+        )
+
+    def _vector(self, coefficients: Tensor, rows: Tensor, of_target: Tensor) -> Tensor:
+        """[source shape | target expression, pose | source identity], (B, D)."""
+        part = self.teachers.card.coefficient_slice
+        return torch.cat(
+            (
+                coefficients[:, part("identity")],
+                of_target[:, part("expression")],
+                of_target[:, part("pose")],
+                self.data.identity[rows],
+            ),
+            dim=1,
+        )
+
+    def _note(self, name: str, value: Tensor) -> None:
+        """Adds to the statistics, on the device."""
+        if name not in self.stats:
+            self.stats[name] = torch.zeros((), device=self.device)
+            self.stats[f"#{name}"] = torch.zeros((), device=self.device)
+        self.stats[name].add_(value.detach().float())
+        self.stats[f"#{name}"].add_(1.0)
+
+    def _face_parts(self) -> Callable[[Tensor], Tensor]:
+        groups = self.teachers.groups
+        eyes = [groups["image_left_eye"], groups["image_right_eye"]]
+        mouth = groups["lips_outer"]
+        boxes = [torch.tensor(sorted(group), device=self.device) for group in (*eyes, mouth)]
+        margins = ((0.35, 0.9), (0.35, 0.9), (0.25, 0.35))  # of the box's width, beyond it, across and down
+        side = self.data.side
+
+        @torch.no_grad()
+        def soft_boxes(points: Tensor) -> Tensor:
+            """(n, P, 2 or more) to (n, 1, S, S): 1 on eyes and mouth, soft edges."""
+            steps = torch.arange(side, device=points.device, dtype=torch.float32)
+            inside = torch.zeros((), device=points.device)
+            for indices, (across, down) in zip(boxes, margins, strict=True):
+                box = points[:, indices, :2]
+                low, high = box.amin(dim=1), box.amax(dim=1)
+                width = high[:, :1] - low[:, :1]
+                middle = 0.5 * (low + high)
+                half = 0.5 * (high - low) + 0.5 * torch.cat((width * across, width * down), dim=1)
+                x = (steps - middle[:, :1]).abs() / half[:, :1]
+                y = (steps - middle[:, 1:]).abs() / half[:, 1:]
+                distance = torch.maximum(x[:, None, :], y[:, :, None])
+                inside = torch.maximum(inside, ((1.25 - distance) * 4.0).clamp(0.0, 1.0))
+            return inside[:, None]
+
+        return soft_boxes
+
+    def _autocast(self) -> torch.autocast:
+        # Without the cache: weights that were cast inside one captured graph must not be taken by another.
+        enabled = self.half_precision
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)

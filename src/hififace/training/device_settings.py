@@ -1,0 +1,54 @@
+"""What a step on one device minimises, and how: every number of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EMBEDDER_SIZE_PX = 112
+REDUCED_PX = 128
+"""Side at which recognisers, colours and the whole-face discriminator look: what they need, and no more work."""
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What a step minimises; weights are those of `losses/total.py`, measured choices are in the lab book."""
+
+    segmentation: float = 20.0
+    reconstruction: float = 60.0
+    perceptual: float = 4.0
+    identity: float = 14.0
+    leak: float = 12.0
+    outline: float = 40.0
+    """The oval of the mesh against where the source's shape moves it."""
+    inside: float = 10.0
+    """All other points, likewise."""
+    eyelids: float = 10.0
+    lips: float = 10.0
+    gaze: float = 10.0
+    colour: float = 20.0
+    adversarial: float = 1.5
+    feature_matching: float = 4.0
+    enough: tuple[float, ...] = (0.72, 0.64)
+    """Cosine from which on each recogniser is silent: two photos of one person, and a little more."""
+    leak_margin: tuple[float, ...] = (0.2, 0.05)
+    """What two strangers have in common for each recogniser."""
+    identity_in_eyes_and_mouth: float = 0.4
+    """Share of identity's gradient that reaches the pixels of eyes and mouth, whose own terms alone count there."""
+    mask_dilation: int = 11
+    identity_jitter: float = 1.0
+    r1_gamma: tuple[float, float] = (0.1, 0.02)
+    """Of the 256 px and the 128 px discriminator."""
+    r1_every: int = 16
+    warp: tuple[float, float] = (0.12, 0.06)
+    """Largest change of the jaw's width and the chin's length in self pairs, shares."""
+    occluded: float = 0.15
+    dimmed: float = 0.2
+    darkest: float = 0.4
+    learning_rate: float = 3e-4
+    discriminator_rate: float = 4e-4
+    gradient_clip: float = 100.0
+    average_half_life: float = 400.0
+    """Of the moving average, steps."""
+    window_px: int = 224
+    """The 256 px discriminator sees a window of this side at a random place: few sharp photos are soon known by
+    heart."""

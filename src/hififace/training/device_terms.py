@@ -1,0 +1,154 @@
+"""The terms that a step on one device minimises, and what its discriminators see.
+
+Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hififace.data.loader import CropBatch
+from hififace.losses.adversarial import feature_matching_loss, generator_loss
+from hififace.losses.attributes import colour_loss, group_shape_loss, opening_loss
+from hififace.losses.averaging import batch_mean
+from hififace.losses.identity import cosine
+from hififace.losses.perceptual import feature_l1_distance
+from hififace.losses.reconstruction import reconstruction_loss
+from hififace.losses.resampling import fill_invalid
+from hififace.losses.segmentation import segmentation_loss
+from hififace.losses.shape import mesh_shape_loss
+from hififace.models.create import Discriminator
+from hififace.models.generator import GeneratorOutput
+from hififace.models.pretrained.resampling import resample_affine
+from hififace.training.device_batch import StepState
+from hififace.training.device_settings import EMBEDDER_SIZE_PX, REDUCED_PX
+from hififace.training.mesh_teachers import OPENINGS, random_views
+
+
+class StepTerms(StepState):
+    """Every term of a batch, as a scalar on the device."""
+
+    def _pixel_terms(self, output: GeneratorOutput, crops: CropBatch) -> dict[str, Tensor]:
+        n, slots = self.slots.half, self.slots
+        clear = slots.self_pairs
+        ones = torch.ones(slots.batch - n, device=self.device)
+        with torch.no_grad(), self._autocast():
+            theirs = self.teachers.feature_maps(crops.image[clear])
+        with self._autocast():
+            ours = self.teachers.feature_maps(
+                fill_invalid(output.image[clear], crops.image[clear], crops.valid[clear])
+            )
+        return {
+            "segmentation": segmentation_loss(
+                output.mask, None, crops.mask, dilation=self.settings.mask_dilation, valid=crops.valid
+            ),
+            # Halved, as all pairs of two people count as zeros (losses/reconstruction.py).
+            "reconstruction": 0.5
+            * reconstruction_loss(
+                output.image[n:], output.image_low[n:], crops.image[n:], ones, valid=crops.valid[n:]
+            ),
+            "perceptual": 0.5 * batch_mean(feature_l1_distance(ours, theirs)),
+            "colour": colour_loss(_reduced(output.image), _reduced(crops.image), valid=_reduced(crops.valid)),
+        }
+
+    def _identity_terms(self, image: Tensor, points: Tensor) -> dict[str, Tensor]:
+        """Over the n pairs of two people; halved like the reconstruction."""
+        settings, n = self.settings, self.slots.half
+        keep = settings.identity_in_eyes_and_mouth
+        region = self.gain(points)  # (n, 1, S, S)
+        damped = torch.lerp(image, image.detach(), region * (1.0 - keep))
+        seen = _reduced(damped)
+        identity, leak = [], []
+        networks: list[nn.Module] = [self.teachers.sface, *([self.second] if self.second is not None else [])]
+        for index, network in enumerate(networks):
+            view = random_views(self.to_arcface, n, settings.identity_jitter)
+            with self._autocast():
+                found = network(resample_affine(seen - 0.5, view, EMBEDDER_SIZE_PX) + 0.5)
+            source, target = self.known[index][self.source_rows[:n]], self.known[index][self.target_rows[:n]]
+            like = cosine(source, found)
+            left = cosine(target, found)
+            identity.append((settings.enough[index] - like).clamp_min(0.0).mean())
+            leak.append((left - settings.leak_margin[index]).clamp_min(0.0).mean())
+            self._note(f"cosine_{index}", like.mean())
+            self._note(f"left_{index}", left.mean())
+        return {
+            "identity": 0.5 * torch.stack(identity).mean(),
+            "leak": 0.5 * torch.stack(leak).mean(),
+        }
+
+    def _landmark_terms(self, image: Tensor, crops: CropBatch) -> dict[str, Tensor]:
+        """Over the n pairs of two people."""
+        n, teachers = self.slots.half, self.teachers
+        target = crops.landmarks[:n]
+        few = CropBatch(*(part[:n] for part in crops))
+        region = self.gain(target)
+        inner = torch.lerp(image.detach(), image, region)  # gradient through eyes and mouth alone
+        points = teachers.mesh_points(image, target)
+        inner_points = teachers.mesh_points(inner, target)
+        wanted = self._wanted_points(crops.coefficients[:n], target)
+        return {
+            "outline": mesh_shape_loss(wanted[..., :2], points[..., :2], region_weights=self.oval),
+            "inside": mesh_shape_loss(wanted[..., :2], points[..., :2], region_weights=1.0 - self.oval),
+            "eyelids": opening_loss(inner_points, target, OPENINGS["eyelids"]),
+            "lips": opening_loss(inner_points, target, OPENINGS["lips"])
+            + group_shape_loss(inner_points, target, teachers.lips),
+            "gaze": teachers.gaze(few, inner),
+        }
+
+    @torch.no_grad()
+    def _wanted_points(self, coefficients: Tensor, points: Tensor) -> Tensor:
+        """The target's own points, moved by what the source's shape changes: (n, P, 3).
+
+        points + landmarks(fused) - landmarks(target): what the linear prior cannot say of the target stays as it is.
+        """
+        shape, n = self.teachers.shape, self.slots.half
+        own = shape.from_flat(coefficients)
+        fused = shape.fuse(shape.from_flat(self.source_coefficients[:n]), own)
+        return points + shape.landmarks(fused) - shape.landmarks(own)
+
+    def _adversarial_terms(self, image: Tensor, crops: CropBatch) -> dict[str, Tensor]:
+        result = fill_invalid(image, crops.image, crops.valid)
+        adversarial, matching = [], []
+        for _, network, (fake, real) in self._views(result, crops.image):
+            with self._autocast():
+                judged = network(fake)
+                with torch.no_grad():
+                    photos = network(real)
+            adversarial.append(generator_loss(judged.logits))
+            matching.append(feature_matching_loss(judged.features, photos.features))
+        return {
+            "adversarial": torch.stack(adversarial).sum(),
+            "feature_matching": 0.5 * torch.stack(matching).sum(),
+        }
+
+    def _views(self, *images: Tensor) -> list[tuple[str, Discriminator, list[Tensor]]]:
+        """What each discriminator sees of pictures (B, 3, S, S): the same window and light of each."""
+        window, side = self.settings.window_px, images[0].shape[-1]
+        steps = torch.arange(window, device=self.device)
+        corner = (torch.rand(2, device=self.device) * (side - window + 1)).long()
+        count = len(self.fine_slots)
+        r = torch.rand(2, count, 1, 1, 1, device=self.device)
+        contrast, shift = 0.85 + 0.3 * r[0], 0.2 * (r[1] - 0.5)
+        fine = [
+            (
+                part[self.fine_slots].index_select(2, steps + corner[0]).index_select(3, steps + corner[1])
+                - 0.5
+            )
+            * contrast
+            + 0.5
+            + shift
+            for part in images
+        ]
+        coarse = [_reduced(part[self.coarse_slots]) for part in images]
+        layout = torch.channels_last
+        return [
+            ("fine", self.networks.fine, [part.contiguous(memory_format=layout) for part in fine]),
+            ("coarse", self.networks.coarse, [part.contiguous(memory_format=layout) for part in coarse]),
+        ]
+
+
+def _reduced(images: Tensor) -> Tensor:
+    """(B, C, S, S) to 128 px by the mean of blocks."""
+    return F.avg_pool2d(images, images.shape[-1] // REDUCED_PX)
