@@ -25,7 +25,7 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     The answer depends on the machine, so two machines may round a run differently; every other number is the same.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     if device.type != "cpu":
         return False
     generator = torch.Generator().manual_seed(1)
