@@ -34,7 +34,7 @@ def test_a_configuration_goes_through_its_file(capsys, tmp_path, preset):
         (["--preset", "mini_256", "--run", "R"], "There is no set to train from"),
         (["x.hfpack", "--preset", "smoke", "--run", "R"], "are for runs on one device"),
         (["--config", "no.json"], "cannot be read"),
-        (["--preset", "mini_256", "--set", "band.identiy=1"], "band.identity"),
+        (["--preset", "mini_256", "--set", "band.identiy=1"], "did you mean identity"),
     ],
 )
 def test_what_lacks_is_a_sentence(capsys, arguments, sentence):
