@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from hififace.errors import TrainingError
 from hififace.models.generator import Generator
-from hififace.models.params import mini_128, tiny
+from hififace.models.params import mini_256, tiny
 from hififace.training.starting_weights import read_generator_weights
 from hififace.training.warm_start import start_from
 from hififace.weights.bundle import EMBEDDED_BUNDLES, load_bundle
@@ -63,18 +63,18 @@ def test_gates_of_an_earlier_trial_get_todays_names(tmp_path):
 
 def test_the_bundle_that_ships_gives_every_weight_but_the_low_head():
     found = read_generator_weights(EMBEDDED_BUNDLES / "mini")
-    expected = Generator(mini_128()).state_dict()
+    expected = Generator(mini_256()).state_dict()
     assert set(expected) - set(found) == {"fusion.image_head.weight", "fusion.image_head.bias"}
     assert all(found[name].shape == expected[name].shape for name in found)
 
 
 @torch.no_grad()
 def test_a_network_that_starts_from_the_bundle_is_the_bundle():
-    network = Generator(mini_128())
+    network = Generator(mini_256())
     new = start_from(network, read_generator_weights(EMBEDDED_BUNDLES / "mini"))
     assert new == ["fusion.image_head.bias", "fusion.image_head.weight"]
     rng = np.random.default_rng(0)
-    target = rng.random((1, 3, 128, 128), np.float32)
+    target = rng.random((1, 3, 256, 256), np.float32)
     vector = (rng.standard_normal((1, 179)) / 13).astype(np.float32)
     session = open_session(load_bundle("mini").path("generator"))
     bundle = session.run({"target": target, "identity_vector": vector})
