@@ -76,9 +76,9 @@ class JobRoutes:
         def take_in() -> Job:
             with self._store.incoming() as (job_id, place):
                 kind = store_files(place, [s.file for s in sources], [t.file for t in targets], limits)
-                if kind == "video" and asked.compare:
-                    raise field_problem("compare", "a video is not written side by side with its target")
                 said, owner = asked.model_dump(mode="json"), owner_of(request)
+                if kind == "video" and said["compare"]:
+                    raise field_problem("compare", "a video is not written side by side with its target")
                 return self._store.add(job_id, place, owner, kind, said, most=limits.jobs_per_key)
 
         job = await run_in_threadpool(take_in)
