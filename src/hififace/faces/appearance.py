@@ -102,7 +102,7 @@ def remaining_edges(crop: RGBImage, mask: FloatArray | None = None) -> float:
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     softer = np.asarray(cv2.GaussianBlur(grey, (0, 0), max(crop.shape[0] * BLUR_SHARE, 0.7)), np.float32)
     weight = np.ones_like(grey) if mask is None else np.asarray(mask, np.float32)
-    before, after = (float((_edges(x) * weight).sum()) for x in (grey, softer))
+    before, after = (float((_edges(np.asarray(x, np.float32)) * weight).sum()) for x in (grey, softer))
     return after / before if before > 0 else 1.0
 
 
