@@ -19,7 +19,7 @@ from hififace.server.routes import create_app
 from hififace.server.service import Service
 from hififace.server.settings import ServiceOptions
 
-WAIT_S = 120.0
+WAIT_S = 600.0
 
 
 @contextmanager
