@@ -112,6 +112,10 @@ def _from_graph(path: Path) -> dict[str, Tensor]:
             f"The graph {path} is not a generator that `hififace export` wrote: {len(weights)} named weights and "
             f"{len(merged)} merged ones were found. Start from a checkpoint or a .safetensors file instead."
         )
+    # Two biases that are added to one sum begin and stay equal, and a graph keeps equal weights once.
+    for name in [name for name in weights if name.endswith(".side.weight")]:
+        block = name.removesuffix(".side.weight")
+        weights.setdefault(f"{block}.side.bias", weights[f"{block}.conv2.bias"])
     for (image_head, mask_head), (weight, bias) in zip(_HEADS, pairs, strict=False):
         for kind, value in (("weight", weight), ("bias", bias)):
             weights[f"{image_head}.{kind}"] = value[:_IMAGE_CHANNELS]
