@@ -154,7 +154,15 @@ def test_the_notices_of_what_ships_name_the_same_files():
             )
 
 
-@pytest.mark.parametrize("name", ["examples/nobody.jpg", "docs/side-by-side.jpg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "examples/nobody.jpg",
+        "docs/side-by-side.jpg",
+        "docs/showcase/portraits.jpg",
+        "docs/showcase/clip.webp",
+    ],
+)
 def test_swaps_that_are_shown_are_marked_as_such(name: str):
     verdict = check_file(ROOT / name)
     assert verdict.claim is not None
