@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,16 @@ def test_request_ids_are_ours_or_good(client: httpx.Client, request_id: str):
     assert (given == request_id) == (request_id == "mine-1")
 
 
+def requests_logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """The lines about requests; one is written after its answer was sent, so the first is waited for."""
+    until = time.monotonic() + 30
+    while True:
+        found = [one for one in caplog.records if one.getMessage() == "request"]
+        if found or time.monotonic() > until:
+            return found
+        time.sleep(0.02)
+
+
 def test_logs_say_who_and_how_long_and_no_names(
     client: httpx.Client, album: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -110,7 +121,7 @@ def test_logs_say_who_and_how_long_and_no_names(
         name: (f"secret-{name}.jpg", (album / "broken.jpg").read_bytes()) for name in ("source", "target")
     }
     client.post("/v1/swap?secret=1", files=files, data={"consent": "true"}, headers={"X-Request-ID": "r1"})
-    (record,) = [one for one in caplog.records if one.getMessage() == "request"]
+    (record,) = requests_logged(caplog)
     line = json.loads(JsonLines().format(record))
     assert (line["method"], line["route"], line["status"], line["owner"]) == (
         "POST",
