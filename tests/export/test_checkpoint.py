@@ -28,7 +28,7 @@ def _swap_with_graphs(bundle: Bundle, source: Tensor, target: Tensor) -> dict[st
         "source": {**shape.run({"image": source.numpy()}), **identity.run({"image": source.numpy()})},
         "target": shape.run({"image": target.numpy()}),
     }
-    vector = np.concatenate([measured[e.owner][e.quantity] for e in bundle.vector], axis=1)
+    vector = np.concatenate([measured[e.owner][e.feature] for e in bundle.vector], axis=1)
     return open_session(bundle.path("generator")).run({"target": target.numpy(), "identity_vector": vector})
 
 

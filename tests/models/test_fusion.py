@@ -85,7 +85,8 @@ def test_joint_heads_equal_separate_ones() -> None:
     torch.manual_seed(0)
     upsampler = Upsampler(replace(PARAMS, unfold=1, unfold_channels=0, upsampler=()), CHANNELS)
     features = torch.randn(2, CHANNELS, 8, 8)
-    image, mask = upsampler(features)
+    nothing = torch.empty(0)  # stem, target and vector are for the gates, which this one has not
+    image, mask = upsampler(features, nothing, nothing, nothing)
     torch.testing.assert_close(image, upsampler.image_head(leaky(features)))
     torch.testing.assert_close(mask, torch.sigmoid(upsampler.mask_head(leaky(features))))
 

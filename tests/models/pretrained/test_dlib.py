@@ -96,5 +96,5 @@ def test_a_file_cut_short_is_refused(stored, tmp_path):
 
 
 def test_a_missing_file_says_how_to_fetch_it(stored, tmp_path):
-    with pytest.raises(WeightsError, match="hififace weights fetch dlib_recogniser_tfjs"):
+    with pytest.raises(WeightsError, match="hififace weights fetch evaluation"):
         load_dlib_recogniser(tmp_path / "none.bin", stored[1])
