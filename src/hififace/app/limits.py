@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from hififace.errors import OptionError
+from hififace.hosting.limits import require_positive
 from hififace.hosting.meter import LimitError
 from hififace.hosting.strangers import is_loopback
 from hififace.media.probe import VideoInfo
@@ -55,10 +56,7 @@ class Limits:
     """After so many seconds without the page, which a reload is over within, a visitor's files are removed."""
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not value > 0:
-                raise OptionError(f"The limit {name} is {value}; a number above 0 was expected.")
+        require_positive(self)
 
     @property
     def largest_upload_mb(self) -> float:

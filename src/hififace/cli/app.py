@@ -9,6 +9,7 @@ import typer
 
 from hififace.app.launch import ServeOptions, serve
 from hififace.app.limits import Limits, parse_auth
+from hififace.cli.running import commercial_option, providers_option, threads_option
 
 _WHERE, _LIMITS = "Where and with what", "Limits"
 
@@ -50,25 +51,9 @@ def app(
             rich_help_panel=_WHERE,
         ),
     ] = None,
-    providers: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HIFIFACE_PROVIDERS",
-            help="What to run on, best first, such as cuda,cpu.",
-            rich_help_panel=_WHERE,
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_WHERE)
-    ] = None,
-    commercial: Annotated[
-        bool,
-        typer.Option(
-            "--commercial",
-            help="Refuse models and parts that may not be used commercially.",
-            rich_help_panel=_WHERE,
-        ),
-    ] = False,
+    providers: Annotated[str | None, providers_option(_WHERE)] = None,
+    threads: Annotated[int | None, threads_option(_WHERE)] = None,
+    commercial: Annotated[bool, commercial_option(_WHERE)] = False,
     max_upload_mb: Annotated[
         float, typer.Option(help="Size of one photo, in 10^6 bytes.", rich_help_panel=_LIMITS)
     ] = Limits().upload_mb,

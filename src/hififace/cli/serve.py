@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hififace.cli.running import commercial_option, providers_option, threads_option
 from hififace.errors import OptionError, RuntimeUnavailableError
 from hififace.weights.store import data_dir
 
@@ -61,25 +62,9 @@ def serve(
         list[Path] | None,
         typer.Option(help="A bundle, or a folder of bundles, to offer; repeatable.", rich_help_panel=_WHERE),
     ] = None,
-    providers: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HIFIFACE_PROVIDERS",
-            help="What to run on, best first, such as cuda,cpu.",
-            rich_help_panel=_WHERE,
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_WHERE)
-    ] = None,
-    commercial: Annotated[
-        bool,
-        typer.Option(
-            "--commercial",
-            help="Refuse models and parts that may not be used commercially.",
-            rich_help_panel=_WHERE,
-        ),
-    ] = False,
+    providers: Annotated[str | None, providers_option(_WHERE)] = None,
+    threads: Annotated[int | None, threads_option(_WHERE)] = None,
+    commercial: Annotated[bool, commercial_option(_WHERE)] = False,
     workers: Annotated[int, typer.Option(help="Threads that swap images.", rich_help_panel=_WHERE)] = 1,
     batch: Annotated[
         int,

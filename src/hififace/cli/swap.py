@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hififace.cli.running import commercial_option, providers_option, threads_option
 from hififace.cli.video import parse_rate, parse_seconds, swap_video_job, video_sentence
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
 from hififace.swap.jobs import Job, plan_jobs
@@ -154,25 +155,9 @@ def swap(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name or folder of a bundle.", rich_help_panel=_RUNNING)
     ] = "mini",
-    providers: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HIFIFACE_PROVIDERS",
-            help="What to run on, best first, such as cuda,cpu.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of one run of a network.", rich_help_panel=_RUNNING)
-    ] = None,
-    commercial: Annotated[
-        bool,
-        typer.Option(
-            "--commercial",
-            help="Refuse models and parts that may not be used commercially.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = False,
+    providers: Annotated[str | None, providers_option(_RUNNING)] = None,
+    threads: Annotated[int | None, threads_option(_RUNNING)] = None,
+    commercial: Annotated[bool, commercial_option(_RUNNING)] = False,
     consent: Annotated[
         bool,
         typer.Option(

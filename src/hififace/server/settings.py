@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hififace.errors import OptionError
+from hififace.hosting.limits import require_positive
 from hififace.hosting.strangers import is_loopback
 from hififace.server.keys import Keys
 
@@ -48,10 +49,7 @@ class ServiceLimits:
     """Uploads slower than this are ended."""
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not value > 0:
-                raise OptionError(f"The limit {name} is {value}; a number above 0 was expected.")
+        require_positive(self)
 
     @property
     def image_body_bytes(self) -> int:

@@ -43,17 +43,11 @@ class DeviceStep(StepTerms):
             row: (4B + 2T,) int32, one row of `SlotTable.packed`, on the device.
             step: its number: decides when the gradient penalty is due.
         """
-        self.rows.copy_(row)
-        self._play("step", self._whole_step)
-        if step % self.settings.r1_every == 0:
-            self._play("penalty", self._penalty)
+        self._take("step", self._whole_step, row, step)
 
     def warm_up(self, row: Tensor, step: int) -> None:
         """The discriminators alone, against a generator that stands still."""
-        self.rows.copy_(row)
-        self._play("warm-up", self._discriminators_alone)
-        if step % self.settings.r1_every == 0:
-            self._play("penalty", self._penalty)
+        self._take("warm-up", self._discriminators_alone, row, step)
 
     def capture(self) -> None:
         """Makes the CUDA graphs; later steps are replays. Does three steps of each kind first."""
@@ -87,6 +81,13 @@ class DeviceStep(StepTerms):
         for value in self.stats.values():
             value.zero_()
         return values
+
+    def _take(self, name: str, phase: Callable[[], None], row: Tensor, step: int) -> None:
+        """A phase over the photos of a row, and the gradient penalty where it is due."""
+        self.rows.copy_(row)
+        self._play(name, phase)
+        if step % self.settings.r1_every == 0:
+            self._play("penalty", self._penalty)
 
     def _play(self, name: str, phase: Callable[[], None]) -> None:
         graph = self.graphs.get(name)
