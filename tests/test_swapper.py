@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hififace import FaceSwapper, SwapOptions, SwapResult
+from hififace import FaceSwapper, OutputOptions, SwapOptions, SwapResult
 from hififace.errors import BundleError, FaceError, NoFaceFoundError, OptionError
 from hififace.swap.engine import Target, generate_faces, paste_faces, swap_faces
 from hififace.swap.identity_vector import identity_vectors, target_needs
@@ -161,7 +161,7 @@ def test_a_face_that_lies_is_found_if_asked(swapper: FaceSwapper, astronaut: RGB
 
 
 def test_similarities_and_timings(swapper: FaceSwapper, astronaut: RGBImage):
-    result = swapper.swap(astronaut, SwapOptions(similarity=True))
+    result = swapper.swap(astronaut, output_options=OutputOptions(similarity=True))
     (outcome,) = result.faces
     assert outcome.similarity_source is not None
     assert 0.3 < outcome.similarity_source < 1.0

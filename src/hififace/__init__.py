@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ImageLike,
     )
     from hififace.swap.options import (
+        OutputOptions,
         SwapOptions,
     )
     from hififace.swap.result import (
@@ -94,6 +95,7 @@ __all__ = [
     "LoadedImage",
     "NoFaceFoundError",
     "OptionError",
+    "OutputOptions",
     "ProvenanceError",
     "ReferencePerson",
     "RuntimeUnavailableError",
@@ -127,6 +129,7 @@ _HOMES = {
     "WeightsError": "hififace.errors",
     "LoadedImage": "hififace.media.image",
     "ImageLike": "hififace.media.image_like",
+    "OutputOptions": "hififace.swap.options",
     "SwapOptions": "hififace.swap.options",
     "FaceOutcome": "hififace.swap.result",
     "SwapResult": "hififace.swap.result",

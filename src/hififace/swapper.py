@@ -22,7 +22,7 @@ from hififace.swap.engine import Detector, Engine
 from hififace.swap.generate import GeneratedFace, TargetFace
 from hififace.swap.identity_vector import target_needs
 from hififace.swap.image import swap_images
-from hififace.swap.options import SwapOptions, with_changes
+from hififace.swap.options import OutputOptions, SwapOptions, with_changes
 from hififace.swap.result import SwapResult
 from hififace.swap.source_map import ReferencePerson, Source, SourceMap
 from hififace.swap.sources import FaceChoice, Photos, read_person, read_source
@@ -176,6 +176,7 @@ class FaceSwapper:
         self,
         image: ImageLike,
         options: SwapOptions | None = None,
+        output_options: OutputOptions | None = None,
         *,
         sources: SourceMap | Source | None = None,
         faces: Sequence[Face] | None = None,
@@ -187,9 +188,10 @@ class FaceSwapper:
             image: a path, bytes, an open file, a PIL image, a numpy array (grey, RGB or RGBA; uint8, or float 0 to 1),
                 or a `LoadedImage`.
             options: see `SwapOptions`.
+            output_options: see `OutputOptions`.
             sources: who becomes whom; None takes what `set_source` and `map_source` said.
             faces: of the image, where they were found already (`find_faces`, or your own).
-            changes: options by name, such as `select="largest"`, over those of `options`.
+            changes: options of both kinds by name, such as `select="largest"`, over those given as objects.
 
         Raises:
             OptionError: no source was given, or an option that does not exist or is out of its range.
@@ -197,8 +199,8 @@ class FaceSwapper:
             FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
             ImageError: it cannot be read.
         """
-        (chosen,) = with_changes(changes, options or SwapOptions())
-        (result,) = self._swap_batch([image], chosen, sources, faces)
+        chosen, output = with_changes(changes, options or SwapOptions(), output_options or OutputOptions())
+        (result,) = self._swap_batch([image], chosen, output, sources, faces)
         if isinstance(result, HififaceError):
             raise result
         return result
@@ -207,6 +209,7 @@ class FaceSwapper:
         self,
         images: Iterable[ImageLike],
         options: SwapOptions | None = None,
+        output_options: OutputOptions | None = None,
         *,
         sources: SourceMap | Source | None = None,
         return_errors: bool = False,
@@ -217,6 +220,7 @@ class FaceSwapper:
         Args:
             images: as `swap` takes them; read a few at a time.
             options: see `SwapOptions`; `batch_size` is the number of faces in one run.
+            output_options: see `OutputOptions`.
             sources: as in `swap`.
             return_errors: give the error of an image that cannot be swapped in its place, and go on; else it is raised.
             changes: as in `swap`.
@@ -227,10 +231,10 @@ class FaceSwapper:
         Raises:
             OptionError, FaceError, ImageError: as `swap`.
         """
-        (chosen,) = with_changes(changes, options or SwapOptions())
+        chosen, output = with_changes(changes, options or SwapOptions(), output_options or OutputOptions())
         waiting = iter(images)
         while batch := list(islice(waiting, IMAGES_PER_BATCH)):
-            for result in self._swap_batch(batch, chosen, sources):
+            for result in self._swap_batch(batch, chosen, output, sources):
                 if isinstance(result, HififaceError) and not return_errors:
                     raise result
                 yield result
@@ -241,6 +245,7 @@ class FaceSwapper:
         output: str | os.PathLike[str],
         options: SwapOptions | None = None,
         video_options: VideoOptions | None = None,
+        output_options: OutputOptions | None = None,
         *,
         sources: SourceMap | Source | None = None,
         progress: Callable[[VideoProgress], None] | None = None,
@@ -255,18 +260,22 @@ class FaceSwapper:
             options: as for images. Numbers of faces count from the left of the first frame with faces, then in order
                 of appearance.
             video_options: see `VideoOptions`.
+            output_options: see `OutputOptions`; only what it says of consent.
             sources: as in `swap`.
             progress: called after each frame.
             should_stop: asked after each frame; True stops as Ctrl-C does.
-            changes: options of both kinds by name, such as `select="largest"` or `crf=20`.
+            changes: options of all three kinds by name, such as `select="largest"` or `crf=20`.
 
         Raises:
             OptionError: no source was given, or an option that does not exist or does not fit this video.
             VideoError: the video cannot be read or written, or another run is at the same swap.
             InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
         """
-        chosen, video_chosen = with_changes(
-            changes, options or SwapOptions(), video_options or VideoOptions()
+        chosen, video_chosen, output_chosen = with_changes(
+            changes,
+            options or SwapOptions(),
+            video_options or VideoOptions(),
+            output_options or OutputOptions(),
         )
         return swap_video(
             self.engine,
@@ -274,6 +283,7 @@ class FaceSwapper:
             output,
             chosen,
             video_chosen,
+            output_chosen,
             source_map=self._sources(sources),
             progress=progress,
             should_stop=should_stop,
@@ -352,6 +362,7 @@ class FaceSwapper:
         self,
         images: Sequence[ImageLike],
         options: SwapOptions,
+        output: OutputOptions,
         sources: SourceMap | Source | None,
         faces: Sequence[Face] | None = None,
     ) -> list[SwapResult | HififaceError]:
@@ -360,6 +371,7 @@ class FaceSwapper:
             images,
             options,
             self._sources(sources),
+            output,
             faces=faces,
             reference=self._reference(options),
         )

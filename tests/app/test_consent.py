@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from hififace import OptionError, SwapOptions
+from hififace import OptionError, OutputOptions
 from hififace.app.asking import SwapRequest
 from hififace.provenance.claim import Claim
 
 
 def test_true_is_consent():
-    assert SwapRequest("mini", consent=True).options().consent_confirmed is True
+    assert SwapRequest("mini", consent=True).output_options().consent_confirmed is True
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,14 @@ def test_true_is_consent():
 def test_nothing_else_is(value: Any):
     with pytest.raises(OptionError, match="not confirmed"):
         SwapRequest("mini", consent=value).options()
+    with pytest.raises(OptionError, match="not confirmed"):
+        SwapRequest("mini", consent=value).output_options()
 
 
 @pytest.mark.parametrize("value", [1, "yes", [True]])
 def test_nor_from_python_or_in_a_mark(value: Any):
     with pytest.raises(OptionError, match="consent_confirmed"):
-        SwapOptions(consent_confirmed=value)
+        OutputOptions(consent_confirmed=value)
     with pytest.raises(ValueError, match="consent_confirmed"):
         Claim(model="mini", model_version="1", consent_confirmed=value)
 

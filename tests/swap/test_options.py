@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hififace.errors import OptionError
-from hififace.swap.options import SwapOptions, parse_selection, with_changes
+from hififace.swap.options import OutputOptions, SwapOptions, parse_selection, with_changes
 from hififace.video.options import VideoOptions
 
 PHOTO = np.zeros((8, 8, 3), np.uint8)
@@ -70,9 +70,9 @@ def test_options_do_not_change_and_copies_are_checked():
     ("confirmed", "statement"), [(None, "yes"), (False, "yes"), (True, ""), (True, "x" * 1001)]
 )
 def test_a_statement_is_kept_only_where_it_was_confirmed(confirmed: bool | None, statement: str):
-    assert SwapOptions(consent_confirmed=True, consent_statement="They agreed.").consent_statement
+    assert OutputOptions(consent_confirmed=True, consent_statement="They agreed.").consent_statement
     with pytest.raises(OptionError, match="consent_statement"):
-        SwapOptions(consent_confirmed=confirmed, consent_statement=statement)
+        OutputOptions(consent_confirmed=confirmed, consent_statement=statement)
 
 
 def test_equal_options_are_equal_and_share_a_hash():

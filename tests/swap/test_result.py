@@ -10,7 +10,6 @@ from PIL import Image
 
 from hififace.media.image import LoadedImage, read_image
 from hififace.provenance.verify import check_file
-from hififace.swap.options import SwapOptions
 from hififace.swap.output import identity_folder
 from hififace.swapper import FaceSwapper
 from hififace.types import RGBImage
@@ -22,7 +21,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_saved_result_is_marked_with_the_model(swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path):
-    result = swapper.swap(astronaut, SwapOptions(consent_confirmed=True))
+    result = swapper.swap(astronaut, consent_confirmed=True)
     path = result.save(tmp_path / "out.png")
     np.testing.assert_array_equal(read_image(path).pixels, result.pixels)
     verdict = check_file(path, identity_folder())
@@ -41,7 +40,7 @@ def test_files_keep_what_the_target_had(swapper: FaceSwapper, astronaut: RGBImag
 
 
 def test_side_by_side_shows_the_target_first(swapper: FaceSwapper, astronaut: RGBImage, tmp_path: Path):
-    result = swapper.swap(astronaut, SwapOptions(compare=True))
+    result = swapper.swap(astronaut, compare=True)
     pixels = read_image(result.save(tmp_path / "out.png")).pixels
     width = astronaut.shape[1]
     np.testing.assert_array_equal(pixels[:, :width], astronaut)
@@ -56,7 +55,7 @@ def test_bytes_are_the_file(swapper: FaceSwapper, astronaut: RGBImage):
 
 
 def test_numbers_for_programs_survive_json(swapper: FaceSwapper, astronaut: RGBImage):
-    report = json.loads(json.dumps(swapper.swap(astronaut, SwapOptions(similarity=True)).to_json()))
+    report = json.loads(json.dumps(swapper.swap(astronaut, similarity=True).to_json()))
     assert report["num_swapped"] == 1
     assert report["size"] == [230, 230]
     (face,) = report["faces"]

@@ -28,7 +28,7 @@ from hififace.media.video import VideoReader
 from hififace.provenance.claim import claim_in_text
 from hififace.swap.engine import paste_faces
 from hififace.swap.image import claim_of
-from hififace.swap.options import SwapOptions
+from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.source_map import SourceMap
 from hififace.video.job import work_folder
 from hififace.video.options import VideoOptions
@@ -175,13 +175,14 @@ def test_killed_by_the_system_the_same_command_goes_on(video, whole, swapper, me
 
 
 def test_only_the_same_question_finds_unfinished_work(swapper, video, tmp_path):
-    def folder(options=None, video_options=SHORT, source_map=None, output="out.mp4"):
+    def folder(options=None, video_options=SHORT, source_map=None, output="out.mp4", consent=None):
         return work_folder(
             swapper.engine,
             video,
             tmp_path / output,
             options or SwapOptions(),
             video_options,
+            OutputOptions(consent_confirmed=consent),
             source_map or swapper.source_map,
         )
 
@@ -193,9 +194,10 @@ def test_only_the_same_question_finds_unfinished_work(swapper, video, tmp_path):
         folder(video_options=replace(SHORT, crf=30)),
         folder(source_map=SourceMap(by_index={1: swapper.source_map.default})),
         folder(output="other.mp4"),
+        folder(consent=True),
         folder(),
     }
-    assert len(others) == 6
+    assert len(others) == 7
     assert folder(video_options=replace(SHORT, work_folder=tmp_path / "w")).parent == tmp_path / "w"
 
 
@@ -231,7 +233,7 @@ def test_a_result_can_be_swapped_again_and_says_so_once(swapper, whole, tmp_path
     swapper.swap_video(output, again, AS_GENERATED, video_options=SHORT)
     comment = comment_of(again)
     assert comment.count("hififace-claim:") == 1
-    assert claim_in_text(comment) == claim_of(swapper.engine, AS_GENERATED).model_copy(
+    assert claim_in_text(comment) == claim_of(swapper.engine, OutputOptions()).model_copy(
         update={"made_at": claim_in_text(comment).made_at}
     )
 
@@ -276,7 +278,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(swapper, video, tmp_path
     with pytest.raises(OptionError, match="No source was given"):
         swapper.swap_video(video, tmp_path / "out.mp4", sources=SourceMap())
     with pytest.raises(OptionError, match="side by side"):
-        swapper.swap_video(video, tmp_path / "out.mp4", SwapOptions(compare=True))
+        swapper.swap_video(video, tmp_path / "out.mp4", output_options=OutputOptions(compare=True))
     with pytest.raises(OptionError, match="does not end like a video"):
         swapper.swap_video(video, tmp_path / "out.jpg")
     with pytest.raises(VideoError, match="does not exist"):

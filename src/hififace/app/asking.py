@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hififace.errors import OptionError
 from hififace.hosting.consent import CONSENT
-from hififace.swap.options import SwapOptions
+from hififace.swap.options import OutputOptions, SwapOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,13 @@ class SwapRequest:
         if self.model is not None and not isinstance(self.model, str):
             raise OptionError(f"model is {self.model!r:.80}; the name of a model was expected.")
 
-    def options(self, *, similarity: bool = True) -> SwapOptions:
+    def options(self) -> SwapOptions:
         """As the library takes them.
 
         Raises:
             OptionError: the use of the faces was not confirmed, or a value is out of its range.
         """
-        if self.consent is not True:  # a program may send 1, "yes" or ["false"]: none of them is a statement
-            raise OptionError(
-                "The use of both faces is not confirmed yet. Tick the statement above the button first."
-            )
+        self._require_consent()
         return SwapOptions(
             shape_rate=self.shape_rate,
             id_rate=self.id_rate,
@@ -56,7 +53,19 @@ class SwapRequest:
             mask_feather_px=self.mask_feather_px,
             match_colour=self.match_colour,
             detail=self.detail,
-            similarity=similarity,
-            consent_confirmed=True,
-            consent_statement=CONSENT,
         )
+
+    def output_options(self) -> OutputOptions:
+        """What the result tells, and the statement for its mark.
+
+        Raises:
+            OptionError: the use of the faces was not confirmed.
+        """
+        self._require_consent()
+        return OutputOptions(similarity=True, consent_confirmed=True, consent_statement=CONSENT)
+
+    def _require_consent(self) -> None:
+        if self.consent is not True:  # a program may send 1, "yes" or ["false"]: none of them is a statement
+            raise OptionError(
+                "The use of both faces is not confirmed yet. Tick the statement above the button first."
+            )

@@ -206,7 +206,7 @@ class Studio:
         Raises:
             HififaceError: something is missing, or cannot be done; the sentence says what.
         """
-        options = request.options()
+        options, output = request.options(), request.output_options()
         self.meter.count(client)
         swapper = self.bundles.swapper(request.model)
         with self._state(key) as (session, state):
@@ -214,7 +214,7 @@ class Studio:
                 raise OptionError("There is no target yet. Add the photo whose faces shall be replaced.")
             source_map = self._source_map(state, swapper, average=request.average)
             target = read_photo(state.target.path, state.target.name, self.limits)
-            result = swapper.swap(target, options, sources=source_map)
+            result = swapper.swap(target, options, output, sources=source_map)
             mask = np.rint(result.mask() * 255).astype(np.uint8)
             for file in state.files:
                 file.unlink(missing_ok=True)

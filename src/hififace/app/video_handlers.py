@@ -212,7 +212,7 @@ class VideoStudio:
         Raises:
             HififaceError: something is missing, or cannot be done; the sentence says what.
         """
-        options = request.options(similarity=False)
+        options, output_options = request.options(), request.output_options()
         self._studio.meter.count(client)
         swapper = self._studio.bundles.swapper(request.model)
         with self._state(key) as (_, state):
@@ -226,7 +226,9 @@ class VideoStudio:
             suffix = video.own_suffix if own_format else PLAIN_SUFFIX
             kind = "preview" if preview else "swapped"
             output = video.path.parent / f"{Path(video.name).stem[-60:]}-{kind}{suffix}"
-            keep = work_folder(swapper.engine, video.path, output, options, video_options, source_map)
+            keep = work_folder(
+                swapper.engine, video.path, output, options, video_options, output_options, source_map
+            )
             for old in output.parent.glob(f".{output.name}.*.unfinished"):
                 if old != keep:  # of other settings
                     shutil.rmtree(old)
@@ -250,6 +252,7 @@ class VideoStudio:
                         output,
                         options,
                         video_options,
+                        output_options,
                         source_map=source_map,
                         progress=counted,
                         should_stop=should_stop,

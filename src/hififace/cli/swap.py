@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -15,12 +15,14 @@ from hififace.cli.running import commercial_option, providers_option, threads_op
 from hififace.cli.video import parse_rate, parse_seconds, swap_video_job, video_sentence
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
 from hififace.swap.jobs import Job, plan_jobs
-from hififace.swap.options import SwapOptions, parse_selection
+from hififace.swap.options import OutputOptions, SwapOptions, parse_selection
 from hififace.swap.sources import FaceChoice
 from hififace.video.options import VideoOptions
 
 if TYPE_CHECKING:
     from hififace.swapper import FaceSwapper
+
+AllOptions: TypeAlias = tuple[SwapOptions, VideoOptions, OutputOptions]
 
 LOGGER = logging.getLogger(__name__)
 
@@ -195,9 +197,9 @@ def swap(
         detail=detail,
         detection_threshold=detection_threshold,
         rotated=rotated,
-        similarity=similarity,
-        compare=compare,
-        consent_confirmed=True if consent else None,
+    )
+    output_options = OutputOptions(
+        similarity=similarity, compare=compare, consent_confirmed=True if consent else None
     )
     video_options = VideoOptions(
         start_s=parse_seconds(start, "--start"),
@@ -230,15 +232,14 @@ def swap(
             typer.echo(f"hififace: note: {note}.", err=True)
     for reference, photo in pairs:
         swapper.map_source(reference, photo, face=face, rotated=rotated)
-    failed = _run(swapper, jobs, options, video_options, quality=quality, as_json=as_json)
+    failed = _run(swapper, jobs, (options, video_options, output_options), quality=quality, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 
 
 def _run(
     swapper: FaceSwapper,
     jobs: list[Job],
-    options: SwapOptions,
-    video_options: VideoOptions,
+    options: AllOptions,
     *,
     quality: int | None,
     as_json: bool,
@@ -248,7 +249,7 @@ def _run(
     try:
         for job in _with_progress(jobs):
             try:
-                report = _do(swapper, job, options, video_options, quality)
+                report = _do(swapper, job, options, quality)
             except InterruptedByUserError:
                 raise
             except Exception as found:
@@ -285,14 +286,13 @@ def _unexpected(job: Job, error: Exception) -> HififaceError:
     )
 
 
-def _do(
-    swapper: FaceSwapper, job: Job, options: SwapOptions, video_options: VideoOptions, quality: int | None
-) -> dict[str, Any]:
+def _do(swapper: FaceSwapper, job: Job, options: AllOptions, quality: int | None) -> dict[str, Any]:
     """One target into one file; what `--json` prints."""
+    swap_options, video_options, output_options = options
     if job.kind == "video":
-        return swap_video_job(swapper, job, options, video_options)
+        return swap_video_job(swapper, job, swap_options, video_options, output_options)
     where = {"target": str(job.target), "output": str(job.output)}
-    result = swapper.swap(job.target, options)
+    result = swapper.swap(job.target, swap_options, output_options)
     result.save(job.output, quality=quality)
     return {**where, **result.to_json(), "provider": swapper.provider}
 

@@ -14,7 +14,7 @@ from hififace.video.options import HIGHEST_RATE, LOWEST_RATE, VideoOptions
 
 if TYPE_CHECKING:
     from hififace.swap.jobs import Job
-    from hififace.swap.options import SwapOptions
+    from hififace.swap.options import OutputOptions, SwapOptions
     from hififace.swapper import FaceSwapper
     from hififace.video.report import VideoProgress
 
@@ -65,11 +65,17 @@ def parse_rate(text: str | None) -> Fraction | None:
 
 
 def swap_video_job(
-    swapper: FaceSwapper, job: Job, options: SwapOptions, video_options: VideoOptions
+    swapper: FaceSwapper,
+    job: Job,
+    options: SwapOptions,
+    video_options: VideoOptions,
+    output_options: OutputOptions,
 ) -> dict[str, Any]:
     """Swap one video; the report for `--json`."""
     with _bar(job.target.name) as advance:
-        report = swapper.swap_video(job.target, job.output, options, video_options, progress=advance)
+        report = swapper.swap_video(
+            job.target, job.output, options, video_options, output_options, progress=advance
+        )
     return report.to_json()
 
 

@@ -49,6 +49,7 @@ class ImageRoutes:
             source_face=asked.source_face,
             target=target,
             options=asked.swap_options(),
+            output_options=asked.output_options(),
             format=None if asked.format == "same" else asked.format,
             quality=asked.quality,
             megapixels=self._limits.megapixels,

@@ -19,7 +19,7 @@ from hififace.media.image import LoadedImage, read_image
 from hififace.server.metrics import Metrics
 from hififace.server.problems import FieldError, ProblemError
 from hififace.swap.image import swap_images
-from hififace.swap.options import SwapOptions
+from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.result import SwapResult
 from hififace.swap.source_map import SourceMap
 from hififace.swap.sources import FaceChoice
@@ -36,6 +36,7 @@ class SwapWork:
     source_face: FaceChoice
     target: bytes = field(repr=False)
     options: SwapOptions
+    output_options: OutputOptions
     format: str | None
     """Pillow's name; None keeps the target's."""
     quality: int | None
@@ -162,6 +163,7 @@ def _outcomes(works: Sequence[SwapWork]) -> list[tuple[SwapResult, Finished] | E
                 [target for _, target, _ in ready],
                 first.options,
                 [source_map for _, _, source_map in ready],
+                [works[place].output_options for place, _, _ in ready],
             )
         except Exception as error:  # noqa: BLE001  # told to the senders
             swapped = [error] * len(ready)

@@ -26,7 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, cr
 from pydantic_core import PydanticCustomError
 
 from hififace.hosting.consent import CONSENT
-from hififace.swap.options import LONGEST_STATEMENT, RANGES, WHOLE_RANGES, SwapOptions
+from hififace.swap.options import LONGEST_STATEMENT, RANGES, WHOLE_RANGES, OutputOptions, SwapOptions
 from hififace.video.options import VideoOptions
 
 STRICT: Final = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -41,10 +41,11 @@ ImageFormat: TypeAlias = Literal["same", "JPEG", "PNG", "WEBP", "TIFF", "AVIF"]
 _SWAP_FIELDS: Final = tuple(
     f.name
     for f in fields(SwapOptions)
-    # A reference photo by its path would read files of this machine; consent has fields of its own; how many
-    # faces fit into memory is the machine's affair.
-    if f.name not in {"select", "consent_confirmed", "consent_statement", "batch_size"}
+    # A reference photo by its path would read files of this machine; how many faces fit into memory is the
+    # machine's affair.
+    if f.name not in {"select", "batch_size"}
 )
+_OUTPUT_FIELDS: Final = ("similarity", "compare")
 _VIDEO_FIELDS: Final = (
     "start_s", "end_s", "preview_s", "fps", "tone_map", "codec", "crf", "preset", "smooth", "detect_every",
 )  # fmt: skip
@@ -135,9 +136,16 @@ class _Asked(BaseModel):
         """
         select = tuple(self.select) if isinstance(self.select, list) else self.select
         asked = {name: getattr(self, name) for name in _SWAP_FIELDS if hasattr(self, name)}
-        return SwapOptions(
-            **asked, select=select, consent_confirmed=True, consent_statement=self.consent_statement
-        )
+        return SwapOptions(**asked, select=select)
+
+    def output_options(self) -> OutputOptions:
+        """What the result tells, and the statement for its mark.
+
+        Raises:
+            OptionError: values that do not go together.
+        """
+        asked = {name: getattr(self, name) for name in _OUTPUT_FIELDS}
+        return OutputOptions(**asked, consent_confirmed=True, consent_statement=self.consent_statement)
 
 
 if TYPE_CHECKING:
@@ -156,6 +164,7 @@ else:
         **_fields_of(
             SwapOptions, _SWAP_FIELDS, {**RANGES, **WHOLE_RANGES, "detection_threshold": (0.01, 0.99)}
         ),
+        **_fields_of(OutputOptions, _OUTPUT_FIELDS, {}),
     )
     _VideoSettings = create_model(
         "_VideoSettings", __base__=SwapSettings, **_fields_of(VideoOptions, _VIDEO_FIELDS, _VIDEO_RANGES)

@@ -169,6 +169,7 @@ class JobWorkers:
                 output,
                 asked.swap_options(),
                 asked.video_options(work_folder=folder),
+                asked.output_options(),
                 sources=source,
                 progress=note,
                 should_stop=should_stop,
@@ -185,7 +186,7 @@ class JobWorkers:
 
     def _images(self, job: Job) -> tuple[str, dict[str, Any]]:
         asked, swapper, source, targets = self._begin(job)
-        options, began = asked.swap_options(), time.monotonic()
+        options, output, began = asked.swap_options(), asked.output_options(), time.monotonic()
         folder = self._store.folder(job.id)
         reports: list[dict[str, Any]] = []
         results: list[Path] = []
@@ -199,7 +200,7 @@ class JobWorkers:
                 continue
             try:
                 photo = read_photo(target.read_bytes(), "target", self._limits.megapixels)
-                swapped = swapper.swap(photo, options, sources=source)
+                swapped = swapper.swap(photo, options, output, sources=source)
                 format = "PNG" if photo.format == "BMP" else photo.format
                 results.append(swapped.save(folder / f"image-{place:04d}{suffix_for(format)}"))
                 reports.append({"index": place, "file": results[-1].name, "problem": None})

@@ -12,7 +12,7 @@ from hififace.media.image_like import ImageLike, load_image
 from hififace.provenance.claim import Claim
 from hififace.swap.bystanders import without_bystanders
 from hififace.swap.engine import Engine, Generated, StageClock, Target, generate_faces, paste_faces
-from hififace.swap.options import SwapOptions
+from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.result import FaceOutcome, SwapResult
 from hififace.swap.source_map import Assignment, SourceMap, assign
 from hififace.swap.sources import warn_of_swapped_channels
@@ -27,11 +27,12 @@ UNLIKE_ANYBODY = 0.2
 
 @dataclass(slots=True)
 class _Plan:
-    """One image on its way: what was found, and who becomes whom."""
+    """One image on its way: what was found, who becomes whom, and what is asked of its result."""
 
     target: LoadedImage
     assignments: list[Assignment]
     clock: StageClock
+    output: OutputOptions
     generated: Generated = field(default_factory=lambda: Generated((), {}))
 
     @property
@@ -46,6 +47,7 @@ def swap_images(
     images: Sequence[ImageLike],
     options: SwapOptions,
     source_map: SourceMap | Sequence[SourceMap],
+    output: OutputOptions | Sequence[OutputOptions] | None = None,
     *,
     faces: Sequence[Face] | None = None,
     reference: FloatArray | None = None,
@@ -57,6 +59,7 @@ def swap_images(
         images: the targets.
         options: see `SwapOptions`.
         source_map: who becomes whom; or one for each image, for callers whose images belong to different people.
+        output: what the results tell and how they are written; likewise.
         faces: of each image, where they were found already; None finds them.
         reference: (D,) identity of the person of `options.select`, where that is a photo.
 
@@ -72,10 +75,12 @@ def swap_images(
         raise OptionError(
             "No source was given for the image. Call set_source(photo) first, or map_source(reference, photo)."
         )
+    output = output or OutputOptions()
+    outputs = [output] * len(images) if isinstance(output, OutputOptions) else list(output)
     plans: list[_Plan | HififaceError] = []
-    for image, own_map in zip(images, source_maps, strict=True):
+    for image, own_map, own_output in zip(images, source_maps, outputs, strict=True):
         try:
-            plans.append(_plan(engine, image, options, own_map, faces, reference))
+            plans.append(_plan(engine, image, options, own_map, own_output, faces, reference))
         except HififaceError as error:
             plans.append(error)
     ready = [plan for plan in plans if isinstance(plan, _Plan)]
@@ -94,6 +99,7 @@ def _plan(
     image: ImageLike,
     options: SwapOptions,
     source_map: SourceMap,
+    output: OutputOptions,
     faces: Sequence[Face] | None,
     reference: FloatArray | None,
 ) -> _Plan:
@@ -117,7 +123,7 @@ def _plan(
             reference,
             left_out,
         )
-    return _Plan(target, assignments, clock)
+    return _Plan(target, assignments, clock, output)
 
 
 def _none_found(target: LoadedImage, options: SwapOptions) -> str:
@@ -131,7 +137,7 @@ def _none_found(target: LoadedImage, options: SwapOptions) -> str:
 
 def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult | HififaceError:
     """Put the generated faces of one image back; an outcome for every face, in order."""
-    target, clock = plan.target, plan.clock
+    target, clock, output = plan.target, plan.clock, plan.output
     pixels, pasted = paste_faces(engine, target.pixels, plan.generated.faces, options, clock=clock)
     sources = {a.face.index: a.source for a in plan.assignments if a.source is not None}
     outcomes = {
@@ -155,7 +161,7 @@ def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult |
             f"{target.name} shows {len(outcomes)} {'face' if len(outcomes) == 1 else 'faces'}, none of which was "
             f"swapped ({reasons})."
         )
-    if options.similarity or len(pasted) <= MOST_CHECKED:
+    if output.similarity or len(pasted) <= MOST_CHECKED:
         with clock("similarity"):
             # Where the target's five points are: detecting again could find another face.
             for index in [index for index, outcome in outcomes.items() if outcome.swapped]:
@@ -168,8 +174,8 @@ def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult |
                 checked = options.id_rate == 1.0 and not same
                 outcomes[index] = replace(
                     outcomes[index],
-                    similarity_source=to_source if options.similarity else None,
-                    similarity_target=to_target if options.similarity else None,
+                    similarity_source=to_source if output.similarity else None,
+                    similarity_target=to_target if output.similarity else None,
                     warning=failure(to_source, to_target) if checked else "",
                 )
     clock.timings_ms["total"] = sum(clock.timings_ms.values())
@@ -178,8 +184,8 @@ def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult |
         target=target,
         faces=tuple(outcomes[a.face.index] for a in plan.assignments),
         timings_ms=clock.timings_ms,
-        claim=claim_of(engine, options),
-        compare=options.compare,
+        claim=claim_of(engine, output),
+        compare=output.compare,
     )
 
 
@@ -198,11 +204,11 @@ def failure(to_source: float, to_target: float) -> str:
     return ""
 
 
-def claim_of(engine: Engine, options: SwapOptions) -> Claim:
+def claim_of(engine: Engine, output: OutputOptions) -> Claim:
     """What results of this model say about themselves."""
     return Claim(
         model=engine.bundle.name,
         model_version=engine.bundle.version,
-        consent_confirmed=options.consent_confirmed,
-        consent_statement=options.consent_statement,
+        consent_confirmed=output.consent_confirmed,
+        consent_statement=output.consent_statement,
     )

@@ -18,6 +18,7 @@ from hififace.types import RGBImage
 
 A = TypeVar("A")
 B = TypeVar("B")
+C = TypeVar("C")
 
 Selection: TypeAlias = str | os.PathLike[str] | int | Sequence[int] | RGBImage
 """``"main"`` (who is shown well, without bystanders), ``"all"``, ``"largest"``, numbers of faces from the left (0
@@ -49,7 +50,7 @@ LONGEST_STATEMENT: Final = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SwapOptions:
-    """How to swap. Made once, checked at once; `dataclasses.replace` makes a changed copy.
+    """How to swap: all that the pixels depend on. Checked when made; `dataclasses.replace` makes a changed copy.
 
     Raises:
         OptionError: a value out of its range; the sentence names it.
@@ -84,14 +85,6 @@ class SwapOptions:
     """Smaller faces of the target stay as they are (square root of the box's area)."""
     largest_turn_deg: float = 75.0
     """Faces turned further aside, up or down stay as they are: the network has seen none such."""
-    similarity: bool = False
-    """Measure how alike the result is to source and target; costs two runs of the recogniser for each face."""
-    compare: bool = False
-    """`SwapResult.save` writes target and result side by side."""
-    consent_confirmed: bool | None = None
-    """What the file's mark says about it: whether the user confirmed that the people shown agreed; None: not asked."""
-    consent_statement: str | None = None
-    """The very words that the user confirmed, for the file's mark; at most 1000 characters."""
     batch_size: int = 8
     """Faces generated in one run of the network, at most: bounds memory in a crowd."""
 
@@ -105,17 +98,6 @@ class SwapOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or not least <= value <= most:
                 raise OptionError(f"{name} is {value}; a whole number from {least} to {most} was expected.")
-        if self.consent_confirmed is not None and type(self.consent_confirmed) is not bool:  # 1 is no consent
-            raise OptionError(
-                f"consent_confirmed is {self.consent_confirmed!r}; True, False or None was expected."
-            )
-        if self.consent_statement is not None and not (
-            self.consent_confirmed and 0 < len(self.consent_statement) <= LONGEST_STATEMENT
-        ):
-            raise OptionError(
-                f"consent_statement has {len(self.consent_statement)} characters and consent_confirmed is "
-                f"{self.consent_confirmed}; 1 to {LONGEST_STATEMENT} characters that were confirmed were expected."
-            )
         if self.detection_threshold is not None and not 0.0 < self.detection_threshold < 1.0:
             raise OptionError(
                 f"detection_threshold is {self.detection_threshold}; a number between 0 and 1 was expected."
@@ -140,6 +122,37 @@ class SwapOptions:
     def reference(self) -> Path | RGBImage | None:
         """The photo of the person selected, or None where faces are not selected by a photo."""
         return self.select if isinstance(self.select, (Path, np.ndarray)) else None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What a result tells and how it is written; the generated pixels do not depend on it.
+
+    Raises:
+        OptionError: a value of another kind; the sentence names it.
+    """
+
+    similarity: bool = False
+    """Measure how alike the result is to source and target; costs two runs of the recogniser for each face."""
+    compare: bool = False
+    """`SwapResult.save` writes target and result side by side."""
+    consent_confirmed: bool | None = None
+    """What the file's mark says about it: whether the user confirmed that the people shown agreed; None: not asked."""
+    consent_statement: str | None = None
+    """The very words that the user confirmed, for the file's mark; at most 1000 characters."""
+
+    def __post_init__(self) -> None:
+        if self.consent_confirmed is not None and type(self.consent_confirmed) is not bool:  # 1 is no consent
+            raise OptionError(
+                f"consent_confirmed is {self.consent_confirmed!r}; True, False or None was expected."
+            )
+        if self.consent_statement is not None and not (
+            self.consent_confirmed and 0 < len(self.consent_statement) <= LONGEST_STATEMENT
+        ):
+            raise OptionError(
+                f"consent_statement has {len(self.consent_statement)} characters and consent_confirmed is "
+                f"{self.consent_confirmed}; 1 to {LONGEST_STATEMENT} characters that were confirmed were expected."
+            )
 
 
 def parse_selection(text: str) -> Selection:
@@ -183,6 +196,8 @@ def _same(one: Any, other: Any) -> bool:
 def with_changes(changes: Mapping[str, Any], one: A, /) -> tuple[A]: ...
 @overload
 def with_changes(changes: Mapping[str, Any], one: A, other: B, /) -> tuple[A, B]: ...
+@overload
+def with_changes(changes: Mapping[str, Any], one: A, other: B, third: C, /) -> tuple[A, B, C]: ...
 def with_changes(changes: Mapping[str, Any], /, *options: Any) -> tuple[Any, ...]:
     """Options changed by name: each of the frozen dataclasses gets the changes that are fields of its own.
 

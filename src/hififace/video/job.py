@@ -37,7 +37,7 @@ from hififace.media.writing import VideoWriter, begun_options
 from hififace.swap.engine import Engine, Target, generate_faces, paste_faces
 from hififace.swap.generate import GeneratedFace
 from hififace.swap.image import claim_of
-from hififace.swap.options import SwapOptions
+from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.output import check_video, mark_video, video_tags
 from hififace.swap.source_map import Source, SourceMap
 from hififace.swap.sources import read_person
@@ -86,6 +86,7 @@ def swap_video(
     output: str | os.PathLike[str],
     options: SwapOptions | None = None,
     video_options: VideoOptions | None = None,
+    output_options: OutputOptions | None = None,
     *,
     source_map: SourceMap,
     progress: Callable[[VideoProgress], None] | None = None,
@@ -100,6 +101,7 @@ def swap_video(
         options: as for images. Numbers of faces count from the left of the first frame with faces, then in order
             of appearance.
         video_options: see `VideoOptions`.
+        output_options: see `OutputOptions`; a video has no use for the rest than consent.
         source_map: who becomes whom.
         progress: told after each frame.
         should_stop: asked after each frame; True stops as Ctrl-C does.
@@ -110,15 +112,16 @@ def swap_video(
         InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
     """
     options, video_options = options or SwapOptions(), video_options or VideoOptions()
+    output_options = output_options or OutputOptions()
     if source_map.is_empty:
         raise OptionError(
             "No source was given for the video. Call set_source(photo) first, or map_source(reference, photo)."
         )
-    if options.compare:
+    if output_options.compare:
         raise OptionError("A video cannot be written side by side with its target; leave out compare.")
     refuse_overwriting([output], [video])
     refuse_no_file(output)
-    run = _VideoRun(engine, Path(video), Path(output), options, video_options, source_map)
+    run = _VideoRun(engine, Path(video), Path(output), options, video_options, output_options, source_map)
     refusal = VideoError(
         f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
         "stop it first."
@@ -138,6 +141,7 @@ class _VideoRun:
         output: Path,
         options: SwapOptions,
         video_options: VideoOptions,
+        output_options: OutputOptions,
         source_map: SourceMap,
     ) -> None:
         self._engine, self._video, self._output = engine, video, output
@@ -149,11 +153,11 @@ class _VideoRun:
         self._settings = choose_settings(
             self._reader, output, codec=chosen.codec, crf=chosen.crf, preset=chosen.preset
         )
-        self._claim = claim_of(engine, options)
+        self._claim = claim_of(engine, output_options)
         self._tags = video_tags(self._claim, comment_of(video))
         photo = options.reference
         self._reference = None if photo is None else read_person(engine, photo)[1]
-        self.folder = work_folder(engine, video, output, options, video_options, source_map)
+        self.folder = work_folder(engine, video, output, options, video_options, output_options, source_map)
 
     def take_up(self) -> None:
         """Begin, or go on with what an earlier run left in the folder."""
@@ -392,6 +396,7 @@ def work_folder(
     output: Path,
     options: SwapOptions,
     video_options: VideoOptions,
+    output_options: OutputOptions,
     source_map: SourceMap,
 ) -> Path:
     """Where the unfinished work of one swap lies: found again by the same question, and only by that.
@@ -407,6 +412,7 @@ def work_folder(
         "bundle": engine.bundle.model_dump(mode="json"),
         "options": {f.name: _digested(getattr(options, f.name)) for f in fields(options)},
         "video_options": video_options.decisive(),
+        "output_options": repr(output_options),
         "source_map": _source_map_digest(source_map),
     }
     text = json.dumps(question, sort_keys=True, default=str)
