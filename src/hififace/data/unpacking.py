@@ -14,6 +14,7 @@ import numpy as np
 from PIL import AvifImagePlugin
 
 from hififace.data.packed import PackedSet
+from hififace.processes import end_with_parent
 from hififace.types import RGBImage
 
 WORTH_IT = 2_000
@@ -53,6 +54,7 @@ def unpack_images(paths: Sequence[Path], packed: PackedSet, workers: int) -> RGB
 
 def _open(paths: list[str]) -> None:
     global _opened
+    end_with_parent()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # as many processes as cores already
     _opened = PackedSet.open(paths if len(paths) > 1 else paths[0])
 

@@ -34,6 +34,7 @@ from hififace.evaluation.untouched import SEEN_PERCENT, dim_error, frames_kept, 
 from hififace.evaluation.video import measure_flicker
 from hififace.faces.shape import MeshShapePrior
 from hififace.media.atomic import atomic_write
+from hififace.processes import end_with_parent
 from hififace.types import FloatArray, RGBImage
 
 BASELINE_VERSION: Final = 2
@@ -277,6 +278,7 @@ def _start(cache_folder: Path | None, asked: Asked) -> None:
     import cv2
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _WORKER.append(Worker(cache_folder, asked))

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 from hififace.errors import DataError, RuntimeUnavailableError
+from hififace.processes import end_with_parent
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -36,7 +37,7 @@ def over_processes(work: Callable[[Item], Done], items: Iterable[Item], workers:
         DataError: a worker was killed, most likely for want of memory.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     stream = iter(items)
     waiting: set[Future[Done]] = set()
     try:
@@ -112,6 +113,11 @@ def work_in_ray(work: Callable[[Item], Done], item: Item) -> Done:
     """What a Ray worker runs; workers keep their describers between tasks."""
     _one_thread()
     return work(item)
+
+
+def _start_worker() -> None:
+    end_with_parent()
+    _one_thread()
 
 
 def _one_thread() -> None:
