@@ -42,6 +42,7 @@ def test_figures_say_what_became_of_each_face_and_where_the_time_went():
             "source": NASTY,
             "similarity_source": 0.5,
             "similarity_target": 0,
+            "warning": "the generated face looks like neither of the two",
         },
         {
             "index": 1,
@@ -50,20 +51,34 @@ def test_figures_say_what_became_of_each_face_and_where_the_time_went():
             "source": None,
             "similarity_source": None,
         }
-        | {"similarity_target": None},
+        | {"similarity_target": None, "warning": None},
     ]
-    told = Texts(figures({"faces": faces, "timings_ms": {"detect": 3.4, "paint": 61.0, "total": 70.2}}))
-    assert told.tags == {"table", "thead", "tbody", "tr", "th", "td"}
-    for text in (f"became {NASTY}", "0.50", "0.00", "left as it is: it was not selected", "61 ms", "70 ms"):
+    times = {"detect": 3.4, "paint": 61.0, "total": 70.2}
+    notes = {"notes": ["its 16 bits per channel became 8"], "source_notes": [f"the eyes in {NASTY} are shut"]}
+    told = Texts(figures({"faces": faces, "timings_ms": times, **notes}))
+    assert told.tags == {"table", "thead", "tbody", "tr", "th", "td", "p"}
+    assert told.texts[-2:] == [f"The eyes in {NASTY} are shut.", "Its 16 bits per channel became 8."]
+    for text in (
+        f"became {NASTY}; the generated face looks like neither of the two",
+        "0.50",
+        "0.00",
+        "left as it is: it was not selected",
+        "61 ms",
+        "70 ms",
+    ):
         assert text in told.texts
 
 
 def test_figures_of_a_video():
-    told = Texts(video_figures(report(num_resumed=7, notes=("A note <b>.",)).to_json()))
+    told = Texts(
+        video_figures(
+            report(num_resumed=7, notes=("A note <b>.",), source_notes=("the eyes are shut",)).to_json()
+        )
+    )
     assert not told.tags & {"script", "b"}
     for text in (f"became {NASTY}", "48 of 50", "0.0 to 2.0 s", "4.2 s", "5.0 s"):
         assert text in told.texts
-    assert told.texts[-2:] == ["7 frames were there from before.", "A note <b>."]
+    assert told.texts[-3:] == ["7 frames were there from before.", "The eyes are shut.", "A note <b>."]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,21 @@ def test_people_are_mapped_with_and_without_a_source_for_the_others(bundle: str)
     assert not np.array_equal(read_image("both.png").pixels, read_image("out.png").pixels)
 
 
+def test_a_poor_photo_of_a_source_is_told_about_whichever_way_it_is_given(
+    bundle: str, capsys: pytest.CaptureFixture[str]
+):
+    Image.open("me.png").rotate(180).save("lying.png")
+    told = "the face in lying.png lies or stands upside down"
+    ways = (["lying.png"], ["--map", "0=lying.png"], ["--map", "me.png=lying.png"])
+    for way in ways:
+        words = [*way, "album/a.png", "-o", "out.png", "-m", bundle, "--rotated"]
+        assert run(*words) == 0
+        assert told in capsys.readouterr().err
+        assert run(*words, "--json") == 0
+        (note,) = json.loads(capsys.readouterr().out)["source_notes"]
+        assert note.startswith(told)
+
+
 def test_several_photos_of_the_source(bundle: str):
     assert run("me.png", "album/a.png", "-o", "one.png", "-m", bundle) == 0
     assert run("me.png", "album/a.png", "-o", "two.png", "-m", bundle, "--source", "album/b.jpg") == 0

@@ -28,12 +28,15 @@ def figures(report: dict[str, Any]) -> str:
     for face in report["faces"]:
         told = f"became {face['source']}" if face["swapped"] else f"left as it is: {face['reason']}"
         alike = [_number(face["similarity_source"]), _number(face["similarity_target"])]
+        if face["warning"]:
+            told += f"; {face['warning']}"
         rows.append([str(face["index"]), told, *alike])
     stages = report["timings_ms"]
     times = [[name, f"{spent:.0f} ms"] for name, spent in stages.items() if name != "total"]
     times.append(["total", f"{stages['total']:.0f} ms"])
     head = ["Face", "", "Like the source", "Like the target"]
-    return _table(head, rows, num_figures=2) + _table(["Stage", "Time"], times, num_figures=1)
+    notes = [_sentence(note) for note in (*report["source_notes"], *report["notes"])]
+    return _table(head, rows, num_figures=2) + _table(["Stage", "Time"], times, num_figures=1) + _notes(notes)
 
 
 def progress_html(standing: Standing, *, is_preview: bool) -> str:
@@ -70,14 +73,23 @@ def video_figures(report: dict[str, Any]) -> str:
     ]
     times = [[name, f"{spent:.1f} s"] for name, spent in report["busy_s"].items()]
     times.append(["all of it, overlapping", f"{report['seconds']:.1f} s"])
-    notes = list(report["notes"])
+    notes = [*map(_sentence, report["source_notes"]), *report["notes"]]
     if report["num_frames_resumed"]:
         notes.insert(0, f"{report['num_frames_resumed']} frames were there from before.")
     return (
         _table(["Person", "", "Seen", "Frames swapped"], rows, num_figures=2)
         + _table(["Stage", "Time at work"], times, num_figures=1)
-        + "".join(f'<p class="hf-note">{escape(note)}</p>' for note in notes)
+        + _notes(notes)
     )
+
+
+def _sentence(note: str) -> str:
+    """With its beginning and end."""
+    return f"{note[:1].upper()}{note[1:]}."
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f'<p class="hf-note">{escape(note)}</p>' for note in notes)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_figures: int) -> str:

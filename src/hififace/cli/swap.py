@@ -16,6 +16,7 @@ from hififace.cli.video import parse_rate, parse_seconds, swap_video_job, video_
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
 from hififace.swap.jobs import Job, plan_jobs
 from hififace.swap.options import OutputOptions, SwapOptions, parse_selection
+from hififace.swap.source_map import notes_of
 from hififace.swap.sources import FaceChoice
 from hififace.video.options import VideoOptions
 
@@ -228,10 +229,11 @@ def swap(
     if commercial and any(job.kind == "video" for job in jobs):
         typer.echo(f"hififace: {ENCODERS_NOTE}", err=True)
     if sources:
-        for note in swapper.set_source(sources, face=face, rotated=rotated).notes:
-            typer.echo(f"hififace: note: {note}.", err=True)
+        swapper.set_source(sources, face=face, rotated=rotated)
     for reference, photo in pairs:
         swapper.map_source(reference, photo, face=face, rotated=rotated)
+    for note in notes_of(swapper.source_map.sources):
+        typer.echo(f"hififace: note: {note}.", err=True)
     failed = _run(swapper, jobs, (options, video_options, output_options), quality=quality, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 

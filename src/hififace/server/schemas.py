@@ -247,6 +247,7 @@ class SwappedFace(BaseModel):
     source: str | None
     similarity_source: float | None
     similarity_target: float | None
+    warning: str | None = Field(description="What is wrong with the generated face by our own figures.")
 
 
 class SwapReport(BaseModel):
@@ -257,7 +258,8 @@ class SwapReport(BaseModel):
     size: list[int] = Field(description="Width and height in pixels.")
     num_swapped: int
     faces: list[SwappedFace]
-    notes: list[str]
+    notes: list[str] = Field(description="What the result lacks of its target.")
+    source_notes: list[str] = Field(description="What makes the photos of the source poor ones.")
     timings_ms: dict[str, float]
 
 

@@ -14,7 +14,7 @@ from hififace.swap.bystanders import without_bystanders
 from hififace.swap.engine import Engine, Generated, StageClock, Target, generate_faces, paste_faces
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.result import FaceOutcome, SwapResult
-from hififace.swap.source_map import Assignment, SourceMap, assign
+from hififace.swap.source_map import Assignment, SourceMap, assign, notes_of
 from hififace.swap.sources import warn_of_swapped_channels
 from hififace.types import Face, FloatArray
 
@@ -186,6 +186,7 @@ def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult |
         timings_ms=clock.timings_ms,
         claim=claim_of(engine, output),
         compare=output.compare,
+        source_notes=notes_of(sources[index] for index, outcome in outcomes.items() if outcome.swapped),
     )
 
 

@@ -79,6 +79,8 @@ class SwapResult:
     """What the file will say about itself."""
     compare: bool = False
     """Whether files show target and result side by side."""
+    source_notes: tuple[str, ...] = ()
+    """What makes the photos of its sources poor ones: sentences without their ends, usually none."""
 
     @property
     def image(self) -> Image.Image:
@@ -160,6 +162,7 @@ class SwapResult:
             "num_swapped": self.num_swapped,
             "faces": [outcome.to_json() for outcome in self.faces],
             "notes": list(self.notes),
+            "source_notes": list(self.source_notes),
             "timings_ms": {stage: round(spent, 2) for stage, spent in self.timings_ms.items()},
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -32,6 +32,11 @@ class Source:
     """What makes a photo a poor source: sentences without their ends, usually none."""
 
 
+def notes_of(sources: Iterable[Source]) -> tuple[str, ...]:
+    """The notes of several sources, each once."""
+    return tuple(dict.fromkeys(note for source in sources for note in source.notes))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferencePerson:
     """One person of the target, known by a reference photo, and who plays them."""
@@ -52,6 +57,12 @@ class SourceMap:
     """People known by reference photos."""
     by_index: Mapping[int, Source] = field(default_factory=lambda: MappingProxyType({}))
     """Faces of an image by their number from the left: they come before everything else."""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All of them, each once."""
+        given = [self.default, *(person.source for person in self.people), *self.by_index.values()]
+        return tuple({id(source): source for source in given if source is not None}.values())
 
     @property
     def is_empty(self) -> bool:

@@ -39,7 +39,7 @@ from hififace.swap.generate import GeneratedFace
 from hififace.swap.image import claim_of
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.output import check_video, mark_video, video_tags
-from hififace.swap.source_map import Source, SourceMap
+from hififace.swap.source_map import Source, SourceMap, notes_of
 from hififace.swap.sources import read_person
 from hififace.types import RGBImage
 from hififace.video.mask_smoothing import TrackMasks
@@ -246,6 +246,7 @@ class _VideoRun:
             num_resumed=self._num_resumed,
             busy_s=busy,
             notes=(*notes, *self._reader.problems.sentences()),
+            source_notes=notes_of(self._source_map.sources),
         )
 
     # -------------------------------------------------------------------------------------------------------

@@ -104,6 +104,8 @@ class VideoReport:
     """Stage -> seconds of work in this run; they overlap."""
     notes: tuple[str, ...] = ()
     """What could not be carried over, and what was wrong with the video."""
+    source_notes: tuple[str, ...] = ()
+    """What makes the photos of its sources poor ones: sentences without their ends."""
 
     @property
     def fps(self) -> float:
@@ -136,4 +138,5 @@ class VideoReport:
             "fps": round(self.fps, 2),
             "busy_s": {stage: round(spent, 3) for stage, spent in self.busy_s.items()},
             "notes": list(self.notes),
+            "source_notes": list(self.source_notes),
         }
