@@ -73,9 +73,19 @@ PURPOSES: Final[dict[str, tuple[str, ...]]] = {
         "vgg16",
         "lpips_vgg_heads",
     ),
+    "literature": (
+        "cosface",
+        "arcface_ir_se50",
+        "arcface_r100",
+        "hopenet",
+        "sixdrepnet",
+        "deca",
+        "deep3d_recon",
+        "fid_inception",
+    ),
 }
 """Purpose -> the files that it needs beside those that ship: one command fetches them all. "paper" is preparation and
-training for the paper family."""
+training for the paper family, "literature" the protocols `ff++`, `celeba-hq` and `ffhq` of `hififace evaluate`."""
 
 
 def cards_for(purpose: str) -> tuple[Card, ...]:
@@ -399,6 +409,96 @@ _BRING: Final = (
         instructions=(
             "Found at download.pytorch.org/models/vgg16-397923af.pth; its SHA-256 begins with the eight "
             "digits in its name. 528 MB, so it is never fetched unasked."
+        ),
+    ),
+    Card(
+        name="cosface",
+        kind="bring",
+        filename="CosFace_ACC99.28.pth",
+        size_bytes=None,
+        sha256=None,
+        licence="none stated; learned from CASIA-WebFace, which is for research",
+        commercial=False,
+        origin="CosFace, 20-layer sphere network of MuggleWang/CosFace_pytorch, 99.28 % on LFW",
+        used_by="evaluation as the literature does it: ID retrieval (ff++)",
+        instructions=(
+            "Linked from the readme of github.com/MuggleWang/CosFace_pytorch (sphere20) and used by the evaluation "
+            "code of github.com/CASIA-NLPRAI/face-swapping-survey. No licence is stated with it."
+        ),
+    ),
+    Card(
+        name="arcface_ir_se50",
+        kind="bring",
+        filename="model_ir_se50.pth",
+        size_bytes=None,
+        sha256=None,
+        licence="MIT (code); learned from MS1M photos: research",
+        commercial=False,
+        origin="ArcFace IR-SE50 of TreB1eN/InsightFace_Pytorch",
+        used_by="evaluation as the literature does it: ID retrieval (ffhq, celeba-hq)",
+        instructions=(
+            "Linked from the readme of github.com/TreB1eN/InsightFace_Pytorch; also among the files of "
+            "github.com/Sanoojan/REFace. The photos it was learned from are for research."
+        ),
+    ),
+    Card(
+        name="hopenet",
+        kind="bring",
+        filename="hopenet_robust_alpha1.pkl",
+        size_bytes=None,
+        sha256=None,
+        licence="see LICENSE.md of its repository; learned from 300W-LP: research",
+        commercial=False,
+        origin="Hopenet of natanielruiz/deep-head-pose, trained with strong augmentation, alpha 1",
+        used_by="evaluation as the literature does it: pose",
+        instructions=(
+            'Linked from the readme of github.com/natanielruiz/deep-head-pose as "300W-LP, alpha 1, robust to image '
+            'quality" (Google Drive). The photos it was learned from are for research.'
+        ),
+    ),
+    Card(
+        name="sixdrepnet",
+        kind="bring",
+        filename="6DRepNet_300W_LP_AFLW2000.pth",
+        size_bytes=None,
+        sha256=None,
+        licence="MIT (code); learned from 300W-LP: research",
+        commercial=False,
+        origin="6DRepNet of thohemp/6DRepNet, RepVGG-B1g2, folded",
+        used_by="evaluation as the literature does it: pose",
+        instructions=(
+            "Found at cloud.ovgu.de/s/Q67RnLDy6JKLRWm, as the readme of github.com/thohemp/6DRepNet says. The photos it "
+            "was learned from are for research."
+        ),
+    ),
+    Card(
+        name="deca",
+        kind="bring",
+        filename="deca_model.tar",
+        size_bytes=None,
+        sha256=None,
+        licence="Max Planck Society: non-commercial research",
+        commercial=False,
+        origin="DECA of yfeng95/DECA; its coarse encoder alone is read",
+        used_by="evaluation as the literature does it: shape and expression",
+        instructions=(
+            "Linked from the readme of github.com/yfeng95/DECA (Google Drive, 434 MB). Its licence allows research only "
+            "and forbids passing it on."
+        ),
+    ),
+    Card(
+        name="fid_inception",
+        kind="bring",
+        filename="pt_inception-2015-12-05-6726825d.pth",
+        size_bytes=None,
+        sha256=None,
+        licence="Apache-2.0 (code); ImageNet photos: non-commercial research",
+        commercial=False,
+        origin="Inception-v3 of 2015 as carried over from TensorFlow by mseitzer/pytorch-fid",
+        used_by="evaluation as the literature does it: FID",
+        instructions=(
+            "Found in the release fid_weights of github.com/mseitzer/pytorch-fid as pt_inception-2015-12-05-6726825d.pth; "
+            "its SHA-256 begins with the eight digits in its name, which is checked."
         ),
     ),
     Card(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hififace.errors import RuntimeUnavailableError, WeightsError
 from hififace.models.pretrained.frozen import freeze
+from hififace.weights.store import sha256_of
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -64,6 +65,25 @@ def load_strictly(
     state = read_state_dict(path, within=within)
     state = {key: value for key, value in state.items() if not key.startswith(ignore)}
     return freeze(fill(network, state, source=path.name, what=what))
+
+
+def require_named_hash(path: Path) -> None:
+    """Refuse a file whose name ends in the first digits of its SHA-256, as PyTorch's hub names files, and lies.
+
+    `pt_inception-2015-12-05-6726825d.pth` begins with 6726825d; a name without such an ending is not checked.
+
+    Raises:
+        WeightsError: the file's SHA-256 begins otherwise.
+    """
+    named = re.search(r"-([0-9a-f]{8,64})$", path.stem)
+    if named is None or not path.is_file():
+        return
+    found = sha256_of(path)
+    if not found.startswith(named[1]):
+        raise WeightsError(
+            f"The SHA-256 of {path.name} begins with {found[: len(named[1])]}; its name says {named[1]}. "
+            "The file is damaged or another one; fetch it again."
+        )
 
 
 def read_state_dict(path: Path, *, within: str | None = None) -> dict[str, Tensor]:
