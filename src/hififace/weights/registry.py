@@ -467,8 +467,8 @@ _BRING: Final = (
         origin="6DRepNet of thohemp/6DRepNet, RepVGG-B1g2, folded",
         used_by="evaluation as the literature does it: pose",
         instructions=(
-            "Found at cloud.ovgu.de/s/Q67RnLDy6JKLRWm, as the readme of github.com/thohemp/6DRepNet says. The photos it "
-            "was learned from are for research."
+            "Found at cloud.ovgu.de/s/Q67RnLDy6JKLRWm, as the readme of github.com/thohemp/6DRepNet says. The photos "
+            "it was learned from are for research."
         ),
     ),
     Card(
@@ -482,8 +482,8 @@ _BRING: Final = (
         origin="DECA of yfeng95/DECA; its coarse encoder alone is read",
         used_by="evaluation as the literature does it: shape and expression",
         instructions=(
-            "Linked from the readme of github.com/yfeng95/DECA (Google Drive, 434 MB). Its licence allows research only "
-            "and forbids passing it on."
+            "Linked from the readme of github.com/yfeng95/DECA (Google Drive, 434 MB). Its licence allows research "
+            "only and forbids passing it on."
         ),
     ),
     Card(
@@ -497,7 +497,7 @@ _BRING: Final = (
         origin="Inception-v3 of 2015 as carried over from TensorFlow by mseitzer/pytorch-fid",
         used_by="evaluation as the literature does it: FID",
         instructions=(
-            "Found in the release fid_weights of github.com/mseitzer/pytorch-fid as pt_inception-2015-12-05-6726825d.pth; "
+            "Found in the release fid_weights of github.com/mseitzer/pytorch-fid under this name; "
             "its SHA-256 begins with the eight digits in its name, which is checked."
         ),
     ),
