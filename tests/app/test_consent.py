@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from hififace import OptionError, OutputOptions
+from hififace import OptionError, OutputOptions, SwapOptions
 from hififace.app.asking import SwapRequest
+from hififace.app.controls import made_of
 from hififace.provenance.claim import Claim
 
 
@@ -40,4 +41,10 @@ def test_nor_from_python_or_in_a_mark(value: Any):
 )  # fmt: skip
 def test_programs_may_send_anything_and_get_a_sentence(fields: dict[str, Any]):
     with pytest.raises(OptionError, match=next(iter(fields))):
-        SwapRequest(**{"model": "mini", **fields})
+        _asked(fields)
+
+
+def _asked(values: dict[str, Any]) -> SwapRequest:
+    settings = {name: value for name, value in values.items() if name != "model"}
+    swap = made_of(SwapOptions, tuple(settings), tuple(settings.values()))
+    return SwapRequest(values.get("model", "mini"), swap=swap)

@@ -31,7 +31,10 @@ def test_the_page_the_command_and_python_give_identical_pixels(
 ):
     ready(studio, upload)
     made = studio.swap(
-        "v", SwapRequest("double", consent=True, shape_rate=0.6, id_rate=0.8, passes=2, match_colour=False)
+        "v",
+        SwapRequest(
+            "double", True, False, SwapOptions(shape_rate=0.6, id_rate=0.8, passes=2, match_colour=False)
+        ),
     )
     swapper = FaceSwapper.load(bundle, threads=1)
     swapper.set_source(album / "me.png")

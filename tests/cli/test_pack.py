@@ -1,9 +1,9 @@
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-import hififace.preparation.pack as packing
 from hififace.cli.main import build_app
 from hififace.errors import DataError
 from hififace.preparation.pack import PackOptions
@@ -27,7 +27,7 @@ def test_options_reach_the_packing_and_files_are_named_with_their_sizes(monkeypa
         }  # fmt: skip
         return PackReport((Path("a-000.hfpack"), Path("a-001.hfpack")), (24_000_000, 1_500_000), 7, figures)
 
-    monkeypatch.setattr(packing, "pack_set", pack_set)
+    monkeypatch.setattr(import_module("hififace.cli.pack"), "pack_set", pack_set)
     result = run("sets/a", "-o", "a.hfpack", "--part-mb", 24, "--quality", 80, "--workers", 2)
     assert result.exit_code == 0, result.output
     assert calls == [(Path("sets/a"), Path("a.hfpack"), PackOptions(quality=80, part_mb=24.0), 2)]

@@ -1,10 +1,13 @@
+from importlib import import_module
+
 import pytest
 from typer.testing import CliRunner
 
-import hififace.preparation.build as build
 from hififace.cli.main import build_app
 from hififace.errors import OptionError
 from hififace.preparation.build import Progress, Workers
+
+command = import_module("hififace.cli.prepare")
 
 
 class Card:
@@ -26,7 +29,7 @@ def asked(monkeypatch):
         rest["progress"](Progress(100, 100, 95, 5))
         return Card
 
-    monkeypatch.setattr(build, "prepare_set", prepare_set)
+    monkeypatch.setattr(command, "prepare_set", prepare_set)
     return calls
 
 

@@ -46,8 +46,8 @@ def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Pat
     assert faces(page, "target-faces").nth(1).get_attribute("aria-pressed") == "true"
     photograph(page, "chosen")
     page.locator("#settings-box button").first.click()
-    page.locator("#shape input[type=number]").fill("0.6")
-    page.locator("#shape input[type=number]").press("Tab")
+    page.locator("#option-shape-rate input[type=number]").fill("0.6")
+    page.locator("#option-shape-rate input[type=number]").press("Tab")
     page.locator("#settings-box button").first.click()
     swapped(page)
     page.locator("#show-mask input").check()

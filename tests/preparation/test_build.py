@@ -383,7 +383,7 @@ def test_options_out_of_range_are_sentences():
         PrepareOptions(min_age=-1)
     with pytest.raises(OptionError, match="0 workers"):
         Workers(0)
-    with pytest.raises(OptionError, match=r"quality\.max_rival is 3"):
+    with pytest.raises(OptionError, match=r"max_rival is 3"):
         QualityOptions(max_rival=3)
 
 

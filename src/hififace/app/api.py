@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 from gradio.data_classes import FileData
 
 from hififace.app.asking import SwapRequest
+from hififace.app.controls import made_of
 from hififace.app.desk import Desk, upload_of
 from hififace.app.visits import client, spoken
 from hififace.errors import HififaceError
+from hififace.swap.options import SwapOptions
+
+_USUAL: Final = SwapOptions()
 
 
 def swap_function(desk: Desk) -> Callable[..., Any]:
@@ -23,9 +27,9 @@ def swap_function(desk: Desk) -> Callable[..., Any]:
         target: FileData,
         consent: bool,
         model: str | None = None,
-        shape_rate: float = 1.0,
-        id_rate: float = 1.0,
-        passes: int = 1,
+        shape_rate: float = _USUAL.shape_rate,
+        id_rate: float = _USUAL.id_rate,
+        passes: int = _USUAL.passes,
         request: gr.Request = None,  # type: ignore[assignment]  # gradio gives it by its type
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Put the largest face of one photo into every face of another.
@@ -34,7 +38,11 @@ def swap_function(desk: Desk) -> Callable[..., Any]:
         was done: faces, similarities, milliseconds by stage.
         """
         chosen = model or next(iter(studio.bundles.names), None)
-        asked = SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate, passes=passes)
+        asked = SwapRequest(
+            chosen,
+            consent=consent,
+            swap=made_of(SwapOptions, ("shape_rate", "id_rate", "passes"), (shape_rate, id_rate, passes)),
+        )
         asked.options()  # what is refused takes no place and touches no file
         key = desk.key(request)
         studio.clear_sources(key)
@@ -56,8 +64,8 @@ def video_function(desk: Desk) -> Callable[..., Any]:
         video: FileData,
         consent: bool,
         model: str | None = None,
-        shape_rate: float = 1.0,
-        id_rate: float = 1.0,
+        shape_rate: float = _USUAL.shape_rate,
+        id_rate: float = _USUAL.id_rate,
         preview: bool = False,
         request: gr.Request = None,  # type: ignore[assignment]  # gradio gives it by its type
     ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -67,7 +75,11 @@ def video_function(desk: Desk) -> Callable[..., Any]:
         of the page. Returns the marked MP4, and what was done: people, frames, seconds by stage.
         """
         chosen = model or next(iter(studio.bundles.names), None)
-        asked = SwapRequest(chosen, consent=consent, shape_rate=shape_rate, id_rate=id_rate)
+        asked = SwapRequest(
+            chosen,
+            consent=consent,
+            swap=made_of(SwapOptions, ("shape_rate", "id_rate"), (shape_rate, id_rate)),
+        )
         asked.options()
         key = desk.key(request)
         studio.clear_sources(key)

@@ -27,33 +27,33 @@ class Limits:
     upload_mb: float = 50.0
     """Size of one photo, in 10^6 bytes."""
     megapixels: float = 50.0
-    """Pixels of one photo, in millions; a larger header is refused before anything is decoded."""
+    """Pixels of one photo, in millions."""
     video_mb: float = 500.0
     """Size of one video, in 10^6 bytes."""
     video_minutes: float = 10.0
-    """Length of one video."""
+    """Length of one video, in minutes."""
     video_megapixels: float = 9.0
-    """Pixels of one frame of a video, in millions: 9 takes 4K."""
+    """Pixels of one frame of a video, in millions; 9 takes 4K."""
     photos: int = 12
     """Source photos of one visitor at a time."""
     requests_per_minute: int = 60
-    """Photos, videos and swaps that one address (and user) may send in a minute."""
+    """Photos, videos and swaps of one address (and user) in a minute."""
     queue: int = 20
-    """Requests of all visitors that may wait, and videos beside them; further ones are turned away with a sentence."""
+    """Requests of all visitors that may wait, and as many videos; further ones are refused."""
     at_once: int = 1
-    """Images that are swapped at the same time."""
+    """Images swapped at the same time."""
     videos_at_once: int = 1
-    """Videos that are swapped at the same time."""
+    """Videos swapped at the same time."""
     sessions: int = 100
-    """Visitors whose files are kept at the same time."""
+    """Visitors at the same time."""
     sessions_per_address: int = 25
-    """As many of them may come from one address."""
+    """Visitors from one address at the same time."""
     disk_mb: float = 20_000.0
-    """What the files of all visitors may take together, in 10^6 bytes; further uploads are refused."""
+    """Files of all visitors together, in 10^6 bytes; further uploads are refused."""
     minutes: float = 30.0
     """Files of a visitor who does nothing for so long are removed."""
     return_s: float = 120.0
-    """After so many seconds without the page, which a reload is over within, a visitor's files are removed."""
+    """Files are removed so many seconds after the tab was closed; a page reloaded within finds them."""
 
     def __post_init__(self) -> None:
         require_positive(self)

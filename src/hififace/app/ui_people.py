@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
 from hififace.app.asking import SwapRequest
+from hififace.app.controls import controls, made_of
 from hififace.app.desk import Desk
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.people import People
 from hififace.hosting.consent import CONSENT
+from hififace.swap.options import SwapOptions
+
+SETTINGS: Final = (
+    "shape_rate", "id_rate", "passes", "mask_erosion", "mask_feather_px", "match_colour", "detail",
+)  # fmt: skip
+"""Options of a swap that the page asks for."""
 
 
 class PeopleColumn:
@@ -41,7 +48,7 @@ class PeopleColumn:
             )
             self.card = gr.Markdown(bundles.card(first), elem_id="card")
         with gr.Accordion("Strength and blending", open=False, elem_id="settings-box"):
-            settings = _settings()
+            settings = controls(SwapOptions, SETTINGS)
         self.asked = [self.model, self.average, *settings]
         self.shown = [self.faces, self.average, self.clear]
 
@@ -75,19 +82,7 @@ def shown_people(people: People) -> list[Shown]:
 
 def request_of(consent: bool, model: str | None, average: bool, *settings: Any) -> SwapRequest:
     """The values of `PeopleColumn.asked`, and the statement confirmed, as a request."""
-    shape_rate, id_rate, passes, mask_erosion, mask_feather_px, match_colour, detail = settings
-    return SwapRequest(
-        model=model,
-        consent=consent,
-        average=average,
-        shape_rate=shape_rate,
-        id_rate=id_rate,
-        passes=int(passes),
-        mask_erosion=int(mask_erosion),
-        mask_feather_px=mask_feather_px,
-        match_colour=match_colour,
-        detail=detail,
-    )
+    return SwapRequest(model, consent, average, made_of(SwapOptions, SETTINGS, settings))
 
 
 def photo_box(label: str, elem_id: str) -> Any:
@@ -106,25 +101,3 @@ def photo_box(label: str, elem_id: str) -> Any:
 def consent_box(made: str, elem_id: str) -> Any:
     """The statement to confirm before anything is made; `made` says in whose mark it is written: video or file."""
     return gr.Checkbox(label=f"{CONSENT} (These words go into the {made}'s mark.)", elem_id=elem_id)
-
-
-def _settings() -> list[Any]:
-    ask = SwapRequest(model=None)
-    return [
-        gr.Slider(
-            0,
-            1,
-            ask.shape_rate,
-            step=0.05,
-            label="Shape strength: 1 the source's face shape, 0 the target's",
-            elem_id="shape",
-        ),
-        gr.Slider(0, 1, ask.id_rate, step=0.05, label="Identity strength: 1 the source's, 0 the target's"),
-        gr.Slider(1, 5, ask.passes, step=1, label="Generator passes"),
-        gr.Slider(0, 30, ask.mask_erosion, step=1, label="Blending: rounds of softening of the mask's edge"),
-        gr.Slider(
-            0, 20, ask.mask_feather_px, step=0.5, label="Blending: further blur of the edge, in pixels"
-        ),
-        gr.Checkbox(ask.match_colour, label="Match the target's skin colour"),
-        gr.Slider(0, 1, ask.detail, step=0.05, label="Share of the target's finest texture kept"),
-    ]

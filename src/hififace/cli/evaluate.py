@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from hififace.cli.option_flags import Flags, takes_options
 from hififace.errors import OptionError, RuntimeUnavailableError
 from hififace.swap.options import SwapOptions
 
@@ -17,7 +18,9 @@ MOST_WORKERS: Final = 8
 _BLENDING: Final = "How faces are put back"
 
 
+@takes_options(options=Flags(SwapOptions, {_BLENDING: ("match_colour", "detail")}))
 def evaluate(
+    *,
     data: Annotated[
         Path,
         typer.Option(
@@ -72,12 +75,7 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Measure copy and paste too.")
     ] = True,
-    match_colour: Annotated[
-        bool, typer.Option(help="As of `hififace swap`.", rich_help_panel=_BLENDING)
-    ] = SwapOptions().match_colour,
-    detail: Annotated[
-        float, typer.Option(help="As of `hififace swap`.", rich_help_panel=_BLENDING)
-    ] = SwapOptions().detail,
+    options: SwapOptions,
     commercial: Annotated[
         bool,
         typer.Option(
@@ -109,7 +107,6 @@ def evaluate(
     if commercial:
         _refuse_non_commercial(bundles or [])
     workers = workers or min(_num_cores(), MOST_WORKERS)
-    options = SwapOptions(match_colour=match_colour, detail=detail)
     settings = Settings(
         data, protocol, pairs, workers, cache, baselines, options, people, tuple(video or ()), video_s
     )

@@ -9,24 +9,22 @@ from typing import Annotated
 
 import typer
 
+from hififace.cli.option_flags import Flags, takes_options
+from hififace.preparation.pack import PackOptions, pack_set
+
 _LINE_EVERY_S = 10.0
 
 
+@takes_options(options=Flags(PackOptions, {None: ("part_mb", "quality")}))
 def pack(
+    *,
     dataset: Annotated[
         Path, typer.Argument(metavar="SET", help="Folder of a prepared set.", show_default=False)
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write, NAME.hfpack.", show_default=False)
     ],
-    part_mb: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest size of a file in megabytes: writes NAME-000.hfpack, NAME-001.hfpack ..., each usable alone.",
-            show_default=False,
-        ),
-    ] = None,
-    quality: Annotated[int, typer.Option(help="Of the AVIF images, 1 to 100.")] = 88,
+    options: PackOptions,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
 ) -> None:
     """Write a prepared set as AVIF images and compact facts: about 4.3 KB a photo at 256 px.
@@ -34,8 +32,6 @@ def pack(
     Images of photos with fewer pixels than the crop are stored smaller and enlarged when they are read. Masks are drawn
     from the landmarks again. Reading needs numpy, Pillow and pydantic only.
     """
-    from hififace.preparation.pack import PackOptions, pack_set
-
     started = last = time.monotonic()
 
     def show(done: int, total: int) -> None:
@@ -47,9 +43,7 @@ def pack(
             sys.stderr.write(f"{done} of {total} photos packed, {rate:.1f} photos/s\n")
             sys.stderr.flush()
 
-    report = pack_set(
-        dataset, output, PackOptions(quality=quality, part_mb=part_mb), workers=workers, progress=show
-    )
+    report = pack_set(dataset, output, options, workers=workers, progress=show)
     for path, size in zip(report.paths, report.num_bytes, strict=True):
         typer.echo(f"{path}: {size / 1e6:.2f} MB")
     figures = report.figures

@@ -6,19 +6,31 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from hififace.errors import OptionError
-
-if TYPE_CHECKING:
-    from hififace.preparation.build import Progress
+from hififace.cli.option_flags import Flags, takes_options
+from hififace.preparation.build import PrepareOptions, Progress, Workers, prepare_set
+from hififace.preparation.quality import QualityOptions
 
 _LINE_EVERY_S = 10.0
 
 
+@takes_options(
+    settings=Flags(
+        PrepareOptions,
+        {None: ("template", "resolution", "family", "min_age", "layout", "photos_per_shard")},
+        whole=False,
+    ),
+    quality=Flags(
+        QualityOptions,
+        {None: ("max_yaw_deg", "max_pitch_deg", "min_relative_sharpness")},
+        names={"min_relative_sharpness": "--min-sharpness"},
+    ),
+)
 def prepare(
+    *,
     inputs: Annotated[
         list[Path],
         typer.Argument(
@@ -27,13 +39,7 @@ def prepare(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the set.", show_default=False)],
-    template: Annotated[str, typer.Option(help="Alignment template.")] = "mini_128",
-    resolution: Annotated[int, typer.Option(help="Side of the crops, in pixels.")] = 128,
-    family: Annotated[
-        str, typer.Option(help="Frozen parts: mesh (embedded), or basel (you bring the files).")
-    ] = "mesh",
-    min_age: Annotated[int, typer.Option(help="Leave out photos whose given age is below.")] = 18,
-    layout: Annotated[str, typer.Option(help="Of folders: people, flat, or auto.")] = "auto",
+    settings: dict[str, Any],
     landmarks: Annotated[
         Path | None, typer.Option(help='List of "path label x y ..." for an archive.', show_default=False)
     ] = None,
@@ -41,36 +47,17 @@ def prepare(
     ray: Annotated[
         bool, typer.Option("--ray", help="Spread the work with Ray, over RAY_ADDRESS if set.")
     ] = False,
-    photos_per_shard: Annotated[int, typer.Option(help="Photos per tar shard.")] = 4096,
-    max_yaw: Annotated[float, typer.Option(help="Largest turn of the head, in degrees.")] = 65.0,
-    max_pitch: Annotated[float, typer.Option(help="Largest nod of the head, in degrees.")] = 45.0,
-    min_sharpness: Annotated[
-        float, typer.Option(help="Smallest sharpness, as a share of the set's median.")
-    ] = 0.12,
+    quality: QualityOptions,
 ) -> None:
     """Find, align, describe and filter photos; write shards, an index, a report and a contact sheet.
 
     Killed at any moment: run the same command again, it goes on where it was.
     """
-    from hififace.preparation.build import PrepareOptions, Workers, prepare_set
-    from hififace.preparation.quality import QualityOptions
-
-    options = PrepareOptions(
-        family=family,
-        template=template,
-        resolution=resolution,
-        min_age=min_age,
-        layout=_layout(layout),
-        photos_per_shard=photos_per_shard,
-        quality=QualityOptions(
-            max_yaw_deg=max_yaw, max_pitch_deg=max_pitch, min_relative_sharpness=min_sharpness
-        ),
-    )
     with ProgressLine() as line:
         card = prepare_set(
             inputs,
             output,
-            options,
+            PrepareOptions(**settings, quality=quality),
             landmarks=landmarks,
             workers=Workers(workers, ray),
             progress=line.show,
@@ -79,12 +66,6 @@ def prepare(
         f"{card.num_photos} photos ({card.num_identities} people with a name) in {card.num_shards} shards: {output}. "
         f"What was left out and why: {output / 'report.md'}"
     )
-
-
-def _layout(text: str) -> Any:
-    if text not in {"auto", "people", "flat"}:
-        raise OptionError(f"--layout is {text!r}; auto, people or flat was expected.")
-    return text
 
 
 class ProgressLine:

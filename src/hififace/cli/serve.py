@@ -4,28 +4,51 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from hififace.cli.option_flags import Flags, takes_options
 from hififace.cli.running import commercial_option, providers_option, threads_option
 from hififace.errors import OptionError, RuntimeUnavailableError
+from hififace.server.settings import ServiceLimits, ServiceOptions
 from hififace.weights.store import data_dir
-
-if TYPE_CHECKING:
-    from hififace.server.settings import ServiceOptions
 
 _WHERE, _LIMITS, _PAGE = "Where and with what", "Limits", "/page"
 
 
+@takes_options(
+    settings=Flags(
+        ServiceOptions,
+        {_WHERE: ("host", "port", "model", "workers", "batch", "jobs_at_once")},
+        whole=False,
+    ),
+    limits=Flags(
+        ServiceLimits,
+        {
+            _LIMITS: (
+                "upload_mb", "megapixels", "video_mb", "video_minutes", "video_megapixels", "photos", "targets",
+                "requests_per_minute", "queue", "jobs_per_key", "disk_mb", "keep_minutes", "body_seconds",
+                "slowest_kb_per_s",
+            )
+        },
+        names={
+            "upload_mb": "--max-upload-mb",
+            "megapixels": "--max-megapixels",
+            "video_mb": "--max-video-mb",
+            "video_minutes": "--max-video-minutes",
+            "video_megapixels": "--max-video-megapixels",
+            "photos": "--max-photos",
+            "targets": "--max-targets",
+            "disk_mb": "--max-disk-mb",
+            "body_seconds": "--max-body-seconds",
+            "slowest_kb_per_s": "--slowest-kb-per-s",
+        },
+    ),
+)  # fmt: skip
 def serve(
-    host: Annotated[
-        str,
-        typer.Option(
-            help="Address to listen on; other than this machine's needs API keys.", rich_help_panel=_WHERE
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", rich_help_panel=_WHERE)] = 8000,
+    *,
+    settings: dict[str, Any],
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -55,9 +78,6 @@ def serve(
             help="Folder of jobs and their files; several services may share one.", rich_help_panel=_WHERE
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="Model of requests that name none.", rich_help_panel=_WHERE)
-    ] = "mini",
     bundles: Annotated[
         list[Path] | None,
         typer.Option(help="A bundle, or a folder of bundles, to offer; repeatable.", rich_help_panel=_WHERE),
@@ -65,15 +85,6 @@ def serve(
     providers: Annotated[str | None, providers_option(_WHERE)] = None,
     threads: Annotated[int | None, threads_option(_WHERE)] = None,
     commercial: Annotated[bool, commercial_option(_WHERE)] = False,
-    workers: Annotated[int, typer.Option(help="Threads that swap images.", rich_help_panel=_WHERE)] = 1,
-    batch: Annotated[
-        int,
-        typer.Option(help="Images of different requests in one run of the network.", rich_help_panel=_WHERE),
-    ] = 8,
-    jobs_at_once: Annotated[
-        int,
-        typer.Option(help="Jobs at work at the same time; 0 leaves them to others.", rich_help_panel=_WHERE),
-    ] = 1,
     page: Annotated[
         bool,
         typer.Option("--page", help="Also offer the web page, at /page.", rich_help_panel=_WHERE),
@@ -87,34 +98,7 @@ def serve(
             rich_help_panel=_WHERE,
         ),
     ] = None,
-    max_upload_mb: Annotated[
-        float, typer.Option(help="Size of one photo, in 10^6 bytes.", rich_help_panel=_LIMITS)
-    ] = 50.0,
-    max_megapixels: Annotated[
-        float, typer.Option(help="Pixels of one photo, in millions.", rich_help_panel=_LIMITS)
-    ] = 50.0,
-    max_video_mb: Annotated[
-        float, typer.Option(help="Size of a job's targets, in 10^6 bytes.", rich_help_panel=_LIMITS)
-    ] = 500.0,
-    max_video_minutes: Annotated[
-        float, typer.Option(help="Length of one video, in minutes.", rich_help_panel=_LIMITS)
-    ] = 10.0,
-    requests_per_minute: Annotated[
-        int, typer.Option(help="Requests of one key, or of one address.", rich_help_panel=_LIMITS)
-    ] = 600,
-    queue: Annotated[int, typer.Option(help="Images that may wait.", rich_help_panel=_LIMITS)] = 64,
-    jobs_per_key: Annotated[
-        int, typer.Option(help="Unfinished jobs of one key.", rich_help_panel=_LIMITS)
-    ] = 20,
-    max_disk_mb: Annotated[
-        float, typer.Option(help="Files of all jobs, in 10^6 bytes.", rich_help_panel=_LIMITS)
-    ] = 20_000.0,
-    keep_minutes: Annotated[
-        float,
-        typer.Option(
-            help="Files of a finished job are removed so long after its end.", rich_help_panel=_LIMITS
-        ),
-    ] = 60.0,
+    limits: ServiceLimits,
 ) -> None:
     """Serve programs over HTTP: images at once, videos as jobs.
 
@@ -131,7 +115,6 @@ def serve(
         from hififace.server.logs import log_as_json
         from hififace.server.routes import create_app
         from hififace.server.service import Service
-        from hififace.server.settings import ServiceLimits, ServiceOptions
     except ImportError as error:
         raise RuntimeUnavailableError(
             f"The service needs {error.name}, which is not installed. Run: pip install '.[server]'"
@@ -149,29 +132,14 @@ def serve(
         known = Keys.parse(in_environment, "HIFIFACE_API_KEYS")
     options = ServiceOptions(
         data=data or data_dir() / "service",
-        host=host,
-        port=port,
         names=tuple(allow_host or ()),
         keys=known,
-        model=model,
         bundles=tuple(bundles or ()),
         providers=None if providers is None else tuple(word.strip() for word in providers.split(",")),
         threads=threads,
         commercial=commercial,
-        workers=workers,
-        batch=batch,
-        jobs_at_once=jobs_at_once,
-        limits=ServiceLimits(
-            upload_mb=max_upload_mb,
-            megapixels=max_megapixels,
-            video_mb=max_video_mb,
-            video_minutes=max_video_minutes,
-            requests_per_minute=requests_per_minute,
-            queue=queue,
-            jobs_per_key=jobs_per_key,
-            disk_mb=max_disk_mb,
-            keep_minutes=keep_minutes,
-        ),
+        limits=limits,
+        **settings,
     )
     page_options = None
     if page:
@@ -179,14 +147,14 @@ def serve(
         from hififace.app.limits import Limits, parse_auth
 
         page_options = ServeOptions(
-            host=host,
+            host=options.host,
             auth=parse_auth(auth),
             names=options.names,
             limits=Limits(
-                upload_mb=max_upload_mb,
-                megapixels=max_megapixels,
-                video_mb=max_video_mb,
-                video_minutes=max_video_minutes,
+                upload_mb=limits.upload_mb,
+                megapixels=limits.megapixels,
+                video_mb=limits.video_mb,
+                video_minutes=limits.video_minutes,
             ),
         )
     log_as_json()
@@ -205,7 +173,7 @@ def serve(
             await super().startup(sockets=sockets)
             if self.started:
                 place = self.servers[0].sockets[0].getsockname()
-                typer.echo(f"hififace: the service is at http://{host}:{place[1]} (Ctrl-C stops it)")
+                typer.echo(f"hififace: the service is at http://{options.host}:{place[1]} (Ctrl-C stops it)")
 
     try:
         Server(uvicorn.Config(app, **_how(options))).run()

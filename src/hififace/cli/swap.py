@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
+from hififace.cli.option_flags import Flags, Text, takes_options
 from hififace.cli.running import commercial_option, providers_option, threads_option
 from hififace.cli.video import parse_rate, parse_seconds, swap_video_job, video_sentence
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
@@ -29,6 +30,7 @@ LOGGER = logging.getLogger(__name__)
 
 _FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
 _VIDEOS = "Videos"
+_SECONDS: Final = Text("90|10s|1:30", parse_seconds)
 
 ENCODERS_NOTE: Final = (
     "H.264 and HEVC are encoded by x264 and x265 (GPL-2.0). Their licence allows commercial use of what they make; it "
@@ -37,7 +39,62 @@ ENCODERS_NOTE: Final = (
 )
 
 
+@takes_options(
+    options=Flags(
+        SwapOptions,
+        {
+            _FACES: (
+                "select",
+                "same_person",
+                "detection_threshold",
+                "smallest_face_px",
+                "largest_turn_deg",
+                "rotated",
+            ),
+            _BLENDING: (
+                "shape_rate",
+                "id_rate",
+                "passes",
+                "mask_erosion",
+                "mask_feather_px",
+                "match_colour",
+                "detail",
+            ),
+            _RUNNING: ("batch_size",),
+        },
+        texts={"select": Text("WHICH", lambda text, _: parse_selection(text))},
+    ),
+    output_options=Flags(
+        OutputOptions,
+        {_BLENDING: ("compare",), _RUNNING: ("consent_confirmed", "similarity")},
+        names={"consent_confirmed": "--consent"},
+    ),
+    video_options=Flags(
+        VideoOptions,
+        {
+            _VIDEOS: (
+                "start_s",
+                "end_s",
+                "preview_s",
+                "fps",
+                "tone_map",
+                "codec",
+                "crf",
+                "preset",
+                "smooth",
+                "detect_every",
+            )
+        },
+        texts={
+            "start_s": _SECONDS,
+            "end_s": _SECONDS,
+            "preview_s": _SECONDS,
+            "fps": Text("24|29.97|30000/1001", lambda text, _: parse_rate(text)),
+        },
+    ),
+)
 def swap(
+    *,
     photos: Annotated[
         list[str],
         typer.Argument(
@@ -66,113 +123,18 @@ def swap(
             rich_help_panel=_FACES,
         ),
     ] = None,
-    select: Annotated[
-        str,
-        typer.Option(
-            help="main (no bystanders), all, largest, numbers from the left such as 0,2, or a photo of the person.",
-            rich_help_panel=_FACES,
-        ),
-    ] = "main",
-    same_person: Annotated[
-        float,
-        typer.Option(help="Similarity that counts as the same person.", rich_help_panel=_FACES),
-    ] = SwapOptions().same_person,
-    detection_threshold: Annotated[
-        float | None, typer.Option(help="Least score of a face, 0 to 1.", rich_help_panel=_FACES)
-    ] = None,
-    rotated: Annotated[
-        bool,
-        typer.Option(
-            "--rotated", help="Also find faces that lie or stand upside down.", rich_help_panel=_FACES
-        ),
-    ] = False,
-    shape_rate: Annotated[
-        float, typer.Option(help="Face shape: 1 the source's, 0 the target's.", rich_help_panel=_BLENDING)
-    ] = 1.0,
-    id_rate: Annotated[
-        float, typer.Option(help="Identity: 1 the source's, 0 the target's.", rich_help_panel=_BLENDING)
-    ] = 1.0,
-    passes: Annotated[
-        int,
-        typer.Option(
-            help="Generator passes: each starts from the result of the one before.", rich_help_panel=_BLENDING
-        ),
-    ] = 1,
-    mask_erosion: Annotated[
-        int,
-        typer.Option(help="Shrink and soften the network's mask; 0 leaves it.", rich_help_panel=_BLENDING),
-    ] = SwapOptions().mask_erosion,
-    mask_feather: Annotated[
-        float, typer.Option(help="Blur the mask further, in pixels of the crop.", rich_help_panel=_BLENDING)
-    ] = 0.0,
-    match_colour: Annotated[
-        bool,
-        typer.Option(help="Match the target's skin colour.", rich_help_panel=_BLENDING),
-    ] = SwapOptions().match_colour,
-    detail: Annotated[
-        float, typer.Option(help="Share of the target's finest texture kept.", rich_help_panel=_BLENDING)
-    ] = SwapOptions().detail,
-    compare: Annotated[
-        bool,
-        typer.Option("--compare", help="Write target and result side by side.", rich_help_panel=_BLENDING),
-    ] = False,
+    options: SwapOptions,
+    output_options: OutputOptions,
     quality: Annotated[
         int | None, typer.Option(help="1 to 100, for lossy formats.", rich_help_panel=_BLENDING)
     ] = None,
-    start: Annotated[
-        str | None, typer.Option(help="Begin here: 90, 10s or 1:30.", rich_help_panel=_VIDEOS)
-    ] = None,
-    end: Annotated[str | None, typer.Option(help="End here.", rich_help_panel=_VIDEOS)] = None,
-    preview: Annotated[
-        str | None, typer.Option(help="Only so much of it, such as 10s.", rich_help_panel=_VIDEOS)
-    ] = None,
-    fps: Annotated[
-        str | None,
-        typer.Option(
-            help="An even frame rate: 24, 29.97, 30000/1001; sound is untouched.", rich_help_panel=_VIDEOS
-        ),
-    ] = None,
-    tone_map: Annotated[
-        bool, typer.Option("--tone-map", help="Turn HDR into BT.709.", rich_help_panel=_VIDEOS)
-    ] = False,
-    codec: Annotated[
-        str | None, typer.Option(help="h264, hevc, vp9, av1 instead of the video's.", rich_help_panel=_VIDEOS)
-    ] = None,
-    crf: Annotated[
-        float | None, typer.Option(help="The encoder's quality: lower is better.", rich_help_panel=_VIDEOS)
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="The encoder's own speed preset: slower makes smaller files.", rich_help_panel=_VIDEOS
-        ),
-    ] = None,
-    smooth: Annotated[bool, typer.Option(help="Steady faces over time.", rich_help_panel=_VIDEOS)] = True,
-    detect_every: Annotated[
-        int,
-        typer.Option(
-            help="Look for new faces every N frames.",
-            rich_help_panel=_VIDEOS,
-        ),
-    ] = VideoOptions().detect_every,
+    video_options: VideoOptions,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name or folder of a bundle.", rich_help_panel=_RUNNING)
     ] = "mini",
     providers: Annotated[str | None, providers_option(_RUNNING)] = None,
     threads: Annotated[int | None, threads_option(_RUNNING)] = None,
     commercial: Annotated[bool, commercial_option(_RUNNING)] = False,
-    consent: Annotated[
-        bool,
-        typer.Option(
-            "--consent",
-            help="Say in the file's mark that the people shown agreed.",
-            rich_help_panel=_RUNNING,
-        ),
-    ] = False,
-    similarity: Annotated[
-        bool,
-        typer.Option("--similarity", help="Measure likeness to source and target.", rich_help_panel=_RUNNING),
-    ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -186,34 +148,6 @@ def swap(
 
     A file that cannot be swapped is told about and the others go on; the exit code is then 1.
     """
-    options = SwapOptions(
-        select=parse_selection(select),
-        same_person=same_person,
-        shape_rate=shape_rate,
-        id_rate=id_rate,
-        passes=passes,
-        mask_erosion=mask_erosion,
-        mask_feather_px=mask_feather,
-        match_colour=match_colour,
-        detail=detail,
-        detection_threshold=detection_threshold,
-        rotated=rotated,
-    )
-    output_options = OutputOptions(
-        similarity=similarity, compare=compare, consent_confirmed=True if consent else None
-    )
-    video_options = VideoOptions(
-        start_s=parse_seconds(start, "--start"),
-        end_s=parse_seconds(end, "--end"),
-        preview_s=parse_seconds(preview, "--preview"),
-        fps=parse_rate(fps),
-        tone_map=tone_map,
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        smooth=smooth,
-        detect_every=detect_every,
-    )
     sources, targets = _split(photos, source or [], mapped=bool(mapping))
     face, pairs = _parse_face(source_face), [_parse_pair(text) for text in mapping or []]
     jobs = plan_jobs(targets, output, _read_files(sources, pairs, options))
@@ -229,9 +163,9 @@ def swap(
     if commercial and any(job.kind == "video" for job in jobs):
         typer.echo(f"hififace: {ENCODERS_NOTE}", err=True)
     if sources:
-        swapper.set_source(sources, face=face, rotated=rotated)
+        swapper.set_source(sources, face=face, rotated=options.rotated)
     for reference, photo in pairs:
-        swapper.map_source(reference, photo, face=face, rotated=rotated)
+        swapper.map_source(reference, photo, face=face, rotated=options.rotated)
     for note in notes_of(swapper.source_map.sources):
         typer.echo(f"hififace: note: {note}.", err=True)
     failed = _run(swapper, jobs, (options, video_options, output_options), quality=quality, as_json=as_json)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
+
+from annotated_types import Interval
 
 from hififace import __version__
 from hififace.data.index import CARD_NAME, SetCard, read_card
@@ -22,6 +24,7 @@ from hififace.errors import DataError, OptionError
 from hififace.json_values import parse_json_object
 from hififace.media.atomic import atomic_write, refuse_address
 from hififace.media.lock import folder_lock
+from hififace.option_fields import check
 from hififace.preparation.assemble import Chosen, choose, write_set
 from hififace.preparation.blocks import (
     DescriberFactory,
@@ -56,20 +59,21 @@ class PrepareOptions:
     """What decides the content of a set."""
 
     family: str = "mesh"
+    """Frozen parts: mesh (embedded), or basel (user-supplied files)."""
     template: str = "mini_128"
+    """Alignment template."""
     resolution: int = 128
-    min_age: int = 18
-    """Photos whose given age is below are left out; photos without a given age are kept."""
+    """Side of the crops, in pixels."""
+    min_age: Annotated[int, Interval(ge=0)] = 18
+    """Leave out photos whose given age is below; photos without a given age are kept."""
     layout: Layout = "auto"
-    photos_per_shard: int = 4096
+    """Of folders: one for each person (people), flat, or found out (auto)."""
+    photos_per_shard: Annotated[int, Interval(ge=1)] = 4096
+    """Photos per tar shard."""
     quality: QualityOptions = field(default_factory=QualityOptions)
 
     def __post_init__(self) -> None:
-        if self.min_age < 0 or self.photos_per_shard < 1:
-            raise OptionError(
-                f"min_age is {self.min_age} and photos_per_shard {self.photos_per_shard}; "
-                f"at least 0 and 1 were expected."
-            )
+        check(self)
 
 
 class Progress(NamedTuple):

@@ -13,16 +13,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Annotated, Any, Final, NamedTuple
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 from PIL import Image, features
 
 from hififace.data.index import PreparedSet
 from hififace.data.shards import unpack_arrays
-from hififace.errors import DataError, OptionError, RuntimeUnavailableError
+from hififace.errors import DataError, RuntimeUnavailableError
+from hififace.option_fields import check
 from hififace.preparation.detail import native_px, psnr_db, reduced_and_enlarged
 from hififace.preparation.pack_facts import STORED, compact, label_codes, labels_of
 from hififace.preparation.pack_parts import Contents, PackReport, SpooledImages, refuse_existing, write_parts
@@ -44,24 +46,19 @@ CHECK_EVERY: Final = 8
 class PackOptions:
     """What decides the content of a pack."""
 
-    quality: int = 88
-    """Of the AVIF images, 1 to 100. With `same_db` about 42 dB of the enlarged image to the crop; a higher `same_db`
-    and a lower quality reach the same decibels with more bytes."""
-    same_db: float = 44.0
+    quality: Annotated[int, Interval(ge=1, le=100)] = 88
+    """Quality of the AVIF images, 1 to 100."""
+    # With `same_db` about 42 dB of the enlarged image to the crop; a higher `same_db` and a lower quality reach as many
+    # with more bytes.
+    same_db: Annotated[float, Interval(gt=0)] = 44.0
     """An image is stored at the smallest side that, enlarged again, is at least so near to the crop."""
-    landmark_numbers: int = 80
+    landmark_numbers: Annotated[int, Interval(ge=1)] = 80
     """Principal numbers per photo, at most."""
-    part_mb: float | None = None
-    """Largest size of a part in megabytes (10^6 bytes); None writes one file."""
+    part_mb: Annotated[float, Interval(gt=0)] | None = None
+    """Largest size of a file, in 10^6 bytes: writes NAME-000.hfpack, NAME-001.hfpack ..., each usable alone."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100 or self.landmark_numbers < 1 or self.same_db <= 0:
-            raise OptionError(
-                f"quality is {self.quality}, landmark_numbers {self.landmark_numbers}, same_db {self.same_db}; "
-                f"1 to 100, at least 1 and above 0 were expected."
-            )
-        if self.part_mb is not None and self.part_mb <= 0:
-            raise OptionError(f"part_mb is {self.part_mb}; a size above 0 was expected.")
+        check(self)
 
 
 class PackedPhoto(NamedTuple):

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
-from hififace.errors import OptionError
+from hififace.option_fields import check
 from hififace.types import FloatArray, RGBImage
 
 
@@ -49,20 +50,22 @@ class Rejection(NamedTuple):
 class QualityOptions:
     """Thresholds. The defaults suit portraits and snapshots alike."""
 
-    max_magnification: float = 3.0
+    max_magnification: Annotated[float, Interval(gt=0)] = 3.0
     """Largest factor by which a photo may be enlarged to fill its crop; beyond it all detail is invented."""
-    max_source_magnification: float = 6.0
+    max_source_magnification: Annotated[float, Interval(gt=0)] = 6.0
     """The same for a photo of a person with two photos or more. It says who the person is as well as any other:
     a source. Its `native_px` says that it shows no detail, so that training can leave it out where detail counts."""
-    min_valid_share: float = 0.75
+    min_valid_share: Annotated[float, Interval(ge=0, le=1)] = 0.75
     """Smallest share of the face region that must lie inside the photo."""
-    min_mesh_score: float = 0.5
+    min_mesh_score: Annotated[float, Interval(ge=0, le=1)] = 0.5
     """Smallest confidence of the mesh network that it sees a face."""
-    max_yaw_deg: float = 65.0
-    max_pitch_deg: float = 45.0
-    max_rival: float = 0.7
+    max_yaw_deg: Annotated[float, Interval(gt=0)] = 65.0
+    """Largest turn of the head, in degrees."""
+    max_pitch_deg: Annotated[float, Interval(gt=0)] = 45.0
+    """Largest nod of the head, in degrees."""
+    max_rival: Annotated[float, Interval(ge=0, le=1)] = 0.7
     """A second face more than this as prominent as the first means that no face dominates."""
-    min_relative_sharpness: float = 0.12
+    min_relative_sharpness: Annotated[float, Interval(ge=0, le=1)] = 0.12
     """Smallest sharpness, as a share of the set's median."""
     min_person_cosine: float | None = None
     """Smallest cosine to the mean of the person's other photos; None asks the embedder's own threshold."""
@@ -72,14 +75,7 @@ class QualityOptions:
     """Smallest cosine of identity vectors of near-duplicates."""
 
     def __post_init__(self) -> None:
-        for name in ("max_magnification", "max_source_magnification", "max_yaw_deg", "max_pitch_deg"):
-            if getattr(self, name) <= 0:
-                raise OptionError(f"quality.{name} is {getattr(self, name)}; a number above 0 was expected.")
-        for name in ("min_valid_share", "min_mesh_score", "max_rival", "min_relative_sharpness"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(
-                    f"quality.{name} is {getattr(self, name)}; a number from 0 to 1 was expected."
-                )
+        check(self)
 
 
 class Measured(NamedTuple):

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
-import types
-from collections.abc import Iterable
-from dataclasses import MISSING, fields
 from fractions import Fraction
 from typing import (
     TYPE_CHECKING,
@@ -16,18 +10,18 @@ from typing import (
     Final,
     Literal,
     TypeAlias,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
 )
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, create_model
 from pydantic_core import PydanticCustomError
 
 from hififace.hosting.consent import CONSENT
-from hififace.swap.options import LONGEST_STATEMENT, RANGES, WHOLE_RANGES, OutputOptions, SwapOptions
+from hififace.option_fields import Option, options_of
+from hififace.swap.options import LONGEST_STATEMENT, OutputOptions, SwapOptions
 from hififace.video.options import VideoOptions
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 STRICT: Final = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -38,64 +32,40 @@ SwapSelection: TypeAlias = (
 FaceOfPhoto: TypeAlias = Literal["main", "largest"] | Annotated[StrictInt, Field(ge=0, le=9999)]
 ImageFormat: TypeAlias = Literal["same", "JPEG", "PNG", "WEBP", "TIFF", "AVIF"]
 
-_SWAP_FIELDS: Final = tuple(
-    f.name
-    for f in fields(SwapOptions)
-    # A reference photo by its path would read files of this machine; how many faces fit into memory is the
-    # machine's affair.
-    if f.name not in {"select", "batch_size"}
-)
-_OUTPUT_FIELDS: Final = ("similarity", "compare")
-_VIDEO_FIELDS: Final = (
-    "start_s", "end_s", "preview_s", "fps", "tone_map", "codec", "crf", "preset", "smooth", "detect_every",
-)  # fmt: skip
-_VIDEO_RANGES: Final = {
-    "start_s": (0.0, 1e6),
-    "end_s": (0.0, 1e6),
-    "preview_s": (0.01, 1e6),
-    "fps": (0.01, 1000.0),
-    "crf": (0.01, 255.0),
-    "detect_every": (1, 1000),
+_NOT_ASKED: Final[dict[type, set[str]]] = {
+    # A reference photo by its path would read files of this machine; how many faces fit into memory is the machine's
+    # affair; consent has fields of its own.
+    SwapOptions: {"select", "batch_size"},
+    OutputOptions: {"consent_confirmed", "consent_statement"},
+    # Where unfinished work lies, and how it is kept, is the service's affair.
+    VideoOptions: {"smoothing", "mask_smoothing", "segment_frames", "work_folder"},
 }
 
 
-def _documented(options: type) -> dict[str, str]:
-    """The text behind each attribute of a class, in its source."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(options))).body
-    assert isinstance(tree, ast.ClassDef)
-    told: dict[str, str] = {}
-    for one, following in zip(tree.body, tree.body[1:], strict=False):
-        if (
-            isinstance(one, ast.AnnAssign)
-            and isinstance(one.target, ast.Name)
-            and isinstance(following, ast.Expr)
-        ):
-            told[one.target.id] = " ".join(str(ast.literal_eval(following.value)).split())
-    return told
+def _asked_of(kind: type[DataclassInstance]) -> list[Option]:
+    return [option for name, option in options_of(kind).items() if name not in _NOT_ASKED[kind]]
 
 
-def _kind(hint: Any) -> Any:
-    """What JSON has for a type: fractions are numbers there."""
-    if hint is Fraction:
-        return float
-    if get_origin(hint) in {Union, types.UnionType}:
-        return Union[tuple(_kind(one) for one in get_args(hint))]  # noqa: UP007  # built at run time
-    return hint
-
-
-def _fields_of(options: type, names: Iterable[str], ranges: dict[str, tuple[float, float]]) -> dict[str, Any]:
-    hints, told = get_type_hints(options), _documented(options)
-    known = {f.name: f for f in fields(options)}
+def _fields_of(kind: type[DataclassInstance]) -> dict[str, Any]:
+    """Fields of a pydantic model, of the options of a dataclass."""
     made: dict[str, Any] = {}
-    for name in names:
-        low, high = ranges.get(name, (None, None))
-        assert known[name].default is not MISSING
-        kind = _kind(hints[name])
-        limits: dict[str, Any] = {} if low is None else {"ge": low, "le": high}
-        if kind in (str | None,):
+    for option in _asked_of(kind):
+        hint = float if option.kind is Fraction else option.kind  # JSON has no fractions
+        limits: dict[str, Any] = {}
+        if option.interval is not None:
+            bounds = {name: getattr(option.interval, name) for name in ("gt", "ge", "lt", "le")}
+            limits = {name: hint(bound) for name, bound in bounds.items() if bound is not None}
+        elif hint is str:  # names of encoders and their presets
             limits = {"max_length": 40, "pattern": "^[A-Za-z0-9_-]+$"}
-        made[name] = (kind, Field(known[name].default, description=told.get(name), **limits))
+        made[option.name] = (
+            hint | None if option.optional else hint,
+            Field(option.default, description=option.help, **limits),
+        )
     return made
+
+
+def _taken(asked: BaseModel, kind: type[DataclassInstance]) -> dict[str, Any]:
+    return {option.name: getattr(asked, option.name) for option in _asked_of(kind)}
 
 
 def _must_be_true(consent: bool) -> bool:
@@ -135,8 +105,7 @@ class _Asked(BaseModel):
             OptionError: values that do not go together.
         """
         select = tuple(self.select) if isinstance(self.select, list) else self.select
-        asked = {name: getattr(self, name) for name in _SWAP_FIELDS if hasattr(self, name)}
-        return SwapOptions(**asked, select=select)
+        return SwapOptions(**_taken(self, SwapOptions), select=select)
 
     def output_options(self) -> OutputOptions:
         """What the result tells, and the statement for its mark.
@@ -144,8 +113,9 @@ class _Asked(BaseModel):
         Raises:
             OptionError: values that do not go together.
         """
-        asked = {name: getattr(self, name) for name in _OUTPUT_FIELDS}
-        return OutputOptions(**asked, consent_confirmed=True, consent_statement=self.consent_statement)
+        return OutputOptions(
+            **_taken(self, OutputOptions), consent_confirmed=True, consent_statement=self.consent_statement
+        )
 
 
 if TYPE_CHECKING:
@@ -161,14 +131,10 @@ else:
         "SwapSettings",
         __base__=_Asked,
         __doc__="How to swap: the options of the library.",
-        **_fields_of(
-            SwapOptions, _SWAP_FIELDS, {**RANGES, **WHOLE_RANGES, "detection_threshold": (0.01, 0.99)}
-        ),
-        **_fields_of(OutputOptions, _OUTPUT_FIELDS, {}),
+        **_fields_of(SwapOptions),
+        **_fields_of(OutputOptions),
     )
-    _VideoSettings = create_model(
-        "_VideoSettings", __base__=SwapSettings, **_fields_of(VideoOptions, _VIDEO_FIELDS, _VIDEO_RANGES)
-    )
+    _VideoSettings = create_model("_VideoSettings", __base__=SwapSettings, **_fields_of(VideoOptions))
 
 
 class SwapAsked(SwapSettings):
@@ -206,7 +172,7 @@ class JobAsked(_VideoSettings):
         Raises:
             OptionError: values that do not go together.
         """
-        asked = {name: getattr(self, name) for name in _VIDEO_FIELDS}
+        asked = _taken(self, VideoOptions)
         if asked["fps"] is not None:
             asked["fps"] = Fraction(asked["fps"]).limit_denominator(1001)
         return VideoOptions(**asked, **places)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Interval
 
 from hififace.errors import OptionError
 from hififace.hosting.limits import require_positive
 from hififace.hosting.strangers import is_loopback
+from hififace.option_fields import check
 from hififace.server.keys import Keys
 
 
@@ -22,31 +26,31 @@ class ServiceLimits:
     upload_mb: float = 50.0
     """Size of one photo, in 10^6 bytes."""
     megapixels: float = 50.0
-    """Pixels of one photo, in millions; a larger header is refused before anything is decoded."""
+    """Pixels of one photo, in millions."""
     photos: int = 12
     """Source photos of one request."""
     video_mb: float = 500.0
     """Size of the targets of one job, in 10^6 bytes."""
     video_minutes: float = 10.0
-    """Length of one video."""
+    """Length of one video, in minutes."""
     video_megapixels: float = 9.0
-    """Pixels of one frame of a video, in millions: 9 takes 4K."""
+    """Pixels of one frame of a video, in millions; 9 takes 4K."""
     targets: int = 100
     """Images of one job."""
     requests_per_minute: int = 600
-    """Requests of one key; without keys, of one address."""
+    """Requests of one key in a minute; without keys, of one address."""
     queue: int = 64
     """Images that may wait; further ones are answered with 503."""
     jobs_per_key: int = 20
     """Unfinished jobs of one key."""
     disk_mb: float = 20_000.0
-    """What the files of all jobs may take, in 10^6 bytes."""
+    """Files of all jobs together, in 10^6 bytes."""
     keep_minutes: float = 60.0
-    """Files of a finished job are removed so long after its end."""
+    """Files of a finished job are removed so many minutes after its end."""
     body_seconds: float = 30.0
-    """Longest wait for a request's body, beside one second for every `slowest_kb_per_s`."""
+    """Longest wait for a request's body, in seconds, beside the time that its size takes at the lowest speed."""
     slowest_kb_per_s: float = 50.0
-    """Uploads slower than this are ended."""
+    """Uploads slower than this, in 1000 bytes per second, are ended."""
 
     def __post_init__(self) -> None:
         require_positive(self)
@@ -78,22 +82,24 @@ class ServiceOptions:
     data: Path
     """Folder of the jobs and their files; several services on one machine may share one."""
     host: str = "127.0.0.1"
-    port: int = 8000
+    """Address to listen on; other than this machine's needs API keys."""
+    port: Annotated[int, Interval(ge=0, le=65535)] = 8000
+    """Port; 0 takes a free one."""
     names: tuple[str, ...] = ()
     """Further host names by which it is reached; requests under any other name are refused."""
     keys: Keys = field(default_factory=Keys)
     model: str = "mini"
-    """The model of requests that name none."""
+    """Model of requests that name none."""
     bundles: tuple[Path, ...] = ()
     providers: tuple[str, ...] | None = None
     threads: int | None = None
     commercial: bool = False
     """Offer no model that may not be used commercially."""
-    workers: int = 1
+    workers: Annotated[int, Interval(ge=1)] = 1
     """Threads that swap images."""
-    batch: int = 8
-    """Images of different requests that share one run of the network, at most."""
-    jobs_at_once: int = 1
+    batch: Annotated[int, Interval(ge=1)] = 8
+    """Most images of different requests in one run of the network."""
+    jobs_at_once: Annotated[int, Interval(ge=0)] = 1
     """Jobs at work at the same time; 0 leaves them to other services on the same folder."""
     limits: ServiceLimits = field(default_factory=ServiceLimits)
 
@@ -103,8 +109,4 @@ class ServiceOptions:
                 f"--host {self.host} offers the service to other machines, and there are no API keys. Make one with "
                 "--new-key NAME and give its line by --keys FILE, or leave out --host to serve this machine alone."
             )
-        for name, least in (("workers", 1), ("batch", 1), ("jobs_at_once", 0)):
-            if getattr(self, name) < least:
-                raise OptionError(
-                    f"{name} is {getattr(self, name)}; a whole number from {least} was expected."
-                )
+        check(self)

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, overload
 
 import numpy as np
+from annotated_types import Interval
 
 from hififace.errors import OptionError
 from hififace.faces.identity import SAME_PERSON_COSINE
+from hififace.option_fields import check
 from hififace.types import RGBImage
 
 A = TypeVar("A")
@@ -25,24 +26,6 @@ Selection: TypeAlias = str | os.PathLike[str] | int | Sequence[int] | RGBImage
 first), or a photo of the person meant: its path, or its pixels. A photo selects the one face that is most alike."""
 
 NAMED_SELECTIONS = ("main", "all", "largest")
-
-RANGES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
-    {
-        "shape_rate": (0.0, 1.0),
-        "id_rate": (0.0, 1.0),
-        "same_person": (-1.0, 1.0),
-        "mask_feather_px": (0.0, 64.0),
-        "detail": (0.0, 1.0),
-        "smallest_face_px": (0.0, 1e5),
-        "largest_turn_deg": (0.0, 180.0),
-    }
-)
-"""Option -> least and greatest number."""
-
-WHOLE_RANGES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
-    {"passes": (1, 10), "mask_erosion": (0, 64), "batch_size": (1, 256)}
-)
-"""The same for options that are whole numbers."""
 
 LONGEST_STATEMENT: Final = 1000
 """Characters of `consent_statement`, at most."""
@@ -57,51 +40,38 @@ class SwapOptions:
     """
 
     select: Selection = "main"
-    """Which faces of the target. `main` leaves out who is small, blurred, seen from the side or hidden beside somebody
-    who is not."""
-    same_person: float = SAME_PERSON_COSINE
-    """Cosine above which a face of the target is the person of a reference photo (`select`, `map_source`)."""
-    shape_rate: float = 1.0
+    """Faces of the target: main (those shown well, no bystanders), all, largest, numbers from the left such as 0,2, or
+    a photo of the person."""
+    same_person: Annotated[float, Interval(ge=-1, le=1)] = SAME_PERSON_COSINE
+    """Cosine above which a face of the target is the person of a reference photo."""
+    shape_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Face shape: 1 the source's, 0 the target's, between them a mixture."""
-    id_rate: float = 1.0
-    """The same for the identity embedding."""
-    passes: int = 1
+    id_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
+    """Identity: 1 the source's, 0 the target's, between them a mixture."""
+    passes: Annotated[int, Interval(ge=1, le=10)] = 1
     """Generator passes; each starts from the result of the one before."""
-    mask_erosion: int = 7
-    """Rounds of soft erosion of the network's mask, for a crop of 256 px (others in proportion): more keeps further
-    inside the face and blends wider; 0 none."""
-    mask_feather_px: float = 0.0
-    """Gaussian blur of the mask after that, in pixels of the crop."""
+    mask_erosion: Annotated[int, Interval(ge=0, le=64)] = 7
+    """Shrink and soften the network's mask by this many rounds, for a crop of 256 px; 0 leaves it."""
+    mask_feather_px: Annotated[float, Interval(ge=0, le=64)] = 0.0
+    """Blur the mask further, in pixels of the crop."""
     match_colour: bool = True
-    """Bring the generated face to the colour statistics of the target's face: part of a recogniser's idea of a person
-    is the tone of the skin, and the neck keeps the target's."""
-    detail: float = 1.0
-    """Share of the target's texture finer than the crop (pores, grain of the video) that is kept on the new face."""
-    detection_threshold: float | None = None
-    """Least score of a face, 0 to 1; None is the detector's own."""
+    """Match the target's skin colour."""
+    detail: Annotated[float, Interval(ge=0, le=1)] = 1.0
+    """Share of the target's finest texture (pores, grain) that is kept on the new face."""
+    detection_threshold: Annotated[float, Interval(gt=0, lt=1)] | None = None
+    """Lowest score of a face, between 0 and 1; unset, the detector's own."""
     rotated: bool = False
-    """Also find faces that stand on their heads or lie, at several times the cost."""
-    smallest_face_px: float = 20.0
-    """Smaller faces of the target stay as they are (square root of the box's area)."""
-    largest_turn_deg: float = 75.0
-    """Faces turned further aside, up or down stay as they are: the network has seen none such."""
-    batch_size: int = 8
-    """Faces generated in one run of the network, at most: bounds memory in a crowd."""
+    """Also find faces that lie or stand upside down, at several times the cost."""
+    smallest_face_px: Annotated[float, Interval(ge=0, le=1e5)] = 20.0
+    """Leave smaller faces of the target unchanged (square root of the box's area, in pixels)."""
+    largest_turn_deg: Annotated[float, Interval(ge=0, le=180)] = 75.0
+    """Leave faces unchanged that are turned further aside, up or down, in degrees."""
+    batch_size: Annotated[int, Interval(ge=1, le=256)] = 8
+    """Most faces generated in one run of the network; bounds memory in a crowd."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "select", _checked_selection(self.select))
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # written so that NaN is refused
-                raise OptionError(f"{name} is {value}; a number from {low:g} to {high:g} was expected.")
-        for name, (least, most) in WHOLE_RANGES.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or not least <= value <= most:
-                raise OptionError(f"{name} is {value}; a whole number from {least} to {most} was expected.")
-        if self.detection_threshold is not None and not 0.0 < self.detection_threshold < 1.0:
-            raise OptionError(
-                f"detection_threshold is {self.detection_threshold}; a number between 0 and 1 was expected."
-            )
+        check(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SwapOptions):
@@ -133,19 +103,16 @@ class OutputOptions:
     """
 
     similarity: bool = False
-    """Measure how alike the result is to source and target; costs two runs of the recogniser for each face."""
+    """Measure how alike the result is to source and target, by two runs of the recogniser for each face."""
     compare: bool = False
-    """`SwapResult.save` writes target and result side by side."""
+    """Write target and result side by side."""
     consent_confirmed: bool | None = None
-    """What the file's mark says about it: whether the user confirmed that the people shown agreed; None: not asked."""
+    """Say in the file's mark that the people shown agreed."""
     consent_statement: str | None = None
     """The very words that the user confirmed, for the file's mark; at most 1000 characters."""
 
     def __post_init__(self) -> None:
-        if self.consent_confirmed is not None and type(self.consent_confirmed) is not bool:  # 1 is no consent
-            raise OptionError(
-                f"consent_confirmed is {self.consent_confirmed!r}; True, False or None was expected."
-            )
+        check(self)  # of truth values, so that 1 is no consent
         if self.consent_statement is not None and not (
             self.consent_confirmed and 0 < len(self.consent_statement) <= LONGEST_STATEMENT
         ):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from hififace.errors import OptionError
+from hififace.option_fields import check
 from hififace.video.mask_smoothing import MaskSmoothingOptions
 from hififace.video.smoothing import SmoothingOptions
 
@@ -29,50 +31,38 @@ class VideoOptions:
         OptionError: a value out of its range; the sentence names it.
     """
 
-    start_s: float | None = None
-    """Seconds after the beginning; the part before is left out."""
-    end_s: float | None = None
-    """Seconds after the beginning; the part behind is left out."""
-    preview_s: float | None = None
-    """Only so many seconds, from `start_s` on."""
-    fps: Fraction | None = None
-    """An even frame rate for the result; None keeps every time stamp of the video."""
+    start_s: Annotated[float, Interval(ge=0, le=1e6)] | None = None
+    """Begin so many seconds after the video's beginning."""
+    end_s: Annotated[float, Interval(ge=0, le=1e6)] | None = None
+    """End so many seconds after the video's beginning."""
+    preview_s: Annotated[float, Interval(gt=0, le=1e6)] | None = None
+    """Only so many seconds, from where it begins."""
+    fps: Annotated[Fraction, Interval(ge=LOWEST_RATE, le=HIGHEST_RATE)] | None = None
+    """An even frame rate; unset, every time stamp of the video is kept. Sound is untouched."""
     tone_map: bool = False
-    """Turn HDR into SDR instead of refusing it."""
+    """Convert HDR to SDR (BT.709) instead of refusing it."""
     codec: str | None = None
-    """h264, hevc, vp9, av1, ... instead of the video's own."""
-    crf: float | None = None
-    """Constant quality of the encoder; None is visually lossless."""
+    """Codec instead of the video's own: h264, hevc, vp9, av1."""
+    crf: Annotated[float, Interval(gt=0, le=255)] | None = None
+    """Constant quality of the encoder, lower is better; unset, visually lossless."""
     preset: str | None = None
-    """The encoder's own speed preset."""
+    """The encoder's own speed preset; slower ones make smaller files."""
     smooth: bool = True
     """Steady faces over time."""
     smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)
     """How strongly their places are."""
     mask_smoothing: MaskSmoothingOptions = field(default_factory=MaskSmoothingOptions)
     """How strongly their masks are."""
-    detect_every: int = 2
-    """Look for faces every N frames; between, known faces are followed. A new face is swapped at most so
-    many frames less one late."""
-    segment_frames: int = 240
+    detect_every: Annotated[int, Interval(ge=1, le=1000)] = 2
+    """Look for new faces every N frames; between, known faces are followed."""
+    segment_frames: Annotated[int, Interval(ge=1)] = 240
     """Most frames that a killed run has to do again; a multiple of the group size."""
     work_folder: Path | None = None
     """Where unfinished work is kept; None: beside the result, in a hidden folder."""
 
     def __post_init__(self) -> None:
-        for name in ("preview_s", "fps", "crf"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise OptionError(f"{name} is {value}; a number above 0 was expected.")
-        for name in ("start_s", "end_s"):
-            value = getattr(self, name)
-            if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise OptionError(f"{name} is {value}; seconds from 0 were expected.")
-        if self.fps is not None and not LOWEST_RATE <= self.fps <= HIGHEST_RATE:
-            raise OptionError(f"fps is {self.fps}; a rate from {LOWEST_RATE} to {HIGHEST_RATE} was expected.")
-        if self.detect_every < 1:
-            raise OptionError(f"detect_every is {self.detect_every}; a whole number from 1 was expected.")
-        if self.segment_frames < 1 or self.segment_frames % FRAMES_PER_GROUP:
+        check(self)
+        if self.segment_frames % FRAMES_PER_GROUP:
             raise OptionError(
                 f"segment_frames is {self.segment_frames}; a multiple of {FRAMES_PER_GROUP} was expected."
             )
