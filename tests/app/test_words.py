@@ -14,7 +14,11 @@ NASTY = "<script>|[x](y)`*.png"
 
 
 def report(**changes: object) -> VideoReport:
-    tally = VideoTally(num_frames=50, tracks={0: TrackReport(0, 0.0, 2.0, NASTY, 50, 48)})
+    tracks = {
+        0: TrackReport(0, 0.0, 2.0, NASTY, "it is turned away", 50, 48),
+        1: TrackReport(1, 0.0, 1.0, None, "it is small", 25, 0),
+    }
+    tally = VideoTally(num_frames=50, tracks=tracks)
     values = {"seconds": 5.0, "num_resumed": 0, "busy_s": {"follow": 2.0, "swap": 4.25}, **changes}
     return VideoReport(Path("a.mp4"), Path("b.mp4"), tally, "double", "CPU", **values)  # type: ignore[arg-type]
 
@@ -76,7 +80,14 @@ def test_figures_of_a_video():
         )
     )
     assert not told.tags & {"script", "b"}
-    for text in (f"became {NASTY}", "48 of 50", "0.0 to 2.0 s", "4.2 s", "5.0 s"):
+    for text in (
+        f"became {NASTY}; in some frames left as it is: it is turned away",
+        "left as it is: it is small",
+        "48 of 50",
+        "0.0 to 2.0 s",
+        "4.2 s",
+        "5.0 s",
+    ):
         assert text in told.texts
     assert told.texts[-3:] == ["7 frames were there from before.", "The eyes are shut.", "A note <b>."]
 

@@ -63,14 +63,16 @@ def test_the_last_line_says_what_was_done_and_what_was_not():
             "num_frames": 10,
             "num_frames_changed": 8,
             "num_frames_resumed": 4,
-            "tracks": [{"num_swapped": 8}, {"num_swapped": 0}],
+            "tracks": [{"num_swapped": 8}]
+            + [{"index": n, "num_swapped": 0, "reason": f"it is small: {n}"} for n in range(1, 11)],
             "seconds": 2.0,
             "fps": 3.0,
             "busy_s": {"swap": 1.0, "follow": 2.0},
             "notes": ["Stream 1 was left out."],
         }
     )
-    assert "1 of 2 people swapped in 8 of them" in told
+    assert "1 of 11 people swapped in 8 of them" in told
+    assert "  face 8: it is small: 8\n  and 2 more faces" in told
     assert "slowest stage: follow" in told
     assert "4 frames were there" in told
     assert told.endswith("Stream 1 was left out.")

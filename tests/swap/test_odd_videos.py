@@ -212,7 +212,7 @@ def test_a_fast_face_is_followed_as_exactly_as_it_is_found_in_each_frame():
     shape = transform_points(cv2.invertAffineTransform(matrix(0)), settled[:, :2])
     faces = VideoFaces(
         find_faces=lambda image: [Face(i, found) for i, found in enumerate(detector.detect(image))],
-        embed=lambda image, face: np.eye(1, 128, dtype=np.float32)[0],
+        embed=lambda image, face: (np.eye(1, 128, dtype=np.float32)[0], 24.0),
         landmarker=landmarker,
         template=find_template("mini_128"),
         options=SwapOptions(),

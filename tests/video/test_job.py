@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,7 +23,9 @@ from hififace.errors import (
     ProvenanceError,
     VideoError,
 )
+from hififace.faces import appearance
 from hififace.media.containers import comment_of
+from hififace.media.image import read_image
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
 from hififace.provenance.claim import claim_in_text
@@ -30,6 +33,7 @@ from hififace.swap.engine import paste_faces
 from hififace.swap.image import claim_of
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.source_map import SourceMap
+from hififace.video import selection
 from hififace.video.job import work_folder
 from hififace.video.options import VideoOptions
 from tests.support.bundle_doubles import AS_GENERATED
@@ -217,6 +221,48 @@ def test_a_video_in_which_nobody_was_swapped_is_an_error_not_a_marked_copy(swapp
     with pytest.raises(NoFaceFoundError, match=r"No face was found in .*plain\.mp4; nothing was written"):
         swapper.swap_video(plain, tmp_path / "out.mp4", video_options=SHORT)
     assert nothing_written(tmp_path, "plain.mp4")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Somebody sharp, and somebody out of focus but for frames 6 and 7."""
+    portrait = read_image(Path(__file__).parents[1] / "portraits" / "024_smiling.jpg").pixels
+    other = cv2.resize(portrait[100:1250, 100:1250], (230, 230), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(other, (0, 0), 7)
+
+    def draw(number: int) -> np.ndarray:
+        behind = other if number in {6, 7} else blurred
+        return put(put(room(), head(), 80, 120, 0.6), behind, 235, 120, 0.6)
+
+    return face_video(tmp_path_factory.mktemp("two") / "two.mp4", draw, 20)
+
+
+def test_a_bystander_of_most_frames_is_left_alone_in_all_of_them_and_told_about(two, swapper, tmp_path):
+    output = tmp_path / "out.mp4"
+    report = swapper.swap_video(two, output, AS_GENERATED, SHORT)
+    main, bystander = report.to_json()["tracks"]
+    assert (main["num_swapped"], bystander["num_swapped"]) == (20, 0)
+    assert bystander["reason"].startswith("it is blurred, and another face is sharp")
+    for before, after in zip(VideoReader(two), VideoReader(output), strict=True):
+        assert np.abs(before.rgb().astype(int) - after.rgb())[:, 180:].mean() < 2
+    whole = frames_of(output)
+    for stop in (9, 18):
+        again = tmp_path / f"again-{stop}.mp4"
+        counted = iter([False] * stop + [True])
+        with pytest.raises(InterruptedByUserError):
+            swapper.swap_video(two, again, AS_GENERATED, SHORT, should_stop=counted.__next__)
+        swapper.swap_video(two, again, AS_GENERATED, SHORT)
+        assert frames_of(again) == whole
+    everyone = swapper.swap_video(two, output, AS_GENERATED, SHORT, select="all")
+    assert [track.num_swapped for track in everyone.tally.tracks.values()] == [20, 20]
+
+
+def test_a_video_of_what_is_no_human_face_says_so(two, swapper, tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "SURE_SCORE", 2.0)
+    monkeypatch.setattr(selection, "HUMAN", 99.0)
+    monkeypatch.setattr(appearance, "BLURRED", 2.0)
+    with pytest.raises(FaceError, match=r"face 0: it does not look like a human face.*; face 1: it does not"):
+        swapper.swap_video(two, tmp_path / "out.mp4", AS_GENERATED, SHORT)
 
 
 def test_a_number_that_no_face_ever_had_is_an_error(swapper, video, tmp_path):

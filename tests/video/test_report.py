@@ -23,17 +23,21 @@ def frame_with(time_s, *faces, is_cut=False):
         for i, size, b, _ in faces
     ]
     return SimpleNamespace(
-        frame=SimpleNamespace(time_s=time_s), faces=steady, sources=[s for *_, s in faces], is_cut=is_cut
+        frame=SimpleNamespace(time_s=time_s),
+        faces=steady,
+        sources=[s for *_, s in faces],
+        reasons=["" if s else "it was not selected" for *_, s in faces],
+        is_cut=is_cut,
     )
 
 
 def counted():
     tally = VideoTally()
-    tally.add(frame_with(0.0), set())
-    tally.add(frame_with(0.04, (0, 50, False, ME), (1, 80, False, None)), {0})
-    tally.add(frame_with(0.08, (0, 70, True, ME), is_cut=True), {0})
+    tally.add(frame_with(0.0), set(), {})
+    tally.add(frame_with(0.04, (0, 50, False, ME), (1, 80, False, None)), {0}, {})
+    tally.add(frame_with(0.08, (0, 70, True, ME), is_cut=True), {0}, {})
     # Chosen, but turned too far away: not generated.
-    tally.add(frame_with(0.12, (0, 60, False, ME)), set())
+    tally.add(frame_with(0.12, (0, 60, False, ME)), set(), {0: "it is turned away by 80 degrees"})
     return tally
 
 
@@ -44,6 +48,22 @@ def test_frames_and_tracks_are_counted():
     assert (first.num_frames, first.num_swapped, first.num_bridged, first.source) == (3, 2, 1, "me")
     assert (first.first_s, first.last_s, first.mean_size_px) == (0.04, 0.12, 60.0)
     assert (second.num_frames, second.num_swapped, second.source) == (1, 0, None)
+    assert [track.reason for track in (first, second)] == [
+        "it is turned away by 80 degrees",
+        "it was not selected",
+    ]
+
+
+def test_reasons_are_told_of_faces_that_were_never_swapped():
+    tally = counted()
+    assert tally.reasons(most=3) == ["face 1: it was not selected"]
+    for index in (2, 3):
+        tally.add(frame_with(0.16, (index, 50, False, None)), set(), {})
+    assert tally.reasons(most=2) == [
+        "face 1: it was not selected",
+        "face 2: it was not selected",
+        "and 1 more",
+    ]
 
 
 def test_a_tally_goes_through_json_and_counts_on():
@@ -51,7 +71,7 @@ def test_a_tally_goes_through_json_and_counts_on():
     again = VideoTally.restored(json.loads(json.dumps(tally.state())))
     assert again == tally
     for one in (tally, again):
-        one.add(frame_with(0.16, (0, 60, False, ME)), {0})
+        one.add(frame_with(0.16, (0, 60, False, ME)), {0}, {})
     assert again == tally
 
 
@@ -67,3 +87,4 @@ def test_the_report_counts_only_this_runs_frames_as_speed():
     told = json.loads(json.dumps(report.to_json()))
     assert told["busy_s"] == {"swap": 1.235}
     assert [t["index"] for t in told["tracks"]] == [0, 1]
+    assert told["tracks"][1]["reason"] == "it was not selected"

@@ -65,7 +65,7 @@ def video_figures(report: dict[str, Any]) -> str:
     rows = [
         [
             str(track["index"]),
-            f"became {track['source']}" if track["source"] else "left as it is",
+            _became(track),
             f"{track['first_s']:.1f} to {track['last_s']:.1f} s",
             f"{track['num_swapped']} of {track['num_frames']}",
         ]
@@ -81,6 +81,16 @@ def video_figures(report: dict[str, Any]) -> str:
         + _table(["Stage", "Time at work"], times, num_figures=1)
         + _notes(notes)
     )
+
+
+def _became(track: dict[str, Any]) -> str:
+    """Of one person of a video."""
+    if track["source"]:
+        told = f"became {track['source']}"
+        # A face is seldom swapped in all frames of its track: some are carried on unseen.
+        partly = track["reason"] and track["num_swapped"] < track["num_frames"]
+        return f"{told}; in some frames left as it is: {track['reason']}" if partly else told
+    return f"left as it is: {track['reason']}" if track["reason"] else "left as it is"
 
 
 def _sentence(note: str) -> str:

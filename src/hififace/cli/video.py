@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hififace.errors import OptionError
 from hififace.video.options import HIGHEST_RATE, LOWEST_RATE, VideoOptions
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hififace.swap.options import OutputOptions, SwapOptions
     from hififace.swapper import FaceSwapper
     from hififace.video.report import VideoProgress
+
+
+MOST_REASONS: Final = 8
+"""Faces that were left as they are of which the console tells why."""
 
 
 def parse_seconds(text: str | None, option: str) -> float | None:
@@ -90,7 +94,13 @@ def video_sentence(report: dict[str, Any]) -> str:
     told += f"; slowest stage: {busiest})" if busiest else ")"
     if report["num_frames_resumed"]:
         told += f"; {report['num_frames_resumed']} frames were there from an earlier run"
-    return "\n".join([told, *(f"  {note}" for note in report["notes"])])
+    left = [track for track in report["tracks"] if not track["num_swapped"]]
+    reasons = [f"  face {track['index']}: {track['reason']}" for track in left[:MOST_REASONS]]
+    if len(left) > MOST_REASONS:
+        reasons.append(
+            f"  and {len(left) - MOST_REASONS} more faces that were left as they are (--json tells why)"
+        )
+    return "\n".join([told, *reasons, *(f"  {note}" for note in report["notes"])])
 
 
 @contextmanager

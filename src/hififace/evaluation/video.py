@@ -139,7 +139,7 @@ def _finder(embedder: SFaceEmbedder) -> VideoFaces:
     detector = YuNetDetector(threads=1)
     return VideoFaces(
         find_faces=lambda image: [Face(i, found) for i, found in enumerate(detector.detect(image))],
-        embed=lambda image, face: embedder.embed(image, face.detection.points),
+        embed=lambda image, face: embedder.embed_with_length(image, face.detection.points),
         landmarker=FaceMeshLandmarker(threads=1),
         template=find_template("arcface_112"),
         options=SwapOptions(),

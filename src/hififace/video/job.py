@@ -13,7 +13,8 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -46,9 +47,10 @@ from hififace.video.mask_smoothing import TrackMasks
 from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
 from hififace.video.pipeline import Pipeline
 from hififace.video.report import VideoProgress, VideoReport, VideoTally
+from hififace.video.selection import LOOKAHEAD_GROUPS
 from hififace.video.tracker import FrameFaces, VideoFaces
 
-_STATE_VERSION = 4
+_STATE_VERSION = 5
 """Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
 
@@ -67,6 +69,7 @@ class _Generated:
 
     faces: FrameFaces
     generated: tuple[GeneratedFace, ...]
+    refused: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class _Finished:
     frame: Frame
     faces: FrameFaces
     swapped: frozenset[int]
+    refused: Mapping[int, str]
     masks: dict[str, Any] | None
     """State of the masks behind this frame, where a segment ends with it."""
 
@@ -192,7 +196,7 @@ class _VideoRun:
         engine, options = self._engine, self._options
         return VideoFaces(
             find_faces=lambda image: engine.find_faces(image, options),
-            embed=engine.identity,
+            embed=lambda image, face: engine.embedder.embed_with_length(image, face.detection.points),
             # One thread: the stages beside it have work for the other cores.
             landmarker=FaceMeshLandmarker(providers=[engine.provider], threads=1),
             template=engine.template,
@@ -207,13 +211,15 @@ class _VideoRun:
     ) -> VideoReport:
         """Do what is left and put the video into its place."""
         began = time.perf_counter()
-        depth = 1 if self._reader.info.width * self._reader.info.height > _LARGE_FRAME_PX else 2
+        large = self._reader.info.width * self._reader.info.height > _LARGE_FRAME_PX
+        depth, self._lookahead = (1, 1) if large else (2, LOOKAHEAD_GROUPS)
+        self._undecided: deque[list[FrameFaces]] = deque()
         stages: dict[str, Callable[[Any], Any]] = {
             "follow": self._follow,
             "generate": self._generate,
             "paste": self._paste,
         }
-        groups = _groups(self._reader.frames(after=self._writer.place))
+        groups = _groups(self._reader.frames(after=self._writer.place), self._lookahead)
         with Pipeline[list[_Finished]](groups, stages, depth=depth) as pipeline:
 
             def told() -> Iterator[Frame]:
@@ -253,7 +259,12 @@ class _VideoRun:
     # The stages
 
     def _follow(self, frames: list[Frame]) -> list[FrameFaces]:
-        return [self._faces.take(frame) for frame in frames]
+        """Take a group; give the one that is so far behind that it can be decided. An empty one stands for the end."""
+        if frames:
+            self._undecided.append([self._faces.take(frame) for frame in frames])
+        if not self._undecided or (frames and len(self._undecided) <= self._lookahead):
+            return []
+        return [self._faces.decide(taken) for taken in self._undecided.popleft()]
 
     def _generate(self, group: list[FrameFaces]) -> list[_Generated]:
         """Generate all faces of a group in one go."""
@@ -268,7 +279,7 @@ class _VideoRun:
             for one in group
         ]
         made = generate_faces(self._engine, targets, self._options)
-        return [_Generated(one, generated.faces) for one, generated in zip(group, made, strict=True)]
+        return [_Generated(one, *generated) for one, generated in zip(group, made, strict=True)]
 
     def _paste(self, group: list[_Generated]) -> list[_Finished]:
         """Put faces back frame by frame, through masks that are steady over time."""
@@ -283,7 +294,7 @@ class _VideoRun:
             frame = frame.with_rgb(image, _reach(generated, image))
         swapped = frozenset(face.target.face.index for face in generated)
         masks = None if one.faces.state is None else self._masks.state()
-        return _Finished(frame, one.faces, swapped, masks)
+        return _Finished(frame, one.faces, swapped, one.refused, masks)
 
     def _steadied(self, one: _Generated) -> tuple[GeneratedFace, ...]:
         time_s = float(one.faces.frame.time_s)
@@ -299,7 +310,7 @@ class _VideoRun:
     # The end
 
     def _count(self, one: _Finished) -> None:
-        self._tally.add(one.faces, set(one.swapped))
+        self._tally.add(one.faces, one.swapped, one.refused)
         self._last = one
 
     def _state(self, place: Place) -> dict[str, Any]:
@@ -346,9 +357,9 @@ class _VideoRun:
                 )
             if not self._tally.num_changed:
                 faces = "1 face" if len(tracks) == 1 else f"{len(tracks)} faces"
+                told = "; ".join(self._tally.reasons(most=3))
                 raise FaceError(
-                    f"{video} shows {faces}, none of which was swapped: "
-                    "no source was given for them, or they are too small or turned away. Nothing was written."
+                    f"{video} shows {faces}, none of which was swapped ({told}). Nothing was written."
                 )
         except FaceError:
             self._writer.discard()
@@ -385,10 +396,12 @@ def _reach(generated: Sequence[GeneratedFace], image: RGBImage) -> Box:
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _groups(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Stretches of `FRAMES_PER_GROUP` frames at fixed places of the video."""
+def _groups(frames: Iterator[Frame], num_ends: int) -> Iterator[list[Frame]]:
+    """Stretches of `FRAMES_PER_GROUP` frames at fixed places of the video, then so many empty ones."""
     for _, group in itertools.groupby(frames, key=lambda frame: frame.index // FRAMES_PER_GROUP):
         yield list(group)
+    for _ in range(num_ends):
+        yield []
 
 
 def work_folder(

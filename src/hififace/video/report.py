@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ class TrackReport:
     last_s: float
     source: str | None = None
     """Name of who was put in; None: it stayed as it was."""
+    reason: str | None = None
+    """Why it stayed as it was in the last of the frames in which it did: a sentence without its end."""
     num_frames: int = 0
     """Frames in which it was there."""
     num_swapped: int = 0
@@ -37,14 +40,20 @@ class VideoTally:
     num_cuts: int = 0
     tracks: dict[int, TrackReport] = field(default_factory=dict)
 
-    def add(self, result: FrameFaces, swapped: set[int]) -> None:
-        """Count one frame; `swapped` are the indices of the faces that were really generated."""
+    def add(self, result: FrameFaces, swapped: Set[int], refused: Mapping[int, str]) -> None:
+        """Count one frame.
+
+        Args:
+            result: its faces, decided.
+            swapped: indices of the faces that were really generated.
+            refused: index of a face that has a source and was not -> why.
+        """
         self.num_frames += 1
         self.num_cuts += result.is_cut
         self.num_without_faces += not result.faces
         self.num_changed += bool(swapped)
         time_s = float(result.frame.time_s)
-        for one, source in zip(result.faces, result.sources, strict=True):
+        for one, source, reason in zip(result.faces, result.sources, result.reasons, strict=True):
             index = one.face.index
             track = self.tracks.setdefault(index, TrackReport(index, time_s, time_s))
             track.last_s = time_s
@@ -54,6 +63,14 @@ class VideoTally:
             if index in swapped and source is not None:
                 track.num_swapped += 1
                 track.source = source.name
+            else:
+                track.reason = refused.get(index, reason) or track.reason
+
+    def reasons(self, most: int) -> list[str]:
+        """Why faces that were never swapped stayed as they are, of so many at most: sentences without their ends."""
+        left = [track for _, track in sorted(self.tracks.items()) if not track.num_swapped]
+        told = [f"face {track.index}: {track.reason}" for track in left[:most]]
+        return [*told, f"and {len(left) - most} more"] if len(left) > most else told
 
     def state(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -50,6 +50,8 @@ class SteadyFace:
     """Not seen in this frame: carried on along its path."""
     gain: float = 1.0
     """By how much the generator is to see it brighter, steadied (`faces/exposure.py`)."""
+    identity: FloatArray | None = None
+    """(D,) of the best view of its track so far, None before the first."""
 
 
 class Track:
@@ -64,7 +66,6 @@ class Track:
         identity: (D,) of its best view so far, None before the first.
         num_views: how many views were looked at.
         gain: by how much the generator is to see it brighter, None before the first look.
-        is_main: whether it was once large enough beside the others to be no bystander.
     """
 
     def __init__(self, index: int, template: Template, smoothing: SmoothingOptions | None) -> None:
@@ -74,7 +75,6 @@ class Track:
         self.identity: FloatArray | None = None
         self.num_views = 0
         self.gain: float | None = None
-        self.is_main = False
         self._template, self._smoothing = template, smoothing
         self._smoother = PointSmoother(smoothing)
         self._offset: NDArray[np.float64] | None = None
@@ -141,6 +141,7 @@ class Track:
             estimate_similarity(points5, self._template.points),
             bridged,
             1.0 if self.gain is None else self.gain,
+            self.identity,
         )
 
     def _learn_light(self, gain: float, time_s: float) -> None:
@@ -197,7 +198,6 @@ class Track:
             "identity": listed(self.identity),
             "num_views": self.num_views,
             "gain": self.gain,
-            "is_main": self.is_main,
             "smoother": self._smoother.state(),
             "offset": listed(self._offset),
             "score": self._score,
@@ -217,7 +217,7 @@ class Track:
         face.seen_s, face.detected_s = state["seen_s"], state["detected_s"]
         face.looked_s = state["looked_s"]
         face.num_views = state["num_views"]
-        face.gain, face.is_main = state["gain"], state["is_main"]
+        face.gain = state["gain"]
         face._smoother.restore(state["smoother"])
         face._offset = array("offset", np.float64)
         face._score, face._best_view = state["score"], state["best_view"]

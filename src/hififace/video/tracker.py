@@ -15,9 +15,7 @@ import numpy as np
 
 from hififace.faces.candidates import iou_matrix
 from hififace.faces.exposure import BOX_SHARES, exposure_gain
-from hififace.faces.identity import cosine
 from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5
-from hififace.faces.selection import SMALL_SHARE
 from hififace.faces.templates import Template
 from hififace.media.frames import Frame
 from hififace.swap.options import SwapOptions
@@ -26,6 +24,7 @@ from hififace.types import Detection, Face, FloatArray, Landmarks, RGBImage
 from hififace.video.assignment import FORBIDDEN, assign
 from hififace.video.detection_schedule import DetectionSchedule, FindFaces, Look
 from hififace.video.options import VideoOptions
+from hififace.video.selection import ShotViews, TrackSelection
 from hififace.video.shot_detection import CutDetector
 from hififace.video.smoothing import face_size
 from hififace.video.track import SteadyFace, Track, mesh_box
@@ -45,10 +44,11 @@ _SAME_OVERLAP = 0.3
 _SAME_POINTS = 0.2
 """A detection and a mesh are one face if their boxes overlap so much, and their five points lie no farther apart than
 this, on average, in face sizes (a mesh that slid off its face is found anew)."""
-_LEADER_S = 1.0
-"""How long `select="largest"` waits for the face it chose before it chooses another."""
+_WAITING_SHOTS = 16
+"""Shots whose frames may still wait to be decided."""
 
-Embed = Callable[[RGBImage, Face], FloatArray]
+Embed = Callable[[RGBImage, Face], tuple[FloatArray, float]]
+"""The identity (D,) of a face of an image, and how long the vector was before it was brought to unit length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,19 @@ class FrameFaces:
     frame: Frame
     faces: tuple[SteadyFace, ...]
     """All faces, also those that stay as they are."""
-    sources: tuple[Source | None, ...]
-    """One for each; None: it stays as it is."""
     is_cut: bool
+    shot: int
+    """Number of the shot, from 0."""
     state: dict[str, Any] | None = None
     """Everything needed to go on behind this frame, where a segment ends with it."""
+    sources: tuple[Source | None, ...] = ()
+    """One for each; None: it stays as it is. Empty until the frame is decided."""
+    reasons: tuple[str, ...] = ()
+    """Why each stays as it is: a sentence without its end, empty where it does not."""
 
 
 class VideoFaces:
-    """Takes frames in order; `state` and `restore` carry it over an interruption."""
+    """Takes frames in order, and decides about them in order; `restore` carries it over an interruption."""
 
     def __init__(
         self,
@@ -81,27 +85,24 @@ class VideoFaces:
     ) -> None:
         self._embed, self._landmarker = embed, landmarker
         self._schedule = DetectionSchedule(find_faces, video_options.detect_every)
-        self._template, self._options, self._video_options = template, options, video_options
-        self._source_map, self._reference = source_map, reference
-        # A selection may also be numbers or the pixels of a photo.
-        self._named = options.select if isinstance(options.select, str) else None
+        self._template, self._video_options = template, video_options
+        self._selection, self._views = TrackSelection(options, source_map, reference), ShotViews()
         self._smoothing = video_options.smoothing if video_options.smooth else None
         self._cuts, self._tracker = CutDetector(), FaceTracker()
         self._followed: dict[int, Track] = {}
         self._look_now = True
         self._asked = -_ASK_AGAIN_FRAMES
-        self._leader: int | None = None
-        self._largest_px = 0.0  # of the faces of this shot
+        self._shot = 0
 
     def take(self, frame: Frame) -> FrameFaces:
-        """What is to be done with the next frame."""
+        """The faces of the next frame, not decided yet."""
         thumbnail = frame.thumbnail()
         is_cut = self._cuts.update(thumbnail)
         if is_cut:
             self._tracker.cut()
             self._followed.clear()
-            self._leader = None
-            self._largest_px = 0.0
+            self._shot += 1
+            self._views.forget_before(self._shot - _WAITING_SHOTS)
         time_s = float(frame.time_s)
         look = self._schedule.look(
             frame, thumbnail, force=is_cut or self._look_now, anybody=bool(self._followed)
@@ -113,9 +114,9 @@ class VideoFaces:
         return FrameFaces(
             frame,
             tuple(steady),
-            self._sources(steady, time_s),
             is_cut,
-            self.state() if ends_segment else None,
+            self._shot,
+            self._state() if ends_segment else None,
         )
 
     # -------------------------------------------------------------------------------------------------------
@@ -150,13 +151,14 @@ class VideoFaces:
 
     def _update(self, frame: Frame, faces: Sequence[tuple[Face, bool]], time_s: float) -> list[SteadyFace]:
         """Match faces with tracks, take them in, and carry on those that nobody sees."""
+        strengths: list[float | None] = [None] * len(faces)
         if any(seen for _, seen in faces) and self._must_know_who([face for face, _ in faces], frame.index):
             self._asked = frame.index
-            image = frame.rgb()
-            faces = [
-                (replace(face, identity=self._embed(image, face)) if detected else face, detected)
-                for face, detected in faces
-            ]
+            faces = list(faces)
+            for place, (face, detected) in enumerate(faces):
+                if detected:
+                    identity, strengths[place] = self._embed(frame.rgb(), face)
+                    faces[place] = replace(face, identity=identity), detected
         # Boxes of one kind, or a track's speed would change with the rhythm of detection.
         boxed = [
             replace(face, index=place, detection=replace(face.detection, box=_box_of(face)))
@@ -165,11 +167,14 @@ class VideoFaces:
         by_mesh = {id(face.landmarks): place for place, face in enumerate(boxed)}
         steady = []
         for tracked in self._tracker.update(boxed):
-            face, detected = faces[by_mesh[id(tracked.landmarks)]]
+            place = by_mesh[id(tracked.landmarks)]
+            face, detected = faces[place]
             followed = self._followed.get(tracked.index)
             if followed is None:
                 followed = Track(tracked.index, self._template, self._smoothing)
                 self._followed[tracked.index] = followed
+            if detected:
+                self._views.look(frame.rgb(), self._shot, tracked.index, face, time_s, strengths[place])
             gain = _gain_of(frame.rgb(), face)
             steady.append(followed.update(face, time_s, detected=detected, gain=gain))
         seen = {one.face.index for one in steady}
@@ -197,55 +202,22 @@ class VideoFaces:
     # -------------------------------------------------------------------------------------------------------
     # Who becomes whom
 
-    def _sources(self, steady: Sequence[SteadyFace], time_s: float) -> tuple[Source | None, ...]:
-        if self._named == "largest":
-            self._choose_leader(steady, time_s)
-        if self._named == "main":
-            self._choose_main(steady)
-        return tuple(self._source(one) for one in steady)
-
-    def _choose_main(self, steady: Sequence[SteadyFace]) -> None:
-        """Who is large beside the largest face of the shot; once chosen, a face stays so: it must not flicker."""
-        sizes = [one.face.detection.size_px for one in steady]
-        self._largest_px = max([self._largest_px, *sizes])
-        for one, size in zip(steady, sizes, strict=True):
-            if size >= SMALL_SHARE * self._largest_px:
-                self._followed[one.face.index].is_main = True
-
-    def _choose_leader(self, steady: Sequence[SteadyFace], time_s: float) -> None:
-        """The largest face, kept while it is there: two people of one size must not take turns."""
-        leader = None if self._leader is None else self._followed.get(self._leader)
-        if leader is not None and time_s - leader.seen_s <= _LEADER_S:
-            return
-        largest = max(steady, key=lambda one: one.face.detection.size_px, default=None)
-        self._leader = None if largest is None else largest.face.index
-
-    def _source(self, one: SteadyFace) -> Source | None:
-        options, index = self._options, one.face.index
-        if one.face.detection.size_px < options.smallest_face_px:
-            return None
-        if index in self._source_map.by_index:
-            return self._source_map.by_index[index]
-        identity = self._followed[index].identity
-        if self._reference is not None:
-            selected = identity is not None and cosine(identity, self._reference) >= options.same_person
-        elif options.indices is not None:
-            selected = index in options.indices
-        else:
-            selected = self._named == "all" or index == self._leader or self._followed[index].is_main
-        if self._named == "main" and self._source_map.shows(identity, options.same_person):
-            selected = True
-        if not selected:
-            return None
-        if identity is None or not self._source_map.people:
-            return self._source_map.default
-        return self._source_map.source_for(identity, options.same_person)
+    def decide(self, taken: FrameFaces) -> FrameFaces:
+        """The same with its sources: as late as possible, as frames that were taken since tell more of its faces."""
+        if taken.is_cut:
+            self._selection.cut()
+        self._views.forget_before(taken.shot)
+        sources, reasons = self._selection.decide(
+            taken.faces, self._views.of(taken.shot), float(taken.frame.time_s)
+        )
+        state = None if taken.state is None else {**taken.state, "selection": self._selection.state()}
+        return replace(taken, sources=sources, reasons=reasons, state=state)
 
     # -------------------------------------------------------------------------------------------------------
     # Going on
 
-    def state(self) -> dict[str, Any]:
-        """Everything needed to go on, as JSON can hold it."""
+    def _state(self) -> dict[str, Any]:
+        """Everything needed to go on, as JSON can hold it, but for what `decide` remembers."""
         return {
             "cuts": self._cuts.state(),
             "schedule": self._schedule.state(),
@@ -253,19 +225,21 @@ class VideoFaces:
             "followed": [one.state() for one in self._followed.values()],
             "look_now": self._look_now,
             "asked": self._asked,
-            "leader": self._leader,
-            "largest_px": self._largest_px,
+            "shot": self._shot,
+            "views": self._views.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state()` gave."""
+        """Go on from the state of a decided frame."""
         self._cuts.restore(state["cuts"])
         self._schedule.restore(state["schedule"])
         self._tracker.restore(state["tracker"])
         restored = [Track.restored(s, self._template, self._smoothing) for s in state["followed"]]
         self._followed = {one.index: one for one in restored}
         self._look_now, self._asked = state["look_now"], state["asked"]
-        self._leader, self._largest_px = state["leader"], state["largest_px"]
+        self._shot = state["shot"]
+        self._views.restore(state["views"])
+        self._selection.restore(state["selection"])
 
 
 def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) -> dict[int, int]:
