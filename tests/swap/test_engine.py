@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import cv2
 import numpy as np
 import pytest
 
+from hififace.faces.appearance import remaining_edges
 from hififace.media.image import read_image
 from hififace.swap.engine import Engine, StageClock, blending_mask, paste_faces
 from hififace.swap.generate import GeneratedFace, TargetFace
@@ -151,3 +153,26 @@ def test_a_face_in_dim_light_is_swapped_as_in_good_light(mini: FaceSwapper):
     # On the scale of good light: 14 levels before networks were shown ordinary brightness, of which 0.5 are rounding.
     assert np.abs(found * 4 - expected).mean() < 4
     assert found.std() * 4 == pytest.approx(expected.std(), rel=0.05)
+
+
+def test_a_face_in_a_blurred_image_is_as_blurred_and_a_sharp_one_as_generated(mini: FaceSwapper):
+    sharp = read_image(EXAMPLES / "astronaut.jpg").pixels
+    found = []
+    for sigma_px in (0.0, 3.0, 5.0):
+        image = cv2.GaussianBlur(sharp, (0, 0), sigma_px) if sigma_px else sharp
+        (outcome,) = mini.swap(image).faces
+        assert outcome.target_crop is not None
+        assert outcome.crop is not None
+        assert outcome.mask is not None
+        sides = [
+            remaining_edges(
+                cv2.resize(one, (128, 128), interpolation=cv2.INTER_AREA),
+                cv2.resize(outcome.mask, (128, 128)),
+            )
+            for one in (outcome.target_crop, outcome.crop)
+        ]
+        found.append(sides)
+    targets, results = np.array(found).T
+    # As generated, the results would have 0.40, 0.58 and 0.46.
+    np.testing.assert_allclose(results[1:], targets[1:], atol=0.04)
+    assert targets[1] > 0.75

@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 
 from hififace.errors import BundleError, OptionError
-from hififace.faces.alignment import Border, align, warp
+from hififace.faces.alignment import Border, align, matrix_scale, warp
 from hififace.faces.blending import paste_back
+from hififace.faces.defocus import blurred, matching_blur
 from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
 from hififace.faces.exposure import dimmed, exposure_gain
 from hififace.faces.identity import SFaceEmbedder
@@ -322,7 +323,7 @@ def generate_faces(
                 sources.append(source)
                 owners.append(place)
     with clock("generate"):
-        generated = [_uncovered(face) for face in engine.generate(encoded, sources, options)]
+        generated = [_with_blur(_uncovered(face)) for face in engine.generate(encoded, sources, options)]
     return [
         Generated(
             tuple(face for face, owner in zip(generated, owners, strict=True) if owner == place),
@@ -356,6 +357,7 @@ def paste_faces(
             mask, crop, target = blending_mask(face.mask, options), face.image, face.target
             if options.match_colour:
                 crop = match_colour(crop, _at_side(target.lit_crop, crop.shape[0]), mask)
+            crop = blurred(crop, face.blur_px)
             back = dimmed(grey_as(crop, target.lit_crop), target.gain)
             image = paste_back(
                 image, back, mask, face.matrix, detail=options.detail, border=engine.border, gain=target.gain
@@ -383,6 +385,12 @@ def _uncovered(face: GeneratedFace) -> GeneratedFace:
     """The same, its mask without what covers the target's face: glasses, a mask, a microphone stay in front."""
     target = _at_side(face.target.lit_crop, face.image.shape[0])
     return face._replace(mask=face.mask * (1.0 - occlusion(target, face.mask)))
+
+
+def _with_blur(face: GeneratedFace) -> GeneratedFace:
+    """The same, knowing how blurred its target is."""
+    side_px = face.image.shape[0] / matrix_scale(face.matrix)
+    return face._replace(blur_px=matching_blur(face.target.lit_crop, face.image, face.mask, side_px))
 
 
 def _at_side(crop: RGBImage, side: int) -> RGBImage:

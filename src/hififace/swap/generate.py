@@ -49,6 +49,8 @@ class GeneratedFace(NamedTuple):
     """Image pixels to pixels of `image`."""
     target: TargetFace
     """What it was generated on."""
+    blur_px: float = 0.0
+    """By how much it is to be blurred, to be as blurred as its target (`faces/defocus.py`), in pixels of `image`."""
 
 
 class FaceGenerator:

@@ -43,6 +43,7 @@ from hififace.swap.output import check_video, mark_video, video_tags
 from hififace.swap.source_map import Source, SourceMap, notes_of
 from hififace.swap.sources import read_person
 from hififace.types import RGBImage
+from hififace.video.blur_smoothing import TrackBlurs
 from hififace.video.mask_smoothing import TrackMasks
 from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
 from hififace.video.pipeline import Pipeline
@@ -80,8 +81,8 @@ class _Finished:
     faces: FrameFaces
     swapped: frozenset[int]
     refused: Mapping[int, str]
-    masks: dict[str, Any] | None
-    """State of the masks behind this frame, where a segment ends with it."""
+    steady: dict[str, Any]
+    """State of the masks and blurs behind this frame, where a segment ends with it."""
 
 
 def swap_video(
@@ -175,11 +176,13 @@ class _VideoRun:
             )
         self._writer = VideoWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
         self._faces, self._masks = self._new_faces(), TrackMasks(chosen.mask_smoothing)
+        self._blurs = TrackBlurs()
         state = self._writer.state
         self._tally = VideoTally.restored(state["tally"]) if state else VideoTally()
         if state.get("faces"):
             self._faces.restore(state["faces"])
             self._masks.restore(state["masks"])
+            self._blurs.restore(state["blurs"])
         self._num_resumed = self._tally.num_frames
         self._last: _Finished | None = None
         self._rehearse()
@@ -293,16 +296,22 @@ class _VideoRun:
             image, _ = paste_faces(self._engine, frame.rgb(), generated, self._options)
             frame = frame.with_rgb(image, _reach(generated, image))
         swapped = frozenset(face.target.face.index for face in generated)
-        masks = None if one.faces.state is None else self._masks.state()
-        return _Finished(frame, one.faces, swapped, one.refused, masks)
+        ends = one.faces.state is not None
+        steady = {"masks": self._masks.state(), "blurs": self._blurs.state()} if ends else {}
+        return _Finished(frame, one.faces, swapped, one.refused, steady)
 
     def _steadied(self, one: _Generated) -> tuple[GeneratedFace, ...]:
         time_s = float(one.faces.frame.time_s)
         if one.faces.is_cut:
             self._masks.cut()
+            self._blurs.cut()
         self._masks.forget(time_s)
+        self._blurs.forget(time_s)
         return tuple(
-            face._replace(mask=self._masks.update(face.target.face.index, face.mask, time_s))
+            face._replace(
+                mask=self._masks.update(face.target.face.index, face.mask, time_s),
+                blur_px=self._blurs.update(face.target.face.index, face.blur_px, time_s),
+            )
             for face in one.generated
         )
 
@@ -318,7 +327,7 @@ class _VideoRun:
         last = self._last
         if last is None or last.faces.frame.index != place.index:
             return {"tally": self._tally.state()}
-        return {"tally": self._tally.state(), "faces": last.faces.state, "masks": last.masks}
+        return {"tally": self._tally.state(), "faces": last.faces.state, **last.steady}
 
     def _progress(self, elapsed_s: float, busy_s: dict[str, float]) -> VideoProgress:
         done = self._tally.num_frames
