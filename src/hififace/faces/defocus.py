@@ -60,7 +60,7 @@ def matching_blur(target: RGBImage, generated: RGBImage, mask: FloatArray, side_
         middle = (low + high) / 2
         enough = remaining_edges(blurred(small, middle), weights) >= wanted
         low, high = (low, middle) if enough else (middle, high)
-    return high * generated.shape[0] / side
+    return float(high * generated.shape[0] / side)
 
 
 def blurred(image: RGBImage, sigma_px: float) -> RGBImage:
@@ -69,6 +69,13 @@ def blurred(image: RGBImage, sigma_px: float) -> RGBImage:
         return image
     soft = cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(soft, np.uint8)
+
+
+def softened(mask: FloatArray, sigma_px: float) -> FloatArray:
+    """(N, N) a mask whose rim is as wide as those of an image so blurred, and reaches no further than before."""
+    if sigma_px <= 0.0:
+        return mask
+    return mask * np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma_px), np.float32)
 
 
 def _at(image: RGBImage, side: int) -> RGBImage:

@@ -22,7 +22,7 @@ import numpy as np
 from hififace.errors import BundleError, OptionError
 from hififace.faces.alignment import Border, align, matrix_scale, warp
 from hififace.faces.blending import paste_back
-from hififace.faces.defocus import blurred, matching_blur
+from hififace.faces.defocus import blurred, matching_blur, softened
 from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
 from hififace.faces.exposure import dimmed, exposure_gain
 from hififace.faces.identity import SFaceEmbedder
@@ -357,7 +357,7 @@ def paste_faces(
             mask, crop, target = blending_mask(face.mask, options), face.image, face.target
             if options.match_colour:
                 crop = match_colour(crop, _at_side(target.lit_crop, crop.shape[0]), mask)
-            crop = blurred(crop, face.blur_px)
+            crop, mask = blurred(crop, face.blur_px), softened(mask, face.blur_px)
             back = dimmed(grey_as(crop, target.lit_crop), target.gain)
             image = paste_back(
                 image, back, mask, face.matrix, detail=options.detail, border=engine.border, gain=target.gain

@@ -9,7 +9,7 @@ included (`LOOKAHEAD_GROUPS`), and whoever was meant once stays so until the nex
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from statistics import median
 from typing import Any, Final
 
@@ -57,12 +57,17 @@ class View:
     """Length of its embedding before it is brought to unit length; None where it was not embedded."""
 
 
+def _view(values: Sequence[Any]) -> View:
+    """What `astuple` gave."""
+    return View(**dict(zip((field.name for field in fields(View)), values, strict=True)))
+
+
 class _Sample:
     """At most `MOST_VIEWS` of any number of views, evenly spread over all of them."""
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         state = state or {"views": [], "every": 1, "num": 0}
-        self.views = [View(*one) for one in state["views"]]
+        self.views = [_view(one) for one in state["views"]]
         self._every: int = state["every"]
         self._num: int = state["num"]
 
@@ -83,7 +88,7 @@ class TrackViews:
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         state = state or {"all": None, "embedded": None, "recent": []}
         self._all, self._embedded = _Sample(state["all"]), _Sample(state["embedded"])
-        self._recent = [View(*one) for one in state["recent"]]
+        self._recent = [_view(one) for one in state["recent"]]
 
     def add(self, view: View) -> None:
         """Take in the next view."""
