@@ -131,8 +131,16 @@ class ShotViews:
         """Take in one detected face (with landmarks) of an image (H, W, 3)."""
         assert face.landmarks is not None
         shown = appearance_of(image, face.detection, face.landmarks)
-        numbers = shown.size_px, shown.blur, shown.turn_deg, shown.disagreement, shown.mesh_score
-        view = View(time_s, *(round(float(number), 4) for number in numbers), face.detection.score, strength)
+        view = View(
+            time_s,
+            shown.size_px,
+            round(shown.blur, 4),
+            round(shown.turn_deg, 2),
+            round(shown.disagreement, 4),
+            round(shown.mesh_score, 4),
+            face.detection.score,
+            strength,
+        )
         self._tracks.setdefault((shot, index), TrackViews()).add(view)
 
     def of(self, shot: int) -> dict[int, TrackViews]:
