@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hififace.data.loader import CropBatch
 from hififace.data.resident import ResidentSet
 from hififace.data.slots import Slots
+from hififace.faces.masks import border_fade
 from hififace.losses.resampling import fill_invalid
 from hififace.models.create import Discriminator
 from hififace.models.generator import Generator
@@ -85,6 +87,9 @@ class StepState:
         points = self.data.landmarks.shape[1]
         self.oval = torch.tensor([float(p in oval) for p in range(points)], device=self.device)
         self.gain = self._face_parts()
+        # Masks reach the border above and below in nearly all crops, and are nought beside the face anyway.
+        fade = border_fade(np.ones((self.data.side, self.data.side), np.float32))
+        self.fade = torch.from_numpy(fade).to(self.device) if s.pasted else None
         self.stats: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -109,7 +114,7 @@ class StepState:
         of_source, of_target, of_stranger = torch.split(mirrored.bool(), [batch, batch, strangers])
         self.source_rows, self.target_rows = source, target
         crops = self.data.crops(target, of_target)
-        own = self.data.known_coefficients(source, of_source)
+        own = self._stronger_shape(self.data.known_coefficients(source, of_source), crops.coefficients)
         vector = self._vector(own, source, crops.coefficients)
         self.source_coefficients = own
 
@@ -160,6 +165,16 @@ class StepState:
             ),
             dim=1,
         )
+
+    def _stronger_shape(self, of_source: Tensor, of_target: Tensor) -> Tensor:
+        """Coefficients (B, C) of the sources, in pairs of two people with a shape that goes beyond theirs."""
+        strength = self.settings.shape_strength
+        if strength == 1.0:
+            return of_source
+        part, n = self.teachers.card.coefficient_slice("identity"), self.slots.half
+        moved = of_source.clone()
+        moved[:n, part] = torch.lerp(of_target[:n, part], of_source[:n, part], strength)
+        return moved
 
     def _note(self, name: str, value: Tensor) -> None:
         """Adds to the statistics, on the device."""

@@ -36,6 +36,13 @@ class StepSettings:
     """Share of identity's gradient that reaches the pixels of eyes and mouth, whose own terms alone count there."""
     mask_dilation: int = 11
     identity_jitter: float = 1.0
+    mesh_jitter: float = 0.0
+    """How much results are moved before the mesh network sees them, like `identity_jitter`: one fixed view can
+    be told of another outline by a pattern on the cheek."""
+    shape_strength: float = 1.0
+    """How far pairs of two people go from the target's shape to the source's, in the vector and in what is asked for;
+    beyond 1 exaggerates. Swapping may do so (`strength` in a bundle's manifest), and a network is best where it was
+    trained."""
     r1_gamma: tuple[float, float] = (0.1, 0.02)
     """Of the 256 px and the 128 px discriminator."""
     r1_every: int = 16
@@ -46,6 +53,11 @@ class StepSettings:
     darkest: float = 0.4
     learning_rate: float = 3e-4
     discriminator_rate: float = 4e-4
+    pasted: bool = False
+    """Likeness, shape and the discriminators see results as swapping pastes them: faded toward the border of the crop
+    (`faces.masks.border_fade`). Otherwise likeness hides in what the fade takes away again."""
+    discriminator_every: int = 1
+    """Generator steps for each step of the discriminators, which cost a third of the work."""
     gradient_clip: float = 100.0
     average_half_life: float = 400.0
     """Of the moving average, steps."""

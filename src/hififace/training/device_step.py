@@ -43,7 +43,10 @@ class DeviceStep(StepTerms):
             row: (4B + 2T,) int32, one row of `SlotTable.packed`, on the device.
             step: its number: decides when the gradient penalty is due.
         """
-        self._take("step", self._whole_step, row, step)
+        if step % self.settings.discriminator_every == 0:
+            self._take("step", self._whole_step, row, step)
+        else:
+            self._take("generator", self._generator_alone, row, step)
 
     def warm_up(self, row: Tensor, step: int) -> None:
         """The discriminators alone, against a generator that stands still."""
@@ -53,11 +56,13 @@ class DeviceStep(StepTerms):
         """Makes the CUDA graphs; later steps are replays. Does three steps of each kind first."""
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        kinds: list[tuple[str, Callable[[], None]]] = [
+        kinds: list[tuple[str, Callable[[], object]]] = [
             ("warm-up", self._discriminators_alone),
             ("penalty", self._penalty),
             ("step", self._whole_step),
         ]
+        if self.settings.discriminator_every > 1:
+            kinds.append(("generator", self._generator_alone))
         with torch.cuda.stream(stream):
             for _ in range(3):
                 for _, phase in kinds:
@@ -82,14 +87,14 @@ class DeviceStep(StepTerms):
             value.zero_()
         return values
 
-    def _take(self, name: str, phase: Callable[[], None], row: Tensor, step: int) -> None:
+    def _take(self, name: str, phase: Callable[[], object], row: Tensor, step: int) -> None:
         """A phase over the photos of a row, and the gradient penalty where it is due."""
         self.rows.copy_(row)
         self._play(name, phase)
         if step % self.settings.r1_every == 0:
             self._play("penalty", self._penalty)
 
-    def _play(self, name: str, phase: Callable[[], None]) -> None:
+    def _play(self, name: str, phase: Callable[[], object]) -> None:
         graph = self.graphs.get(name)
         if graph is None:
             phase()
@@ -97,9 +102,13 @@ class DeviceStep(StepTerms):
             graph.replay()
 
     def _whole_step(self) -> None:
+        image, crops = self._generator_alone()
+        self._discriminate(image, crops)  # on results made before the update
+
+    def _generator_alone(self) -> tuple[Tensor, CropBatch]:
+        """Updates the generator and its average; returns its results (B, 3, S, S), detached, and the photos."""
         crops, seen, vector = self._batch()
         n, generator = self.slots.half, self.networks.generator
-        # ---- Generator.
         self.networks.fine.requires_grad_(False)
         self.networks.coarse.requires_grad_(False)
         self.generator_adam.zero_grad(set_to_none=True)
@@ -107,9 +116,10 @@ class DeviceStep(StepTerms):
             output = generator(seen, vector)
         output = GeneratorOutput(*(part.float() for part in output))
         terms = self._pixel_terms(output, crops)
-        terms |= self._identity_terms(output.image[:n], crops.landmarks[:n])
-        terms |= self._landmark_terms(output.image[:n], crops)
-        terms |= self._adversarial_terms(output.image, crops)
+        shown = self._pasted(output.image, crops.image)
+        terms |= self._identity_terms(shown[:n], crops.landmarks[:n])
+        terms |= self._landmark_terms(shown[:n], crops)
+        terms |= self._adversarial_terms(shown, crops)
         weights = {name: float(getattr(self.settings, name)) for name in terms}
         total = torch.stack(
             [
@@ -129,14 +139,17 @@ class DeviceStep(StepTerms):
         self._note("gradient", norm)
         face = crops.mask
         self._note("mask_inside", (output.mask * face).sum() / face.sum())
-        # ---- Discriminators, on results made before the update.
-        self._discriminate(output.image.detach(), crops)
+        return shown.detach(), crops
 
     def _discriminators_alone(self) -> None:
         crops, seen, vector = self._batch()
         with torch.no_grad(), self._autocast():
             image = self.networks.generator(seen, vector).image
-        self._discriminate(image.float(), crops)
+        self._discriminate(self._pasted(image.float(), crops.image), crops)
+
+    def _pasted(self, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 3, S, S) results as swapping shows them, where the settings ask for it."""
+        return image if self.fade is None else torch.lerp(target, image, self.fade)
 
     def _discriminate(self, image: Tensor, crops: CropBatch) -> None:
         networks = self.networks

@@ -85,8 +85,8 @@ class StepTerms(StepState):
         few = CropBatch(*(part[:n] for part in crops))
         region = self.gain(target)
         inner = torch.lerp(image.detach(), image, region)  # gradient through eyes and mouth alone
-        points = teachers.mesh_points(image, target)
-        inner_points = teachers.mesh_points(inner, target)
+        points = teachers.mesh_points(image, target, self.settings.mesh_jitter)
+        inner_points = teachers.mesh_points(inner, target, self.settings.mesh_jitter)
         wanted = self._wanted_points(crops.coefficients[:n], target)
         return {
             "outline": mesh_shape_loss(wanted[..., :2], points[..., :2], region_weights=self.oval),
