@@ -17,6 +17,8 @@ IDENTITY_GAIN = 1.2
 """Louder than in training: more likeness at the same leak, by every recogniser (docs/lab-book.md)."""
 SHAPE_STRENGTH = 1.2
 """The network moves outlines less than the coefficients ask, so they ask for more."""
+GLASSES = Path(__file__).with_name("glasses.json")
+"""Made by runs/glasses_direction.py."""
 TRAINING_DATA = (
     "28,136 photographs: UTKFace and Labeled Faces in the Wild (adults), 75 of the Face Research Lab London Set "
     "(CC BY 4.0), 2,893 generated faces of adults; research use only"
@@ -57,5 +59,7 @@ if __name__ == "__main__":
     for part in description["vector"]:
         if part["name"] == "source_shape":
             part["strength"] = SHAPE_STRENGTH
+        if part["name"] == "source_identity":
+            part["without"] = [json.loads(GLASSES.read_text(encoding="utf-8"))]
     card.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     print("\n".join(report.lines()))

@@ -31,6 +31,9 @@ hififace train "$WORK"/packs/train256*.hfpack --preset mini_256 --init-from runs
     --set photos.sharp_inputs='["portraits-train", "identities-hd"]' \
     --set photos.blurred_inputs='["identities-train"]'
 
+# Which way glasses lie in the source's embedding: the bundle frees sources of them.
+python runs/glasses_direction.py "$WORK"/packs/train256*.hfpack -o runs/glasses.json
+
 # The bundle: identity's gain and the shape 1.2 times what they were in training (docs/lab-book.md); its figures.
 python runs/export_mini_256.py "$(ls -d "$WORK"/runs/mini/checkpoints/* | tail -1)/average.safetensors" "$WORK/bundles/mini" --version 742016
 hififace evaluate "$WORK/bundles/mini" --protocol open --data "$PHOTOS" -o "$WORK/reports/mini"

@@ -3,17 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from hififace.models import identity as torch_identity
 from hififace.models.params import BASEL_VECTOR, VectorPart, mesh_vector
 from hififace.swap.identity_vector import (
     FaceFeatures,
     average_sources,
+    free_of,
     identity_vectors,
     source_needs,
     target_needs,
 )
-from hififace.weights.bundle import VectorEntry
+from hififace.weights.bundle import Attribute, VectorEntry
 
 MESH = mesh_vector(5, 4, 6)
 
@@ -96,3 +98,47 @@ def test_a_strength_goes_beyond_the_source_at_a_rate_of_one_and_keeps_the_target
         np.testing.assert_allclose(found[shape], wanted, rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(found[-6:], source["identity"])
     assert target_needs(layout) == {"expression", "pose", "shape"}
+
+
+def test_an_embedding_loses_what_the_photo_says_and_keeps_the_rest():
+    glasses = Attribute(name="glasses", direction=(0.6, 0.8, 0.0), level=0.1)
+    wearing = np.array([0.6, 0.4, 0.6928203], np.float32)
+    freed = free_of(wearing, (glasses,))
+    along = np.array(glasses.direction, np.float32)
+    beyond = wearing - (wearing @ along - 0.1) * along
+    np.testing.assert_allclose(freed, beyond / np.linalg.norm(beyond), atol=1e-6)
+    assert np.linalg.norm(freed) == pytest.approx(1.0, abs=1e-6)
+    bare = np.array([-0.6, 0.4, 0.6928203], np.float32)
+    np.testing.assert_array_equal(free_of(bare, (glasses,)), bare)  # who has none of it is left alone
+
+
+def test_only_the_sources_own_part_is_freed():
+    direction = (1.0, *[0.0] * 5)
+    layout = tuple(
+        part.model_copy(update={"without": (Attribute(name="glasses", direction=direction, level=0.0),)})
+        if part.feature == "identity"
+        else part
+        for part in entries(MESH)
+    )
+    source, target = face(MESH, 1), face(MESH, 2)
+    source["identity"] = np.abs(source["identity"])
+    plain, freed = (identity_vectors(one, [source], [target])[0] for one in (entries(MESH), layout))
+    np.testing.assert_array_equal(plain[:-6], freed[:-6])
+    assert freed[-6] == 0.0 < plain[-6]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"direction": (0.6, 0.6)}, "has length 0.8485; it should be 1"),
+        ({"direction": (0.6, 0.8)}, "has 2 numbers; 'source_identity' has 6"),
+    ],
+)
+def test_a_direction_that_does_not_fit_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        VectorEntry(
+            name="source_identity",
+            size=6,
+            owner="source",
+            without=({"name": "glasses", "level": 0.0, **changes},),
+        )

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from hififace.types import FloatArray
-from hififace.weights.bundle import VectorEntry
+from hififace.weights.bundle import Attribute, VectorEntry
 
 FaceFeatures: TypeAlias = Mapping[str, FloatArray]
 """What is known of one face: feature -> (size,)."""
@@ -95,6 +95,19 @@ def average_sources(faces: Sequence[FaceFeatures]) -> dict[str, FloatArray]:
     return means
 
 
+def free_of(embedding: FloatArray, attributes: Sequence[Attribute]) -> FloatArray:
+    """An embedding (D,) of unit length brought back along directions in which it says more than whose face it is.
+
+    e ← unit(e − max(0, e·h − level) h) for each attribute with direction h: what faces without it have too, stays.
+    """
+    for attribute in attributes:
+        direction = np.asarray(attribute.direction, np.float32)
+        beyond = float(embedding @ direction) - attribute.level
+        if beyond > 0.0:
+            embedding = unit(embedding - np.float32(beyond) * direction)
+    return embedding
+
+
 def unit(vector: FloatArray) -> FloatArray:
     """The vector (D,) at length one; a zero vector stays."""
     return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-12))
@@ -112,7 +125,7 @@ def _part(
 ) -> FloatArray:
     if part.owner == "target":
         return _look_up(target, part)
-    values = _look_up(source, part)
+    values = free_of(_look_up(source, part), part.without)
     if rate == 1.0:
         return values
     mixed = np.float32(rate) * values + np.float32(1.0 - rate) * _look_up(target, part)

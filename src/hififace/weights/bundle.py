@@ -8,6 +8,7 @@ The bundles that ship are sub-folders of `embedded/`; their folder names are the
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 import shutil
@@ -24,6 +25,7 @@ from pydantic import (
     JsonValue,
     PrivateAttr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -65,6 +67,24 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Attribute(_Strict):
+    """Something that an embedding says beside whose face it is, along one direction: that glasses are worn."""
+
+    name: str = Field(min_length=1)
+    direction: tuple[float, ...] = Field(min_length=1)
+    """Unit length, toward faces that have it."""
+    level: float
+    """Where faces without it stand along the direction."""
+
+    @field_validator("direction")
+    @classmethod
+    def _unit_length(cls, direction: tuple[float, ...]) -> tuple[float, ...]:
+        length = math.hypot(*direction)
+        if abs(length - 1.0) > 1e-3:
+            raise ValueError(f"an attribute's direction has length {length:.4f}; it should be 1")
+        return direction
+
+
 class VectorEntry(_Strict):
     """One named part of the identity vector.
 
@@ -80,6 +100,18 @@ class VectorEntry(_Strict):
     """How far a rate of 1 goes from the target's value to the source's, for parts that the source owns; above 1 it goes
     beyond: a network that moves the shape less than it is asked to is asked for more."""
     owner: Literal["source", "target"]
+    without: tuple[Attribute, ...] = ()
+    """What a source's embedding is freed of before use: it belongs to the photo, not to the person."""
+
+    @model_validator(mode="after")
+    def _directions_fit(self) -> VectorEntry:
+        for attribute in self.without:
+            if len(attribute.direction) != self.size or self.owner != "source":
+                raise ValueError(
+                    f"the direction of '{attribute.name}' has {len(attribute.direction)} numbers; '{self.name}' has "
+                    f"{self.size}, and must be the source's"
+                )
+        return self
 
     @property
     def feature(self) -> str:
