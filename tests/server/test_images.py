@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hififace.errors import NoFaceFoundError
 from hififace.hosting.consent import CONSENT
+from hififace.media.image import read_image
 from hififace.provenance.verify import check_file
 from hififace.server import line
+from hififace.server.metrics import Metrics
 from hififace.server.settings import ServiceLimits
+from hififace.swap.options import OutputOptions, SwapOptions
+from hififace.swap.source_map import SourceMap
 from hififace.swapper import FaceSwapper
 from tests.support.services import running
 
@@ -171,21 +176,21 @@ def test_an_unknown_model_is_a_sentence(client: httpx.Client, album: Path):
 def test_requests_share_runs_and_nobody_gets_anothers(
     mesh_bundle: Path, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    begun, go_on, outcomes = threading.Event(), threading.Event(), line._outcomes
+    begun, go_on, work = threading.Event(), threading.Event(), line.ImageLine._work
 
-    def held(works: Any) -> Any:
+    def held(*taken: Any) -> None:
         begun.set()
         assert go_on.wait(600)
-        return outcomes(works)
+        work(*taken)
 
-    monkeypatch.setattr(line, "_outcomes", held)
-    with running(mesh_bundle, tmp_path, batch=4) as client, ThreadPoolExecutor(9) as threads:
+    monkeypatch.setattr(line.ImageLine, "_work", held)
+    with running(mesh_bundle, tmp_path, batch=4, workers=1) as client, ThreadPoolExecutor(9) as threads:
 
         def send(name: str) -> Future[httpx.Response]:
             files = photos(album, "me.png", name)
             return threads.submit(client.post, "/v1/swap", files=files, data={"consent": "true"})
 
-        waiting = client.service.line._waiting_count  # type: ignore[attr-defined]
+        own_line = client.service.line  # type: ignore[attr-defined]
         names = ["me.png"]
         pending = [send("me.png")]
         assert begun.wait(600)
@@ -193,7 +198,7 @@ def test_requests_share_runs_and_nobody_gets_anothers(
             names.append(name)
             pending.append(send(name))
         until = time.monotonic() + 600
-        while waiting() < 8 and time.monotonic() < until:
+        while len(own_line._waiting) < 8 and time.monotonic() < until:
             time.sleep(0.01)
         go_on.set()
         answers = [one.result() for one in pending]
@@ -217,3 +222,63 @@ def test_a_full_line_is_an_answer(mesh_bundle: Path, album: Path, tmp_path: Path
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
         assert "as many as this service takes" in answer.json()["detail"]
+
+
+def test_idle_threads_share_what_waits(tmp_path: Path):
+    """Four images and two threads: two each, not four for the one and none for the other."""
+    own_line = line.ImageLine(Metrics(), [], workers=0, batch=8, waiting=9)
+    options = SwapOptions()
+    for model in ("a", "a", "a", "a", "b"):
+        own_line._join(line.LoadedWork(model, None, options, OutputOptions(), SourceMap()))  # type: ignore[arg-type]
+    own_line._num_idle = 2
+    assert [place.work.model for place in own_line._taken()] == ["a", "a", "a"]
+    own_line._num_idle = 1
+    assert [place.work.model for place in own_line._taken()] == ["a"]  # another model is another run
+    assert [place.work.model for place in own_line._taken()] == ["b"]
+    assert own_line._taken() == []
+
+
+def test_each_device_has_its_own_models_and_threads(mesh_bundle: Path, album: Path, tmp_path: Path):
+    """Two devices, which are both the CPU here: both work at the same time, each with its own sessions."""
+    with (
+        running(mesh_bundle, tmp_path, devices=("cpu", "cpu"), workers=1, batch=1) as client,
+        ThreadPoolExecutor(2) as threads,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        both, engines, swap_images = threading.Barrier(2, timeout=600), [], line.swap_images
+
+        def together(engine: Any, *more: Any) -> Any:
+            engines.append(engine)
+            both.wait()
+            return swap_images(engine, *more)
+
+        patch.setattr(line, "swap_images", together)
+        send = [
+            threads.submit(client.post, "/v1/swap", files=photos(album), data={"consent": "true"})
+            for _ in range(2)
+        ]
+        answers = [one.result() for one in send]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert engines[0] is not engines[1]
+    assert pixels_of(answers[0]) == pixels_of(answers[1])
+
+
+def pixels_of(answer: httpx.Response) -> bytes:
+    return Image.open(io.BytesIO(answer.content)).tobytes()
+
+
+def test_the_line_serves_those_who_read_their_images_themselves(client: httpx.Client, album: Path):
+    service = client.service  # type: ignore[attr-defined]
+    swapper = service.bundles.swapper("double")
+    source = SourceMap(swapper.read_source(album / "me.png"))
+    options, output = SwapOptions(), OutputOptions(consent_confirmed=True)
+    turns = service.turns()
+    before = service.metrics.batches._value.get()
+    result = turns.swap_image("double", read_image(album / "two.png"), options, output, source)
+    assert service.metrics.batches._value.get() == before + 1
+    assert np.array_equal(
+        np.asarray(result), np.asarray(swapper.swap(album / "two.png", options, output, sources=source))
+    )
+    with pytest.raises(NoFaceFoundError):
+        turns.swap_image("double", read_image(album / "empty.png"), options, output, source)
+    assert turns.meter is service.meter

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hififace import OptionError
+from hififace.server import keys as module
 from hififace.server.keys import Keys, bearer_of, new_key
 from hififace.server.settings import ServiceLimits, ServiceOptions
 
@@ -42,6 +43,40 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path):
         Keys.read(tmp_path / "none")
     with pytest.raises(OptionError, match="1 to 64 of"):
         new_key("a b")
+
+
+def test_a_changed_file_is_read_again_and_a_broken_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.0)
+    (anna, annas), (ben, bens) = new_key("anna"), new_key("ben")
+    file = tmp_path / "keys.txt"
+    file.write_text(annas)
+    keys = Keys.read(file)
+    file.write_text(f"{annas}\n{bens}\n")
+    assert (keys.owner(anna), keys.owner(ben)) == ("anna", "ben")
+    file.write_text("nonsense")
+    assert (keys.owner(anna), keys.owner(ben)) == ("anna", "ben")
+    assert "stay as they were" in caplog.text
+    file.unlink()
+    assert keys.owner(ben) == "ben"
+    (tmp_path / "new").write_text(bens)
+    (tmp_path / "new").replace(file)
+    assert (keys.owner(anna), keys.owner(ben)) == (None, "ben")
+
+
+def test_the_file_is_looked_at_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = 100.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    (anna, annas), (ben, bens) = new_key("anna"), new_key("ben")
+    file = tmp_path / "keys.txt"
+    file.write_text(annas)
+    keys = Keys.read(file)
+    assert keys.owner(anna) == "anna"
+    file.write_text(bens)
+    assert keys.owner(ben) is None
+    now += 1.1
+    assert (keys.owner(anna), keys.owner(ben)) == (None, "ben")
 
 
 def test_both_headers_carry_keys():

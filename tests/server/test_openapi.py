@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,16 @@ NOT_ASKED = {
 BOUNDS = {
     "ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"
 }  # fmt: skip
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "use_after_free",
+    "ensure_resource_availability",
+)
 
 
 def test_it_is_made_from_the_options_of_the_library(client: httpx.Client):
@@ -66,24 +77,45 @@ def test_every_reference_leads_somewhere(client: httpx.Client):
     walk(described)
 
 
-@pytest.mark.slow
-def test_no_request_makes_a_server_error(mesh_bundle: Path, tmp_path: Path):
-    """Schemathesis over the whole description: good, odd and wrong requests to every route."""
-    limits = ServiceLimits(requests_per_minute=1_000_000)
+EXAMPLES = [pytest.param(3, id="few"), pytest.param(60, id="many", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("most", EXAMPLES)
+def test_no_request_makes_a_server_error(mesh_bundle: Path, tmp_path: Path, most: int):
+    """Schemathesis over the whole description: good, odd and wrong requests to every route, alone and in turn."""
+    limits = ServiceLimits(requests_per_minute=1_000_000, jobs_per_key=1_000_000)
     with running(mesh_bundle, tmp_path / "data", limits=limits) as client:
+        described = client.get("/openapi.json").json()
         done = subprocess.run(
             [
                 Path(sys.executable).with_name("schemathesis"),
                 "run",
                 str(client.base_url.join("/openapi.json")),
-                "--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
-                "--max-examples=30",
+                f"--checks={','.join(CHECKS)}",
+                f"--max-examples={most}",
                 "--seed=1",
                 "--no-color",
+                "--continue-on-failure",
+                "--request-timeout=60",
             ],
             cwd=tmp_path,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stdout[-6000:]
-        assert 'status="500"' not in client.get("/metrics").text
+        operations = sum(len(methods) for methods in described["paths"].values())
+        assert f"Tested: {operations}" in done.stdout
+        figures = client.get("/metrics").text
+    assert not re.search(r'hififace_requests_total\{[^}]*status="5', figures)
+    for path, methods in described["paths"].items():
+        for method in methods:
+            assert f'hififace_requests_total{{method="{method.upper()}",route="{path}",' in figures, path
+
+
+def test_examples_can_be_sent_as_they_are(client: httpx.Client):
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, status in (("/v1/faces", 200), ("/v1/swap", 422)):  # one pixel shows nobody
+        content = paths[path]["post"]["requestBody"]["content"]["application/json"]
+        answer = client.post(path, json=content["examples"]["one photo"]["value"])
+        assert answer.status_code == status
+    assert "No face was found" in answer.json()["detail"]

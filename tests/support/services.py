@@ -17,7 +17,7 @@ import uvicorn
 
 from hififace.server.routes import create_app
 from hififace.server.service import Service
-from hififace.server.settings import ServiceOptions
+from hififace.server.settings import ServiceOptions, server_settings
 
 WAIT_S = 600.0
 
@@ -25,12 +25,9 @@ WAIT_S = 600.0
 @contextmanager
 def running(bundle: Path, data: Path, **changes: Any) -> Iterator[httpx.Client]:
     """A client of a service with one bundle; `client.service` is its inside."""
-    service = Service(
-        ServiceOptions(**{"data": data, "bundles": (bundle,), "model": "double", "threads": 1, **changes})
-    )
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(service), port=0, log_config=None, ws="none", lifespan="on")
-    )
+    given = {"data": data, "bundles": (bundle,), "model": "double", "threads": 1, "port": 0, **changes}
+    service = Service(ServiceOptions(**given))
+    server = uvicorn.Server(uvicorn.Config(create_app(service), **server_settings(service.options)))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     waited = time.monotonic()

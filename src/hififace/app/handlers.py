@@ -27,7 +27,8 @@ from hififace.app.photos import Photo, open_photo, read_photo
 from hififace.app.sessions import Session, Sessions
 from hififace.errors import HififaceError, OptionError
 from hififace.hosting.bundles import Bundles
-from hififace.hosting.meter import LimitError, RequestMeter
+from hififace.hosting.meter import LimitError
+from hififace.hosting.turns import Turns, own_turns
 from hififace.media.image import suffix_for
 from hififace.swap.result import SwapResult
 from hififace.swap.source_map import SourceMap
@@ -74,10 +75,13 @@ class Studio:
     """
 
     def __init__(
-        self, bundles: Bundles, sessions: Sessions, limits: Limits, meter: RequestMeter | None = None
+        self, bundles: Bundles, sessions: Sessions, limits: Limits, turns: Turns | None = None
     ) -> None:
+        turns = turns or own_turns(
+            bundles, videos_at_once=limits.videos_at_once, requests_per_minute=limits.requests_per_minute
+        )
         self.bundles, self.sessions, self.limits = bundles, sessions, limits
-        self.meter = meter or RequestMeter(limits.requests_per_minute)
+        self.meter, self._swap_image = turns.meter, turns.swap_image
         self.on_people_change: list[Callable[[Session], None]] = []
         """Told when source faces go or get other numbers, for tabs that refer to them."""
 
@@ -214,7 +218,7 @@ class Studio:
                 raise OptionError("There is no target yet. Add the photo whose faces shall be replaced.")
             source_map = self._source_map(state, swapper, average=request.average)
             target = read_photo(state.target.path, state.target.name, self.limits)
-            result = swapper.swap(target, options, output, sources=source_map)
+            result = self._swap_image(request.model or "", target, options, output, source_map)
             mask = np.rint(result.mask() * 255).astype(np.uint8)
             for file in state.files:
                 file.unlink(missing_ok=True)

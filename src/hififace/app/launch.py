@@ -17,7 +17,7 @@ from hififace.errors import RuntimeUnavailableError
 if TYPE_CHECKING:
     from hififace.app.sessions import Sessions
     from hififace.app.video_jobs import VideoJobs
-    from hififace.hosting.bundles import Bundles
+    from hififace.hosting.turns import Turns
 
 SECURITY_HEADERS: Final = {
     # The browser itself refuses what the page must not do: ask any other machine for anything.
@@ -146,7 +146,7 @@ def mount(
     path: str,
     options: ServeOptions,
     *,
-    bundles: Bundles | None = None,
+    turns: Turns | None = None,
     folder: Path | None = None,
 ) -> Mounted:
     """Put the page into a FastAPI application that another program serves.
@@ -155,14 +155,14 @@ def mount(
         server: the application, not started yet.
         path: where the page will be, such as `/page`.
         options: see `ServeOptions`; the port is the server's.
-        bundles: models already looked at; None looks for them.
+        turns: shared with that program: its models, its line, its counts; None gives the page its own.
         folder: as in `serve`.
 
     Raises:
         RuntimeUnavailableError: gradio is not installed.
         OptionError: a folder without bundles.
     """
-    parts = _parts(options, folder, bundles)
+    parts = _parts(options, folder, turns)
     try:
         import gradio as gr
 
@@ -198,7 +198,7 @@ def _common(options: ServeOptions) -> dict[str, Any]:
     }
 
 
-def _parts(options: ServeOptions, folder: Path | None, bundles: Bundles | None) -> _Parts:
+def _parts(options: ServeOptions, folder: Path | None, turns: Turns | None) -> _Parts:
     try:
         import gradio  # noqa: F401
     except ImportError as error:
@@ -210,16 +210,21 @@ def _parts(options: ServeOptions, folder: Path | None, bundles: Bundles | None) 
     from hififace.app.video_handlers import VideoStudio
     from hififace.app.video_jobs import VideoJobs
     from hififace.hosting.bundles import Bundles
+    from hififace.hosting.turns import own_turns
 
     limits = options.limits
-    bundles = bundles or Bundles(
-        options.bundles,
-        providers=options.providers,
-        threads=options.threads,
-        commercial=options.commercial,
-    )
+    if turns is None:
+        bundles = Bundles(
+            options.bundles,
+            providers=options.providers,
+            threads=options.threads,
+            commercial=options.commercial,
+        )
+        turns = own_turns(
+            bundles, videos_at_once=limits.videos_at_once, requests_per_minute=limits.requests_per_minute
+        )
     sessions = Sessions(limits, root=folder)
-    jobs = VideoJobs(at_once=limits.videos_at_once, waiting=limits.queue)
+    jobs = VideoJobs(at_once=limits.videos_at_once, waiting=limits.queue, turns=turns.videos)
     # Where the web server puts uploads, and whence alone it hands out files; read when the page is built.
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     try:
@@ -227,7 +232,7 @@ def _parts(options: ServeOptions, folder: Path | None, bundles: Bundles | None) 
         from hififace.app.ui import build_page
         from hififace.app.visits import Visits
 
-        studio = Studio(bundles, sessions, limits)
+        studio = Studio(turns.bundles, sessions, limits, turns)
         visits = Visits(sessions, limits.return_s)
         page = build_page(Desk(studio, VideoStudio(studio, jobs), visits))
         page.queue(max_size=limits.queue, default_concurrency_limit=limits.at_once)

@@ -28,6 +28,8 @@ Work: TypeAlias = "Callable[[Callable[[VideoProgress], None], Callable[[], bool]
 
 OVER: Final = frozenset({"done", "cancelled", "failed"})
 
+_ASK_EVERY_S: Final = 0.2
+
 _UNFORESEEN: Final = "Something went wrong on the machine that serves this page; its log says what."
 
 
@@ -82,6 +84,14 @@ class VideoJob:
         """Stop as soon as the frame at work is done; `wait` says when that is."""
         self._stop.set()
 
+    def await_turn(self, turns: threading.Semaphore) -> bool:
+        """Wait for a permit; False where it was cancelled before there was one."""
+        while not turns.acquire(timeout=_ASK_EVERY_S):
+            if self._stop.is_set():
+                self.give_up()
+                return False
+        return True
+
     def give_up(self) -> None:
         """Never begin: it was taken out of the line."""
         self._end(Standing("cancelled", problem="Cancelled before it began."))
@@ -116,10 +126,17 @@ class VideoJob:
 
 
 class VideoJobs:
-    """The line. Threads may share one."""
+    """The line. Threads may share one.
 
-    def __init__(self, *, at_once: int, waiting: int) -> None:
+    Args:
+        at_once: videos at work at the same time.
+        waiting: videos that may wait.
+        turns: permits shared with others who work on videos in this process; None: there are none.
+    """
+
+    def __init__(self, *, at_once: int, waiting: int, turns: threading.Semaphore | None = None) -> None:
         self._at_once, self._most = at_once, waiting
+        self._turns = turns or threading.BoundedSemaphore(at_once)
         self._waiting: list[VideoJob] = []
         self._working: list[VideoJob] = []
         self._changed = threading.Condition()
@@ -184,7 +201,11 @@ class VideoJobs:
                 job = self._waiting.pop(0)
                 self._working.append(job)
             try:
-                job.run()
+                if job.await_turn(self._turns):
+                    try:
+                        job.run()
+                    finally:
+                        self._turns.release()
             finally:
                 with self._changed:
                     self._working.remove(job)

@@ -124,4 +124,4 @@ def page_of(request: gr.Request) -> str:
 def client(request: gr.Request) -> str:
     """Who requests are counted for: the address, and the user where a password is asked."""
     host = request.client.host if request.client else ""
-    return f"{counted_address(host)} {request.username or ''}"
+    return f"{counted_address(host)} {request.username or ''}".rstrip()

@@ -11,7 +11,7 @@ import typer
 from hififace.cli.option_flags import Flags, takes_options
 from hififace.cli.running import commercial_option, providers_option, threads_option
 from hififace.errors import OptionError, RuntimeUnavailableError
-from hififace.server.settings import ServiceLimits, ServiceOptions
+from hififace.server.settings import ServiceLimits, ServiceOptions, server_settings
 from hififace.weights.store import data_dir
 
 _WHERE, _LIMITS, _PAGE = "Where and with what", "Limits", "/page"
@@ -20,7 +20,7 @@ _WHERE, _LIMITS, _PAGE = "Where and with what", "Limits", "/page"
 @takes_options(
     settings=Flags(
         ServiceOptions,
-        {_WHERE: ("host", "port", "model", "workers", "batch", "jobs_at_once")},
+        {_WHERE: ("host", "port", "model", "workers", "batch", "jobs_at_once", "ray")},
         whole=False,
     ),
     limits=Flags(
@@ -85,6 +85,13 @@ def serve(
     providers: Annotated[str | None, providers_option(_WHERE)] = None,
     threads: Annotated[int | None, threads_option(_WHERE)] = None,
     commercial: Annotated[bool, commercial_option(_WHERE)] = False,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to work on, such as cuda:0; repeatable, for several at the same time.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     page: Annotated[
         bool,
         typer.Option("--page", help="Also offer the web page, at /page.", rich_help_panel=_WHERE),
@@ -138,6 +145,7 @@ def serve(
         providers=None if providers is None else tuple(word.strip() for word in providers.split(",")),
         threads=threads,
         commercial=commercial,
+        devices=tuple(device or ()),
         limits=limits,
         **settings,
     )
@@ -155,12 +163,17 @@ def serve(
                 megapixels=limits.megapixels,
                 video_mb=limits.video_mb,
                 video_minutes=limits.video_minutes,
+                video_megapixels=limits.video_megapixels,
+                photos=limits.photos,
+                requests_per_minute=limits.requests_per_minute,
+                queue=limits.queue,
+                at_once=options.batch,  # they wait in the line of the service
             ),
         )
     log_as_json()
     service = Service(options)
     app = create_app(service, aside=(_PAGE,) if page else ())
-    mounted = mount(app, _PAGE, page_options, bundles=service.bundles) if page_options is not None else None
+    mounted = mount(app, _PAGE, page_options, turns=service.turns()) if page_options is not None else None
 
     class Server(uvicorn.Server):
         """Tells streams of events that the service stops: they would never end by themselves."""
@@ -176,22 +189,7 @@ def serve(
                 typer.echo(f"hififace: the service is at http://{options.host}:{place[1]} (Ctrl-C stops it)")
 
     try:
-        Server(uvicorn.Config(app, **_how(options))).run()
+        Server(uvicorn.Config(app, **server_settings(options))).run()
     finally:
         if mounted is not None:
             mounted.stop()
-
-
-def _how(options: ServiceOptions) -> dict[str, Any]:
-    return {
-        "host": options.host,
-        "port": options.port,
-        "log_config": None,  # ours
-        "access_log": False,  # names of paths are not for logs
-        "server_header": False,
-        "timeout_keep_alive": 30,
-        "h11_max_incomplete_event_size": 32_768,
-        "http": "h11",
-        "ws": "none",
-        "lifespan": "on",
-    }

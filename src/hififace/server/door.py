@@ -38,11 +38,16 @@ class Door:
     """An ASGI application around the routes."""
 
     def __init__(
-        self, inner: App, options: ServiceOptions, metrics: Metrics, *, aside: tuple[str, ...] = ()
+        self,
+        inner: App,
+        options: ServiceOptions,
+        metrics: Metrics,
+        meter: RequestMeter,
+        *,
+        aside: tuple[str, ...] = (),
     ) -> None:
-        self._inner, self._options, self._metrics = inner, options, metrics
+        self._inner, self._options, self._metrics, self._meter = inner, options, metrics, meter
         self._strangers = Strangers(options.host, options.names)
-        self._meter = RequestMeter(options.limits.requests_per_minute)
         self._aside = aside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

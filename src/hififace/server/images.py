@@ -43,8 +43,9 @@ class ImageRoutes:
     async def swap(self, request: Request) -> Any:
         """Put a person's face into an image. Answers with the marked file; for `Accept: application/json` with JSON."""
         sources, target, asked = await read_swap(request, self._limits)
+        await self.model(asked.model)  # one that cannot be used is said before it waits
         work = SwapWork(
-            swapper=await self.model(asked.model),
+            model=asked.model or self._service.options.model,
             sources=sources,
             source_face=asked.source_face,
             target=target,

@@ -28,6 +28,16 @@ _POLL_S: Final = 0.25
 _SPARE_BYTES: Final = 200_000_000
 """Left free on the disk, for what else runs on this machine."""
 
+_EVENT: Final = {
+    "type": "object",
+    "description": "One server-sent event; `data` is a job as JSON, of `removed` its id alone.",
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "done", "failed", "removed"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
+
 _KINDS: Final = {**MIME_TYPES, ".mkv": "video/x-matroska", ".webm": "video/webm", ".zip": "application/zip"}
 
 
@@ -55,7 +65,7 @@ class JobRoutes:
             f"{path}/events",
             tags=["jobs"],
             response_class=StreamingResponse,
-            responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+            responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
         )(self.events)
 
     async def add(self, request: Request, response: Response) -> schemas.JobAnswer:

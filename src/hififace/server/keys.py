@@ -8,23 +8,32 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from hififace.errors import OptionError
+from hififace.server.logs import LOGGER
 
+_LOOK_EVERY_S: Final = 1.0
 _LINE: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})")
 ANYBODY: Final = "anybody"
 """Whom requests belong to where no keys are asked for."""
 
 
 class Keys:
-    """Names of the keys by their hashes; false where there are none, and everybody is served."""
+    """Names of the keys by their hashes; false where there are none, and everybody is served. Threads may share one.
+
+    Those of a file are read again when it changes: a line that goes closes the door within a second.
+    """
 
     def __init__(self, by_hash: Mapping[str, str] | None = None) -> None:
         self._by_hash = MappingProxyType(dict(by_hash or {}))
+        self._file: Path | None = None
+        self._seen: tuple[int, ...] = ()
+        self._next_look_s = 0.0
 
     @classmethod
     def parse(cls, text: str, place: str) -> Keys:
@@ -57,17 +66,43 @@ class Keys:
             OptionError: it cannot be read, or as `parse`.
         """
         try:
-            return cls.parse(file.read_text(encoding="utf-8"), str(file))
+            seen = _look(file)
+            keys = cls.parse(file.read_text(encoding="utf-8"), str(file))
         except (OSError, UnicodeDecodeError) as error:
             raise OptionError(f"{file}: the API keys cannot be read: {error}.") from error
+        keys._file, keys._seen = file, seen
+        return keys
 
     def __bool__(self) -> bool:
         return bool(self._by_hash)
 
     def owner(self, key: str) -> str | None:
         """The name of a key; None where it is not known."""
+        self._take_up_changes()
         # Looked up by hash: how long it takes says nothing about any key.
         return self._by_hash.get(hash_of(key))
+
+    def _take_up_changes(self) -> None:
+        """Read the file again where it is another than before; one that cannot be read leaves the keys as they are."""
+        if self._file is None or time.monotonic() < self._next_look_s:
+            return
+        self._next_look_s = time.monotonic() + _LOOK_EVERY_S
+        try:
+            seen = _look(self._file)
+            if seen == self._seen:
+                return
+            self._seen = seen
+            self._by_hash = Keys.read(self._file)._by_hash
+        except (OSError, OptionError) as error:
+            LOGGER.error("the API keys stay as they were: %s", error)
+            return
+        LOGGER.info("the API keys were read again", extra={"fields": {"keys": len(self._by_hash)}})
+
+
+def _look(file: Path) -> tuple[int, ...]:
+    """What tells two states of a file apart."""
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def hash_of(key: str) -> str:

@@ -22,9 +22,12 @@ PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     for kind in ("4XX", "5XX")
 }
 
+_DOT: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+"""A PNG of one grey pixel: an example that can be sent as it is."""
+
 _EXAMPLE: Final = {
-    "source": "/9j/4AAQSkZJRgABAQAAAQABAAD...",
-    "target": "/9j/4AAQSkZJRgABAQAAAQABAAD...",
+    "source": _DOT,
+    "target": _DOT,
     "consent": True,
     "select": "largest",
     "format": "PNG",
@@ -42,7 +45,7 @@ def _body(json: str | None, form: str, example: dict[str, Any] | None = None) ->
 
 BODIES: Final = {
     "swap": _body("SwapInJson", "SwapForm", _EXAMPLE),
-    "faces": _body("FacesInJson", "FacesForm", {"image": "/9j/4AAQSkZJRgABAQAAAQABAAD..."}),
+    "faces": _body("FacesInJson", "FacesForm", {"image": _DOT}),
     "job": _body(None, "JobForm"),
 }
 

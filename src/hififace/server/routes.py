@@ -48,7 +48,9 @@ def create_app(service: Service, *, aside: tuple[str, ...] = ()) -> FastAPI:
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
     )
-    app.add_middleware(Door, options=service.options, metrics=service.metrics, aside=aside)
+    app.add_middleware(
+        Door, options=service.options, metrics=service.metrics, meter=service.meter, aside=aside
+    )
     handle_problems(app)
     ImageRoutes(service).add_to(app)
     JobRoutes(service).add_to(app)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from annotated_types import Interval
 
@@ -13,6 +14,9 @@ from hififace.hosting.limits import require_positive
 from hififace.hosting.strangers import is_loopback
 from hififace.option_fields import check
 from hififace.server.keys import Keys
+
+_MOST_WORKERS: Final = 8
+"""Chosen by ourselves, at most: each may hold the memory of a whole run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +99,17 @@ class ServiceOptions:
     threads: int | None = None
     commercial: bool = False
     """Offer no model that may not be used commercially."""
-    workers: Annotated[int, Interval(ge=1)] = 1
-    """Threads that swap images."""
+    devices: tuple[str, ...] = ()
+    """What to work on, such as cuda:0 and cuda:1: every model is opened on each. None: `providers`."""
+    workers: Annotated[int, Interval(ge=1)] | None = None
+    """Threads of each device that swap images; left out, one for each core where the CPU does the work, else two: one
+    reads and writes images while the other has the device."""
     batch: Annotated[int, Interval(ge=1)] = 8
     """Most images of different requests in one run of the network."""
-    jobs_at_once: Annotated[int, Interval(ge=0)] = 1
-    """Jobs at work at the same time; 0 leaves them to other services on the same folder."""
+    jobs_at_once: Annotated[int, Interval(ge=0)] | None = None
+    """Jobs at work at the same time; left out, one a device. 0 leaves them to other services on the same folder."""
+    ray: bool = False
+    """Do the jobs on the machines of a Ray cluster, as many at a time as there is room for."""
     limits: ServiceLimits = field(default_factory=ServiceLimits)
 
     def __post_init__(self) -> None:
@@ -110,3 +119,47 @@ class ServiceOptions:
                 "--new-key NAME and give its line by --keys FILE, or leave out --host to serve this machine alone."
             )
         check(self)
+        if self.devices and self.providers is not None:
+            raise OptionError("Both devices and providers were given; choose one.")
+
+    @property
+    def num_jobs(self) -> int:
+        """Jobs at work at the same time on this machine."""
+        return max(len(self.devices), 1) if self.jobs_at_once is None else self.jobs_at_once
+
+    @property
+    def benches(self) -> tuple[tuple[str, ...] | None, ...]:
+        """Providers of each device."""
+        return tuple((device,) for device in self.devices) or (self.providers,)
+
+    def shares(self, *, on_cpu: bool, cores: int | None = None) -> tuple[int, int | None]:
+        """How many threads swap images, and how many each run of a network takes; None leaves it to the runtime.
+
+        On the CPU, images side by side with one thread each are faster than one image with all threads
+        (`benchmarks/service.py`).
+
+        Args:
+            on_cpu: whether the networks run there.
+            cores: of this machine; None asks it.
+        """
+        if not on_cpu:
+            return self.workers or 2, self.threads
+        cores = cores or os.cpu_count() or 1
+        workers = self.workers or min(max(1, cores // (self.threads or 1)), _MOST_WORKERS)
+        return workers, self.threads or max(1, cores // workers)
+
+
+def server_settings(options: ServiceOptions) -> dict[str, Any]:
+    """How uvicorn serves it."""
+    return {
+        "host": options.host,
+        "port": options.port,
+        "log_config": None,  # ours
+        "access_log": False,  # names of paths are not for logs
+        "server_header": False,
+        "timeout_keep_alive": 30,
+        "h11_max_incomplete_event_size": 32_768,
+        "http": "h11",
+        "ws": "none",
+        "lifespan": "on",
+    }
