@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -13,7 +15,7 @@ import typer
 
 from hififace.cli.option_flags import Flags, Text, takes_options
 from hififace.cli.running import commercial_option, providers_option, threads_option
-from hififace.cli.video import parse_rate, parse_seconds, swap_video_job, video_sentence
+from hififace.cli.video import parse_rate, parse_seconds, video_bar, video_sentence
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
 from hififace.swap.jobs import Job, plan_jobs
 from hififace.swap.options import OutputOptions, SwapOptions, parse_selection
@@ -22,11 +24,13 @@ from hififace.swap.sources import FaceChoice
 from hififace.video.options import VideoOptions
 
 if TYPE_CHECKING:
+    from hififace.cluster.swaps import SwapHow
     from hififace.swapper import FaceSwapper
 
-AllOptions: TypeAlias = tuple[SwapOptions, VideoOptions, OutputOptions]
-
 LOGGER = logging.getLogger(__name__)
+
+_Ended: TypeAlias = "tuple[Job, dict[str, Any] | HififaceError]"
+"""A job, and its report or why there is none."""
 
 _FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
 _VIDEOS = "Videos"
@@ -135,6 +139,14 @@ def swap(
     providers: Annotated[str | None, providers_option(_RUNNING)] = None,
     threads: Annotated[int | None, threads_option(_RUNNING)] = None,
     commercial: Annotated[bool, commercial_option(_RUNNING)] = False,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Spread videos and images with Ray, over the machines behind RAY_ADDRESS if set.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -152,14 +164,14 @@ def swap(
     face, pairs = _parse_face(source_face), [_parse_pair(text) for text in mapping or []]
     jobs = plan_jobs(targets, output, _read_files(sources, pairs, options))
 
+    from hififace.cluster.swaps import SwapHow
     from hififace.swapper import FaceSwapper
 
-    swapper = FaceSwapper.load(
-        model,
-        providers=[name.strip() for name in providers.split(",")] if providers else None,
-        threads=threads,
-        commercial=commercial,
-    )
+    named = tuple(name.strip() for name in providers.split(",")) if providers else None
+    # On a cluster each core has a task of its own.
+    threads = 1 if ray and threads is None else threads
+    how = SwapHow(model, named, threads, commercial, options, video_options, output_options, quality)
+    swapper = FaceSwapper.load(model, providers=named, threads=threads, commercial=commercial)
     if commercial and any(job.kind == "video" for job in jobs):
         typer.echo(f"hififace: {ENCODERS_NOTE}", err=True)
     if sources:
@@ -168,69 +180,106 @@ def swap(
         swapper.map_source(reference, photo, face=face, rotated=options.rotated)
     for note in notes_of(swapper.source_map.sources):
         typer.echo(f"hififace: note: {note}.", err=True)
-    failed = _run(swapper, jobs, (options, video_options, output_options), quality=quality, as_json=as_json)
+    ended = _over_cluster(swapper, jobs, how) if ray else _one_after_another(swapper, jobs, how)
+    failed = _tell(ended, len(jobs), as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 
 
-def _run(
-    swapper: FaceSwapper,
-    jobs: list[Job],
-    options: AllOptions,
-    *,
-    quality: int | None,
-    as_json: bool,
-) -> int:
-    """Do all jobs; returns how many failed. A single job that fails speaks for itself."""
+def _tell(ended: Iterator[_Ended], num_jobs: int, *, as_json: bool) -> int:
+    """Say what became of each job; returns how many failed. A single job that fails speaks for itself."""
     done = failed = 0
+    results = sys.stdout  # for what was asked; Ray, which prints there too, is sent to the other stream below
     try:
-        for job in _with_progress(jobs):
-            try:
-                report = _do(swapper, job, options, quality)
-            except InterruptedByUserError:
-                raise
-            except Exception as found:
-                error = found if isinstance(found, HififaceError) else _unexpected(job, found)
-                if len(jobs) == 1 and not as_json:
-                    raise error from found
+        for job, report in ended:
+            if isinstance(report, HififaceError):
+                if num_jobs == 1 and not as_json:
+                    raise report
                 failed += 1
                 if as_json:
-                    typer.echo(json.dumps({"target": str(job.target), "error": str(error)}))
+                    typer.echo(json.dumps({"target": str(job.target), "error": str(report)}), file=results)
                 else:
                     # Most sentences name the file themselves.
-                    named = "" if str(job.target) in str(error) else f"{job.target}: "
-                    typer.echo(f"hififace: {named}{error}", err=True)
+                    named = "" if str(job.target) in str(report) else f"{job.target}: "
+                    typer.echo(f"hififace: {named}{report}", err=True)
                 continue
             done += 1
             told = video_sentence if job.kind == "video" else _sentence
-            typer.echo(json.dumps(report) if as_json else told(report))
+            typer.echo(json.dumps(report) if as_json else told(report), file=results)
     except KeyboardInterrupt:
         raise InterruptedByUserError(
-            f"stopped after {done} of {len(jobs)}; what was finished is kept."
+            f"stopped after {done} of {num_jobs}; what was finished is kept."
         ) from None
-    if failed and not as_json and len(jobs) > 1:
-        typer.echo(f"hififace: {failed} of {len(jobs)} could not be swapped.", err=True)
+    if failed and not as_json and num_jobs > 1:
+        typer.echo(f"hififace: {failed} of {num_jobs} could not be swapped.", err=True)
     return failed
 
 
-def _unexpected(job: Job, error: Exception) -> HififaceError:
-    """A fault of ours, as the sentence of the one target that it concerns; the details are in the log."""
-    LOGGER.info("%s", job.target, exc_info=error)
-    what = f"{type(error).__name__}: {error}".rstrip(": ")
-    return HififaceError(
-        f"{job.target} could not be swapped for a reason that was not foreseen ({what}). Run the command with "
-        "--verbose before its name to see where, and report it, if you can with the file."
-    )
+def _one_after_another(swapper: FaceSwapper, jobs: list[Job], how: SwapHow) -> Iterator[_Ended]:
+    """On this machine."""
+    from hififace.cluster.swaps import swap_job, unexpected
+
+    for job in _with_progress(jobs):
+        ended: dict[str, Any] | HififaceError
+        try:
+            with video_bar(job.target.name, shown=job.kind == "video") as advance:
+                ended = swap_job(swapper, job, how, progress=advance)
+        except InterruptedByUserError:
+            raise
+        except HififaceError as error:
+            ended = error
+        except Exception as error:  # the others go on
+            LOGGER.info("%s", job.target, exc_info=error)
+            ended = unexpected(job, error)
+        yield job, ended
 
 
-def _do(swapper: FaceSwapper, job: Job, options: AllOptions, quality: int | None) -> dict[str, Any]:
-    """One target into one file; what `--json` prints."""
-    swap_options, video_options, output_options = options
-    if job.kind == "video":
-        return swap_video_job(swapper, job, swap_options, video_options, output_options)
-    where = {"target": str(job.target), "output": str(job.output)}
-    result = swapper.swap(job.target, swap_options, output_options)
-    result.save(job.output, quality=quality)
-    return {**where, **result.to_json(), "provider": swapper.provider}
+def _over_cluster(swapper: FaceSwapper, jobs: list[Job], how: SwapHow) -> Iterator[_Ended]:
+    """On the machines of a cluster; at the end, how fast they were."""
+    from hififace.cluster.swaps import swap_over_cluster
+    from hififace.cluster.tasks import Cluster
+
+    images = frames = 0
+    began = time.perf_counter()
+    with (
+        redirect_stdout(sys.stderr),
+        Cluster(cores_per_task=how.threads or 1, use_gpus=how.providers != ("cpu",)) as cluster,
+        _cluster_bar(len(jobs)) as bar,
+    ):
+
+        def say(num_images: int, num_frames: int, seconds: float) -> None:
+            nonlocal images, frames
+            images, frames = num_images, num_frames
+            bar(told=cluster_words(images, frames, seconds))
+
+        for place, report in swap_over_cluster(cluster, jobs, how, swapper.source_map, say):
+            bar(advance=1)
+            yield jobs[place], report
+        machines = cluster.num_machines
+    seconds = time.perf_counter() - began
+    where = "1 machine" if machines == 1 else f"{machines} machines"
+    typer.echo(f"hififace: {cluster_words(images, frames, seconds)}, in {seconds:.1f} s on {where}", err=True)
+
+
+def cluster_words(images: int, frames: int, seconds: float) -> str:
+    """For example "12 images and 480 frames (14.9 a second)"."""
+    told = [f"{number} {what}" for number, what in ((images, "images"), (frames, "frames")) if number]
+    rate = (images + frames) / seconds if seconds > 0 else 0.0
+    return f"{' and '.join(told) or 'nothing yet'} ({rate:.1f} a second)"
+
+
+@contextmanager
+def _cluster_bar(num_jobs: int) -> Iterator[Any]:
+    """A bar of all targets; nothing where nobody looks."""
+    if not sys.stderr.isatty():
+        yield lambda **_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("swapping"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("swapping", total=num_jobs, told="")
+        yield lambda **changes: bar.update(task, **changes)
 
 
 def _sentence(report: dict[str, Any]) -> str:

@@ -10,12 +10,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from hififace.errors import OptionError
-from hififace.video.options import HIGHEST_RATE, LOWEST_RATE, VideoOptions
+from hififace.video.options import HIGHEST_RATE, LOWEST_RATE
 
 if TYPE_CHECKING:
-    from hififace.swap.jobs import Job
-    from hififace.swap.options import OutputOptions, SwapOptions
-    from hififace.swapper import FaceSwapper
     from hififace.video.report import VideoProgress
 
 
@@ -68,21 +65,6 @@ def parse_rate(text: str | None) -> Fraction | None:
     return rate
 
 
-def swap_video_job(
-    swapper: FaceSwapper,
-    job: Job,
-    options: SwapOptions,
-    video_options: VideoOptions,
-    output_options: OutputOptions,
-) -> dict[str, Any]:
-    """Swap one video; the report for `--json`."""
-    with _bar(job.target.name) as advance:
-        report = swapper.swap_video(
-            job.target, job.output, options, video_options, output_options, progress=advance
-        )
-    return report.to_json()
-
-
 def video_sentence(report: dict[str, Any]) -> str:
     """One line for people, and one for each note."""
     swapped = sum(track["num_swapped"] > 0 for track in report["tracks"])
@@ -104,9 +86,9 @@ def video_sentence(report: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Any]:
+def video_bar(name: str, *, shown: bool = True) -> Iterator[Any]:
     """A bar with frames per second, time left and the share of each stage; nothing where nobody looks."""
-    if not sys.stderr.isatty():
+    if not (shown and sys.stderr.isatty()):
         yield None
         return
     from rich.console import Console

@@ -47,7 +47,7 @@ from hififace.preparation.sources import (
     iterate_blocks,
     open_inputs,
 )
-from hififace.preparation.spread import in_this_process, over_processes, over_ray
+from hififace.spread import in_this_process, over_processes, over_ray
 from hififace.weights.store import hashes_of
 
 LOGGER = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from hififace.option_fields import check
 from hififace.preparation.detail import native_px, psnr_db, reduced_and_enlarged
 from hififace.preparation.pack_facts import STORED, compact, label_codes, labels_of
 from hififace.preparation.pack_parts import Contents, PackReport, SpooledImages, refuse_existing, write_parts
-from hififace.preparation.spread import in_this_process, over_processes
+from hififace.spread import in_this_process, over_processes
 from hififace.types import FloatArray
 
 BLOCK_ROWS: Final = 256

@@ -77,7 +77,7 @@ def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) 
     engine: Any = ray  # partly typed where it is installed, unknown where it is not
     started = not engine.is_initialized()
     if started:
-        _start(engine, workers)
+        start_ray(engine, workers)
     try:
         task = engine.remote(num_cpus=1, max_retries=2)(work_in_ray)
         resources: dict[str, float] = engine.cluster_resources()
@@ -93,7 +93,12 @@ def over_ray(work: Callable[[Item], Done], items: Iterable[Item], workers: int) 
             engine.shutdown()
 
 
-def _start(ray: Any, workers: int) -> None:
+def start_ray(ray: Any, workers: int) -> None:
+    """Join the cluster of RAY_ADDRESS, or start Ray on this machine.
+
+    Raises:
+        RuntimeUnavailableError: it does not start.
+    """
     cluster = "RAY_ADDRESS" in os.environ
     # The dashboard serves pages that nobody asked for; a cluster brings its own.
     settings = {} if cluster else {"num_cpus": workers, "include_dashboard": False}

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from hififace.errors import DataError, RuntimeUnavailableError
-from hififace.preparation.spread import in_this_process, over_processes, over_ray
+from hififace.spread import in_this_process, over_processes, over_ray
 
 
 def endless():
