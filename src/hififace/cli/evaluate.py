@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from hififace.cli.option_flags import Flags, takes_options
 from hififace.errors import OptionError, RuntimeUnavailableError
 from hififace.swap.options import SwapOptions
+
+if TYPE_CHECKING:
+    from hififace.evaluation.papers.run import PaperSettings
+    from hififace.evaluation.run import Settings
 
 MOST_WORKERS: Final = 8
 """Each holds every network and PyTorch, about a gigabyte."""
@@ -24,7 +30,9 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Option(
-            "--data", help="Folder of identities-val-*.tar and photos-val-*.tar (or portraits-val-*.tar)."
+            "--data",
+            help="Folder of identities-val-*.tar and photos-val-*.tar (or portraits-val-*.tar); for ff++ the root of "
+            "FaceForensics++, for celeba-hq and ffhq the folder of the photos.",
         ),
     ],
     bundles: Annotated[
@@ -33,7 +41,10 @@ def evaluate(
     ] = None,
     protocol: Annotated[
         str,
-        typer.Option(help="Which pairs are measured: open, or portraits, which asks what large photos show."),
+        typer.Option(
+            help="Which pairs are measured: open; portraits, which asks what large photos show; ff++, celeba-hq or "
+            "ffhq, with the literature's networks (hififace weights fetch literature)."
+        ),
     ] = "open",
     people: Annotated[
         Path | None,
@@ -41,6 +52,18 @@ def evaluate(
             help="Folder of large photos PERSON_WHAT.jpg, at least two of each person: more sources and targets for "
             "portraits."
         ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="ff++, celeba-hq, ffhq: results that another method made, files TARGET_SOURCE.mp4 (.png). May be "
+            "repeated.",
+        ),
+    ] = None,
+    pair_list: Annotated[
+        Path | None,
+        typer.Option(help="ff++: its splits' JSON, or lines TARGET_SOURCE; else found in the set."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the report; else it is only printed.")
@@ -95,21 +118,62 @@ def evaluate(
         raise RuntimeUnavailableError(
             "Evaluating needs PyTorch, which is not installed: pip install '.[train]'."
         ) from error
+    if output is not None and output.is_file():
+        raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
+    of_papers = _check_kinds(protocol, method, pair_list, video, people)
+    if commercial:
+        _refuse_non_commercial(bundles or [], of_papers=of_papers)
+    run: _Run
+    if of_papers:
+        from hififace.evaluation.papers.run import PaperSettings
+
+        methods = _methods(method or [])
+        run = partial(
+            _of_papers, PaperSettings(data, protocol, pair_list, methods, pairs, cache, baselines, options)
+        )
+    else:
+        from hififace.evaluation.run import Settings
+
+        workers = workers or min(_num_cores(), MOST_WORKERS)
+        videos = tuple(video or ())
+        run = partial(
+            _of_photos,
+            Settings(data, protocol, pairs, workers, cache, baselines, options, people, videos, video_s),
+        )
+    table, write = _with_bars(partial(run, bundles or []), quiet)
+    if output is None:
+        typer.echo(table, nl=False)
+        return
+    for path in write(output):
+        typer.echo(path)
+
+
+_Progress = Callable[[str, int, int], None]
+_Report = tuple[str, Callable[[Path], list[Path]]]
+"""The table, and what writes the whole report into a folder."""
+_Run = Callable[[list[str], _Progress], _Report]
+
+
+def _of_photos(settings: Settings, bundles: list[str], tell: _Progress) -> _Report:
+    from hififace.evaluation.report import to_markdown, write_report
+    from hififace.evaluation.run import evaluate as measure
+
+    found = measure(bundles, settings, tell)
+    return to_markdown(found), partial(write_report, found)
+
+
+def _of_papers(settings: PaperSettings, bundles: list[str], tell: _Progress) -> _Report:
+    from hififace.evaluation.papers.report import to_markdown, write_paper_report
+    from hififace.evaluation.papers.run import evaluate_papers
+
+    found = evaluate_papers(bundles, settings, tell)
+    return to_markdown(found), partial(write_paper_report, found)
+
+
+def _with_bars(run: Callable[[_Progress], _Report], quiet: bool) -> _Report:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-    from hififace.evaluation.report import to_markdown, write_report
-    from hififace.evaluation.run import Settings
-    from hififace.evaluation.run import evaluate as measure
-
-    if output is not None and output.is_file():
-        raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
-    if commercial:
-        _refuse_non_commercial(bundles or [])
-    workers = workers or min(_num_cores(), MOST_WORKERS)
-    settings = Settings(
-        data, protocol, pairs, workers, cache, baselines, options, people, tuple(video or ()), video_s
-    )
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
         tasks: dict[str, TaskID] = {}
@@ -119,23 +183,49 @@ def evaluate(
                 tasks[what] = bars.add_task(what, total=num)
             bars.update(tasks[what], completed=num_done)
 
-        found = measure(bundles or [], settings, tell)
-    if output is None:
-        typer.echo(to_markdown(found), nl=False)
-        return
-    for path in write_report(found, output):
-        typer.echo(path)
+        return run(tell)
 
 
-def _refuse_non_commercial(bundles: list[str]) -> None:
+def _check_kinds(
+    protocol: str,
+    method: list[str] | None,
+    pair_list: Path | None,
+    video: list[Path] | None,
+    people: Path | None,
+) -> bool:
+    """Whether the protocol is one of the literature's; options of the other kind are refused."""
+    from hififace.evaluation.papers.pairs import PROTOCOLS
+
+    of_papers = protocol in PROTOCOLS
+    if not of_papers and (method or pair_list is not None):
+        raise OptionError(
+            f"--method and --pair-list are for {', '.join(PROTOCOLS)}; the protocol is {protocol}."
+        )
+    if of_papers and (video or people is not None):
+        raise OptionError(f"--video and --people are for open and portraits; the protocol is {protocol}.")
+    return of_papers
+
+
+def _methods(given: list[str]) -> dict[str, Path]:
+    """NAME=FOLDER, or a name below `manipulated_sequences` alone."""
+    methods: dict[str, Path] = {}
+    for one in given:
+        name, _, folder = one.partition("=")
+        if not name or name in methods:
+            raise OptionError(f"--method {one}: NAME=FOLDER was expected, each name once.")
+        methods[name] = Path(folder or name)
+    return methods
+
+
+def _refuse_non_commercial(bundles: list[str], *, of_papers: bool) -> None:
     from hififace.evaluation.description import PARTS
     from hififace.weights.bundle import load_bundle
-    from hififace.weights.registry import find_card
+    from hififace.weights.registry import PURPOSES, find_card
     from hififace.weights.store import refuse_non_commercial
 
     for name in bundles:
         load_bundle(name, commercial=True)
-    for part in (*PARTS, "efficientnet_lite0"):
+    for part in PURPOSES["literature"] if of_papers else (*PARTS, "efficientnet_lite0"):
         refuse_non_commercial(find_card(part), True)
 
 

@@ -126,27 +126,12 @@ class Describer:
 
     def describe_photo(self, image: RGBImage) -> Description | None:
         """The face in the middle of a portrait; None where there is none."""
-        detections = self._detect(image)
+        detections = detect_reduced(self._detector, image)
         found = portrait_face(image, detections)
         if found is None:
             return None
         place = next(i for i, one in enumerate(detections) if one is found)
         return self._describe(image, found, place)
-
-    def _detect(self, image: RGBImage) -> list[Detection]:
-        """Faces of a photo that is looked at reduced where it is large: a detector's grid is too fine for a face that
-        fills it.
-        """
-        reduced = DETECTION_PX / max(image.shape[:2])
-        if reduced >= 1:
-            return self._detector.detect(image)
-        size = (max(round(image.shape[1] * reduced), 1), max(round(image.shape[0] * reduced), 1))
-        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        scale = np.array([image.shape[1] / size[0], image.shape[0] / size[1]], np.float32)
-        return [
-            Detection((one.box.reshape(2, 2) * scale).reshape(4), one.score, one.points * scale)
-            for one in self._detector.detect(small)
-        ]
 
     def describe_result(self, image: RGBImage, target: Description) -> Description:
         """The face of a result, where its target's is."""
@@ -172,6 +157,22 @@ class Describer:
             skin_tone_deg=np.array(skin_tone_deg(image, mesh.points), np.float32),
             **more,
         )
+
+
+def detect_reduced(detector: YuNetDetector, image: RGBImage) -> list[Detection]:
+    """Faces of a photo that is looked at reduced where it is large: a detector's grid is too fine for a face that fills
+    it.
+    """
+    reduced = DETECTION_PX / max(image.shape[:2])
+    if reduced >= 1:
+        return detector.detect(image)
+    size = (max(round(image.shape[1] * reduced), 1), max(round(image.shape[0] * reduced), 1))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    scale = np.array([image.shape[1] / size[0], image.shape[0] / size[1]], np.float32)
+    return [
+        Detection((one.box.reshape(2, 2) * scale).reshape(4), one.score, one.points * scale)
+        for one in detector.detect(small)
+    ]
 
 
 def placed(found: Description, scale: float) -> Description:

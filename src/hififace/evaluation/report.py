@@ -342,10 +342,10 @@ def contact_sheets(evaluation: Evaluation, standing: Standing) -> dict[str, RGBI
         return {}
     if evaluation.protocol.name != "portraits":
         tiles = [
-            [_tile(photo) for photo in (pair.source.pixels(), pair.target.pixels(), image)]
+            [image_tile(photo) for photo in (pair.source.pixels(), pair.target.pixels(), image)]
             for pair, image in shown
         ]
-        return {".png": _sheet(tiles, TRIPLES_PER_ROW)}
+        return {".png": tiles_sheet(tiles, TRIPLES_PER_ROW)}
     sheets = {}
     for number, start in enumerate(range(0, len(shown), LARGE_TRIPLES)):
         tiles = []
@@ -359,11 +359,11 @@ def contact_sheets(evaluation: Evaluation, standing: Standing) -> dict[str, RGBI
                     _cut(image, middle),
                 ]
             )
-        sheets[f"-{number + 1}.jpg"] = _sheet(tiles, LARGE_TRIPLES_PER_ROW)
+        sheets[f"-{number + 1}.jpg"] = tiles_sheet(tiles, LARGE_TRIPLES_PER_ROW)
     return sheets
 
 
-def _sheet(triples: Sequence[Sequence[RGBImage]], per_row: int) -> RGBImage:
+def tiles_sheet(triples: Sequence[Sequence[RGBImage]], per_row: int) -> RGBImage:
     """Square tiles of one size in rows."""
     side = triples[0][0].shape[0]
     rows = -(-len(triples) // per_row)
@@ -393,7 +393,7 @@ def _cut(image: RGBImage, middle: tuple[float, float]) -> RGBImage:
     return tile
 
 
-def _tile(image: RGBImage) -> RGBImage:
+def image_tile(image: RGBImage) -> RGBImage:
     """(200, 200, 3) the whole image, on white where it is not square."""
     height, width = image.shape[:2]
     scale = TILE_PX / max(height, width)
