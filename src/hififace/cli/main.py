@@ -51,6 +51,7 @@ COMMANDS: Final = (
     Command("train", "Train", "Train a network, or go on with a run."),
     Command("export", "Train", "Turn a trained network into a bundle for swapping."),
     Command("evaluate", "Train", "Measure a bundle on a fixed protocol."),
+    Command("compare", "Train", "Lay several models side by side on pairs of your photos."),
     Command("flicker", "Train", "Say how much a swapped video flickers."),
     Command("convert", "Train", "Turn the published checkpoints into a bundle."),
     Command("doctor", "This installation", "Say what works on this machine, and why not."),
