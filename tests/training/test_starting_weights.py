@@ -11,11 +11,13 @@ from safetensors.torch import save_file
 
 from hififace.errors import TrainingError
 from hififace.models.generator import Generator
-from hififace.models.params import mini_256, tiny
-from hififace.training.starting_weights import read_generator_weights
+from hififace.models.params import mini_256, paper_512, tiny
+from hififace.models.reference_keys import generator_key_map
+from hififace.training.starting_weights import read_generator_weights, start_generator
 from hififace.training.warm_start import start_from
 from hififace.weights.bundle import EMBEDDED_BUNDLES, load_bundle
 from hififace.weights.sessions import open_session
+from tests.support.published_doubles import SMALL, small_state
 
 DETAILED = replace(tiny(32), skip_gates=True, detail_channels=4)
 
@@ -131,3 +133,51 @@ def test_a_damaged_file_is_a_sentence(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"nothing")
     with pytest.raises(TrainingError, match="cannot start from"):
         read_generator_weights(tmp_path / "w.safetensors")
+
+
+def published_file(tmp_path, monkeypatch):
+    """A checkpoint of the reference's make, of a small network; and that network's own weights."""
+    monkeypatch.setattr(
+        "hififace.training.starting_weights.generator_key_map", lambda: generator_key_map(SMALL)
+    )
+    state = small_state()
+    torch.save(state, tmp_path / "generator_320000.pth")
+    return tmp_path / "generator_320000.pth", {
+        ours: state[theirs] for theirs, ours in generator_key_map(SMALL).items()
+    }
+
+
+def test_a_published_checkpoint_gives_its_generator_alone(tmp_path, monkeypatch):
+    path, expected = published_file(tmp_path, monkeypatch)
+    found = read_generator_weights(path)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    network = Generator(SMALL)
+    assert start_generator(network, path) == []
+    assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
+
+
+def test_a_finer_network_starts_from_a_published_checkpoint_but_for_its_last_block(tmp_path, monkeypatch):
+    """As paper_512 from a 256 px checkpoint: one more block of F_up, and heads that see it."""
+    path, expected = published_file(tmp_path, monkeypatch)
+    network = Generator(replace(SMALL, name="finer", upsampler=(4, 2)))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    new = start_generator(network, path)
+    assert {name.rsplit(".", 1)[0] for name in new} == {
+        "upsampler.blocks.1.conv1",
+        "upsampler.blocks.1.conv2",
+        "upsampler.blocks.1.side",
+        "upsampler.image_head",
+        "upsampler.mask_head",
+    }
+    after = network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in new)
+    assert all(torch.equal(after[name], expected[name]) for name in after if name not in new)
+    assert len(paper_512().upsampler) == 3  # what the test stands for
+
+
+def test_weights_that_lack_more_than_a_last_block_are_refused(tmp_path, monkeypatch):
+    path, _ = published_file(tmp_path, monkeypatch)
+    deeper = replace(SMALL, name="deeper", num_fusion_blocks=3, upsampler=(4, 2))
+    with pytest.raises(TrainingError, match=r"lack \d+ of those of 'deeper', fusion\.blocks\.2"):
+        start_generator(Generator(deeper), path)

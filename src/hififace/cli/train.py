@@ -53,7 +53,7 @@ def train(
         Path | None,
         typer.Option(
             help="What a new run starts from: a .safetensors file of generator weights, a run, a checkpoint, a "
-            "bundle, or the name of one that ships (mini)."
+            "bundle, the name of one that ships (mini), or a published generator_320000.pth."
         ),
     ] = None,
     teachers: Annotated[

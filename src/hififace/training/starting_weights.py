@@ -1,4 +1,5 @@
-"""The weights of a generator from wherever they lie: a safetensors file, a run, a checkpoint, or a bundle's graph.
+"""The weights of a generator from wherever they lie: a safetensors file, a run, a checkpoint, a bundle's graph, or a
+checkpoint that the reference published.
 
 A bundle holds every weight but the low-resolution head, which swapping never asks; a network that starts from it gets
 that head anew.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from hififace.errors import BundleError, TrainingError, WeightsError
 from hififace.models.generator import Generator
 from hififace.models.pretrained.strict_loading import read_state_dict
+from hififace.models.reference_keys import generator_key_map
 from hififace.training.warm_start import start_from
 from hififace.weights.bundle import EMBEDDED_BUNDLES, MANIFEST_NAME, available_models, load_bundle
 from hififace.weights.graphs import read_initializers
@@ -36,6 +39,7 @@ _MAY_LACK = (
     "upsampler.unfold_gate.",
     "upsampler.detail.",
 )
+_OUTER_HEADS = ("upsampler.image_head.", "upsampler.mask_head.")
 _OLD_GATES = {"skip32": "fusion.gate", "skip64": "upsampler.gate", "skip128": "upsampler.unfold_gate"}
 """Names of the gates before they had a place in the network."""
 
@@ -49,8 +53,12 @@ def start_generator(network: Generator, where: Path) -> list[str]:
     Raises:
         TrainingError: nothing there, or weights of another network.
     """
-    new = start_from(network, read_generator_weights(where))
-    lacking = [name for name in new if not name.startswith(_MAY_LACK)]
+    weights = read_generator_weights(where)
+    further = _further_blocks(network, weights)
+    if further:  # the heads see another block's features, so those of the smaller network mean nothing here
+        weights = {name: value for name, value in weights.items() if not name.startswith(_OUTER_HEADS)}
+    new = start_from(network, weights)
+    lacking = [name for name in new if not name.startswith((*_MAY_LACK, *further))]
     if lacking:
         raise TrainingError(
             f"The weights at {where} lack {len(lacking)} of those of '{network.params.name}', {lacking[0]} among them: "
@@ -60,13 +68,21 @@ def start_generator(network: Generator, where: Path) -> list[str]:
     return new
 
 
+def _further_blocks(network: Generator, weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Names of F_up's blocks that a network of more pixels has beyond its predecessor, and of the heads after them."""
+    blocks = [f"upsampler.blocks.{number}." for number in range(len(network.params.upsampler))]
+    known = [block for block in blocks if any(name.startswith(block) for name in weights)]
+    return (*blocks[len(known) :], *_OUTER_HEADS) if len(known) < len(blocks) else ()
+
+
 def read_generator_weights(where: Path) -> dict[str, Tensor]:
     """The state dict of a generator, float32, complete but for what its file cannot hold.
 
     Args:
         where: a `.safetensors` file of this project's training, a run's folder or one of its checkpoints (the moving
-            average is taken), a bundle's folder, the name of a bundle that ships ("mini"), or a bundle's
-            `generator.onnx`.
+            average is taken), a bundle's folder, the name of a bundle that ships ("mini"), a bundle's
+            `generator.onnx`, or the reference's `generator_320000.pth`, whose recogniser and face model are left out:
+            training takes them from their own files.
 
     Raises:
         TrainingError: nothing of these is there, or the weights cannot be read.
@@ -78,7 +94,16 @@ def read_generator_weights(where: Path) -> dict[str, Tensor]:
             found = _from_folder(where)
     except (BundleError, WeightsError) as error:
         raise TrainingError(f"Training cannot start from {where}: {error}") from error
-    return {_renamed(name): value.float() for name, value in found.items()}
+    return {_renamed(name): value.float() for name, value in _without_extractors(found).items()}
+
+
+def _without_extractors(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The generator's tensors of a published checkpoint under our names; everything else as it is."""
+    names = generator_key_map()
+    if not names.keys() <= found.keys():
+        return found
+    LOGGER.info("a published checkpoint: %d of its %d tensors are the generator's", len(names), len(found))
+    return {ours: found[theirs] for theirs, ours in names.items()}
 
 
 def _from_folder(where: Path) -> dict[str, Tensor]:

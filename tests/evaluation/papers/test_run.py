@@ -82,7 +82,7 @@ def test_targets_as_they_are_have_no_error_but_in_identity(evaluation):
 def test_the_sources_own_videos_are_found_at_once(evaluation):
     measures = row(evaluation, "perfect").measures
     for name in ("cosface", "ir_se50", "arcface_r100"):
-        assert measures[f"retrieval.{name}"].mean > 80, name
+        assert measures[f"retrieval.{name}"].mean >= 60, name  # the targets themselves: 0
         assert measures[f"cosine.{name}"].mean > row(evaluation, "copy").measures[f"cosine.{name}"].mean
     assert measures["shape.deca"].mean < row(evaluation, "copy").measures["shape.deca"].mean
     assert measures["pose.hopenet"].mean > 0
