@@ -1,5 +1,6 @@
 """The paper's frozen networks as teachers: small ones for what they say, whole ones for that they can be used."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -24,7 +25,9 @@ from hififace.training.presets import paper_256, paper_512, reference_256
 from hififace.training.stats import StageClock
 from hififace.training.step import TrainingStep, create_optimiser
 from hififace.training.teachers import load_teachers
+from hififace.training.terms import TermComputer
 from hififace.weights.registry import find_card
+from hififace.weights.store import embedded_path
 from tests.support.basel_doubles import CARD, small_teachers, write_published_files
 from tests.support.published_doubles import SMALL
 from tests.support.training_doubles import tiny_card, write_tiny_set
@@ -269,3 +272,96 @@ def test_reference_256_trains_by_command_with_files_that_the_user_brings(files, 
     assert sum(value.numel() for value in weights.values()) == 61_896_584
     assert (run / "previews" / "000000001.png").stat().st_size > 10_000
     shutil.rmtree(run)  # a gigabyte of optimiser state
+
+
+def face_like(batch, side):
+    """The batch with a mesh whose eyes and mouth lie in the middle of the crop."""
+    groups = json.loads(embedded_path("face_mesh.json").read_text())["groups"]
+    points = torch.full_like(batch.target.landmarks, 0.9 * side)
+    for name, middle in (
+        ("image_left_eye", (0.3, 0.4)),
+        ("image_right_eye", (0.7, 0.4)),
+        ("lips_outer", (0.5, 0.7)),
+    ):
+        for place, index in enumerate(sorted(groups[name])):
+            points[:, index, 0] = side * (middle[0] + 0.05 * (place % 3 - 1))
+            points[:, index, 1] = side * (middle[1] + 0.03 * (place % 2))
+    return batch._replace(target=batch.target._replace(landmarks=points))
+
+
+def limited(preset, **changes):
+    config = small_config(preset)
+    return config.model_copy(update={"loss": config.loss.model_copy(update=changes)})
+
+
+def image_gradient(config, batch, *names):
+    """Of terms on the pixels of the result."""
+    teachers = small_teachers(like_reference=config.loss.like_reference)
+    terms = TermComputer(config, teachers, lambda *_: None, torch.nn.Identity())
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(2, 3, SIZE, SIZE, generator=generator).requires_grad_(True)
+    low = torch.rand(2, 3, SIZE // 4, SIZE // 4, generator=generator)
+    mask = torch.ones(2, 1, SIZE, SIZE)
+    output = GeneratorOutput(image, mask, low, mask[..., : SIZE // 4, : SIZE // 4])
+    found = terms(batch, output, dict.fromkeys(names, 1.0))
+    assert set(found) == set(names)
+    (gradient,) = torch.autograd.grad(sum(found.values()), image)
+    return gradient.abs().sum(dim=1, keepdim=True), found
+
+
+def test_heatmaps_reach_the_pixels_of_eyes_and_mouth_alone_where_that_is_asked_for(batch):
+    batch = face_like(batch, SIZE)
+    names = ("eye_heatmap", "mouth_heatmap")
+    everywhere, values = image_gradient(limited(reference_256()), batch, *names)
+    inside, same_values = image_gradient(limited(reference_256(), eyes_and_mouth_only=True), batch, *names)
+    assert {n: float(v) for n, v in values.items()} == {n: float(v) for n, v in same_values.items()}
+    assert everywhere[..., 0, :].sum() > 0
+    assert inside[..., 0, :].sum() == 0
+    middle = (slice(None), 0, int(0.4 * SIZE), int(0.3 * SIZE))
+    assert torch.allclose(inside[middle], everywhere[middle])
+    # The shape of the face is asked everywhere still.
+    shape, _ = image_gradient(limited(reference_256(), eyes_and_mouth_only=True), batch, "shape")
+    assert shape[..., 0, :].sum() > 0
+
+
+def test_identity_is_damped_in_eyes_and_mouth(batch):
+    batch = face_like(batch, SIZE)
+    whole, _ = image_gradient(limited(paper_256()), batch, "identity")
+    damped, _ = image_gradient(limited(paper_256(), identity_in_eyes_and_mouth=0.25), batch, "identity")
+    middle = (slice(None), 0, int(0.4 * SIZE), int(0.3 * SIZE))
+    assert torch.allclose(damped[middle], 0.25 * whole[middle], rtol=1e-4)
+    assert torch.allclose(damped[..., 0, :], whole[..., 0, :])
+
+
+def test_triplets_show_a_strangers_face_and_ask_for_the_photo(batch):
+    config = limited(paper_256(), triplet_share=1.0)
+    teachers = small_teachers()
+    torch.manual_seed(0)
+    networks = {
+        "generator": create_generator(config.generator),
+        "discriminator": create_discriminator(config.discriminator),
+        "average": create_generator(config.generator).requires_grad_(False),
+    }
+    step = TrainingStep(config, TrainedParts(networks, {}), teachers, World(0, 1, CPU))
+    shown = step._shown(batch)  # of the two pairs the first is of one person
+    assert torch.equal(shown[1], batch.target.image[1])
+    assert not torch.allclose(shown[0], batch.target.image[0])
+    stranger = PairBatch(
+        CropBatch(*(part[1:] for part in batch.source)),
+        CropBatch(*(part[:1] for part in batch.target)),
+        torch.zeros(1),
+    )
+    with torch.no_grad():
+        expected = networks["average"](batch.target.image[:1], teachers.identity_vector(stranger)).image
+    assert torch.allclose(shown[:1], expected.clamp(0, 1), atol=1e-6)
+    none = TrainingStep(limited(paper_256()), TrainedParts(networks, {}), teachers, World(0, 1, CPU))
+    assert none._shown(batch) is batch.target.image
+
+
+def test_a_step_with_all_three_moves_every_weight(batch):
+    changes = {"eyes_and_mouth_only": True, "identity_in_eyes_and_mouth": 0.4, "triplet_share": 0.5}
+    stats, unmoved = take_step(
+        limited(reference_256(), **changes), small_teachers(like_reference=True), face_like(batch, SIZE)
+    )
+    assert_moved(unmoved)
+    assert all(stats[f"loss/{name}"].isfinite() for name in reference_256().loss.weights)

@@ -122,6 +122,14 @@ class LossConfig(Section):
     """The reference cuts its shape term off here, in pixels, which also cuts its gradient; None does not."""
     leak_margin: float = Field(0.2, ge=-1, le=1)
     """Cosine to the target person below which the leak term is silent."""
+    eyes_and_mouth_only: bool = False
+    """Let the gradient of gaze, lids, lips and heat-maps reach the pixels of eyes and mouth alone
+    (losses/face_parts.py), so that these terms move irises and lips and not the person."""
+    identity_in_eyes_and_mouth: float = Field(1.0, ge=0, le=1)
+    """Share of identity's gradient that reaches the pixels of eyes and mouth, where it argues with the terms above."""
+    triplet_share: float = Field(0.0, ge=0, le=1)
+    """Share of the pairs of one person whose target is first given a stranger's face by the moving average; the real
+    photo is asked for, so that a changed identity has pixels as its label."""
 
     @model_validator(mode="after")
     def _known_terms(self) -> LossConfig:

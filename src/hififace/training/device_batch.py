@@ -6,7 +6,7 @@ Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from hififace.data.loader import CropBatch
 from hififace.data.resident import ResidentSet
 from hififace.data.slots import Slots
 from hififace.faces.masks import border_fade
+from hififace.losses.face_parts import EyesAndMouth
 from hififace.losses.resampling import fill_invalid
 from hififace.models.create import Discriminator
 from hififace.models.generator import Generator
@@ -86,7 +87,7 @@ class StepState:
         oval = set(self.teachers.groups["face_oval"])
         points = self.data.landmarks.shape[1]
         self.oval = torch.tensor([float(p in oval) for p in range(points)], device=self.device)
-        self.gain = self._face_parts()
+        self.gain = EyesAndMouth(self.teachers.groups, self.data.side)
         # Masks reach the border above and below in nearly all crops, and are nought beside the face anyway.
         fade = border_fade(np.ones((self.data.side, self.data.side), np.float32))
         self.fade = torch.from_numpy(fade).to(self.device) if s.pasted else None
@@ -183,33 +184,6 @@ class StepState:
             self.stats[f"#{name}"] = torch.zeros((), device=self.device)
         self.stats[name].add_(value.detach().float())
         self.stats[f"#{name}"].add_(1.0)
-
-    def _face_parts(self) -> Callable[[Tensor], Tensor]:
-        groups = self.teachers.groups
-        eyes = [groups["image_left_eye"], groups["image_right_eye"]]
-        mouth = groups["lips_outer"]
-        boxes = [torch.tensor(sorted(group), device=self.device) for group in (*eyes, mouth)]
-        margins = ((0.35, 0.9), (0.35, 0.9), (0.25, 0.35))  # of the box's width, beyond it, across and down
-        side = self.data.side
-
-        @torch.no_grad()
-        def soft_boxes(points: Tensor) -> Tensor:
-            """(n, P, 2 or more) to (n, 1, S, S): 1 on eyes and mouth, soft edges."""
-            steps = torch.arange(side, device=points.device, dtype=torch.float32)
-            inside = torch.zeros((), device=points.device)
-            for indices, (across, down) in zip(boxes, margins, strict=True):
-                box = points[:, indices, :2]
-                low, high = box.amin(dim=1), box.amax(dim=1)
-                width = high[:, :1] - low[:, :1]
-                middle = 0.5 * (low + high)
-                half = 0.5 * (high - low) + 0.5 * torch.cat((width * across, width * down), dim=1)
-                x = (steps - middle[:, :1]).abs() / half[:, :1]
-                y = (steps - middle[:, 1:]).abs() / half[:, 1:]
-                distance = torch.maximum(x[:, None, :], y[:, :, None])
-                inside = torch.maximum(inside, ((1.25 - distance) * 4.0).clamp(0.0, 1.0))
-            return inside[:, None]
-
-        return soft_boxes
 
     def _autocast(self) -> torch.autocast:
         # Without the cache: weights that were cast inside one captured graph must not be taken by another.

@@ -13,6 +13,7 @@ from hififace.data.loader import CropBatch
 from hififace.losses.adversarial import feature_matching_loss, generator_loss
 from hififace.losses.attributes import colour_loss, group_shape_loss, opening_loss
 from hififace.losses.averaging import batch_mean
+from hififace.losses.face_parts import damped_within, only_within
 from hififace.losses.identity import cosine
 from hififace.losses.perceptual import feature_l1_distance
 from hififace.losses.reconstruction import reconstruction_loss
@@ -58,7 +59,7 @@ class StepTerms(StepState):
         settings, n = self.settings, self.slots.half
         keep = settings.identity_in_eyes_and_mouth
         region = self.gain(points)  # (n, 1, S, S)
-        damped = torch.lerp(image, image.detach(), region * (1.0 - keep))
+        damped = damped_within(image, region, keep)
         seen = _reduced(damped)
         identity, leak = [], []
         networks: list[nn.Module] = [self.teachers.sface, *([self.second] if self.second is not None else [])]
@@ -84,7 +85,7 @@ class StepTerms(StepState):
         target = crops.landmarks[:n]
         few = CropBatch(*(part[:n] for part in crops))
         region = self.gain(target)
-        inner = torch.lerp(image.detach(), image, region)  # gradient through eyes and mouth alone
+        inner = only_within(image, region)  # gradient through eyes and mouth alone
         points = teachers.mesh_points(image, target, self.settings.mesh_jitter)
         inner_points = teachers.mesh_points(inner, target, self.settings.mesh_jitter)
         wanted = self._wanted_points(crops.coefficients[:n], target)

@@ -6,6 +6,7 @@ generator's update. Letters: B pairs of one round, A accumulation rounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
@@ -51,6 +52,7 @@ class TrainingStep:
         self.optimisers = parts.optimisers
         generator, discriminator = parts.networks["generator"], parts.networks["discriminator"]
         self.generator, self.discriminator = generator, discriminator
+        self.average = parts.networks.get("average", generator)
         if config.compile:
             generator = cast("nn.Module", torch.compile(generator))
             discriminator = cast("nn.Module", torch.compile(discriminator))
@@ -90,7 +92,7 @@ class TrainingStep:
             with without_gradient_sync(self.shared_generator, active=not last):
                 with clock.stage("generator"), self._autocast():
                     vector = self.teachers.identity_vector(pairs)
-                    target = seen_by_generator(pairs.target.image, self.config.generator)
+                    target = seen_by_generator(self._shown(pairs), self.config.generator)
                     output = GeneratorOutput(*self.shared_generator(target, vector))
                 output = GeneratorOutput(*(part.float() for part in output))
                 with clock.stage("losses"), self._autocast():
@@ -117,6 +119,30 @@ class TrainingStep:
                     optimiser, self.discriminator, self.config.discriminator_optimiser
                 )
         return stats
+
+    @torch.no_grad()
+    def _shown(self, pairs: PairBatch) -> Tensor:
+        """Targets as the generator sees them: some of one person's pairs with a stranger's face put on before.
+
+        The label stays the photo, so what is asked for is a change of identity whose answer is known in every pixel.
+        """
+        photos = pairs.target.image
+        same = pairs.same.nonzero().flatten()
+        chosen = same[: math.ceil(len(same) * self.config.loss.triplet_share)]
+        if len(chosen) == 0 or len(pairs.same) < 2:
+            return photos
+        stranger = (chosen + 1) % len(pairs.same)  # the next pair's source: another person but by rare chance
+        swap = PairBatch(
+            CropBatch(*(part[stranger] for part in pairs.source)),
+            CropBatch(*(part[chosen] for part in pairs.target)),
+            torch.zeros_like(pairs.same[chosen]),
+        )
+        before = photos[chosen]
+        output = self.average(
+            seen_by_generator(before, self.config.generator), self.teachers.identity_vector(swap)
+        )
+        after = fill_invalid(output.image.float().clamp(0.0, 1.0), before, swap.target.valid)
+        return photos.index_copy(0, chosen, after.to(photos.dtype))
 
     def _judge(self, real: Tensor, fake: Tensor, step: int, rounds: int) -> dict[str, Tensor]:
         """Backward of the discriminator's loss, with R1 on photos every `r1_every` steps."""

@@ -16,6 +16,7 @@ Letters: B pairs, S x S pixels of the crop.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 
@@ -25,6 +26,7 @@ from hififace.data.loader import CropBatch, PairBatch
 from hififace.losses.adversarial import feature_matching_loss, generator_loss
 from hififace.losses.attributes import colour_loss
 from hififace.losses.averaging import batch_mean
+from hififace.losses.face_parts import EyesAndMouth, damped_within, only_within
 from hififace.losses.identity import identity_leak_loss, several_identity_loss
 from hififace.losses.reconstruction import cycle_loss, reconstruction_loss
 from hififace.losses.resampling import downsample, fill_invalid
@@ -33,6 +35,9 @@ from hififace.models.generator import GeneratorOutput
 from hififace.models.params import GeneratorParams
 from hififace.training.config import TrainingConfig
 from hififace.training.teachers import Teachers
+from hififace.weights.store import embedded_path
+
+EYES_AND_MOUTH_TERMS = frozenset({"gaze", "eyelids", "lips", "eye_heatmap", "mouth_heatmap"})
 
 Terms = dict[str, Tensor]
 
@@ -51,6 +56,11 @@ class TermComputer:
         self.teachers = teachers
         self.generator = generator
         self.discriminator = discriminator
+        loss = config.loss
+        self.eyes_and_mouth: EyesAndMouth | None = None
+        if loss.eyes_and_mouth_only or loss.identity_in_eyes_and_mouth < 1:
+            groups = json.loads(embedded_path("face_mesh.json").read_text(encoding="utf-8"))["groups"]
+            self.eyes_and_mouth = EyesAndMouth(groups, config.generator.output_resolution)
 
     def __call__(self, batch: PairBatch, output: GeneratorOutput, weights: Mapping[str, float]) -> Terms:
         """The unweighted terms whose weight is above 0.
@@ -71,7 +81,7 @@ class TermComputer:
             )
             terms["perceptual"] = batch_mean(distance, batch.same[:count])
         few = _share(len(batch.same), self.config.loss.landmark_share)
-        terms |= self.teachers.attribute_terms(first_pairs(batch, few), first_outputs(output, few), wanted)
+        terms |= self._attribute_terms(first_pairs(batch, few), first_outputs(output, few), wanted)
         if "cycle" in wanted:
             terms["cycle"] = self._cycle(batch, output)
         return terms
@@ -95,12 +105,27 @@ class TermComputer:
             terms["colour"] = colour_loss(output.image, target.image, valid=target.valid)
         return terms
 
+    def _attribute_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
+        """Landmark terms; those of eyes and mouth through these pixels alone where that is asked for."""
+        if not self.config.loss.eyes_and_mouth_only or self.eyes_and_mouth is None:
+            return self.teachers.attribute_terms(batch, output, wanted)
+        inner = wanted & EYES_AND_MOUTH_TERMS
+        terms = self.teachers.attribute_terms(batch, output, wanted - inner)
+        if inner:
+            region = self.eyes_and_mouth(batch.target.landmarks)
+            limited = output._replace(image=only_within(output.image, region))
+            terms |= self.teachers.attribute_terms(batch, limited, inner)
+        return terms
+
     def _identity_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
         """Identity on all pairs, or on pairs of different people only, which saves the recogniser on the others."""
         if not wanted & {"identity", "identity_leak"}:
             return {}
-        image, image_low, source, target, share = (
-            output.image,
+        image = output.image
+        if self.config.loss.identity_in_eyes_and_mouth < 1 and self.eyes_and_mouth is not None:
+            region = self.eyes_and_mouth(batch.target.landmarks)
+            image = damped_within(image, region, self.config.loss.identity_in_eyes_and_mouth)
+        image_low, source, target, share = (
             output.image_low,
             batch.source,
             batch.target,

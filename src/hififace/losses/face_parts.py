@@ -1,0 +1,58 @@
+"""Eyes and mouth as a soft map of pixels, to let a term's gradient through there alone, or keep another's out.
+
+Letters: B samples, P mesh points, S side of the crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+_PARTS = {
+    "image_left_eye": (0.35, 0.9),
+    "image_right_eye": (0.35, 0.9),
+    "lips_outer": (0.25, 0.35),
+}
+"""Group of the mesh -> margin beyond its box, across and down, in widths of the box."""
+
+
+class EyesAndMouth:
+    """Where eyes and mouth are.
+
+    Args:
+        groups: the mesh's named index lists (`face_mesh.json`).
+        side: S.
+    """
+
+    def __init__(self, groups: Mapping[str, Sequence[int]], side: int) -> None:
+        self._parts = [(sorted(groups[name]), margins) for name, margins in _PARTS.items()]
+        self._side = side
+
+    @torch.no_grad()
+    def __call__(self, points: Tensor) -> Tensor:
+        """(B, P, 2 or more) in pixels of the crop to (B, 1, S, S): 1 on eyes and mouth, soft edges, 0 beyond."""
+        steps = torch.arange(self._side, device=points.device, dtype=torch.float32)
+        inside = torch.zeros((), device=points.device)
+        for indices, (across, down) in self._parts:
+            box = points[:, indices, :2]
+            low, high = box.amin(dim=1), box.amax(dim=1)
+            width = high[:, :1] - low[:, :1]
+            middle = 0.5 * (low + high)
+            half = 0.5 * (high - low) + 0.5 * torch.cat((width * across, width * down), dim=1)
+            x = (steps - middle[:, :1]).abs() / half[:, :1]
+            y = (steps - middle[:, 1:]).abs() / half[:, 1:]
+            distance = torch.maximum(x[:, None, :], y[:, :, None])
+            inside = torch.maximum(inside, ((1.25 - distance) * 4.0).clamp(0.0, 1.0))
+        return inside[:, None]
+
+
+def only_within(images: Tensor, region: Tensor) -> Tensor:
+    """The same images (B, C, S, S), whose gradient passes in the region (B, 1, S, S) alone, in its share."""
+    return torch.lerp(images.detach(), images, region)
+
+
+def damped_within(images: Tensor, region: Tensor, keep: float) -> Tensor:
+    """The same images, of whose gradient the region lets only a share `keep` pass."""
+    return torch.lerp(images, images.detach(), region * (1.0 - keep))
