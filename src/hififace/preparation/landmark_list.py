@@ -1,17 +1,25 @@
 """The landmark list that comes with Asia-Celeb: "path label x y x y ..." per line, five points.
 
-The ten numbers are read as x, y pairs; a list that keeps all x before all y is recognised by its shape.
+The ten numbers are read as x, y pairs; a list that keeps all x before all y is recognised by its shape. The publisher's
+file is `celebrity_lmk`, without an ending, packed as `celebrity_lmk.tar.gz`; both are read as they are.
 """
 
 from __future__ import annotations
 
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Final, TextIO
 
 import numpy as np
 
 from hififace.errors import DataError
 from hififace.types import FloatArray
+
+PACKED: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class LandmarkList:
         labels: list[str] = []
         values: list[list[float]] = []
         try:
-            with path.open(encoding="utf-8") as file:
+            with _opened(path) as file:
                 for number, line in enumerate(file, 1):
                     fields = line.split()
                     if not fields:
@@ -43,14 +51,15 @@ class LandmarkList:
                     rows[PurePosixPath(name).as_posix()] = len(labels)
                     labels.append(label)
                     values.append(points)
-        except OSError as error:
-            raise DataError(f"The landmark list {path} cannot be read: {error.strerror or error}.") from error
+        except (OSError, EOFError, UnicodeDecodeError, tarfile.TarError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"The landmark list {path} cannot be read: {reason}.") from error
         if not labels:
             raise DataError(
                 f'The landmark list {path} is empty; lines of "path label x y ..." were expected.'
             )
         numbers = np.asarray(values, dtype=np.float32)
-        return cls(rows, tuple(labels), arrange(numbers))
+        return cls(_without_common_folders(rows), tuple(labels), arrange(numbers))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,6 +85,39 @@ class LandmarkList:
             if row is not None:
                 return row
         return None
+
+
+def _without_common_folders(rows: dict[str, int]) -> dict[str, int]:
+    """Names without the folders that all of them lie in: an archive that was unpacked may have lost these."""
+    while rows:
+        first = {name.partition("/")[0] if "/" in name else None for name in rows}
+        if len(first) > 1 or None in first:
+            break
+        rows = {name.partition("/")[2]: row for name, row in rows.items()}
+    return rows
+
+
+def is_landmark_list(path: Path) -> bool:
+    """Whether a file among the inputs is a list by its name: `*.txt`, `celebrity_lmk`, `msra_lmk.tar.gz`."""
+    stem = path.name.split(".")[0].lower()
+    return path.suffix == ".txt" or stem.endswith(("_lmk", "_landmarks"))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The list as text: as it is, or the first file of the archive that it came in."""
+    if not path.name.endswith(PACKED):
+        with path.open(encoding="utf-8") as file:
+            yield file
+        return
+    with tarfile.open(path, "r:*") as archive:
+        for info in archive:
+            member = archive.extractfile(info) if info.isfile() else None
+            if member is not None:
+                with io.TextIOWrapper(member, encoding="utf-8") as file:
+                    yield file
+                return
+        raise tarfile.ReadError("it holds no file")
 
 
 def arrange(numbers: FloatArray) -> FloatArray:

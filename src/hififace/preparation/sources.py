@@ -22,7 +22,7 @@ from hififace.data.shards import iterate_members
 from hififace.errors import DataError, OptionError
 from hififace.json_values import parse_json
 from hififace.media.image import MAX_FILE_BYTES
-from hififace.preparation.landmark_list import LandmarkList
+from hififace.preparation.landmark_list import LandmarkList, is_landmark_list
 
 Layout = Literal["auto", "people", "flat"]
 
@@ -278,7 +278,7 @@ def open_inputs(
     """Find out what each input is.
 
     Args:
-        inputs: folders, tar shards, compressed archives; a .txt among them is taken for the landmark list.
+        inputs: folders, tar shards, compressed archives; a `.txt` or `*_lmk` among them is taken for the landmark list.
         layout: for folders: "people" (one folder per person), "flat", or "auto".
         landmarks: list of "path label x y x y ..." for an archive or its unpacked folder.
 
@@ -286,8 +286,9 @@ def open_inputs(
         DataError: an input that does not exist, or holds no images.
         OptionError: an input whose layout cannot be told, or nothing given at all.
     """
-    lists = [path for path in inputs if path.suffix == ".txt"] + ([landmarks] if landmarks else [])
-    rest = [path for path in inputs if path.suffix != ".txt"]
+    named = [path for path in inputs if not path.is_dir() and is_landmark_list(path)]
+    lists = named + ([landmarks] if landmarks else [])
+    rest = [path for path in inputs if path not in named]
     if not rest:
         raise OptionError("No photographs were given: name a folder, a tar shard or an archive.")
     if len(lists) > 1:
