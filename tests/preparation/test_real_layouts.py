@@ -132,10 +132,10 @@ def test_the_unpacked_folder_takes_the_same_list(tmp_path):
         packed.extractall(tmp_path / "unpacked", filter="data")
     (tmp_path / "celebrity_lmk").write_text("\n".join(lines))
     (source,) = open_inputs([tmp_path / "unpacked" / "celebrity", tmp_path / "celebrity_lmk"])
-    photos = {photo.source.rsplit("/", 1)[1]: photo for photo in source.photos()}
-    assert photos[f"{0:032x}.jpg"].points is not None
-    assert photos[f"{0:032x}.jpg"].identity == "celebrity/86876"
-    assert photos["unlisted.jpg"].points is None  # detected then
+    photos = {photo.source: photo for photo in source.photos()}
+    assert photos[f"celebrity/86877/{0:032x}.jpg"].points is not None
+    assert photos[f"celebrity/86877/{0:032x}.jpg"].identity == "celebrity/86877"
+    assert photos["celebrity/86876/unlisted.jpg"].points is None  # detected then
 
 
 def test_a_packed_list_that_is_none_is_told(tmp_path):

@@ -302,7 +302,9 @@ def image_gradient(config, batch, *names):
     image = torch.rand(2, 3, SIZE, SIZE, generator=generator).requires_grad_(True)
     low = torch.rand(2, 3, SIZE // 4, SIZE // 4, generator=generator)
     mask = torch.ones(2, 1, SIZE, SIZE)
-    output = GeneratorOutput(image, mask, low, mask[..., : SIZE // 4, : SIZE // 4])
+    output = GeneratorOutput(
+        image=image, mask=mask, image_low=low, mask_low=mask[..., : SIZE // 4, : SIZE // 4]
+    )
     found = terms(batch, output, dict.fromkeys(names, 1.0))
     assert set(found) == set(names)
     (gradient,) = torch.autograd.grad(sum(found.values()), image)
@@ -314,7 +316,7 @@ def test_heatmaps_reach_the_pixels_of_eyes_and_mouth_alone_where_that_is_asked_f
     names = ("eye_heatmap", "mouth_heatmap")
     everywhere, values = image_gradient(limited(reference_256()), batch, *names)
     inside, same_values = image_gradient(limited(reference_256(), eyes_and_mouth_only=True), batch, *names)
-    assert {n: float(v) for n, v in values.items()} == {n: float(v) for n, v in same_values.items()}
+    assert {n: v.item() for n, v in values.items()} == {n: v.item() for n, v in same_values.items()}
     assert everywhere[..., 0, :].sum() > 0
     assert inside[..., 0, :].sum() == 0
     middle = (slice(None), 0, int(0.4 * SIZE), int(0.3 * SIZE))

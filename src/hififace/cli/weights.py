@@ -79,7 +79,7 @@ def fetch_files(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names of `hififace weights list`, or a purpose: evaluation, training, conversion, paper."
+            help="Names of `hififace weights list`, or a purpose: evaluation, literature, training, conversion, paper."
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every file that can be fetched.")] = False,

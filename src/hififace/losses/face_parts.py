@@ -24,10 +24,15 @@ class EyesAndMouth:
     Args:
         groups: the mesh's named index lists (`face_mesh.json`).
         side: S.
+        device: where points will lie; elsewhere the indices are copied there at every call.
     """
 
-    def __init__(self, groups: Mapping[str, Sequence[int]], side: int) -> None:
-        self._parts = [(sorted(groups[name]), margins) for name, margins in _PARTS.items()]
+    def __init__(
+        self, groups: Mapping[str, Sequence[int]], side: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self._parts = [
+            (torch.tensor(sorted(groups[name]), device=device), margins) for name, margins in _PARTS.items()
+        ]
         self._side = side
 
     @torch.no_grad()
@@ -36,7 +41,7 @@ class EyesAndMouth:
         steps = torch.arange(self._side, device=points.device, dtype=torch.float32)
         inside = torch.zeros((), device=points.device)
         for indices, (across, down) in self._parts:
-            box = points[:, indices, :2]
+            box = points[:, indices.to(points.device), :2]
             low, high = box.amin(dim=1), box.amax(dim=1)
             width = high[:, :1] - low[:, :1]
             middle = 0.5 * (low + high)

@@ -87,7 +87,7 @@ class StepState:
         oval = set(self.teachers.groups["face_oval"])
         points = self.data.landmarks.shape[1]
         self.oval = torch.tensor([float(p in oval) for p in range(points)], device=self.device)
-        self.gain = EyesAndMouth(self.teachers.groups, self.data.side)
+        self.gain = EyesAndMouth(self.teachers.groups, self.data.side, self.device)
         # Masks reach the border above and below in nearly all crops, and are nought beside the face anyway.
         fade = border_fade(np.ones((self.data.side, self.data.side), np.float32))
         self.fade = torch.from_numpy(fade).to(self.device) if s.pasted else None
