@@ -13,8 +13,8 @@ protocol `open`. Stopped at any moment, the same command goes on: finished arms 
     E  triplets, without these terms
     F  D and E together
 
-Solved if F is within 0.01 of A by dlib's distance and within 1 point of its top-1, gaze errs by at most 9.5 degrees, and
-lids and lips by at least 20 % less than in B; and C shows the loss that the seed reports, or there was no problem.
+Solved if F is within 0.01 of A by dlib's distance and within 1 point of its top-1, gaze errs by at most 9.5 degrees,
+lids and lips err by 20 % less than in B, and C shows the loss that the seed reports (else there was no problem).
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class MadeUpTeachers(nn.Module):
         first = torch.tanh(F.conv2d(images.float(), self.kernel, stride=4))
         return [first, F.avg_pool2d(first, 2)]
 
-    def mesh_points(self, crops, target_points):
+    def mesh_points(self, crops, target_points, jitter=0.0):
         move = F.conv2d(crops.float(), self.kernel[:3], stride=4).mean(dim=(2, 3))
         return target_points + move[:, None]
 
