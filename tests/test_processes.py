@@ -1,16 +1,19 @@
-"""Worker processes of every pool end when the process that started them is killed."""
+"""Nothing outlives a process that was killed: its workers end, and its temporary files are swept."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from hififace.preparation.pack import PackOptions, pack_set
+from hififace.processes import OLD_S, is_left_behind, process_mark, scratch_folder
 from tests.support.set_doubles import make_set
 
 EVALUATION = """
@@ -70,3 +73,38 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.fixture
+def dead() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks POSIX whether a process is alive")
+def test_what_a_dead_process_left_is_told_from_everybody_elses(tmp_path: Path, dead: int):
+    own = process_mark()
+    place, _, thread = own.split("-")
+    elsewhere = f"{'0' * 8}-{dead}-{thread}"
+    assert is_left_behind(f"{place}-{dead}-{thread}", tmp_path)
+    assert not any(
+        is_left_behind(mark, tmp_path) for mark in (own, f"{place}-1-1", elsewhere, "", f"{dead}-1")
+    )
+    week_ago = time.time() - 7 * OLD_S
+    os.utime(tmp_path, (week_ago, week_ago))
+    assert is_left_behind(elsewhere, tmp_path)
+    assert not is_left_behind(own, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks POSIX whether a process is alive")
+def test_scratch_folders_of_the_dead_are_swept(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / f"hififace-{process_mark().split('-')[0]}-{dead}-1.scratch-abc"
+    (left / "inside").mkdir(parents=True)
+    foreign = tmp_path / "hififace-page-of-somebody"
+    foreign.mkdir()
+    with scratch_folder() as first, scratch_folder() as second:
+        assert sorted(tmp_path.iterdir()) == sorted([foreign, first, second])
+    assert list(tmp_path.iterdir()) == [foreign]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,22 @@ def test_the_temporary_name_keeps_ending_and_folder(tmp_path: Path):
         assert temporary.suffix == ".mp4"
         assert temporary.parent == tmp_path
         temporary.write_bytes(b"x")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="asks POSIX whether a process is alive")
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    with atomic_path(tmp_path / "a" / "mine.jpg") as temporary:
+        temporary.write_bytes(b"x")
+        mark = temporary.name.split(".")[2]
+    place, own, thread = mark.split("-")
+    kept = {f".at-work.{place}-{own}-{thread}.part.jpg", ".out.123-456.part.mp4", ".notes.part", "out.jpg"}
+    left = {f".out.{place}-{process.pid}-{thread}.part.jpg", f".out.jpg.{place}-{process.pid}-7.part"}
+    for name in kept | left:
+        (tmp_path / name).write_bytes(b"x")
+    atomic_write(tmp_path / "new.bin", b"x")
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"a", "new.bin"}
 
 
 def test_a_folder_is_refused(tmp_path: Path):

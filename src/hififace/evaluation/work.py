@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,7 +33,7 @@ from hififace.evaluation.untouched import SEEN_PERCENT, dim_error, frames_kept, 
 from hififace.evaluation.video import measure_flicker
 from hififace.faces.shape import MeshShapePrior
 from hififace.media.atomic import atomic_write
-from hififace.processes import end_with_parent
+from hififace.processes import end_with_parent, scratch_folder
 from hififace.types import FloatArray, RGBImage
 
 BASELINE_VERSION: Final = 2
@@ -135,8 +134,8 @@ class Worker:
         def distance(image: RGBImage, mesh: FloatArray) -> float:
             return float(np.linalg.norm(dlib.embed(image, mesh) - source.face.dlib))
 
-        with tempfile.TemporaryDirectory() as folder:
-            result = Path(folder) / f"{task.video.stem}.mp4"
+        with scratch_folder() as folder:
+            result = folder / f"{task.video.stem}.mp4"
             contestant.swap_video(source, task.video, result, task.seconds)
             rows = measure_flicker(task.video, [result], source=source.face.sface, unseen=distance)
         return VideoOutcome(task.entry, *rows)

@@ -5,7 +5,6 @@ The same exporter serves the embedded model and the published checkpoints.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from hififace.export.parity import Difference, largest_differences, require_equa
 from hififace.models.generator import Generator
 from hififace.models.pretrained.arcface import NUM_FEATURES, ArcFace
 from hififace.models.pretrained.deep3d import NUM_COEFFICIENTS, Deep3D
+from hififace.processes import scratch_folder
 from hififace.weights.bundle import Bundle, check_writable, write_bundle
 
 GENERATOR_OUTPUTS = ("image", "mask")
@@ -134,8 +134,8 @@ def export_bundle(
     names = {graph: f"{graph}.onnx" for graph in jobs}
     whole = {**parts, **description, **_layout(generator), "graphs": names, "half_weights": half}
     check_writable(folder, whole, names.values())
-    with tempfile.TemporaryDirectory() as scratch:
-        files = {name: Path(scratch) / name for name in names.values()}
+    with scratch_folder() as scratch:
+        files = {name: scratch / name for name in names.values()}
         differences = {
             graph: export_checked(*jobs[graph], files[name], half=half) for graph, name in names.items()
         }

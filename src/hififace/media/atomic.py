@@ -7,14 +7,23 @@ import hashlib
 import os
 import re
 import stat
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from hififace.errors import HififaceError, OptionError
+from hififace.processes import is_left_behind, process_mark
 
 _ADDRESS: Final = re.compile(r"(https?|ftp|s3|rtmp|rtsp)://?(.*)", re.IGNORECASE)
+
+_TEMPORARY: Final = re.compile(
+    r"\..*\.(?P<mark>[0-9a-f]+-[0-9]+-[0-9]+)\.part(\.[^.]*)?", re.ASCII | re.DOTALL
+)
+"""The names that `atomic_path` gives."""
+
+_MOST_SWEPT: Final = 1000
+_swept: set[Path] = set()
+"""Folders in which this process looked for what others left."""
 
 _LONGEST_NAME: Final = 255
 """Bytes of a file's name on every file system in common use."""
@@ -99,6 +108,23 @@ def shortened(name: str, room_bytes: int = 0) -> str:
     return encoded[: room - len(digest) - 1].decode("utf-8", "ignore") + "-" + digest
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder; looked for once by each process.
+
+    Files of processes that are still at work, of other programs, and recent ones of other machines stay.
+    """
+    if folder in _swept:
+        return
+    if len(_swept) >= _MOST_SWEPT:
+        _swept.clear()
+    _swept.add(folder)
+    for path in folder.glob(".*.part*"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and is_left_behind(found["mark"], path):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A name in the same folder to write to; it takes its place on success and is removed on any failure.
@@ -110,11 +136,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             be replaced by a file, not written to.
     """
     final = Path(path).resolve()
-    ending = f".{os.getpid()}-{threading.get_ident()}.part{final.suffix}"
+    ending = f".{process_mark()}.part{final.suffix}"
     temporary = final.with_name(f".{shortened(final.stem, len(os.fsencode(ending)) + 1)}{ending}")
     try:
         refuse_no_file(path)
         final.parent.mkdir(parents=True, exist_ok=True)
+        sweep(final.parent)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

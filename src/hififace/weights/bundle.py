@@ -7,10 +7,10 @@ The bundles that ship are sub-folders of `embedded/`; their folder names are the
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
 import re
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +31,7 @@ from pydantic import (
 
 from hififace.errors import BundleError, WeightsError
 from hififace.json_values import parse_json
+from hififace.processes import is_left_behind, process_mark
 from hififace.weights.registry import find_card
 from hififace.weights.store import refuse_non_commercial
 
@@ -370,7 +371,8 @@ def _refuse_foreign(folder: Path) -> None:
 def _staging(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` that takes its place when the block ends well, and else vanishes."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(6)
+    _sweep(folder, "new")
+    mark = process_mark()
     staging, aside = (folder.parent / f".{folder.name}.{mark}.{kind}" for kind in ("new", "old"))
     staging.mkdir()
     try:
@@ -387,6 +389,15 @@ def _staging(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
         if folder.exists():
             shutil.rmtree(aside, ignore_errors=True)
+            _sweep(folder, "old")  # not before: it may have been all that was there
+
+
+def _sweep(folder: Path, kind: str) -> None:
+    """Remove what killed processes left beside a bundle."""
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*.{kind}"):
+        mark = path.name.removeprefix(f".{folder.name}.").removesuffix(f".{kind}")
+        if is_left_behind(mark, path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _place(content: Path | bytes, path: Path) -> str:
