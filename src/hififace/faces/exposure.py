@@ -18,9 +18,9 @@ BRIGHT_PERCENTILE, HIGHLIGHT_PERCENTILE = 90.0, 98.0
 """The bright part of a face tells the light: a face lit from one side is half dark, and not to be made brighter for
 that. Its highlights must not be cut off."""
 
-ORDINARY_LEVEL = 200.0
-"""Luma of the bright part of a face in good light (a quarter of 193 portraits reach it): what dim faces are
-brought to."""
+ORDINARY_LEVEL = 192.0
+"""Luma of the bright part of a face in good light (between a quarter and a half of 193 portraits reach it): what dim
+faces are brought to."""
 
 LEAST_ORDINARY_LEVEL = 140.0
 """Of those portraits nine in ten are at least so bright. They are shown as they are."""
