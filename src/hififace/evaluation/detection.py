@@ -1,6 +1,6 @@
 """How well faces are found and told apart, with the parts as shipped.
 
-``python -m hififace.evaluation.detection --data FOLDER`` reads the shards ``photos-val-*.tar`` and
+``python -m hififace.evaluation.detection --data FOLDER [--scrfd FILE]`` reads the shards ``photos-val-*.tar`` and
 ``identities-val-*.tar`` (members KEY.jpg, and KEY.json with "identity") and prints one JSON object. The protocol:
 
 - recall: share of photos in which a face is found that covers the middle of the photo, each photo being a portrait.
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.errors import DataError, HififaceError
-from hififace.faces.detection import FaceDetector, YuNetDetector
+from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
 from hififace.faces.identity import IdentityEmbedder, SFaceEmbedder
 from hififace.media.image import MAX_FILE_BYTES, read_image
 from hififace.types import Detection, FloatArray, RGBImage
@@ -212,9 +212,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the validation shards")
     parser.add_argument("--no-flip", action="store_true", help="identity without averaging the mirror image")
+    parser.add_argument(
+        "--scrfd", type=Path, help="measure this SCRFD file in YuNet's place, with points or without"
+    )
     options = parser.parse_args(arguments)
-    detector, embedder = YuNetDetector(), SFaceEmbedder(flip=not options.no_flip)
+    embedder = SFaceEmbedder(flip=not options.no_flip)
     try:
+        detector: FaceDetector = (
+            ScrfdDetector(options.scrfd, without_points=True) if options.scrfd else YuNetDetector()
+        )
         photos, _ = measure_recall(read_photos(options.data, "photos-val-*.tar"), detector)
         people, found = measure_recall(read_photos(options.data, "identities-val-*.tar"), detector)
         verified = measure_verification(read_photos(options.data, "identities-val-*.tar"), found, embedder)
@@ -224,6 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     report = {
+        "detector": options.scrfd.name if options.scrfd else "yunet",
         "photos-val": {**asdict(photos), "recall": photos.share},
         "identities-val": {**asdict(people), "recall": people.share},
         "recall_by_size_px": by_size,

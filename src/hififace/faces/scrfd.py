@@ -27,9 +27,12 @@ STRIDES = (8, 16, 32)
 NUM_ANCHORS = 2
 INPUT_PX = 640
 
+TYPICAL_POINTS = np.array([(0.31, 0.41), (0.69, 0.41), (0.50, 0.61), (0.35, 0.79), (0.65, 0.79)], np.float32)
+"""About where the five points of a face from the front lie, in shares of its box: for files without points."""
+
 
 class ScrfdDetector:
-    """SCRFD with five points on ONNX Runtime.
+    """SCRFD on ONNX Runtime: the published files 500m, 2.5g and 10g, which differ in size and not in their layout.
 
     The image is fitted into 640 x 640 (aspect ratio kept, black at the right and bottom), as the reference does, so
     faces below about 1/40 of its longer side are not found; `YuNetDetector` finds those.
@@ -40,6 +43,8 @@ class ScrfdDetector:
         overlap_threshold: intersection over union above which two candidates are one face.
         providers: see `weights.sessions.open_session`.
         threads: likewise.
+        without_points: take a file without points too, and put points where a face from the front has them. Good enough
+            to count faces, not to align them.
 
     Raises:
         WeightsError: no such file, or its outputs are not those of SCRFD with points.
@@ -53,12 +58,13 @@ class ScrfdDetector:
         overlap_threshold: float = 0.4,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        without_points: bool = False,
     ) -> None:
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.session = open_session(path, providers=providers, threads=threads)
         self._input = self.session.inputs[0].name
-        self._outputs = _named_outputs(self.session, path)
+        self._outputs = _named_outputs(self.session, path, without_points=without_points)
 
     def detect(self, image: RGBImage, *, rotated: bool = False) -> list[Detection]:
         """See `detection.FaceDetector.detect`."""
@@ -85,18 +91,24 @@ class ScrfdDetector:
             rows, columns = np.divmod(chosen // NUM_ANCHORS, INPUT_PX // stride)
             corner = (np.stack([columns, rows], axis=1) * stride).astype(np.float32)
             reach = outputs[box_name].reshape(-1, 4)[chosen] * stride
-            offsets = outputs[point_name].reshape(-1, 5, 2)[chosen] * stride
             boxes: FloatArray = np.concatenate([corner - reach[:, :2], corner + reach[:, 2:]], axis=1)
-            several.append(Candidates(boxes, scores[chosen], corner[:, None] + offsets, scores[chosen]))
+            if point_name is None:
+                sides = boxes[:, None, 2:] - boxes[:, None, :2]
+                points = boxes[:, None, :2] + TYPICAL_POINTS * sides
+            else:
+                points = corner[:, None] + outputs[point_name].reshape(-1, 5, 2)[chosen] * stride
+            several.append(Candidates(boxes, scores[chosen], points, scores[chosen]))
         return Candidates.joined(several)
 
 
-def _named_outputs(session: Session, path: Path) -> list[tuple[str, str, str]]:
+def _named_outputs(
+    session: Session, path: Path, *, without_points: bool
+) -> list[tuple[str, str, str | None]]:
     """For each stride the names of its scores, boxes and points; the published files only number them."""
     names = [output.name for output in session.outputs]
     widths = [output.shape[-1] for output in session.outputs]
-    expected = [1] * 3 + [4] * 3 + [10] * 3
-    fits = len(names) == 9 and all(
+    expected = [1] * 3 + [4] * 3 + ([] if without_points and len(names) == 6 else [10] * 3)
+    fits = len(names) == len(expected) and all(
         w == e or not isinstance(w, int) for w, e in zip(widths, expected, strict=True)
     )
     if not fits:
@@ -104,4 +116,5 @@ def _named_outputs(session: Session, path: Path) -> list[tuple[str, str, str]]:
             f"{path} has outputs of widths {widths}; SCRFD with five points has {expected}. "
             "Bring a file whose name ends in `bnkps`."
         )
-    return list(zip(names[:3], names[3:6], names[6:], strict=True))
+    points = names[6:] or [None] * 3
+    return list(zip(names[:3], names[3:6], points, strict=True))

@@ -286,6 +286,16 @@ def mini_256(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
     )
 
 
+def mini_512(identity_size: int = 24, expression_size: int = 24) -> GeneratorParams:
+    """The embedded family's 512 px network: `mini_256` on a crop of twice the side, its two shuffles by 4 and 2.
+
+    Trunk and vector are `mini_256`'s, at the same 64 px; only the folds around it and the last stages are larger.
+    """
+    params = asdict_shallow(mini_256(identity_size, expression_size))
+    changes = {"name": "mini_512", "resolution": 512, "fold": 8, "unfold": 4, "unfold_channels": 16}
+    return GeneratorParams(**{**params, **changes})
+
+
 def tiny(
     resolution: int = 32, identity_size: int = 4, expression_size: int = 3, embedding_size: int = 8
 ) -> GeneratorParams:
@@ -315,6 +325,7 @@ GENERATORS = {
     "paper_512": paper_512,
     "mini_128": mini_128,
     "mini_256": mini_256,
+    "mini_512": mini_512,
     "tiny": tiny,
 }
 
