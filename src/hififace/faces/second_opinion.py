@@ -2,7 +2,8 @@
 
 A frontal dog scores 0.8 with the detector. Two other networks know better: the mesh is not confident that it lies on a
 face, and the recogniser's embedding, before it is brought to unit length, is short: it is long for the human faces that
-it was trained to tell apart. How often both are wrong: `docs/model-card.md`, "Parts".
+it was trained to tell apart. How often both are wrong: `docs/model-card.md`, "Parts"; measured by
+`tools/measure_second_opinion.py`.
 """
 
 from __future__ import annotations
