@@ -22,7 +22,14 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     root_a, root_b = ((x - m) / np.sqrt(len(x)) for x, m in ((a, mean_a), (b, mean_b)))
     # Of more photos than features the triangle of a QR is enough: the rotation before it changes no singular value.
-    root_a, root_b = (np.linalg.qr(r, mode="r") if len(r) > r.shape[1] else r for r in (root_a, root_b))
+    root_a, root_b = (_triangle(root) for root in (root_a, root_b))
     crossed = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
     spread = (root_a**2).sum() + (root_b**2).sum() - 2.0 * crossed
     return float(max(((mean_a - mean_b) ** 2).sum() + spread, 0.0))
+
+
+def _triangle(root: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, F) to (min(N, F), F)."""
+    if len(root) <= root.shape[1]:
+        return root
+    return np.asarray(np.linalg.qr(root, mode="r"), np.float64)

@@ -116,5 +116,5 @@ def _named_outputs(
             f"{path} has outputs of widths {widths}; SCRFD with five points has {expected}. "
             "Bring a file whose name ends in `bnkps`."
         )
-    points = names[6:] or [None] * 3
+    points: list[str] | list[None] = names[6:] or [None] * 3
     return list(zip(names[:3], names[3:6], points, strict=True))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hififace.errors import WeightsError
 from hififace.faces.alignment import align, warp
@@ -92,7 +93,7 @@ def whole_image(image: RGBImage, _face: Detection) -> RGBImage:
     return image
 
 
-def _square(image: RGBImage, middle: FloatArray, side_px: float, size_px: int) -> RGBImage:
+def _square(image: RGBImage, middle: NDArray[np.floating], side_px: float, size_px: int) -> RGBImage:
     """A square around (x, y), black beyond the image."""
     scale = size_px / max(side_px, 1.0)
     left, top = (float(v) - max(side_px, 1.0) / 2 for v in middle)

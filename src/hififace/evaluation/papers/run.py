@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -174,9 +175,7 @@ class _Runner:
                 refusals[pair.name] = "there is no result"
             else:
                 what = f"method {clip.stamp()} {self._stamps[pair.target.name]}"
-                results[pair.name] = self._kept(
-                    what, lambda p=pair, c=clip: self._of_result(p, c.frames(self._num))
-                )
+                results[pair.name] = self._kept(what, partial(self._of_clip, pair, clip))
                 if len(results[pair.name].found) < len(self.real[pair.target.name].found):
                     refusals[pair.name] = "it has fewer frames than its target"
             self._tell(name, number, len(self.protocol.pairs))
@@ -219,8 +218,13 @@ class _Runner:
         for number, clip in enumerate(protocol.clips, 1):
             found[clip.name] = self._kept(
                 f"clip {self._stamps[clip.name]} {protocol.whole_images}",
-                lambda c=clip: of_clip(
-                    c, protocol.num_frames, self.networks, detector, portrait=protocol.whole_images
+                partial(
+                    of_clip,
+                    clip,
+                    protocol.num_frames,
+                    self.networks,
+                    detector,
+                    portrait=protocol.whole_images,
                 ),
             )
             self._tell("clips", number, len(protocol.clips))
@@ -249,6 +253,9 @@ class _Runner:
             for place, frame in enumerate(frames)
         ]
         return photo, frames, swapped
+
+    def _of_clip(self, pair: PaperPair, clip: Clip) -> ClipFacts:
+        return self._of_result(pair, clip.frames(self._num))
 
     def _of_result(self, pair: PaperPair, frames: Sequence[RGBImage]) -> ClipFacts:
         """A result's face is described where its target's is: detecting again could find another one, or none."""

@@ -195,7 +195,8 @@ class FidInception(nn.Module):
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, 2))))  # 35 px
         x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))  # 17 px
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))  # 8 px
-        return x.mean(dim=(2, 3))
+        y: Tensor = x.mean(dim=(2, 3))
+        return y
 
 
 def load_fid_inception(path: Path) -> FidInception:
