@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +36,7 @@ class Pipeline(Generic[T]):
 
     Attributes:
         busy_s: stage -> seconds spent working, waiting left out; the source is called "decode".
+        processor_s: stage -> seconds of processor time of its thread; what it has others do is not in it.
         waited_s: seconds that the consumer waited for the last stage.
     """
 
@@ -53,6 +55,7 @@ class Pipeline(Generic[T]):
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self.busy_s: dict[str, float] = {"decode": 0.0, **dict.fromkeys(stages, 0.0)}
+        self.processor_s: dict[str, float] = dict.fromkeys(self.busy_s, 0.0)
         self.waited_s = 0.0
 
     def __enter__(self) -> Pipeline[T]:
@@ -96,9 +99,8 @@ class Pipeline(Generic[T]):
         items = iter(self._source)
         try:
             while not self._stop.is_set():
-                began = time.perf_counter()
-                item = next(items, _End())
-                self.busy_s["decode"] += time.perf_counter() - began
+                with self._timed("decode"):
+                    item = next(items, _End())
                 self._put(self._queues[0], item)
                 if isinstance(item, _End):
                     return
@@ -115,15 +117,23 @@ class Pipeline(Generic[T]):
         while True:
             item = self._get(inlet)
             if not isinstance(item, (_End, _Failure)):
-                began = time.perf_counter()
-                try:
-                    item = work(item)
-                except BaseException as error:  # noqa: BLE001 - likewise
-                    item = _Failure(error)
-                self.busy_s[name] += time.perf_counter() - began
+                with self._timed(name):
+                    try:
+                        item = work(item)
+                    except BaseException as error:  # noqa: BLE001 - likewise
+                        item = _Failure(error)
             self._put(outlet, item)
             if isinstance(item, (_End, _Failure)):
                 return
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began, worked = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.busy_s[name] += time.perf_counter() - began
+            self.processor_s[name] += time.thread_time() - worked
 
     def _get(self, inlet: queue.Queue[Any]) -> Any:
         while not self._stop.is_set():

@@ -119,6 +119,8 @@ class VideoReport:
     """Frames that an earlier run had done."""
     busy_s: dict[str, float]
     """Stage -> seconds of work in this run; they overlap."""
+    processor_s: dict[str, float] = field(default_factory=dict)
+    """Stage -> seconds of processor time of its own thread; other threads of networks and codecs are not in it."""
     notes: tuple[str, ...] = ()
     """What could not be carried over, and what was wrong with the video."""
     source_notes: tuple[str, ...] = ()
@@ -154,6 +156,7 @@ class VideoReport:
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 2),
             "busy_s": {stage: round(spent, 3) for stage, spent in self.busy_s.items()},
+            "processor_s": {stage: round(spent, 3) for stage, spent in self.processor_s.items()},
             "notes": list(self.notes),
             "source_notes": list(self.source_notes),
         }
