@@ -61,6 +61,7 @@ def paste_back(
     detail: float = 0.0,
     border: Border = "black",
     gain: float = 1.0,
+    base: RGBImage | None = None,
 ) -> RGBImage:
     """Put a swapped crop back into the image that it was cut from.
 
@@ -75,6 +76,7 @@ def paste_back(
         border: as the crop was aligned with.
         gain: by how much the face would have to be brighter to be in ordinary light (`exposure.py`): the levels of
             change and texture are meant for that.
+        base: (S, S, 3) the image in crop pixels, for callers that have it.
 
     Returns:
         A new image. Outside the rectangle that the mask reaches, and wherever the crop equals the target's own, every
@@ -88,15 +90,9 @@ def paste_back(
     rectangle = affected_rectangle(weight, matrix, image.shape[:2])
     if rectangle is None:
         return result
-    base = warp(image, matrix, size, border=border).astype(np.float32)
-    change = np.asarray(crop, np.float32) * (1.0 if crop.dtype == np.uint8 else 255.0) - base
-    # Channel by channel: numpy's reductions along an axis of three are ten times as slow.
-    largest = reduce(np.maximum, cv2.split(np.abs(change)))
-    gate = cv2.blur(largest, (GATE_PX, GATE_PX)) * (gain / CHANGED_LEVELS)
-    kept = np.clip(gate, 0.0, 1.0)[..., None]
-    if detail > 0.0:
-        kept *= 1.0 - np.float32(detail) * _texture(base * np.float32(gain))[..., None]
-    layers = np.concatenate([change + kept * base, kept], axis=2)
+    if base is None:
+        base = np.asarray(warp(image, matrix, size, border=border), np.uint8)
+    layers = change_layers(crop, base, detail=detail, gain=gain)
 
     x0, y0, x1, y1 = rectangle
     # In strips that fit the processor's cache: faster, and memory does not grow with the face.
@@ -115,6 +111,33 @@ def paste_back(
         new = warp(layers, back, (high - low, bottom - top), border="edge")
         result[top:bottom, x0 + low : x0 + high] = _mix(part, new, alpha[:, low:high])
     return result
+
+
+def change_layers(
+    crop: NDArray[np.uint8] | FloatArray, base: RGBImage, *, detail: float = 0.0, gain: float = 1.0
+) -> FloatArray:
+    """What is put back: Δ + k · base and k.
+
+    Args:
+        crop: (S, S, 3) the swapped crop, uint8 or float 0..1.
+        base: (S, S, 3) the target in its pixels.
+        detail: as in `paste_back`.
+        gain: likewise.
+
+    Returns:
+        (S, S, 4) float32, the first three in levels.
+    """
+    new = np.asarray(crop, np.float32) * np.float32(1.0 if crop.dtype == np.uint8 else 255.0)
+    old = base.astype(np.float32)
+    change = new - old
+    # Channel by channel: numpy's reductions along an axis of three are ten times as slow.
+    largest = reduce(np.maximum, cv2.split(np.abs(change)))
+    gate = cv2.blur(largest, (GATE_PX, GATE_PX)) * np.float32(gain / CHANGED_LEVELS)
+    kept = np.clip(gate, 0.0, 1.0)
+    if detail > 0.0:
+        kept *= 1.0 - np.float32(detail) * _texture(old * np.float32(gain))
+    added = change + cv2.multiply(old, np.asarray(cv2.merge([kept, kept, kept]), np.float32))
+    return np.asarray(cv2.merge([*cv2.split(added), kept]), np.float32)
 
 
 def affected_rectangle(

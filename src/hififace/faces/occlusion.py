@@ -39,6 +39,9 @@ LEAST_AREA_SHARE = 0.012
 GROWN_SHARE = 1 / 32
 """Regions are grown by so much, as their rims are mixed with skin."""
 
+LARGEST_SIDE_PX = 128
+"""Covers are large: finer crops are looked at at this size."""
+
 SKIN_SHARES = (0.26, 0.3)
 """Half axes of the ellipse in the middle of the crop from which the colour of the skin is taken, in sides."""
 
@@ -48,11 +51,23 @@ def occlusion(crop: RGBImage, mask: NDArray[np.floating]) -> FloatArray:
 
     Args:
         crop: (S, S, 3) an aligned face, in ordinary light.
-        mask: (S, S) 0 to 1, where it would be replaced.
+        mask: (R, R) 0 to 1, of the same square: where it would be replaced.
 
     Returns:
-        (S, S) 0 where the face is free, 1 where something covers it, with a soft rim.
+        (R, R) 0 where the face is free, 1 where something covers it, with a soft rim.
     """
+    whole = mask.shape[0]
+    side = min(crop.shape[0], LARGEST_SIDE_PX)
+    crop = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    mask = cv2.resize(np.asarray(mask, np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    covered = _covered(crop, np.asarray(mask, np.float32))
+    if covered is None:
+        return np.zeros((whole, whole), np.float32)
+    return np.asarray(cv2.resize(covered, (whole, whole), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _covered(crop: RGBImage, mask: FloatArray) -> FloatArray | None:
+    """(S, S) as `occlusion`, of a crop and a mask of one size; None where nothing covers the face."""
     side = crop.shape[0]
     lab = cv2.cvtColor(crop.astype(np.float32) / np.float32(255.0), cv2.COLOR_RGB2LAB)
     skin = _skin(np.asarray(lab, np.float32))
@@ -77,9 +92,10 @@ def occlusion(crop: RGBImage, mask: NDArray[np.floating]) -> FloatArray:
     kept = np.zeros(num, bool)
     kept[1:] = stats[1:, cv2.CC_STAT_AREA] >= LEAST_AREA_SHARE * side * side
     if not kept.any():
-        return np.zeros((side, side), np.float32)
+        return None
     region = cv2.dilate(kept[labels].astype(np.float32), _disc(side * GROWN_SHARE))
-    return np.clip(cv2.GaussianBlur(region, (0, 0), max(side * GROWN_SHARE / 4, 0.5)), 0.0, 1.0)
+    soft = cv2.GaussianBlur(region, (0, 0), max(side * GROWN_SHARE / 4, 0.5))
+    return np.asarray(np.clip(soft, 0.0, 1.0), np.float32)
 
 
 def _skin(lab: FloatArray) -> FloatArray:

@@ -51,6 +51,7 @@ class Frame:
     __slots__ = (
         "_before",
         "_box",
+        "_changed",
         "_facts",
         "_raw",
         "_rgb",
@@ -78,6 +79,7 @@ class Frame:
         self._rgb: RGBImage | None = None
         self._before: RGBImage | None = None
         self._box: Box | None = None
+        self._changed = False
 
     @property
     def time_s(self) -> Fraction:
@@ -93,7 +95,12 @@ class Frame:
     @property
     def is_changed(self) -> bool:
         """Whether any pixel differs from the video's."""
-        return self._box is not None
+        return self._changed or self._box is not None
+
+    @property
+    def colour(self) -> ColourFacts:
+        """What the numbers of its planes mean."""
+        return self._facts.colour
 
     def rgb(self) -> RGBImage:
         """(H, W, 3) uint8 RGB, upright, read-only; made on the first call and kept."""
@@ -153,6 +160,25 @@ class Frame:
             changed._box = self._box
         return changed
 
+    def upright_copy(self) -> av.VideoFrame:
+        """The upright image in a planar format that holds all of it, with planes of its own, which may be changed."""
+        upright = self._upright(plain_name(self._raw.format.name))
+        return twin_frame(upright) if upright is self._raw else upright
+
+    def with_upright(self, image: av.VideoFrame) -> Frame:
+        """The same moment with another image: an `upright_copy` whose planes were changed."""
+        changed = Frame(
+            image,
+            FrameFacts(self._facts.colour, 0),
+            index=self.index,
+            pts=self.pts,
+            time_base=self.time_base,
+            duration=self.duration,
+            damaged=self.damaged,
+        )
+        changed._changed = True
+        return changed
+
     def moved(self, *, index: int, pts: int, time_base: Fraction, duration: int = 0) -> Frame:
         """The same image at another time (for `--fps`); the pixels are shared."""
         twin = Frame(
@@ -165,6 +191,7 @@ class Frame:
             damaged=self.damaged,
         )
         twin._rgb, twin._before, twin._box = self._rgb, self._before, self._box
+        twin._changed = self._changed
         return twin
 
     def image(self, pixel_format: str, colour: ColourFacts) -> av.VideoFrame:

@@ -176,7 +176,7 @@ def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, fac
     changed = differs[..., 0] | differs[..., 1] | differs[..., 2]  # ten times as quick as any(axis=2)
     level = 1 << (bit_depth(name) - 8)
     for index, plane in enumerate(planes_of(frame)[:3]):
-        step_x, step_y = _steps(frame, plane)
+        step_x, step_y = plane_steps(frame, plane)
         where = _any_block(changed, step_x, step_y)
         view = plane[
             y0 // step_y : y0 // step_y + where.shape[0], x0 // step_x : x0 // step_x + where.shape[1]
@@ -190,8 +190,8 @@ def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, fac
         np.copyto(view, new, where=where)
 
 
-def _steps(frame: av.VideoFrame, plane: Plane) -> tuple[int, int]:
-    """How many pixels one sample of the plane spans, across and down."""
+def plane_steps(frame: av.VideoFrame, plane: Plane) -> tuple[int, int]:
+    """How many pixels one sample of a frame's plane spans, across and down."""
 
     def step(pixels: int, samples: int) -> int:
         return next(s for s in (1, 2, 4) if -(-pixels // s) == samples)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from hififace.types import RGBImage
 
@@ -67,6 +68,17 @@ _SWSCALE_MATRIX = {
 }
 
 
+_LUMA_SHARES = {
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.BT470BG: (0.299, 0.114),
+    Matrix.SMPTE170M: (0.299, 0.114),
+    Matrix.SMPTE240M: (0.212, 0.087),
+    Matrix.BT2020: (0.2627, 0.0593),
+}
+"""Shares of red and blue in brightness (H.273, table 4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColourFacts:
     """The colour tags of a video, as written (H.273 numbers), and what to assume where nothing is written."""
@@ -83,6 +95,11 @@ class ColourFacts:
     def is_full(self) -> bool:
         """Whether the numbers use the full range."""
         return bool(self.full_range)
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the numbers are red, green and blue themselves."""
+        return self.assumed_matrix == Matrix.RGB
 
     @property
     def hdr(self) -> HdrKind | None:
@@ -219,6 +236,42 @@ def convert_format(frame: av.VideoFrame, pixel_format: str, facts: ColourFacts) 
         dst_color_range=number_range,
         **_with_matrix(frame, facts),
     )
+
+
+def plane_matrix(facts: ColourFacts, bits: int, pixel_format: str) -> NDArray[np.float64]:
+    """What the planes of a planar frame hold, as a matrix over (red, green, blue, 1), full range 0 to 255.
+
+    Args:
+        facts: what its numbers mean.
+        bits: per sample.
+        pixel_format: tells which planes there are; transparency is left out.
+
+    Returns:
+        (P, 4): a row for each plane, Y, U and V, or G, B and R, or Y alone.
+    """
+    if facts.is_rgb:
+        shares = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+        return shares * (((1 << bits) - 1) / 255.0)
+    red, blue = _LUMA_SHARES.get(Matrix(facts.assumed_matrix), _LUMA_SHARES[Matrix.BT709])
+    luma = np.array([red, 1.0 - red - blue, blue])
+    differences = [
+        (np.array([0.0, 0.0, 1.0]) - luma) / (2.0 * (1.0 - blue)),
+        (np.array([1.0, 0.0, 0.0]) - luma) / (2.0 * (1.0 - red)),
+    ]
+    fine = 1 << (bits - 8)
+    luma_span, chroma_span, black = (
+        ((1 << bits) - 1,) * 2 + (0,)
+        if facts.is_full
+        else (
+            219 * fine,
+            224 * fine,
+            16 * fine,
+        )
+    )
+    rows = [np.append(luma * (luma_span / 255.0), black)]
+    if not pixel_format.startswith("gray"):
+        rows += [np.append(one * (chroma_span / 255.0), 128 * fine) for one in differences]
+    return np.stack(rows)
 
 
 def result_colour(facts: ColourFacts, pixel_format: str) -> ColourFacts:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hififace.errors import BundleError, OptionError
 from hififace.faces.alignment import Border, align, matrix_scale, warp
@@ -354,30 +355,61 @@ def paste_faces(
     pasted = []
     for face in generated:
         with clock("paste"):
-            mask, crop, target = blending_mask(face.mask, options), face.image, face.target
-            if options.match_colour:
-                crop = match_colour(crop, _at_side(target.lit_crop, crop.shape[0]), mask)
-            crop, mask = blurred(crop, face.blur_px), softened(mask, face.blur_px)
-            back = dimmed(grey_as(crop, target.lit_crop), target.gain)
+            back, mask = ready_to_paste(face, options)
             image = paste_back(
-                image, back, mask, face.matrix, detail=options.detail, border=engine.border, gain=target.gain
+                image,
+                back,
+                mask,
+                face.matrix,
+                detail=options.detail,
+                border=engine.border,
+                gain=face.target.gain,
+                base=target_pixels(face),
             )
         shown = back if back.dtype == np.uint8 else to_uint8(np.asarray(back, np.float32))
         pasted.append(Pasted(np.asarray(shown, np.uint8), mask, face))
     return image, tuple(pasted)
 
 
-def blending_mask(mask: FloatArray, options: SwapOptions) -> FloatArray:
+def ready_to_paste(
+    face: GeneratedFace, options: SwapOptions
+) -> tuple[NDArray[np.uint8] | FloatArray, FloatArray]:
+    """A generated face as it is to be put back, and through which mask.
+
+    Returns:
+        (N, N, 3) uint8, or float 0..1 where the target is dim: its colour matched, grey in a grey image, in the
+        target's light; and (R, R) 0..1, R the side of the face's own mask.
+    """
+    mask, crop, target = blending_mask(face.mask, options, face.image.shape[0]), face.image, face.target
+    if options.match_colour:
+        crop = match_colour(crop, _at_side(target.lit_crop, crop.shape[0]), mask)
+    softer_px = face.blur_px * mask.shape[0] / crop.shape[0]
+    crop, mask = blurred(crop, face.blur_px), softened(mask, softer_px)
+    return dimmed(grey_as(crop, target.lit_crop), target.gain), mask
+
+
+def target_pixels(face: GeneratedFace) -> RGBImage | None:
+    """(N, N, 3) the target in the pixels of the generated face; None where that is finer than what was cut out."""
+    return face.target.crop if face.target.crop.shape == face.image.shape else None
+
+
+def blending_mask(mask: FloatArray, options: SwapOptions, crop_side: int | None = None) -> FloatArray:
     """The network's mask (N, N), shrunk and softened as the options say.
 
     It tells where the network generated, which is a little more than should be taken: at the rim, generated face and
     target are already mixed, and a hard edge there would show. Where the face is larger than the crop it reaches the
     border, and is faded toward it.
+
+    Args:
+        mask: of the square of the crop.
+        options: how much.
+        crop_side: of the crop, px, where its mask is coarser.
     """
     rounds = round(options.mask_erosion * mask.shape[0] / EROSION_SIDE_PX)
     soft = soft_erosion(mask, iterations=max(rounds, 1)) if options.mask_erosion else mask
     if options.mask_feather_px > 0:
-        soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), options.mask_feather_px), np.float32)
+        sigma = options.mask_feather_px * mask.shape[0] / (crop_side or mask.shape[0])
+        soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), sigma), np.float32)
     return soft * border_fade(mask)
 
 

@@ -19,10 +19,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from hififace import __version__
 from hififace.errors import FaceError, InterruptedByUserError, NoFaceFoundError, OptionError, VideoError
+from hififace.faces.alignment import warp
 from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.media.atomic import refuse_no_file, refuse_overwriting, shortened
@@ -35,23 +37,31 @@ from hififace.media.quality import fit_to_target
 from hififace.media.timing import Place, Span
 from hififace.media.video import VideoReader
 from hififace.media.writing import VideoWriter, begun_options
-from hififace.swap.engine import Engine, Target, generate_faces, paste_faces
+from hififace.swap.engine import (
+    Engine,
+    Target,
+    generate_faces,
+    paste_faces,
+    ready_to_paste,
+    target_pixels,
+)
 from hififace.swap.generate import GeneratedFace
 from hififace.swap.image import claim_of
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.output import check_video, mark_video, video_tags
 from hififace.swap.source_map import Source, SourceMap, notes_of
 from hififace.swap.sources import read_person
-from hififace.types import RGBImage
+from hififace.types import FloatArray, RGBImage
 from hififace.video.blur_smoothing import TrackBlurs
 from hififace.video.mask_smoothing import TrackMasks
 from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
+from hififace.video.pasting import Patch, paste_into
 from hififace.video.pipeline import Pipeline
 from hififace.video.report import VideoProgress, VideoReport, VideoTally
 from hififace.video.selection import LOOKAHEAD_GROUPS
 from hififace.video.tracker import FrameFaces, VideoFaces
 
-_STATE_VERSION = 5
+_STATE_VERSION = 6
 """Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
 
@@ -60,6 +70,9 @@ _GROWN = 2.0
 
 _LARGE_FRAME_PX = 3_000_000
 """From here on fewer frames wait between the stages: memory stays below half a gigabyte at 4K."""
+
+MASK_SIDE_PX: Final = 128
+"""Masks of larger generated faces are steadied, eroded and put back at this size."""
 
 _NO_PIXELS: Final = np.zeros((0, 0, 3), np.uint8)
 
@@ -213,7 +226,7 @@ class _VideoRun:
         self, progress: Callable[[VideoProgress], None] | None, should_stop: Callable[[], bool]
     ) -> VideoReport:
         """Do what is left and put the video into its place."""
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.thread_time()
         large = self._reader.info.width * self._reader.info.height > _LARGE_FRAME_PX
         depth, self._lookahead = (1, 1) if large else (2, LOOKAHEAD_GROUPS)
         self._undecided: deque[list[FrameFaces]] = deque()
@@ -242,6 +255,7 @@ class _VideoRun:
             self._refuse_unswapped()
             busy = dict(pipeline.busy_s)
             busy["encode"] = time.perf_counter() - began - pipeline.waited_s
+            processor = pipeline.processor_s | {"encode": time.thread_time() - worked}
         notes = self._put_in_place()
         busy["join"] = time.perf_counter() - began - busy["encode"] - pipeline.waited_s
         self._writer.discard()
@@ -254,6 +268,7 @@ class _VideoRun:
             seconds=time.perf_counter() - began,
             num_resumed=self._num_resumed,
             busy_s=busy,
+            processor_s=processor,
             notes=(*notes, *self._reader.problems.sentences()),
             source_notes=notes_of(self._source_map.sources),
         )
@@ -290,9 +305,16 @@ class _VideoRun:
 
     def _pasted(self, one: _Generated) -> _Finished:
         frame, generated = one.faces.frame, one.generated
+        if self._keeps_planes:
+            generated = tuple(face._replace(mask=_coarse(face.mask)) for face in generated)
         if self._video_options.smooth:
-            generated = self._steadied(one)
-        if generated:
+            generated = self._steadied(one.faces, generated)
+        if generated and self._keeps_planes:
+            planes = frame.upright_copy()
+            patches = [self._patch(frame, face) for face in generated]
+            if paste_into(planes, patches, frame.colour, detail=self._options.detail) is not None:
+                frame = frame.with_upright(planes)
+        elif generated:
             image, _ = paste_faces(self._engine, frame.rgb(), generated, self._options)
             frame = frame.with_rgb(image, _reach(generated, image))
         swapped = frozenset(face.target.face.index for face in generated)
@@ -300,9 +322,23 @@ class _VideoRun:
         steady = {"masks": self._masks.state(), "blurs": self._blurs.state()} if ends else {}
         return _Finished(frame, one.faces, swapped, one.refused, steady)
 
-    def _steadied(self, one: _Generated) -> tuple[GeneratedFace, ...]:
-        time_s = float(one.faces.frame.time_s)
-        if one.faces.is_cut:
+    @property
+    def _keeps_planes(self) -> bool:
+        """Whether the result's numbers mean what the video's do: else every frame goes through RGB."""
+        own, new = self._reader.info.colour, self._settings.colour
+        return own.hdr is None and (own.assumed_matrix, own.is_full) == (new.assumed_matrix, new.is_full)
+
+    def _patch(self, frame: Frame, face: GeneratedFace) -> Patch:
+        crop, mask = ready_to_paste(face, self._options)
+        base = target_pixels(face)
+        if base is None:
+            warped = warp(frame.rgb(), face.matrix, crop.shape[0], border=self._engine.border)
+            base = np.asarray(warped, np.uint8)
+        return Patch(crop, base, mask, face.matrix, face.target.gain)
+
+    def _steadied(self, faces: FrameFaces, generated: Sequence[GeneratedFace]) -> tuple[GeneratedFace, ...]:
+        time_s = float(faces.frame.time_s)
+        if faces.is_cut:
             self._masks.cut()
             self._blurs.cut()
         self._masks.forget(time_s)
@@ -312,7 +348,7 @@ class _VideoRun:
                 mask=self._masks.update(face.target.face.index, face.mask, time_s),
                 blur_px=self._blurs.update(face.target.face.index, face.blur_px, time_s),
             )
-            for face in one.generated
+            for face in generated
         )
 
     # -------------------------------------------------------------------------------------------------------
@@ -393,6 +429,15 @@ class _VideoRun:
         if times < _GROWN:
             return []
         return [f"The result is {times:.1f} times as large as its target; a higher crf makes it smaller."]
+
+
+def _coarse(mask: FloatArray) -> FloatArray:
+    """A mask (N, N) at no more than `MASK_SIDE_PX`: it is smooth, and everything done with it costs a quarter."""
+    if mask.shape[0] <= MASK_SIDE_PX:
+        return mask
+    return np.asarray(
+        cv2.resize(mask, (MASK_SIDE_PX, MASK_SIDE_PX), interpolation=cv2.INTER_AREA), np.float32
+    )
 
 
 def _reach(generated: Sequence[GeneratedFace], image: RGBImage) -> Box:
