@@ -10,6 +10,7 @@ from hififace.media.video_colour import (
     ColourFacts,
     colour_facts,
     from_rgb,
+    plane_matrix,
     result_colour,
     to_rgb,
     to_rgb48,
@@ -135,3 +136,16 @@ def test_deep_conversions_leave_no_row_unwritten():
     for _ in range(200):
         frame = from_rgb(plain, "yuv444p10le", ColourFacts(1, 1, 1, False, 1))
         assert all(np.ptp(plane) == 0 for plane in planes_of(frame))
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("matrix", [1, 4, 6, 7, 9])
+@pytest.mark.parametrize(("name", "bits"), [("yuv444p", 8), ("yuv444p10le", 10)])
+def test_the_matrix_of_planes_is_that_of_the_conversion(name, bits, matrix, full):
+    facts = ColourFacts(matrix, 1, 1, full, matrix)
+    colours = np.random.default_rng(0).integers(0, 256, (40, 3))
+    numbers = plane_matrix(facts, bits, name) @ np.column_stack([colours, np.ones(40)]).T
+    for colour, wanted in zip(colours, numbers.T, strict=True):
+        frame = from_rgb(np.broadcast_to(colour.astype(np.uint8), (16, 16, 3)), name, facts)
+        found = [float(plane[8, 8]) for plane in planes_of(frame)]
+        np.testing.assert_allclose(found, np.clip(wanted, 0, (1 << bits) - 1), atol=2.0 * (1 << (bits - 8)))

@@ -29,13 +29,13 @@ from hififace.media.image import read_image
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
 from hififace.provenance.claim import claim_in_text
-from hififace.swap.engine import paste_faces
 from hififace.swap.image import claim_of
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.source_map import SourceMap
 from hififace.video import selection
 from hififace.video.job import work_folder
 from hififace.video.options import VideoOptions
+from hififace.video.pasting import paste_into
 from tests.support.bundle_doubles import AS_GENERATED
 from tests.support.face_videos import SIZE, face_video, head, put, room
 from tests.support.videos import Recipe, heard_clicks, make_video
@@ -338,9 +338,9 @@ def test_an_error_in_a_stage_arrives_and_keeps_what_is_safe(swapper, video, tmp_
     def failing(*arguments, **more):
         if next(calls) == 8:
             raise MemoryError("out of memory")
-        return paste_faces(*arguments, **more)
+        return paste_into(*arguments, **more)
 
-    monkeypatch.setattr("hififace.video.job.paste_faces", failing)
+    monkeypatch.setattr("hififace.video.job.paste_into", failing)
     with pytest.raises(MemoryError):
         swapper.swap_video(video, tmp_path / "out.mp4", video_options=SHORT)
     assert len(list(tmp_path.glob(".*.unfinished/segment-*.hfseg"))) == 1

@@ -22,7 +22,7 @@ def iter_into(got, pipeline):
 def test_items_pass_all_stages_in_order():
     with Pipeline(range(50), {"double": lambda n: 2 * n, "add": lambda n: n + 1}) as pipeline:
         assert list(pipeline) == [2 * n + 1 for n in range(50)]
-    assert set(pipeline.busy_s) == {"decode", "double", "add"}
+    assert set(pipeline.busy_s) == set(pipeline.processor_s) == {"decode", "double", "add"}
     assert threads_of_stages() == []
 
 
