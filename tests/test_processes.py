@@ -22,7 +22,7 @@ force = Workforce(2, Path(sys.argv[1]))
 list(force.work_through(Worker.describe, [(), ()]))
 """
 PREPARATION = """
-from hififace.preparation.spread import over_processes
+from hififace.spread import over_processes
 results = over_processes(abs, range(100), 2)
 next(results)
 """

@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from hififace.errors import DataError, RuntimeUnavailableError
 from hififace.processes import end_with_parent
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
-
-Spread: TypeAlias = "Callable[[Callable[[Item], Done], Iterable[Item], int], Iterator[Done]]"
 
 
 def in_this_process(work: Callable[[Item], Done], items: Iterable[Item], workers: int = 1) -> Iterator[Done]:

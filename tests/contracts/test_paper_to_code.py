@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from benchmarks.macs import describe
 
 from hififace.models import params
-from hififace.models.describe import describe
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "paper-to-code.md").read_text()

@@ -130,13 +130,12 @@ def test_values_mirrored_coefficients_are_those_of_the_mirrored_points(prior: Me
     generator = np.random.default_rng(3)
     points = prior.landmarks(some_coefficients(prior, 3)) + generator.normal(0.0, 0.3, (468, 3))
     mirrored = prior.mirrored(prior.coefficients(points), width_px=256)
-    solved = prior.coefficients(prior.mirror_points(points, width_px=256))
+    other = points[prior.basis.mirror] * [-1, 1, 1] + [256 - 1, 0, 0]
+    solved = prior.coefficients(other)
     np.testing.assert_allclose(mirrored.identity, solved.identity, atol=2e-2)
     np.testing.assert_allclose(mirrored.expression, solved.expression, atol=2e-2)
     np.testing.assert_allclose(mirrored.pose_deg, solved.pose_deg, atol=1e-2)
     np.testing.assert_allclose(mirrored.translation, solved.translation, atol=1e-3)
-    twice = prior.mirror_points(prior.mirror_points(points, 256), 256)
-    np.testing.assert_allclose(twice, points, atol=1e-4)
 
 
 def test_values_flat_vector_round_trip_with_pose_in_radians(prior: MeshShapePrior) -> None:

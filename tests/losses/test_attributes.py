@@ -12,9 +12,7 @@ from torch.autograd import gradcheck
 from hififace.losses.attributes import (
     EYE_CHANNELS,
     MOUTH_CHANNELS,
-    ColourLoss,
     Opening,
-    OpeningLoss,
     colour_loss,
     gaze_loss,
     group_shape_loss,
@@ -180,13 +178,6 @@ def test_opening_exception():
         opening_loss(points, points[:, :5], [EYE])
 
 
-def test_opening_module_equals_function():
-    points, target = _random(11, B, 6, 2), _random(12, B, 6, 2)
-    weight = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    expected = opening_loss(points, target, [EYE], beta=0.1, weight=weight)
-    assert torch.equal(OpeningLoss([EYE], beta=0.1)(points, target, weight), expected)
-
-
 # ---- the shape of a group
 
 
@@ -274,10 +265,3 @@ def test_colour_exception():
         colour_loss(result, target, block=7)
     with pytest.raises(ValueError, match="one shape"):
         colour_loss(result, target[..., :8], block=8)
-
-
-def test_colour_module_equals_function():
-    result, target = _pictures(24)
-    valid, weight = torch.ones(B, 1, 16, 16).double(), torch.tensor([1.0, 0.5], dtype=torch.float64)
-    expected = colour_loss(result, target, block=4, valid=valid, weight=weight)
-    assert torch.equal(ColourLoss(block=4)(result, target, valid, weight), expected)

@@ -10,7 +10,6 @@ import torch
 from torch.autograd import gradcheck
 
 from hififace.losses.identity import (
-    IdentityLoss,
     cosine,
     identity_leak_loss,
     identity_loss,
@@ -118,15 +117,6 @@ def test_gradient_is_zero_for_pairs_left_out():
     identity_loss(source, result, weight=torch.tensor([1.0, 0.0, 1.0, 0.0]).double()).backward()
     assert result.grad is not None
     assert result.grad.abs().sum(dim=1).gt(0).tolist() == [True, False, True, False]
-
-
-def test_module_equals_function():
-    sources, results, lows = _vectors(11, 2), _vectors(12, 2), _vectors(13, 2)
-    weight = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64)
-    expected = several_identity_loss(
-        sources, results, lows, embedder_weights=(0.6, 0.4), weight=weight, normalise=True
-    )
-    assert torch.equal(IdentityLoss((0.6, 0.4), normalise=True)(sources, results, lows, weight), expected)
 
 
 def test_leak_value_and_gradient():

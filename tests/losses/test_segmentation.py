@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from torch.autograd import gradcheck
 
-from hififace.losses.segmentation import SegmentationLoss, dilate, segmentation_loss
+from hififace.losses.segmentation import dilate, segmentation_loss
 
 B, S = 2, 32
 
@@ -108,11 +108,3 @@ def test_gradient_is_zero_in_the_padding():
     assert mask.grad is not None
     assert torch.count_nonzero(mask.grad[..., :8]) == 0
     assert torch.count_nonzero(mask.grad[..., 8:]) == B * S * (S - 8)
-
-
-def test_module_equals_function():
-    mask, low, face = _masks()
-    valid = torch.ones(B, 1, S, S, dtype=torch.float64)
-    weight = torch.tensor([0.5, 1.0], dtype=torch.float64)
-    expected = segmentation_loss(mask, low, face, dilation=3, valid=valid, weight=weight)
-    assert torch.equal(SegmentationLoss(dilation=3)(mask, low, face, valid, weight), expected)

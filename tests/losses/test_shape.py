@@ -8,8 +8,6 @@ import torch
 from torch.autograd import gradcheck
 
 from hififace.losses.shape import (
-    LandmarkLoss,
-    MeshShapeLoss,
     face_size,
     landmark_loss,
     mesh_shape_loss,
@@ -108,15 +106,6 @@ def test_gradient(beta):
     assert gradcheck(lambda r, i: landmark_loss(fused, r, i, beta=beta, weight=weight), (result, low))
 
 
-def test_landmark_module_equals_function():
-    fused, result, low = _points(7, scale=9.0)
-    assert torch.equal(LandmarkLoss()(fused, result, low), landmark_loss(fused, result, low, clamp=10.0))
-    module = LandmarkLoss(coordinates="sum", clamp=None, beta=1.5)
-    weight = torch.tensor([1.0, 0.0, 2.0], dtype=torch.float64)
-    expected = landmark_loss(fused, result, low, coordinates="sum", beta=1.5, weight=weight)
-    assert torch.equal(module(fused, result, low, weight), expected)
-
-
 # ---- the mesh
 
 
@@ -162,18 +151,6 @@ def test_mesh_gradient_is_zero_for_points_and_samples_without_weight():
     assert torch.count_nonzero(result.grad[:, 48:]) == 0
     assert torch.count_nonzero(result.grad[2]) == 0
     assert torch.count_nonzero(result.grad[:2, :48]) == 2 * 48 * 2
-
-
-def test_mesh_module_equals_function_and_carries_its_weights():
-    fused, result, low = _points(13)
-    weights = torch.linspace(0, 1, N)
-    module = MeshShapeLoss(weights, beta=0.05).double()
-    expected = mesh_shape_loss(fused, result, low, region_weights=weights.double(), beta=0.05)
-    assert torch.equal(module(fused, result, low), expected)
-    assert module.region_weights is not None
-    assert module.region_weights.dtype == torch.float64
-    assert module.state_dict() == {}
-    assert torch.equal(MeshShapeLoss(beta=0.05)(fused, result), mesh_shape_loss(fused, result, beta=0.05))
 
 
 def test_region_weights_value():

@@ -14,8 +14,9 @@ from torch.nn import functional
 from hififace.errors import OptionError, TrainingError
 from hififace.losses.adversarial import generator_loss
 from hififace.losses.attributes import EYE_CHANNELS, MOUTH_CHANNELS, heatmap_loss
+from hififace.losses.averaging import batch_mean
 from hififace.losses.identity import identity_loss
-from hififace.losses.perceptual import perceptual_loss
+from hififace.losses.perceptual import lpips_distance
 from hififace.losses.reconstruction import cycle_loss, reconstruction_loss
 from hififace.losses.segmentation import segmentation_loss
 from hififace.losses.shape import landmark_loss
@@ -295,7 +296,7 @@ def _torch_terms(scene: _Scene, net: _Weights, result: Tensor) -> dict[str, Tens
         "segmentation": segmentation_loss(tensors["mask"], tensors["mask_low"], tensors["face"]),
         "reconstruction": reconstruction_loss(result, low, target, same),
         "cycle": cycle_loss(target, tensors["cycled"]),
-        "perceptual": perceptual_loss(features(result), features(target), [w["head"]], same),
+        "perceptual": batch_mean(lpips_distance(features(result), features(target), [w["head"]]), same),
         "eye_heatmap": heatmap_loss(maps(result), maps(target), EYE_CHANNELS),
         "mouth_heatmap": heatmap_loss(maps(result), maps(target), MOUTH_CHANNELS),
     }

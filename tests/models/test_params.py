@@ -10,7 +10,6 @@ from hififace.models.params import (
     GENERATORS,
     BlockParams,
     VectorPart,
-    discriminator_params,
     generator_params,
     mesh_vector,
     mini_128,
@@ -27,11 +26,6 @@ from hififace.models.params import (
 def test_generator_params_survive_json(preset) -> None:
     params = preset()
     assert generator_params(json.loads(json.dumps(to_json(params)))) == params
-
-
-@pytest.mark.parametrize("params", [patch_discriminator(), reference_discriminator()], ids=lambda p: p.name)
-def test_discriminator_params_survive_json(params) -> None:
-    assert discriminator_params(json.loads(json.dumps(to_json(params)))) == params
 
 
 def test_unknown_keys_are_named() -> None:

@@ -12,8 +12,8 @@ from hififace.errors import WeightsError
 from hififace.models import published
 from hififace.models.pretrained.arcface import ArcFace
 from hififace.models.pretrained.deep3d import Deep3D
-from hififace.models.published import IDENTITY_PREFIX, SHAPE_PREFIX, Published, load, to_state_dict
-from tests.support.published_doubles import SMALL, reload_small, small_published, small_state
+from hififace.models.published import IDENTITY_PREFIX, SHAPE_PREFIX, Published, load
+from tests.support.published_doubles import SMALL, reload_small, small_published, small_state, to_state_dict
 from tests.support.seeded_weights import GOLDEN, reference_shapes, seeded_image, seeded_state
 
 TOLERANCE = 1e-4

@@ -9,7 +9,8 @@ from hififace.models.generator import Generator
 from hififace.models.params import BASEL_VECTOR, BlockParams, GeneratorParams
 from hififace.models.pretrained.arcface import ArcFace
 from hififace.models.pretrained.deep3d import Deep3D
-from hififace.models.published import Published, from_state_dict, to_state_dict
+from hififace.models.published import IDENTITY_PREFIX, SHAPE_PREFIX, Published, from_state_dict
+from hififace.models.reference_keys import generator_key_map
 
 SMALL = GeneratorParams(
     name="small",
@@ -52,3 +53,13 @@ def reload_small(state: dict[str, Tensor], source: str = "small.pth") -> Publish
 def small_state(seed: int = 0) -> dict[str, Tensor]:
     """As the reference would have written it: its names, a bare dict."""
     return {key: value.detach().clone() for key, value in to_state_dict(small_published(seed)).items()}
+
+
+def to_state_dict(published: Published) -> dict[str, Tensor]:
+    """The same tensors under the reference's names: what its own `load_state_dict` takes."""
+    ours = published.generator.state_dict()
+    return {
+        **{SHAPE_PREFIX + key: value for key, value in published.shape.state_dict().items()},
+        **{IDENTITY_PREFIX + key: value for key, value in published.identity.state_dict().items()},
+        **{theirs: ours[key] for theirs, key in generator_key_map(published.generator.params).items()},
+    }

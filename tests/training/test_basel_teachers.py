@@ -21,10 +21,10 @@ from hififace.models.pretrained.deep3d import FaceCoefficients
 from hififace.training.basel_teachers import BaselTeachers
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.distributed import World
+from hififace.training.families import load_teachers
 from hififace.training.presets import paper_256, paper_512, reference_256
 from hififace.training.stats import StageClock
 from hififace.training.step import TrainingStep, create_optimiser
-from hififace.training.teachers import load_teachers
 from hififace.training.terms import TermComputer
 from hififace.weights.registry import find_card
 from hififace.weights.store import embedded_path

@@ -3,7 +3,7 @@
 import pytest
 
 from hififace.errors import DataError
-from hififace.training import teachers
+from hififace.training.families import load_teachers
 from hififace.training.presets import paper_256
 from hififace.training.teachers import check_parts, check_set
 from hififace.weights.registry import find_card
@@ -28,7 +28,7 @@ def test_a_set_described_by_another_part_is_refused(name):
 def test_loading_the_teachers_checks_the_parts():
     card = tiny_card(parts=hashes_of(EMBEDDED) | {"mesh_shape": "ab" * 32})
     with pytest.raises(DataError, match="another 'mesh_shape'"):
-        teachers.load_teachers(tiny_config(), card, "cpu")
+        load_teachers(tiny_config(), card, "cpu")
 
 
 def test_a_set_without_hashes_is_accepted_with_a_warning(caplog):

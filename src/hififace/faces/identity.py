@@ -108,12 +108,21 @@ class SFaceEmbedder(_AlignedEmbedder):
         super().__init__(session, input_name="image", output_name="embedding", size=128, flip=flip)
 
 
-class ArcFaceEmbedder(_AlignedEmbedder):
-    """An ArcFace graph that the user brings: one input (B, 3, 112, 112) RGB -1..1, one output (B, D).
+class MobileFaceNetEmbedder(_AlignedEmbedder):
+    """MobileFaceNet of foamliu (Apache-2.0), a user-supplied graph: one input (B, 3, 112, 112), one output (B, D).
+
+    Args:
+        path: of the graph.
+        providers: of ONNX Runtime, see `weights.sessions.open_session`.
+        threads: of one run.
+        flip: average the crop and its mirror image.
 
     Raises:
         WeightsError: the file is no such graph.
     """
+
+    SAME_PERSON_COSINE: Final = 0.27
+    """Two photos above it show one person (98.6 % of 3,200 pairs)."""
 
     def __init__(
         self,
@@ -127,8 +136,8 @@ class ArcFaceEmbedder(_AlignedEmbedder):
         shapes = [tuple(tensor.shape) for tensor in (*session.inputs, *session.outputs)]
         if len(shapes) != 2 or shapes[0][1:] != (3, 112, 112) or not isinstance(shapes[1][-1], int):
             raise WeightsError(
-                f"{path} is not an ArcFace graph: its inputs and outputs are {shapes}; one input (B, 3, 112, 112) and "
-                "one output (B, D) were expected."
+                f"{path} is not a recogniser's graph: its inputs and outputs are {shapes}; one input (B, 3, 112, 112) "
+                "and one output (B, D) were expected."
             )
         super().__init__(
             session,
@@ -139,21 +148,7 @@ class ArcFaceEmbedder(_AlignedEmbedder):
         )
 
     def _prepare(self, batch: FloatArray) -> FloatArray:
-        return batch / np.float32(127.5) - np.float32(1.0)
-
-
-class MobileFaceNetEmbedder(ArcFaceEmbedder):
-    """MobileFaceNet of foamliu (Apache-2.0), a user-supplied file: as an ArcFace graph, but for ImageNet's mean and
-    deviation.
-
-    Raises:
-        WeightsError: the file is no such graph.
-    """
-
-    SAME_PERSON_COSINE: Final = 0.27
-    """Two photos above it show one person (98.6 % of 3,200 pairs)."""
-
-    def _prepare(self, batch: FloatArray) -> FloatArray:
+        # Mean and deviation of ImageNet.
         mean, deviation = np.array(((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), np.float32)[
             ..., None, None
         ]

@@ -208,12 +208,6 @@ class MeshShapePrior:
             translation=translation,
         )
 
-    def mirror_points(self, points: NDArray[np.floating], width_px: int) -> FloatArray:
-        """(468, 3) points of the face in the mirror image of an image `width_px` wide."""
-        other = np.asarray(points, dtype=np.float32)[self.basis.mirror].copy()
-        other[:, 0] = width_px - 1 - other[:, 0]
-        return other
-
     def to_vector(self, coefficients: ShapeCoefficients) -> FloatArray:
         """(vector_size,) flat vector in the order of `layout`, pose in radians."""
         return np.concatenate(

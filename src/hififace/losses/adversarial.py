@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hififace.losses.averaging import absolute_difference, batch_mean, full_precision, per_sample_mean
@@ -191,27 +191,6 @@ def feature_matching_loss(
     pairs = zip(result_features[-num_last:], target_features[-num_last:], strict=True)
     layers = [per_sample_mean(absolute_difference(result, target.detach())) for result, target in pairs]
     return batch_mean(torch.stack(layers).mean(dim=0), weight)
-
-
-class AdversarialLoss(nn.Module):
-    """One game for both players, its kind kept.
-
-    `forward` is the generator's side, `discriminator` the other.
-    """
-
-    def __init__(self, kind: GameKind = "logistic") -> None:
-        super().__init__()
-        self.kind: GameKind = _checked(kind)
-
-    def forward(self, fake_logits: Tensor, weight: Tensor | None = None) -> Tensor:
-        """See `generator_loss`."""
-        return generator_loss(fake_logits, self.kind, weight=weight)
-
-    def discriminator(
-        self, real_logits: Tensor, fake_logits: Tensor, weight: Tensor | None = None
-    ) -> DiscriminatorLoss:
-        """See `discriminator_loss`."""
-        return discriminator_loss(real_logits, fake_logits, self.kind, weight=weight)
 
 
 def _per_sample(logits: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hififace.losses.averaging import absolute_difference, batch_mean, expect_same_shape, full_precision
@@ -258,33 +258,6 @@ def colour_loss(
     pooled = functional.avg_pool2d(where * result, block) - functional.avg_pool2d(where * target, block)
     total = pooled.abs().mean(dim=1).flatten(1).sum(dim=1)
     return batch_mean(total / share.flatten(1).sum(dim=1).clamp_min(1e-6), weight)
-
-
-class ColourLoss(nn.Module):
-    """`colour_loss` with its block kept."""
-
-    def __init__(self, *, block: int = 16) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(
-        self, result: Tensor, target: Tensor, valid: Tensor | None = None, weight: Tensor | None = None
-    ) -> Tensor:
-        """See `colour_loss`."""
-        return colour_loss(result, target, block=self.block, valid=valid, weight=weight)
-
-
-class OpeningLoss(nn.Module):
-    """`opening_loss` with its openings kept."""
-
-    def __init__(self, openings: Sequence[Opening], *, beta: float = 0.02) -> None:
-        super().__init__()
-        self.openings = tuple(openings)
-        self.beta = beta
-
-    def forward(self, result: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """See `opening_loss`."""
-        return opening_loss(result, target, self.openings, beta=self.beta, weight=weight)
 
 
 @lru_cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hififace.losses.averaging import batch_mean, expect_same_shape, full_precision
@@ -103,32 +103,6 @@ def several_identity_loss(
         loss = identity_loss(source, result, low, enough=enough, weight=weight, normalise=normalise)
         total = total + share * loss
     return total
-
-
-class IdentityLoss(nn.Module):
-    """`several_identity_loss` with the embedders' weights kept."""
-
-    def __init__(self, embedder_weights: Sequence[float] = (1.0,), *, normalise: bool = False) -> None:
-        super().__init__()
-        self.embedder_weights = tuple(embedder_weights)
-        self.normalise = normalise
-
-    def forward(
-        self,
-        sources: Sequence[Tensor],
-        results: Sequence[Tensor],
-        results_low: Sequence[Tensor] | None = None,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """See `several_identity_loss`."""
-        return several_identity_loss(
-            sources,
-            results,
-            results_low,
-            embedder_weights=self.embedder_weights,
-            weight=weight,
-            normalise=self.normalise,
-        )
 
 
 def identity_leak_loss(

@@ -5,22 +5,17 @@ Letters: B samples, L layers, C_l x H_l x W_l features of layer l.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hififace.losses.averaging import (
     absolute_difference,
-    batch_mean,
     expect_same_shape,
     full_precision,
     per_sample_mean,
 )
-
-FeatureNetwork: TypeAlias = Callable[[Tensor], Sequence[Tensor]]
-"""(B, 3, S, S) RGB in 0..1 to one (B, C_l, H_l, W_l) per layer; does its own normalisation."""
 
 
 def lpips_distance(
@@ -30,6 +25,10 @@ def lpips_distance(
 
         d = sum_l 1/(H_l W_l) sum_hw sum_c head_lc * (f^_lchw - g^_lchw)^2,
         f^ = f / (||f||_2 over the channels + 1e-10)
+
+    L_lpips of the paper, weight 5, is its mean over the batch with pairs of two people counted as 0: the reference
+    zeroes their images before the network, which gives the same number. It feeds images in 0..1 where LPIPS was fitted
+    to -1..1; range belongs to the network that is passed in, so the preset decides.
 
     Args:
         features: L tensors (B, C_l, H_l, W_l) of one side; receives the gradient.
@@ -55,40 +54,6 @@ def lpips_distance(
         weighted = squared * head.to(squared)[:, None, None]
         layers.append(weighted.sum(dim=1).mean(dim=(1, 2)))
     return torch.stack(layers).sum(dim=0)
-
-
-def perceptual_loss(
-    result_features: Sequence[Tensor],
-    target_features: Sequence[Tensor],
-    heads: Sequence[Tensor],
-    same: Tensor | None = None,
-    *,
-    normalise: bool = False,
-) -> Tensor:
-    """LPIPS between the result and the target: L_lpips of the paper, weight 5.
-
-        L = mean_b same_b * LPIPS(I_r, I_t)
-
-    Both re-implementations take it on pairs of one person only. The reference zeroes the pictures of all
-    others before the network, which gives 0 against 0; weighting the distances gives the same number. It
-    feeds pictures in 0..1 where LPIPS was fitted to -1..1: range belongs to the network that is passed in, so
-    the preset decides.
-
-    Args:
-        result_features: L tensors (B, C_l, H_l, W_l) of I_r; receives the gradient.
-        target_features: the same of I_t; detached here.
-        heads: L tensors (C_l,) >= 0.
-        same: (B,) 1 where source and target are one person, or None for all pairs.
-        normalise: divide by the number of same-identity pairs instead of by B.
-
-    Returns:
-        Scalar >= 0.
-
-    Raises:
-        ValueError: shapes that do not fit.
-    """
-    fixed = [feature.detach() for feature in target_features]
-    return batch_mean(lpips_distance(result_features, fixed, heads), same, normalise=normalise)
 
 
 def feature_l1_distance(
@@ -121,62 +86,6 @@ def feature_l1_distance(
         unit = per_sample_mean(fixed.abs()).clamp_min(1e-6)
         layers.append(share * per_sample_mean(absolute_difference(f, fixed)) / unit)
     return torch.stack(layers).mean(dim=0)
-
-
-def feature_l1_loss(
-    result_features: Sequence[Tensor],
-    target_features: Sequence[Tensor],
-    *,
-    layer_weights: Sequence[float] | None = None,
-    same: Tensor | None = None,
-    normalise: bool = False,
-) -> Tensor:
-    """`perceptual_loss` with `feature_l1_distance` in place of LPIPS.
-
-        L = mean_b same_b * d(I_r, I_t)
-
-    Args:
-        result_features: L tensors (B, C_l, H_l, W_l) of I_r; receives the gradient.
-        target_features: the same of I_t; detached.
-        layer_weights: L numbers >= 0, or None for ones.
-        same: (B,) 1 where source and target are one person, or None for all pairs.
-        normalise: divide by the number of same-identity pairs instead of by B.
-
-    Returns:
-        Scalar >= 0.
-
-    Raises:
-        ValueError: the lists differ in length or the layers in shape.
-    """
-    distances = feature_l1_distance(result_features, target_features, layer_weights)
-    return batch_mean(distances, same, normalise=normalise)
-
-
-class PerceptualLoss(nn.Module):
-    """Pictures in, loss out: a feature network, and LPIPS heads if it has any (buffers); else feature L1.
-
-    The network is frozen by its owner; the target's features are computed without a graph.
-    """
-
-    def __init__(
-        self, features: FeatureNetwork, heads: Sequence[Tensor] | None = None, *, normalise: bool = False
-    ) -> None:
-        super().__init__()
-        self.features = features
-        self.num_heads = 0 if heads is None else len(heads)
-        for index, head in enumerate(heads or ()):
-            self.register_buffer(f"head_{index}", head.detach().clone(), persistent=False)
-        self.normalise = normalise
-
-    def forward(self, result: Tensor, target: Tensor, same: Tensor | None = None) -> Tensor:
-        """Compare I_r (B, 3, S, S) with I_t; see `perceptual_loss` and `feature_l1_loss`."""
-        with torch.no_grad():
-            target_features = self.features(target)
-        result_features = self.features(result)
-        if self.num_heads == 0:
-            return feature_l1_loss(result_features, target_features, same=same, normalise=self.normalise)
-        heads = [self.get_buffer(f"head_{index}") for index in range(self.num_heads)]
-        return perceptual_loss(result_features, target_features, heads, same, normalise=self.normalise)
 
 
 def _unit_channels(features: Tensor) -> Tensor:

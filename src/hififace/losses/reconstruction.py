@@ -5,7 +5,7 @@ Letters: B samples, S x S pixels of the crop, s x s pixels of the low-resolution
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hififace.losses.averaging import absolute_difference, batch_mean, per_sample_mean
 from hififace.losses.resampling import downsample, downsample_valid
@@ -53,25 +53,6 @@ def reconstruction_loss(
             absolute_difference(result_low, downsample(target, size)), valid_low
         )
     return batch_mean(values, same, normalise=normalise)
-
-
-class ReconstructionLoss(nn.Module):
-    """`reconstruction_loss` with its option kept."""
-
-    def __init__(self, *, normalise: bool = False) -> None:
-        super().__init__()
-        self.normalise = normalise
-
-    def forward(
-        self,
-        result: Tensor,
-        result_low: Tensor | None,
-        target: Tensor,
-        same: Tensor,
-        valid: Tensor | None = None,
-    ) -> Tensor:
-        """See `reconstruction_loss`."""
-        return reconstruction_loss(result, result_low, target, same, valid=valid, normalise=self.normalise)
 
 
 def cycle_loss(

@@ -7,7 +7,7 @@ Letters: B samples, S x S pixels of the crop, s x s pixels of the low-resolution
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hififace.losses.averaging import absolute_difference, batch_mean, per_sample_mean
@@ -68,24 +68,3 @@ def segmentation_loss(
         valid_low = None if valid is None else downsample_valid(valid, size)
         values = values + per_sample_mean(absolute_difference(mask_low, downsample(wanted, size)), valid_low)
     return batch_mean(values, weight)
-
-
-class SegmentationLoss(nn.Module):
-    """`segmentation_loss` with its dilation kept."""
-
-    def __init__(self, *, dilation: int = 5) -> None:
-        super().__init__()
-        self.dilation = dilation
-
-    def forward(
-        self,
-        mask: Tensor,
-        mask_low: Tensor | None,
-        face_mask: Tensor,
-        valid: Tensor | None = None,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """See `segmentation_loss`."""
-        return segmentation_loss(
-            mask, mask_low, face_mask, dilation=self.dilation, valid=valid, weight=weight
-        )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hififace.losses.averaging import absolute_difference, batch_mean, expect_same_shape, full_precision
@@ -106,68 +106,6 @@ def mesh_shape_loss(
         _over_points(smooth_distance(fused / size, points / size, beta), region_weights) for points in results
     ]
     return batch_mean(torch.stack(values).sum(dim=0), weight)
-
-
-class LandmarkLoss(nn.Module):
-    """`landmark_loss` with its options kept; the defaults are the reference's."""
-
-    def __init__(
-        self,
-        *,
-        coordinates: CoordinateReduction = "mean",
-        clamp: float | None = 10.0,
-        beta: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.coordinates: CoordinateReduction = coordinates
-        self.clamp = clamp
-        self.beta = beta
-
-    def forward(
-        self,
-        fused: Tensor,
-        result: Tensor,
-        result_low: Tensor | None = None,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """See `landmark_loss`."""
-        return landmark_loss(
-            fused,
-            result,
-            result_low,
-            coordinates=self.coordinates,
-            clamp=self.clamp,
-            beta=self.beta,
-            weight=weight,
-        )
-
-
-class MeshShapeLoss(nn.Module):
-    """`mesh_shape_loss` with its region weights (a buffer: they move with the module) and knee kept."""
-
-    region_weights: Tensor | None
-
-    def __init__(self, region_weights: Tensor | None = None, *, beta: float = 0.02) -> None:
-        super().__init__()
-        self.register_buffer("region_weights", region_weights, persistent=False)
-        self.beta = beta
-
-    def forward(
-        self,
-        fused: Tensor,
-        result: Tensor,
-        result_low: Tensor | None = None,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """See `mesh_shape_loss`."""
-        return mesh_shape_loss(
-            fused,
-            result,
-            result_low,
-            region_weights=self.region_weights,
-            beta=self.beta,
-            weight=weight,
-        )
 
 
 def region_weights(

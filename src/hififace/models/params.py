@@ -1,7 +1,7 @@
 """The networks' numbers: dataclasses from which they are built, and the presets that ship.
 
 A network is a function of its params alone: nothing here or in the networks reads a file. Params travel
-through JSON (`to_json`, `generator_params`, `discriminator_params`), so a checkpoint or a run's
+through JSON (`to_json`, `generator_params`), so a checkpoint or a run's
 configuration holds all that is needed to build the same network again.
 """
 
@@ -377,11 +377,6 @@ def generator_params(mapping: Mapping[str, Any]) -> GeneratorParams:
         if key in mapping:
             mapping[key] = tuple(kind(**entry) for entry in mapping[key])
     return _build(GeneratorParams, mapping, tuples=("upsampler",))
-
-
-def discriminator_params(mapping: Mapping[str, Any]) -> DiscriminatorParams:
-    """What `to_json` wrote. Raises ValueError naming the keys that are unknown."""
-    return _build(DiscriminatorParams, dict(mapping), tuples=("channels",))
 
 
 def asdict_shallow(params: GeneratorParams) -> dict[str, Any]:

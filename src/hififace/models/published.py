@@ -126,16 +126,6 @@ def from_state_dict(
     return freeze(Published(generator, identity, shape))
 
 
-def to_state_dict(published: Published) -> dict[str, Tensor]:
-    """The same tensors under the reference's names: what its own `load_state_dict` takes."""
-    ours = published.generator.state_dict()
-    return {
-        **{SHAPE_PREFIX + key: value for key, value in published.shape.state_dict().items()},
-        **{IDENTITY_PREFIX + key: value for key, value in published.identity.state_dict().items()},
-        **{theirs: ours[key] for theirs, key in generator_key_map(published.generator.params).items()},
-    }
-
-
 def _single(value: Tensor) -> Tensor:
     """Float32 whatever the file stores; the reference's own files do, so theirs are not copied."""
     return value.float() if value.is_floating_point() else value

@@ -35,11 +35,12 @@ from hififace.training.distributed import (
     wait_for_all,
 )
 from hififace.training.ema import MovingAverage
+from hififace.training.families import load_teachers
 from hififace.training.preview import Preview
 from hififace.training.starting_weights import start_generator
 from hififace.training.stats import Listener, Reports
 from hififace.training.step import TrainingStep, create_optimiser
-from hififace.training.teachers import Teachers, check_set, load_teachers, to_device
+from hififace.training.teachers import Teachers, check_set, to_device
 
 if TYPE_CHECKING:
     from hififace.training.mesh_teachers import MeshTeachers

@@ -56,33 +56,6 @@ class Teachers(Protocol):
         """The wanted ones among shape, eyelids, lips, gaze, eye_heatmap and mouth_heatmap."""
 
 
-def load_teachers(
-    config: TrainingConfig, card: SetCard, device: torch.device, files: Path | None = None
-) -> Teachers:
-    """The frozen networks of the configuration's family, after checking that the set fits.
-
-    Args:
-        config: whose family and loss weights decide what is loaded: what no term needs is not.
-        card: of the prepared set.
-        device: where they will run.
-        files: folder of the files that the user brings.
-
-    Raises:
-        DataError: if the set was prepared by another family, for another size, with other vectors, or described by
-            other files than those that will teach.
-        WeightsError: if a needed file is missing or altered.
-    """
-    check_set(config, card)
-    check_parts(card, files)
-    if config.family == "mesh":
-        from hififace.training.mesh_teachers import MeshTeachers
-
-        return MeshTeachers.load(config, card, device, files)
-    from hififace.training.basel_teachers import BaselTeachers
-
-    return BaselTeachers.load(config, card, device, files)
-
-
 def check_set(config: TrainingConfig | DeviceConfig, card: SetCard) -> None:
     """Checks that a prepared set fits a configuration.
 

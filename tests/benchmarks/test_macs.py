@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from benchmarks.macs import count_macs, describe, table
 
-from hififace.models.describe import count_macs, describe, table
 from hififace.models.params import (
     mini_128,
     paper_256,

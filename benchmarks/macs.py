@@ -3,10 +3,13 @@
 Counted at the operators while the network runs on torch's `meta` device: nothing is computed and no memory is
 taken, so the largest preset is described in a second. One MAC is two floating-point operations; convolutions
 and matrix products count, the rest (norms, activations, resampling) does not, as in the literature's tables.
+
+    python benchmarks/macs.py mini_256
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,11 +27,11 @@ class ModuleCost:
 
     name: str
     num_parameters: int
-    num_macs: int  # for one picture
+    num_macs: int  # for one image
 
 
 def describe(params: GeneratorParams | DiscriminatorParams, depth: int = 1) -> list[ModuleCost]:
-    """Costs of a network for one picture, the whole first, then its modules in order.
+    """Costs of a network for one image, the whole first, then its modules in order.
 
     Args:
         depth: how deep to go; 1 is encoder, decoder, fusion, up-sampling; 3 every block.
@@ -74,3 +77,13 @@ def table(costs: Sequence[ModuleCost]) -> str:
     lines = ["| module | parameters | MMAC |", "|---|---:|---:|"]
     lines += [f"| {cost.name} | {cost.num_parameters:,} | {cost.num_macs / 1e6:,.1f} |" for cost in costs]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    from hififace.models import params as presets
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("preset", help="a function of models/params.py: mini_128, mini_256, paper_256, ...")
+    print(table(describe(getattr(presets, parser.parse_args().preset)())))
