@@ -59,8 +59,8 @@ def occlusion(crop: RGBImage, mask: NDArray[np.floating]) -> FloatArray:
     whole = mask.shape[0]
     side = min(crop.shape[0], LARGEST_SIDE_PX)
     crop = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-    mask = cv2.resize(np.asarray(mask, np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    covered = _covered(crop, np.asarray(mask, np.float32))
+    coarse = cv2.resize(np.asarray(mask, np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    covered = _covered(crop, np.asarray(coarse, np.float32))
     if covered is None:
         return np.zeros((whole, whole), np.float32)
     return np.asarray(cv2.resize(covered, (whole, whole), interpolation=cv2.INTER_LINEAR), np.float32)
