@@ -152,11 +152,13 @@ def _resampled(
     factor = 1.0
     if scale > 1.0 and layers.ndim == 3:
         factor = 2.0
-        layers = cv2.resize(layers, None, fx=2.0, fy=2.0, interpolation=cv2.INTER_CUBIC)
+        layers = np.asarray(
+            cv2.resize(layers, None, fx=2.0, fy=2.0, interpolation=cv2.INTER_CUBIC), np.float32
+        )
     while scale * (1.0 / factor) < LEAST_SHRINK and layers.shape[0] % 2 == 0:
         factor /= 2.0
         half = (layers.shape[1] // 2, layers.shape[0] // 2)
-        layers = cv2.resize(layers, half, interpolation=cv2.INTER_AREA)
+        layers = np.asarray(cv2.resize(layers, half, interpolation=cv2.INTER_AREA), np.float32)
     # A sample of a plane lies in the middle of the pixels that it spans.
     to_plane = np.array(
         [
