@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, help="of the second service; left out, it chooses")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, help="likewise")
     parser.add_argument("--soak", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True)
     asked = parser.parse_args()
@@ -107,11 +107,16 @@ def main() -> None:
     known = environment(1)
     sides: dict[str, list[dict[str, float]]] = {"one after another": [], "at once": []}
     memory: list[float] = []
-    chosen = [] if asked.workers is None else ["--workers", asked.workers]
+    chosen = [
+        word
+        for name in ("workers", "batch")
+        if getattr(asked, name) is not None
+        for word in (f"--{name}", getattr(asked, name))
+    ]
     with (
         tempfile.TemporaryDirectory() as data,
         service(Path(data, "one"), "--workers", 1, "--threads", cores) as (alone, _),
-        service(Path(data, "all"), "--batch", asked.batch, *chosen) as (place, process),
+        service(Path(data, "all"), *chosen) as (place, process),
     ):
         for _ in range(asked.rounds):
             sides["one after another"].append(side(alone, 1, max(asked.images // 4, 4)))

@@ -94,3 +94,32 @@ def test_other_machines_need_keys(tmp_path: Path):
         ServiceOptions(data=tmp_path, workers=0)
     with pytest.raises(OptionError, match="limit queue is 0"):
         ServiceLimits(queue=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "on_cpu", "cores", "expected"),
+    [
+        ({}, True, 2, (2, 1)),
+        ({}, True, 64, (8, 8)),
+        ({"threads": 4}, True, 8, (2, 4)),
+        ({"workers": 1}, True, 2, (1, 2)),
+        ({"workers": 3, "threads": 2}, True, 2, (3, 2)),
+        ({}, False, 64, (2, None)),
+        ({"workers": 5}, False, 2, (5, None)),
+    ],
+)
+def test_cores_are_shared_by_images_side_by_side(
+    tmp_path: Path, given: dict[str, int], on_cpu: bool, cores: int, expected: tuple[int, int | None]
+):
+    options = ServiceOptions(data=tmp_path, **given)
+    assert options.shares(on_cpu=on_cpu, cores=cores) == expected
+    assert options.images_per_run(on_cpu=on_cpu) == (2 if on_cpu else 8)
+    assert ServiceOptions(data=tmp_path, batch=3).images_per_run(on_cpu=on_cpu) == 3
+
+
+def test_devices_and_providers_are_one_choice(tmp_path: Path):
+    assert ServiceOptions(data=tmp_path, devices=("cuda:0", "cuda:1")).benches == (("cuda:0",), ("cuda:1",))
+    assert ServiceOptions(data=tmp_path, devices=("cuda:0", "cuda:1")).num_jobs == 2
+    assert ServiceOptions(data=tmp_path, jobs_at_once=0).num_jobs == 0
+    with pytest.raises(OptionError, match="choose one"):
+        ServiceOptions(data=tmp_path, devices=("cuda:0",), providers=("cpu",))

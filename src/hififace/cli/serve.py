@@ -167,7 +167,7 @@ def serve(
                 photos=limits.photos,
                 requests_per_minute=limits.requests_per_minute,
                 queue=limits.queue,
-                at_once=options.batch,  # they wait in the line of the service
+                at_once=limits.queue,  # they wait in the line of the service
             ),
         )
     log_as_json()

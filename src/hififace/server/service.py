@@ -37,7 +37,8 @@ class Service:
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
         self.metrics = Metrics()
-        workers, threads = options.shares(on_cpu=_on_cpu(options.benches[0]))
+        on_cpu = _on_cpu(options.benches[0])
+        workers, threads = options.shares(on_cpu=on_cpu)
         self.benches = tuple(
             Bundles(options.bundles, providers=providers, threads=threads, commercial=options.commercial)
             for providers in options.benches
@@ -50,7 +51,7 @@ class Service:
             self.metrics,
             self.benches,
             workers=workers,
-            batch=options.batch,
+            batch=options.images_per_run(on_cpu=on_cpu),
             waiting=options.limits.queue,
         )
         self._turns = threading.BoundedSemaphore(max(options.num_jobs, 1))

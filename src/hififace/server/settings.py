@@ -104,8 +104,8 @@ class ServiceOptions:
     workers: Annotated[int, Interval(ge=1)] | None = None
     """Threads of each device that swap images; left out, one for each core where the CPU does the work, else two: one
     reads and writes images while the other has the device."""
-    batch: Annotated[int, Interval(ge=1)] = 8
-    """Most images of different requests in one run of the network."""
+    batch: Annotated[int, Interval(ge=1)] | None = None
+    """Most images of different requests in one run of the network; left out, 2 where the CPU does the work, else 8."""
     jobs_at_once: Annotated[int, Interval(ge=0)] | None = None
     """Jobs at work at the same time; left out, one a device. 0 leaves them to other services on the same folder."""
     ray: bool = False
@@ -132,11 +132,18 @@ class ServiceOptions:
         """Providers of each device."""
         return tuple((device,) for device in self.devices) or (self.providers,)
 
+    def images_per_run(self, *, on_cpu: bool) -> int:
+        """Images of different requests in one run, at most.
+
+        On the CPU large runs fall out of its caches: 8 images took 15 to 25 % longer each than 2.
+        """
+        return self.batch or (2 if on_cpu else 8)
+
     def shares(self, *, on_cpu: bool, cores: int | None = None) -> tuple[int, int | None]:
         """How many threads swap images, and how many each run of a network takes; None leaves it to the runtime.
 
-        On the CPU, images side by side with one thread each are faster than one image with all threads
-        (`benchmarks/service.py`).
+        On the CPU, images stand side by side with one thread each: they cost the processor what one image with all
+        threads does, and leave no core without work. `benchmarks/service.py` compares the two.
 
         Args:
             on_cpu: whether the networks run there.
