@@ -85,9 +85,9 @@ def test_weight_leaves_samples_out():
 
 
 def test_exception():
-    with pytest.raises(ValueError, match="the game must be"):
+    with pytest.raises(ValueError, match="the GAN loss must be"):
         generator_loss(torch.zeros(1, 1), "wasserstein")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="the game must be"):
+    with pytest.raises(ValueError, match="the GAN loss must be"):
         discriminator_loss(torch.zeros(1, 1), torch.zeros(1, 1), "bce")  # type: ignore[arg-type]
 
 

@@ -200,5 +200,5 @@ def _per_sample(logits: Tensor) -> Tensor:
 
 def _checked(kind: GameKind) -> GameKind:
     if kind not in ("logistic", "hinge", "reference"):
-        raise ValueError(f"the game must be 'logistic', 'hinge' or 'reference', got {kind!r}")
+        raise ValueError(f"the GAN loss must be 'logistic', 'hinge' or 'reference', got {kind!r}")
     return kind

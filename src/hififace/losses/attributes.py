@@ -246,7 +246,7 @@ def colour_loss(
     """
     expect_same_shape(result, target, "result and target")
     if block < 1 or result.shape[-2] % block or result.shape[-1] % block:
-        raise ValueError(f"a block of {block} px does not divide a picture of {tuple(result.shape[-2:])}")
+        raise ValueError(f"a block of {block} px does not divide an image of {tuple(result.shape[-2:])}")
     result, target = full_precision(result), full_precision(target)
     if valid is None:
         blocks = [functional.avg_pool2d(images, block) for images in (result, target)]

@@ -34,7 +34,7 @@ class LossWeights(BaseModel):
     shape: float = Field(
         default=0.0, ge=0, description="landmarks of the fused coefficients against the result's"
     )
-    adversarial: float = Field(default=0.0, ge=0, description="the generator's side of the game")
+    adversarial: float = Field(default=0.0, ge=0, description="the generator's side of the GAN loss")
     segmentation: float = Field(default=0.0, ge=0, description="both masks against the dilated face region")
     reconstruction: float = Field(default=0.0, ge=0, description="L1 to the target, pairs of one person")
     cycle: float = Field(default=0.0, ge=0, description="L1 of the target swapped back, all pairs")

@@ -122,7 +122,7 @@ class BaselTeachers:
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """(B,) LPIPS; padding is left out by painting the target there, except when repeating the reference."""
         if self.lpips is None:
-            raise ValueError("the perceptual term was not configured when the teachers were loaded")
+            raise ValueError("the perceptual term was not configured when the frozen networks were loaded")
         if not self.like_reference:
             result = fill_invalid(result, target, valid)
         with torch.no_grad():
@@ -143,7 +143,7 @@ class BaselTeachers:
             )
         if wanted & {"eye_heatmap", "mouth_heatmap"}:
             if self.hrnet is None:
-                raise ValueError("no heat-map term was configured when the teachers were loaded")
+                raise ValueError("no heat-map term was configured when the frozen networks were loaded")
             ours = self.hrnet(output.image)
             with torch.no_grad():
                 theirs = self.hrnet(batch.target.image)
@@ -181,6 +181,6 @@ class BaselTeachers:
 
     def _project(self, coefficients: FaceCoefficients) -> Tensor:
         if self.bfm is None:
-            raise ValueError("the shape term was not configured when the teachers were loaded")
+            raise ValueError("the shape term was not configured when the frozen networks were loaded")
         points: Tensor = self.bfm(coefficients)
         return points

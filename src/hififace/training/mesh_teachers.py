@@ -148,7 +148,7 @@ class MeshTeachers:
     def _embed_second(self, crops: Tensor) -> Tensor:
         """(B, 512) of faces."""
         if self.arcface is None:
-            raise ValueError("no second embedder was configured when the teachers were loaded")
+            raise ValueError("no second embedder was configured when the frozen networks were loaded")
         vectors: Tensor = self.arcface(self._aligned(crops))
         return vectors
 
@@ -194,7 +194,7 @@ class MeshTeachers:
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """(B,) L1 of features, each layer in units of its own size; padding is painted with the target first."""
         if self.features is None:
-            raise ValueError("the perceptual term was not configured when the teachers were loaded")
+            raise ValueError("the perceptual term was not configured when the frozen networks were loaded")
         ours = self.features(fill_invalid(result, target, valid))
         with torch.no_grad():
             theirs = self.features(target)
@@ -207,7 +207,7 @@ class MeshTeachers:
             ValueError: the term was not configured when the networks were loaded.
         """
         if self.features is None:
-            raise ValueError("the perceptual term was not configured when the teachers were loaded")
+            raise ValueError("the perceptual term was not configured when the frozen networks were loaded")
         maps: list[Tensor] = self.features(images)
         return maps
 
@@ -245,7 +245,7 @@ class MeshTeachers:
             jitter: strength of random moves of the network's view (`moved_views`); 0 leaves it where it is.
         """
         if self.face_mesh is None:
-            raise ValueError("no term of landmarks was configured when the teachers were loaded")
+            raise ValueError("no term of landmarks was configured when the frozen networks were loaded")
         region = mesh_region(target_points[..., :2])
         if jitter:
             region = moved_views(region, jitter)
@@ -264,7 +264,7 @@ class MeshTeachers:
     def gaze(self, target: CropBatch, result: Tensor) -> Tensor:
         """Irises of the result against the target's, in eye crops that the target's own landmarks place."""
         if self.iris is None:
-            raise ValueError("the gaze term was not configured when the teachers were loaded")
+            raise ValueError("the gaze term was not configured when the frozen networks were loaded")
         points = target.landmarks[..., :2]
         openness = torch.stack([opening(points, where) for where in OPENINGS["eyelids"]], dim=1)
         directions = [self._iris_directions(self.iris, result, points)]
