@@ -135,8 +135,7 @@ class ResidentSet:
             mirrored: (B,) bool on the device: which are shown mirrored.
         """
         flip = mirrored[:, None, None, None]
-        image = self.images[rows].permute(0, 3, 1, 2)  # (B, 3, S, S), channels last in memory
-        image = torch.where(flip, image.flip(3), image).float().mul_(1.0 / 255.0)
+        image = self.pictures(rows, mirrored)
         mask = self.masks[rows][:, None]
         mask = torch.where(flip, mask.flip(3), mask).float().mul_(1.0 / 255.0)
         if mask.shape[-1] != self.side:
@@ -152,6 +151,11 @@ class ResidentSet:
             coefficients=self.known_coefficients(rows, mirrored),
             landmarks=torch.where(mirrored[:, None, None], turned, points),
         )
+
+    def pictures(self, rows: Tensor, mirrored: Tensor) -> Tensor:
+        """(B, 3, S, S) RGB 0..1 of `rows`, channels last in memory; for the arguments see `crops`."""
+        image = self.images[rows].permute(0, 3, 1, 2)
+        return torch.where(mirrored[:, None, None, None], image.flip(3), image).float().mul_(1.0 / 255.0)
 
     def known_coefficients(self, rows: Tensor, mirrored: Tensor) -> Tensor:
         """(B, C) shape coefficients of the crops or of their mirror images."""

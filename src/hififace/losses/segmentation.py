@@ -31,7 +31,9 @@ def dilate(mask: Tensor, size: int = 5) -> Tensor:
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"the dilation must be an odd number of pixels, at least 1, got {size}")
-    return functional.max_pool2d(mask, kernel_size=size, stride=1, padding=size // 2)
+    # A maximum over a square is one over rows of one over columns: 2 n comparisons a pixel instead of n * n.
+    columns = functional.max_pool2d(mask, kernel_size=(size, 1), stride=1, padding=(size // 2, 0))
+    return functional.max_pool2d(columns, kernel_size=(1, size), stride=1, padding=(0, size // 2))
 
 
 def segmentation_loss(

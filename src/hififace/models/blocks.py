@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hififace.models.convolutions import Conv3x3
 from hififace.models.normalisation import SLOPE, leaky, normalise_activate
 from hififace.models.params import Resample
 
@@ -27,7 +28,7 @@ def resample(x: Tensor, how: Resample) -> Tensor:
 
 def conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
     """3x3, stride 1, same size, with bias."""
-    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+    return Conv3x3(channels_in, channels_out)
 
 
 def side_conv(channels_in: int, channels_out: int, plain_skip: bool) -> nn.Module:

@@ -23,7 +23,7 @@ from hififace.losses.resampling import fill_invalid
 from hififace.models.create import Discriminator
 from hififace.models.generator import Generator
 from hififace.models.pretrained.mobilefacenet import MobileFaceNet
-from hififace.training.degrade import dim, draw_occluders, warp_outline
+from hififace.training.degrade import Occluders, dim, draw_occluders, warp_outline
 from hififace.training.device_settings import StepSettings
 from hififace.training.mesh_teachers import MeshTeachers
 
@@ -125,7 +125,8 @@ class StepState:
         other = self._vector(
             self.data.known_coefficients(stranger, of_stranger), stranger, crops.coefficients[where]
         )
-        with self._autocast():
+        # Gradients are "recorded" (of nothing) so that the networks take the kernels of training.
+        with torch.enable_grad(), self._autocast():
             swapped = self.average(before, other).image.float().clamp(0.0, 1.0)
         seen = seen.index_copy(0, where, fill_invalid(swapped, before, crops.valid[where]))
 
@@ -142,8 +143,7 @@ class StepState:
         seen = torch.cat((seen[: pairs.start], warped, seen[pairs.stop :]))
 
         # ---- Occluders and light: on input and label alike.
-        things = draw_occluders(crops.image, settings.occluded)
-        light = dim(torch.ones_like(crops.image[:, :1]), settings.dimmed, settings.darkest)
+        things, light = self._things_and_light(crops.image)
         image = torch.lerp(crops.image, things.look, things.cover) * light
         seen = torch.lerp(seen, things.look, things.cover) * light
         crops = crops._replace(image=image, mask=crops.mask * (1.0 - things.cover))
@@ -153,6 +153,25 @@ class StepState:
             seen.contiguous(memory_format=layout),
             vector,
         )
+
+    @torch.no_grad()
+    def _photos(self) -> Tensor:
+        """What results are compared with, (B, 3, S, S), and nothing else of a batch."""
+        batch, strangers = self.slots.batch, len(self.slots.strangers)
+        target = self.rows[batch : 2 * batch].long()
+        first = 3 * batch + strangers
+        image = self.data.pictures(target, self.rows[first : first + batch].bool())
+        things, light = self._things_and_light(image)
+        return (torch.lerp(image, things.look, things.cover) * light).contiguous(
+            memory_format=torch.channels_last
+        )
+
+    def _things_and_light(self, image: Tensor) -> tuple[Occluders, Tensor]:
+        """What stands before (B, 3, S, S) photos, and their light (B, 1, 1, 1)."""
+        settings = self.settings
+        things = draw_occluders(image, settings.occluded)
+        ones = torch.ones(len(image), 1, 1, 1, device=self.device)
+        return things, dim(ones, settings.dimmed, settings.darkest)
 
     def _vector(self, coefficients: Tensor, rows: Tensor, of_target: Tensor) -> Tensor:
         """[source shape | target expression, pose | source identity], (B, D)."""

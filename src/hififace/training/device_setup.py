@@ -19,6 +19,7 @@ from hififace.models.pretrained.mesh_shape import load_mesh_shape
 from hififace.models.pretrained.mobilefacenet import MobileFaceNet, load_mobilefacenet
 from hififace.models.pretrained.resampling import resample_affine
 from hififace.models.pretrained.sface import load_sface
+from hififace.training.allocator import keep_memory
 from hififace.training.device_batch import Networks
 from hififace.training.device_config import DeviceConfig
 from hififace.training.device_photos import ResidentPhotos
@@ -41,6 +42,8 @@ def make_step(
         TrainingError: the weights to start from do not fit.
         WeightsError: a frozen network is missing or altered.
     """
+    if device.type == "cpu":
+        keep_memory()
     if device.type == "cuda":
         # Landmarks want full float32 (the networks run in bfloat16 anyway); shapes never change.
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -52,6 +55,7 @@ def make_step(
     if config.second_recogniser == "mobilefacenet":
         path = locate_in(options.teacher_files, find_card("mobilefacenet"))
         second = load_mobilefacenet(path).to(device)
+        second.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         known.append(embed_all(second, photos.data, to_arcface))
     generator = create_generator(config.generator)
     if options.init_from is not None:
@@ -86,12 +90,9 @@ def load_device_teachers(
         load_iris(),
         load_features(options.teacher_files),
     )
-    networks = (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features)
-    for network in networks:
+    for network in (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features):
         if network is not None:
             network.to(device).eval().requires_grad_(False)
-    for network in (teachers.sface, teachers.features):
-        if network is not None:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     teachers.region_weights = teachers.region_weights.to(device)
     teachers.crop_to_arcface = teachers.crop_to_arcface.to(device)

@@ -11,16 +11,14 @@ Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from hififace.data.loader import CropBatch
 from hififace.losses.adversarial import discriminator_accuracy, discriminator_loss, r1_penalty
-from hififace.losses.resampling import fill_invalid
 from hififace.models.generator import GeneratorOutput
-from hififace.training.device_terms import StepTerms
+from hififace.training.device_terms import JudgedView, StepTerms
 
 
 class DeviceStep(StepTerms):
@@ -102,87 +100,84 @@ class DeviceStep(StepTerms):
             graph.replay()
 
     def _whole_step(self) -> None:
-        image, crops = self._generator_alone()
-        self._discriminate(image, crops)  # on results made before the update
+        views = self._generator_alone()
+        self._discriminate(views)  # on results made before the update
 
-    def _generator_alone(self) -> tuple[Tensor, CropBatch]:
-        """Updates the generator and its average; returns its results (B, 3, S, S), detached, and the photos."""
+    def _generator_alone(self) -> list[JudgedView]:
+        """Updates the generator and its average; returns what the discriminators said of its results before."""
         crops, seen, vector = self._batch()
         n, generator = self.slots.half, self.networks.generator
-        self.networks.fine.requires_grad_(False)
-        self.networks.coarse.requires_grad_(False)
         self.generator_adam.zero_grad(set_to_none=True)
         with self._autocast():
             output = generator(seen, vector)
         output = GeneratorOutput(*(part.float() for part in output))
         terms = self._pixel_terms(output, crops)
         shown = self._pasted(output.image, crops.image)
-        terms |= self._identity_terms(shown[:n], crops.landmarks[:n])
-        terms |= self._landmark_terms(shown[:n], crops)
-        terms |= self._adversarial_terms(shown, crops)
-        weights = {name: float(getattr(self.settings, name)) for name in terms}
-        total = torch.stack(
-            [
-                weights[name]
-                * value
-                * (self.adversarial_ramp if name in ("adversarial", "feature_matching") else 1.0)
-                for name, value in terms.items()
-            ]
-        ).sum()
-        torch.autograd.backward(total)
+        region = self.gain(crops.landmarks[:n])
+        terms |= self._identity_terms(shown[:n], region)
+        terms |= self._landmark_terms(shown[:n], region, crops)
+        # The discriminators look once: what they say serves both sides, whose gradients are taken one after the other.
+        judged = shown.detach().requires_grad_(True)
+        views = self._judge(judged, crops)
+        against = self._adversarial_terms(views)
+        ramped = {name: value * self.adversarial_ramp for name, value in against.items()}
+        (pull,) = torch.autograd.grad(self._weighted(ramped), judged, retain_graph=True)
+        torch.autograd.backward([self._weighted(terms), shown], [torch.ones((), device=self.device), pull])
         norm = self._update(self.generator_adam, generator)
         with torch.no_grad():
             keep = 0.5 ** (1.0 / self.settings.average_half_life)
             torch._foreach_lerp_(list(self.average.parameters()), list(generator.parameters()), 1.0 - keep)
-        for name, value in terms.items():
+        for name, value in (terms | against).items():
             self._note(name, value)
         self._note("gradient", norm)
         face = crops.mask
-        self._note("mask_inside", (output.mask * face).sum() / face.sum())
-        return shown.detach(), crops
+        self._note("mask_inside", (output.mask.detach() * face).sum() / face.sum())
+        return views
+
+    def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Sum of the terms, each times its weight."""
+        return torch.stack(
+            [float(getattr(self.settings, name)) * value for name, value in terms.items()]
+        ).sum()
 
     def _discriminators_alone(self) -> None:
         crops, seen, vector = self._batch()
         with torch.no_grad(), self._autocast():
             image = self.networks.generator(seen, vector).image
-        self._discriminate(self._pasted(image.float(), crops.image), crops)
+        self._discriminate(self._judge(self._pasted(image.float(), crops.image), crops))
 
     def _pasted(self, image: Tensor, target: Tensor) -> Tensor:
         """(B, 3, S, S) results as swapping shows them, where the settings ask for it."""
         return image if self.fade is None else torch.lerp(target, image, self.fade)
 
-    def _discriminate(self, image: Tensor, crops: CropBatch) -> None:
+    def _discriminate(self, views: Sequence[JudgedView]) -> None:
+        """Takes their step from what they said."""
         networks = self.networks
-        networks.fine.requires_grad_(True)
-        networks.coarse.requires_grad_(True)
         self.discriminator_adam.zero_grad(set_to_none=True)
-        result = fill_invalid(image, crops.image, crops.valid)
         total = torch.zeros((), device=self.device)
-        for name, network, (fake, real) in self._views(result, crops.image):
-            with self._autocast():
-                on_real, on_fake = network(torch.cat((real, fake))).logits.chunk(2)
-                loss = discriminator_loss(on_real, on_fake)
-            total = total + loss.total
-            self._note(f"{name}_accuracy", discriminator_accuracy(on_real, on_fake).both)
-        torch.autograd.backward(total)
+        for view in views:
+            on_fake, on_real = view.on_fake.logits, view.on_real.logits
+            total = total + discriminator_loss(on_real, on_fake).total
+            self._note(f"{view.name}_accuracy", discriminator_accuracy(on_real, on_fake).both)
+        learning = [p for network in (networks.fine, networks.coarse) for p in network.parameters()]
+        torch.autograd.backward(total, inputs=learning)
         self._update(self.discriminator_adam, networks.fine, networks.coarse)
 
     def _penalty(self) -> None:
         """R1 on photos, as a step of its own (lazy regularisation, Karras et al. 2020)."""
-        crops, _, _ = self._batch()
         networks, settings = self.networks, self.settings
-        networks.fine.requires_grad_(True)
-        networks.coarse.requires_grad_(True)
+        photos_shown = self._photos()
         self.discriminator_adam.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for (name, network, (photos, _)), gamma in zip(
-            self._views(crops.image, crops.image), settings.r1_gamma, strict=True
+        for (name, network, (photos,)), gamma in zip(
+            self._views(photos_shown), settings.r1_gamma, strict=True
         ):
             photos = photos.detach().requires_grad_(True)
             penalty = r1_penalty(network(photos).logits, photos, gamma=gamma)
             self._note(f"{name}_r1", penalty)
             total = total + penalty * settings.r1_every
-        torch.autograd.backward(total)
+        learning = [p for network in (networks.fine, networks.coarse) for p in network.parameters()]
+        torch.autograd.backward(total, inputs=learning)
         self._update(self.discriminator_adam, networks.fine, networks.coarse)
 
     def _update(self, optimiser: torch.optim.Adam, *networks: nn.Module) -> Tensor:

@@ -5,6 +5,9 @@ Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,11 +24,20 @@ from hififace.losses.resampling import fill_invalid
 from hififace.losses.segmentation import segmentation_loss
 from hififace.losses.shape import mesh_shape_loss
 from hififace.models.create import Discriminator
+from hififace.models.discriminator import DiscriminatorOutput
 from hififace.models.generator import GeneratorOutput
 from hififace.models.pretrained.resampling import resample_affine
 from hififace.training.device_batch import StepState
 from hififace.training.device_settings import EMBEDDER_SIZE_PX, REDUCED_PX
 from hififace.training.mesh_teachers import OPENINGS, random_views
+
+
+class JudgedView(NamedTuple):
+    """What one discriminator said of a batch."""
+
+    name: str
+    on_fake: DiscriminatorOutput
+    on_real: DiscriminatorOutput
 
 
 class StepTerms(StepState):
@@ -54,11 +66,10 @@ class StepTerms(StepState):
             "colour": colour_loss(_reduced(output.image), _reduced(crops.image), valid=_reduced(crops.valid)),
         }
 
-    def _identity_terms(self, image: Tensor, points: Tensor) -> dict[str, Tensor]:
-        """Over the n pairs of two people; halved like the reconstruction."""
+    def _identity_terms(self, image: Tensor, region: Tensor) -> dict[str, Tensor]:
+        """Over the n pairs of two people, region (n, 1, S, S) their eyes and mouths; halved like the reconstruction."""
         settings, n = self.settings, self.slots.half
         keep = settings.identity_in_eyes_and_mouth
-        region = self.gain(points)  # (n, 1, S, S)
         damped = damped_within(image, region, keep)
         seen = _reduced(damped)
         identity, leak = [], []
@@ -79,12 +90,11 @@ class StepTerms(StepState):
             "leak": 0.5 * torch.stack(leak).mean(),
         }
 
-    def _landmark_terms(self, image: Tensor, crops: CropBatch) -> dict[str, Tensor]:
-        """Over the n pairs of two people."""
+    def _landmark_terms(self, image: Tensor, region: Tensor, crops: CropBatch) -> dict[str, Tensor]:
+        """Over the n pairs of two people, region (n, 1, S, S) their eyes and mouths."""
         n, teachers = self.slots.half, self.teachers
         target = crops.landmarks[:n]
         few = CropBatch(*(part[:n] for part in crops))
-        region = self.gain(target)
         inner = only_within(image, region)  # gradient through eyes and mouth alone
         points = teachers.mesh_points(image, target, self.settings.mesh_jitter)
         inner_points = teachers.mesh_points(inner, target, self.settings.mesh_jitter)
@@ -109,16 +119,21 @@ class StepTerms(StepState):
         fused = shape.fuse(shape.from_flat(self.source_coefficients[:n]), own)
         return points + shape.landmarks(fused) - shape.landmarks(own)
 
-    def _adversarial_terms(self, image: Tensor, crops: CropBatch) -> dict[str, Tensor]:
+    def _judge(self, image: Tensor, crops: CropBatch) -> list[JudgedView]:
+        """What both discriminators say of results (B, 3, S, S) and of their targets. Two passes, as the generator's
+        gradient needs the results' alone.
+        """
         result = fill_invalid(image, crops.image, crops.valid)
-        adversarial, matching = [], []
-        for _, network, (fake, real) in self._views(result, crops.image):
+        judged = []
+        for name, network, (fake, real) in self._views(result, crops.image):
             with self._autocast():
-                judged = network(fake)
-                with torch.no_grad():
-                    photos = network(real)
-            adversarial.append(generator_loss(judged.logits))
-            matching.append(feature_matching_loss(judged.features, photos.features))
+                judged.append(JudgedView(name, network(fake), network(real)))
+        return judged
+
+    @staticmethod
+    def _adversarial_terms(views: Sequence[JudgedView]) -> dict[str, Tensor]:
+        adversarial = [generator_loss(view.on_fake.logits) for view in views]
+        matching = [feature_matching_loss(view.on_fake.features, view.on_real.features) for view in views]
         return {
             "adversarial": torch.stack(adversarial).sum(),
             "feature_matching": 0.5 * torch.stack(matching).sum(),

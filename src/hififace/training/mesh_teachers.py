@@ -249,7 +249,7 @@ class MeshTeachers:
         region = mesh_region(target_points[..., :2])
         if jitter:
             region = moved_views(region, jitter)
-        found = self.face_mesh(resample_affine(crops, region, MESH_SIZE_PX, padding="border")).points
+        found = self.face_mesh.points_of(resample_affine(crops, region, MESH_SIZE_PX, padding="border"))
         # The network counts from the outer edge of the first pixel (faces/mesh_roi.py).
         across, down, depth = found.unbind(-1)
         return apply_affine(invert_affine(region), torch.stack((across - 0.5, down - 0.5, depth), dim=-1))
@@ -279,7 +279,7 @@ class MeshTeachers:
         matrices = [eye_crop(a, b) for a, b in corners]  # (B, 2, 3) each, crop pixels -> 64 px eye crop
         left, right = (resample_affine(images, matrix, EYE_SIZE_PX) for matrix in matrices)
         # The network knows image-left eyes; the other one is shown mirrored and its answer mirrored back.
-        seen = network(torch.cat((left, right.flip(3)))).iris[:, :1, :2] - 0.5  # (2B, 1, 2), the centres
+        seen = network.iris(torch.cat((left, right.flip(3))))[:, :1, :2] - 0.5  # (2B, 1, 2), the centres
         seen_left, seen_right = seen.chunk(2)
         seen_right = torch.stack((EYE_SIZE_PX - 1 - seen_right[..., 0], seen_right[..., 1]), dim=-1)
         directions = []

@@ -77,6 +77,12 @@ class FaceMesh(nn.Module):
             points = self.points(features).view(-1, NUM_POINTS, 3)
             return FaceMeshOutput(points, self.score(features).sigmoid())
 
+    def points_of(self, crops: Tensor) -> Tensor:
+        """(B, 3, 192, 192) RGB 0..1 to the points alone, (B, 468, 3)."""
+        with full_precision(crops):
+            found: Tensor = self.points(self.trunk(self.stem(crops)))
+            return found.view(-1, NUM_POINTS, 3)
+
 
 def load_face_mesh() -> FaceMesh:
     """The network with the weights that ship, frozen.

@@ -61,8 +61,17 @@ class Iris(nn.Module):
         with full_precision(crops):
             features = self.trunk(self.stem(crops))  # (B, 128, 8, 8)
             contour = self.contour_readout(self.contour_head(features))  # (B, 213, 1, 1)
-            iris = self.iris_readout(self.iris_head(features))  # (B, 15, 1, 1)
-        return IrisOutput(contour.view(-1, NUM_CONTOUR_POINTS, 3), iris.view(-1, NUM_IRIS_POINTS, 3))
+            iris = self._iris_of(features)
+        return IrisOutput(contour.view(-1, NUM_CONTOUR_POINTS, 3), iris)
+
+    def iris(self, crops: Tensor) -> Tensor:
+        """(B, 3, 64, 64) RGB 0..1 to the iris alone, (B, 5, 3): a third less work than all points."""
+        with full_precision(crops):
+            return self._iris_of(self.trunk(self.stem(crops)))
+
+    def _iris_of(self, features: Tensor) -> Tensor:
+        found: Tensor = self.iris_readout(self.iris_head(features))  # (B, 15, 1, 1)
+        return found.view(-1, NUM_IRIS_POINTS, 3)
 
 
 def load_iris() -> Iris:
