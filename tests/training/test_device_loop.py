@@ -231,3 +231,29 @@ def test_a_set_without_real_resolutions_is_refused(tmp_path):
     folder = write_tiny_set(tmp_path / "set")
     with pytest.raises(DataError, match="does not say how many pixels"):
         train_on_device(tiny_device_config(), [folder], tmp_path / "run", RunOptions(device="cpu"))
+
+
+def test_what_a_recogniser_says_of_a_set_is_asked_once(tmp_path):
+    step, asked = made_up_step(), []
+
+    class Recogniser(torch.nn.Module):
+        def forward(self, faces):
+            asked.append(len(faces))
+            return faces.mean(dim=(2, 3))
+
+    weights = tmp_path / "weights.onnx"
+    weights.write_bytes(b"one")
+
+    def remembered(to_arcface=step.to_arcface):
+        return device_setup._remembered(tmp_path, weights, Recogniser(), step.data, to_arcface)
+
+    first = remembered()
+    count = len(asked)
+    assert first.shape == (len(step.data), 3)
+    assert torch.equal(remembered(), first)
+    assert len(asked) == count
+    weights.write_bytes(b"another network")
+    remembered()
+    assert len(asked) == 2 * count
+    remembered(step.to_arcface * 1.01)
+    assert len(asked) == 3 * count

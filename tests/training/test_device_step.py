@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hififace.losses.adversarial import discriminator_loss
 from hififace.losses.averaging import batch_mean
 from hififace.losses.identity import cosine
 from hififace.losses.perceptual import feature_l1_distance
@@ -85,6 +86,45 @@ def test_a_step_changes_every_network_and_moves_the_average_by_its_share(step):
         torch.testing.assert_close(now, torch.lerp(old, new, share))
 
 
+def test_gradients_of_both_sides_are_those_of_two_separate_passes():
+    """The discriminators look once a step: each side's gradient is what a pass of its own would give it."""
+    step = made_up_step()
+    step.set_rates(0.0, 0.0, 0.5)
+    torch.manual_seed(9)
+    step.run(rows_of(step), 1)
+    shared = [[p.grad.clone() for p in network.parameters()] for network in step.networks]
+
+    torch.manual_seed(9)
+    crops, seen, vector = step._batch()
+    output = step.networks.generator(seen, vector)
+    region = step.gain(crops.landmarks[:4])
+    terms = step._pixel_terms(output, crops)
+    terms |= step._identity_terms(output.image[:4], region)
+    terms |= step._landmark_terms(output.image[:4], region, crops)
+    place = torch.get_rng_state()
+    against = step._adversarial_terms(step._judge(output.image, crops))
+    total = step._weighted(terms) + 0.5 * step._weighted(against)
+    generator = list(step.networks.generator.parameters())
+    separate = [torch.autograd.grad(total, generator)]
+    torch.set_rng_state(place)
+    views = step._judge(output.image.detach(), crops)
+    total = sum(discriminator_loss(v.on_real.logits, v.on_fake.logits).total for v in views)
+    for network in (step.networks.fine, step.networks.coarse):
+        separate.append(torch.autograd.grad(total, list(network.parameters()), retain_graph=True))
+    for ours, theirs in zip(shared, separate, strict=True):
+        size = torch.cat([g.flatten() for g in theirs]).norm()
+        assert float(size) > 0
+        difference = torch.cat([(a - b).flatten() for a, b in zip(ours, theirs, strict=True)]).norm()
+        assert float(difference / size) < 1e-4
+
+
+def test_the_penalty_looks_at_the_photos_of_the_batch():
+    step = made_up_step(occluded=0.0, dimmed=0.0)
+    step.rows.copy_(rows_of(step, 3))
+    crops, _, _ = step._batch()
+    torch.testing.assert_close(step._photos(), crops.image)
+
+
 def test_rates_of_zero_change_nothing(step):
     before = copy.deepcopy(step.networks)
     step.set_rates(0.0, 0.0, 0.0)
@@ -136,12 +176,12 @@ def test_the_pixel_terms_have_their_values(step, shown):
 
 def test_identity_is_silent_once_it_is_enough_and_leak_below_its_margin(step, shown):
     crops, output = shown
-    terms = step._identity_terms(output.image[:4], crops.landmarks[:4])
+    terms = step._identity_terms(output.image[:4], step.gain(crops.landmarks[:4]))
     found = {name: float(value) for name, value in step.stats.items()}
     assert all(-1 <= found[f"{kind}_{number}"] <= 1 for kind in ("cosine", "left") for number in (0, 1))
     free = made_up_step(enough=(-1.0, -1.0), leak_margin=(1.0, 1.0))
     free.source_rows, free.target_rows = step.source_rows, step.target_rows
-    silent = free._identity_terms(output.image[:4], crops.landmarks[:4])
+    silent = free._identity_terms(output.image[:4], free.gain(crops.landmarks[:4]))
     assert float(terms["identity"]) > 0
     assert float(silent["identity"]) == float(silent["leak"]) == 0
 
@@ -153,7 +193,7 @@ def test_identity_of_a_photo_with_itself_is_its_cosine(step, shown):
     still.rows.copy_(step.rows)
     still._batch()
     torch.manual_seed(5)
-    still._identity_terms(output.image[:4], crops.landmarks[:4])
+    still._identity_terms(output.image[:4], still.gain(crops.landmarks[:4]))
     from hififace.models.pretrained.resampling import resample_affine
     from hififace.training.mesh_teachers import random_views
 
@@ -173,7 +213,7 @@ def test_identity_reaches_eyes_and_mouth_with_its_share_only(shown):
         made._batch()
         image = crops.image[:4].clone().requires_grad_(True)
         torch.manual_seed(1)
-        terms = made._identity_terms(image, crops.landmarks[:4])
+        terms = made._identity_terms(image, made.gain(crops.landmarks[:4]))
         (terms["identity"] + terms["leak"]).backward()
         gradients.append(image.grad)
     region = made.gain(crops.landmarks[:4])
@@ -184,7 +224,7 @@ def test_identity_reaches_eyes_and_mouth_with_its_share_only(shown):
 def test_attributes_move_only_pixels_of_eyes_and_mouth_and_the_outline_all(step, shown):
     crops, output = shown
     image = output.image[:4].detach().clone().requires_grad_(True)
-    terms = step._landmark_terms(image, crops)
+    terms = step._landmark_terms(image, step.gain(crops.landmarks[:4]), crops)
     assert set(terms) == {"outline", "inside", "eyelids", "lips", "gaze"}
     inner = sum(terms[name] for name in ("eyelids", "lips", "gaze"))
     (gradient,) = torch.autograd.grad(inner, image, retain_graph=True)

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hififace.models.convolutions import Conv3x3
+from hififace.models.convolutions import Conv3x3, gated
 from hififace.models.normalisation import SLOPE, leaky, normalise_activate
 from hififace.models.params import Resample
 
@@ -140,7 +139,7 @@ class AdaINResBlock(nn.Module):
 class SkipGate(nn.Module):
     """Adds the target's own features to the decoder's, as far as a gate that sees both lets them through. Ours.
 
-        z + sigmoid(conv1([z, e])) * conv3(a(e)),   a: AdaIN by the vector, or LReLU alone for pixels
+        LReLU(z + sigmoid(conv1([z, e])) * conv3(a(e))),   a: AdaIN by the vector, or LReLU alone for pixels
 
     Under a mask that is 1 on the whole face, lids, teeth and light would otherwise have to pass the latent. FaceDancer
     (Rosberg et al. 2023) gates its skips likewise. The last convolution starts at zero: a gate added to a trained
@@ -160,10 +159,9 @@ class SkipGate(nn.Module):
         self.gate = nn.Conv2d(channels + skip_channels, channels, 1)
 
     def forward(self, z: Tensor, skip: Tensor, vector: Tensor) -> Tensor:
-        """Z (B, C, H, W), e (B, C', H, W), vector (B, D) -> (B, C, H, W)."""
+        """Z (B, C, H, W), e (B, C', H, W), vector (B, D) -> (B, C, H, W), activated."""
         adapted = self.adapt(leaky(skip) if self.norm is None else self.norm(skip, vector))
-        out: Tensor = z + torch.sigmoid(self.gate(torch.cat((z, skip), dim=1))) * adapted
-        return out
+        return gated(z, skip, adapted, self.gate)
 
     def close(self) -> None:
         """Lets nothing through yet."""

@@ -73,12 +73,10 @@ class SemanticFusion(nn.Module):
         z = mask * z_dec + (1.0 - mask) * self.sigma(z_enc)  # (B, C, S, S)
         for block in self.blocks:
             z = block(z, vector)
-        if self.gate is not None:
-            z = self.gate(z, z_enc, vector)
 
         # Low picture. Reference quirk: its in-place activation reaches F_up, which therefore starts from
         # the activated features, on its main and its side path.
-        z = leaky(z)
+        z = leaky(z) if self.gate is None else self.gate(z, z_enc, vector)
         image = mask * self.image_head(z) + (1.0 - mask) * self.reduce(target)  # (B, 3, S, S)
         return FusedFeatures(z, image, mask)
 
@@ -140,16 +138,16 @@ class Upsampler(nn.Module):
         """
         for block in self.blocks:
             features = block(features)
-        if self.gate is not None:
-            features = self.gate(features, stem, vector)
-        features = leaky(features)
+        features = leaky(features) if self.gate is None else self.gate(features, stem, vector)
         if self.unfold is not None and self.smooth is not None:
             # (B, C, N/2, N/2) -> (B, c * 4, N/2, N/2) -> (B, c, N, N)
             features = F.pixel_shuffle(self.unfold(features), self.shuffle)
-            if self.unfold_gate is not None:
+            if self.unfold_gate is None:
+                features = leaky(features)
+            else:
                 pixels = target if self.detail is None else F.avg_pool2d(target, 2)
                 features = self.unfold_gate(features, pixels * 2.0 - 1.0, vector)
-            features = leaky(self.smooth(leaky(features)))
+            features = leaky(self.smooth(features))
         # Reference quirk: the mask head sees the activated features too (in-place activation of the image
         # head).
         out = both_heads(self.image_head, self.mask_head, features)  # (B, 4, n, n)
@@ -181,7 +179,7 @@ class DetailStage(nn.Module):
     def forward(self, features: Tensor, target: Tensor, vector: Tensor) -> Tensor:
         """(B, C, N/2, N/2), target (B, 3, N, N) -> what is added to picture and mask logits, (B, 4, N, N)."""
         x = self.gate(F.pixel_shuffle(self.unfold(features), 2), target * 2.0 - 1.0, vector)
-        x = leaky(self.smooth(leaky(x)))
+        x = leaky(self.smooth(x))
         return both_heads(self.image_head, self.mask_head, x)
 
     def silence(self) -> None:

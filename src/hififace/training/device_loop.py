@@ -75,7 +75,7 @@ def train_on_device(
         photos = load_photos(sets, config, world.device)
         check_set(config, photos.card)
         check_parts(photos.card, options.teacher_files)
-        step = make_step(config, photos, world.device, options)
+        step = make_step(config, photos, world.device, options, run)
 
         # ---- Start, or resume: the same command again.
         progress = _resume(config, run, step)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,11 +16,12 @@ from hififace.data.resident import ResidentSet
 from hififace.data.slots import Slots
 from hififace.faces.alignment import estimate_similarity
 from hififace.faces.templates import TEMPLATES
+from hififace.media.atomic import atomic_write
 from hififace.models.create import create_discriminator, create_generator
 from hififace.models.pretrained.face_mesh import load_face_mesh
 from hififace.models.pretrained.iris import load_iris
 from hififace.models.pretrained.mesh_shape import load_mesh_shape
-from hififace.models.pretrained.mobilefacenet import MobileFaceNet, load_mobilefacenet
+from hififace.models.pretrained.mobilefacenet import load_mobilefacenet
 from hififace.models.pretrained.resampling import resample_affine
 from hififace.models.pretrained.sface import load_sface
 from hififace.training.allocator import keep_memory
@@ -34,9 +39,20 @@ from hififace.weights.store import locate_in
 
 
 def make_step(
-    config: DeviceConfig, photos: ResidentPhotos, device: torch.device, options: RunOptions
+    config: DeviceConfig,
+    photos: ResidentPhotos,
+    device: torch.device,
+    options: RunOptions,
+    remember: Path | None = None,
 ) -> DeviceStep:
     """Loads the frozen networks, makes the trained ones, and starts them from `options.init_from`.
+
+    Args:
+        config: what to train and how.
+        photos: the set on the device.
+        device: where to train.
+        options: where to start from, and where the user's files lie.
+        remember: folder for what a recogniser says of the set: minutes of work on a CPU, done once for a run.
 
     Raises:
         TrainingError: the weights to start from do not fit.
@@ -56,7 +72,7 @@ def make_step(
         path = locate_in(options.teacher_files, find_card("mobilefacenet"))
         second = load_mobilefacenet(path).to(device)
         second.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        known.append(embed_all(second, photos.data, to_arcface))
+        known.append(_remembered(remember, path, second, photos.data, to_arcface))
     generator = create_generator(config.generator)
     if options.init_from is not None:
         start_generator(generator, options.init_from)
@@ -107,10 +123,28 @@ def arcface_map(card: SetCard, device: torch.device) -> Tensor:
     return torch.from_numpy(matrix.astype(np.float32)).to(device)
 
 
-@torch.no_grad()
-def embed_all(
-    network: MobileFaceNet | nn.Module, data: ResidentSet, to_arcface: Tensor, batch: int = 256
+def _remembered(
+    folder: Path | None, file: Path, network: nn.Module, data: ResidentSet, to_arcface: Tensor
 ) -> Tensor:
+    """`embed_all`, read from the folder where the same network was asked about the same set before."""
+    if folder is None:
+        return embed_all(network, data, to_arcface)
+    asked = hashlib.sha256(file.read_bytes())
+    for part in (data.identity, data.landmarks, to_arcface):
+        asked.update(part.cpu().numpy().tobytes())
+    kept = folder / f"embeddings-{asked.hexdigest()[:16]}.npy"
+    if kept.is_file():
+        return torch.from_numpy(np.load(kept)).to(data.images.device)
+    found = embed_all(network, data, to_arcface)
+    buffer = io.BytesIO()
+    np.save(buffer, found.cpu().numpy())
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write(kept, buffer.getvalue())
+    return found
+
+
+@torch.no_grad()
+def embed_all(network: nn.Module, data: ResidentSet, to_arcface: Tensor, batch: int = 256) -> Tensor:
     """(N, D) unit length: mean embedding of every crop and its mirror image."""
     found = []
     for start in range(0, len(data), batch):
