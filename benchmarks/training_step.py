@@ -1,8 +1,8 @@
 """How long one step of `mini_256` takes on a CPU, this checkout against another commit, in turns in one run.
 
 Two processes, each with the sources of one side, are asked for a step in turn. Both start from equal weights, photos
-and random numbers with learning rates of zero; what the second recogniser knows of the photos is made up, as the work is
-the same. The losses of their first steps are compared before anything is timed. Processor seconds are the step's own:
+and random numbers with learning rates of zero; what the second recogniser knows of the photos is made up, as the work
+is the same. The losses of their first steps are compared before anything is timed. Processor seconds are the step's own:
 other programs of a busy machine lengthen the wall's, and theirs by less.
 
     git worktree add ../before COMMIT
