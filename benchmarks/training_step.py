@@ -2,13 +2,13 @@
 
 Two processes, each with the sources of one side, are asked for a step in turn. Both start from equal weights, photos
 and random numbers with learning rates of zero; what the second recogniser knows of the photos is made up, as the work
-is the same. The losses of their first steps are compared before anything is timed. Processor seconds are the step's own:
-other programs of a busy machine lengthen the wall's, and theirs by less.
+is the same. The losses of their first steps are compared before anything is timed. Processor seconds are the
+step's own: other programs of a busy machine lengthen the wall's, and theirs by less.
 
     git worktree add ../before COMMIT
     python benchmarks/training_step.py --data SET --before ../before/src [--second FOLDER] [--rounds 9] [--output FILE]
 
-SET is a prepared set at 256 px; FOLDER holds mobilefacenet.onnx and EfficientNet's weights, if they are elsewhere.
+SET is a packed set at 256 px; FOLDER holds mobilefacenet.onnx and EfficientNet's weights, if they are elsewhere.
 """
 
 from __future__ import annotations
