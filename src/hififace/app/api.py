@@ -35,7 +35,7 @@ def swap_function(desk: Desk) -> Callable[..., Any]:
         """Put the largest face of one photo into every face of another.
 
         `consent` says that the people shown agreed; without it nothing is swapped. Returns the marked result, and what
-        was done: faces, similarities, milliseconds by stage.
+        was done: faces (their `index` counts from 0), similarities, milliseconds by stage.
         """
         chosen = model or next(iter(studio.bundles.names), None)
         asked = SwapRequest(
@@ -48,6 +48,7 @@ def swap_function(desk: Desk) -> Callable[..., Any]:
         studio.clear_sources(key)
         studio.add_source(key, *upload_of(source), chosen, client(request))
         studio.set_target(key, *upload_of(target), chosen, client(request))
+        studio.choose_everybody(key, wanted=True)
         made = studio.swap(key, asked, client(request))
         file = FileData(path=str(made.file), orig_name=made.file.name)
         return file.model_dump(), made.report

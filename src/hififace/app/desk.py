@@ -22,9 +22,6 @@ PRIVATE: Final[dict[str, Any]] = {"api_visibility": "private"}
 QUICK: Final[dict[str, Any]] = {**PRIVATE, "concurrency_id": "quick", "concurrency_limit": 4}
 """Clicks that only look and choose; they do not wait behind swaps."""
 
-RAW: Final[dict[str, Any]] = {**QUICK, "preprocess": False}
-"""Uploads come as the server received them: opening them is the library's task, which says what is wrong."""
-
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -57,12 +54,13 @@ class Desk:
 
 
 @contextmanager
-def warned() -> Iterator[None]:
-    """Say an error as a sentence and go on, for clicks after which the page must show how things stand now."""
+def problems_of() -> Iterator[list[str]]:
+    """Collect an error as a sentence and go on, for clicks after which the page must show how things stand now."""
+    problems: list[str] = []
     try:
-        yield
+        yield problems
     except HififaceError as error:
-        gr.Warning(str(error), duration=None, title="Not done")
+        problems.append(str(error))
 
 
 def upload_of(file: Any) -> tuple[Path, str]:

@@ -180,13 +180,12 @@ def _common(options: ServeOptions) -> dict[str, Any]:
     """What Gradio is told wherever the page is served: nothing that asks or tells other machines."""
     import gradio as gr
 
-    from hififace.app.style import CSS, HEAD_STYLE, theme
+    from hififace.app.style import HEAD_STYLE, theme
 
     return {
         "auth": options.auth,
         "max_file_size": round(options.limits.largest_upload_mb * 1e6),
         "theme": theme(gr),
-        "css": CSS,
         "head": HEAD_STYLE,
         "ssr_mode": False,
         "pwa": False,

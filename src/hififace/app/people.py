@@ -38,7 +38,7 @@ class People:
     def called(self, place: int) -> str:
         """What people call a face by its place in `faces`."""
         photo, face = self.faces[place]
-        return photo.name if len(photo.faces) == 1 else f"face {face} of {photo.name}"
+        return photo.name if len(photo.faces) == 1 else f"face {face + 1} of {photo.name}"
 
     def choose(self, place: int) -> None:
         """Say which source face the next clicks put in.
@@ -48,9 +48,30 @@ class People:
         """
         if not 0 <= place < len(self.faces):
             raise OptionError(
-                f"There is no source face {place}; {len(self.faces)} are shown. Choose one of them."
+                f"There is no source face {place + 1}; {len(self.faces)} are shown. Choose one of them."
             )
         self.chosen = place
+
+    def remove(self, number: int) -> Photo:
+        """Take one photo out; another face is chosen where it was one of its own.
+
+        Args:
+            number: of the photo, from 0.
+
+        Raises:
+            OptionError: there is no such photo.
+        """
+        if not 0 <= number < len(self.photos):
+            raise OptionError(f"There is no source photo {number + 1}; {len(self.photos)} are there.")
+        first = sum(len(photo.faces) for photo in self.photos[:number])
+        gone = self.photos.pop(number)
+        behind = first + len(gone.faces)
+        if self.chosen is not None and self.chosen >= behind:
+            self.chosen -= len(gone.faces)
+        elif self.chosen is not None and self.chosen >= first:
+            self.chosen = self.photos[0].main_face if self.photos else None
+        self.known = {what: source for what, source in self.known.items() if gone.path not in what[1]}
+        return gone
 
     def assign(self, mapping: dict[int, int], face: int) -> None:
         """Put the chosen source face into this face of a target; again takes it back.

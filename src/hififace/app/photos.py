@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 
 from hififace.app.limits import Limits
+from hififace.app.preview import MOST_PIECES, Piece, cut_pieces
 from hififace.errors import ImageError, NoFaceFoundError
 from hififace.media.image import LoadedImage, read_image
 from hififace.swapper import FaceSwapper
@@ -35,6 +37,10 @@ class Photo:
     faces: tuple[Face, ...] = field(default=(), repr=False)
     thumbnails: tuple[RGBImage, ...] = field(default=(), repr=False)
     """(T, T, 3) for each face."""
+    size: tuple[int, int] = (0, 0)
+    """(width, height) in pixels, upright."""
+    pieces: Mapping[int, Piece] = field(default_factory=dict, repr=False)
+    """Of a target: its largest faces with their surroundings, by index, for previews."""
 
     @property
     def shown_by_browsers(self) -> bool:
@@ -47,8 +53,17 @@ class Photo:
         return max(self.faces, key=lambda face: face.detection.size_px).index
 
 
-def open_photo(path: Path, name: str, swapper: FaceSwapper, limits: Limits) -> Photo:
+def open_photo(
+    path: Path, name: str, swapper: FaceSwapper, limits: Limits, *, is_target: bool = False
+) -> Photo:
     """Read a photo and find its faces.
+
+    Args:
+        path: where it lies.
+        name: what the visitor calls it.
+        swapper: whose detector is used.
+        limits: of the page.
+        is_target: also find the landmarks of its largest faces, and keep these faces for previews.
 
     Raises:
         ImageError: it cannot be read, or has more pixels than the page takes.
@@ -61,7 +76,19 @@ def open_photo(path: Path, name: str, swapper: FaceSwapper, limits: Limits) -> P
             f"No face was found in {name}. Choose a photo that shows a face from the front, sharp and well lit."
         )
     thumbnails = tuple(thumbnail(loaded.pixels, face) for face in faces)
-    return Photo(path, name, loaded.format, tuple(faces), thumbnails)
+    pieces: dict[int, Piece] = {}
+    if is_target:
+        # Once, here: every preview and the swap itself start from them.
+        faces = with_landmarks_of_largest(swapper, loaded.pixels, faces)
+        pieces = cut_pieces(loaded.pixels, faces)
+    return Photo(path, name, loaded.format, tuple(faces), thumbnails, loaded.size, pieces)
+
+
+def with_landmarks_of_largest(swapper: FaceSwapper, pixels: RGBImage, faces: Sequence[Face]) -> list[Face]:
+    """The faces of an image (H, W, 3), the largest with the 468 points of each."""
+    largest = sorted(faces, key=lambda face: -face.detection.size_px)[:MOST_PIECES]
+    known = {face.index: face for face in swapper.engine.with_landmarks(pixels, largest)}
+    return [known.get(face.index, face) for face in faces]
 
 
 def read_photo(path: Path, name: str, limits: Limits) -> LoadedImage:
@@ -78,20 +105,12 @@ def read_photo(path: Path, name: str, limits: Limits) -> LoadedImage:
 
 
 def thumbnail(image: RGBImage, face: Face) -> RGBImage:
-    """The face with some of its surroundings, (T, T, 3); black where the photo ends."""
+    """The face with some of its surroundings, (T, T, 3), moved inward where the photo ends."""
     x0, y0, x1, y1 = (float(v) for v in face.detection.box)
-    side = max(x1 - x0, y1 - y0) * (1 + 2 * _MARGIN)
-    scale = THUMBNAIL_PX / max(side, 1.0)
-    left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
     height, width = image.shape[:2]
+    side = min(round(max(x1 - x0, y1 - y0) * (1 + 2 * _MARGIN)), width, height)
+    left = min(max(round((x0 + x1 - side) / 2), 0), width - side)
+    top = min(max(round((y0 + y1 - side) / 2), 0), height - side)
     # Cut first, so that a large photo is shrunk by averaging and not by skipping pixels.
-    a, b = max(round(left), 0), max(round(top), 0)
-    cut = image[b : min(round(top + side), height), a : min(round(left + side), width)]
-    size = (max(round(cut.shape[1] * scale), 1), max(round(cut.shape[0] * scale), 1))
-    small = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
-    canvas = np.zeros((THUMBNAIL_PX, THUMBNAIL_PX, 3), np.uint8)
-    at_x = min(max(round((a - left) * scale), 0), THUMBNAIL_PX - 1)
-    at_y = min(max(round((b - top) * scale), 0), THUMBNAIL_PX - 1)
-    part = small[: THUMBNAIL_PX - at_y, : THUMBNAIL_PX - at_x]
-    canvas[at_y : at_y + part.shape[0], at_x : at_x + part.shape[1]] = part
-    return canvas
+    cut = image[top : top + max(side, 1), left : left + max(side, 1)]
+    return np.asarray(cv2.resize(cut, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA), np.uint8)

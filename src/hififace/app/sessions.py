@@ -168,6 +168,10 @@ class Sessions:
                 return True
         return False
 
+    def arriving(self) -> Path:
+        """A new folder where a file may lie as an upload does, for files that the page brings itself."""
+        return Path(tempfile.mkdtemp(prefix="brought-", dir=self.root))
+
     def take(self, session: Session, upload: Path, name: str, *, video: bool = False) -> Path:
         """Put an upload into the visitor's folder; the upload itself goes with the visitor.
 

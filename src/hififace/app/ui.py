@@ -1,4 +1,4 @@
-"""The page: a column of people, a tab for photos, a tab for videos. It decides nothing itself."""
+"""The page: a head with tabs, a rail with what is given, a stage with what comes of it. It decides nothing itself."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import gradio as gr
 from gradio.events import api
 
 from hififace.app.api import swap_function, video_function
-from hififace.app.desk import QUICK, RAW, Desk, upload_of, warned
-from hififace.app.ui_image import ImageTab
-from hififace.app.ui_people import PeopleColumn
-from hififace.app.ui_video import VideoTab
+from hififace.app.assets import asset
+from hififace.app.desk import QUICK, Desk, problems_of, upload_of
+from hififace.app.examples import find_example
+from hififace.app.ui_image import ImageRail, ImageStage, ImageTab
+from hififace.app.ui_people import PeopleCard, Settings, consent_box
+from hififace.app.ui_video import VideoButtons, VideoRail, VideoStage, VideoTab
+from hififace.app.viewer import address
 from hififace.app.visits import READY, TAB_NAME, client, page_of, spoken
-from hififace.app.words import FOOT, HEAD
-from hififace.errors import HififaceError
+from hififace.app.words import FOOT, card_html, head_html, history_html
 
 
 def build_page(desk: Desk) -> Any:
     """The whole page, a `gradio.Blocks` not yet served."""
-    with gr.Blocks(title="hififace", analytics_enabled=False, fill_width=False) as page:
+    with gr.Blocks(title="hififace", analytics_enabled=False, fill_width=True) as page:
         _Page(desk, page)
         api(swap_function(desk), api_name="swap", concurrency_id="swap")
         api(video_function(desk), api_name="swap_video", concurrency_id="video", concurrency_limit=4)
@@ -31,44 +33,81 @@ class _Page:
 
     def __init__(self, desk: Desk, page: Any) -> None:
         self._desk = desk
-        gr.HTML(HEAD)
+        self.head = gr.HTML(
+            head_html(), elem_id="head", js_on_load=asset("shell.js"), apply_default_css=False
+        )
         with gr.Row(equal_height=False, elem_id="desk"):
-            with gr.Column(scale=1, min_width=300):
-                self.people = PeopleColumn(desk)
-            with gr.Column(scale=2, min_width=320), gr.Tabs(elem_id="tabs") as self.tabs:
-                with gr.Tab("Photo", id="photo", elem_id="photo-tab"):
-                    self.image = ImageTab(desk, self.people)
-                with gr.Tab("Video", id="video", elem_id="video-tab"):
-                    self.video = VideoTab(desk, self.people)
-        gr.HTML(FOOT)
+            with gr.Column(elem_id="rail"):
+                with gr.Column(elem_classes="hf-block", elem_id="source-card"):
+                    self.people = PeopleCard(desk)
+                with gr.Column(elem_classes=["hf-block", "hf-photo-only"], elem_id="target-card"):
+                    image_rail = ImageRail(desk)
+                with gr.Column(elem_classes=["hf-block", "hf-video-only"]):
+                    video_rail = VideoRail(desk)
+                with gr.Column(elem_id="act"):
+                    consent = consent_box()
+                    with gr.Column(elem_classes="hf-photo-only"):
+                        button = gr.Button(
+                            "Add a source photo",
+                            variant="primary",
+                            elem_id="swap-button",
+                            size="lg",
+                            interactive=False,
+                        )
+                    with gr.Column(elem_classes="hf-video-only"):
+                        video_buttons = VideoButtons()
+                with gr.Column(elem_id="more"):
+                    self.settings = Settings(desk, self.people)
+            with gr.Column(elem_id="stage"):
+                with gr.Column(elem_classes="hf-photo-only", elem_id="photo-stage"):
+                    image_stage = ImageStage()
+                with gr.Column(elem_classes="hf-video-only", elem_id="video-stage"):
+                    video_stage = VideoStage()
+                self.history = gr.HTML(
+                    elem_id="history", js_on_load=asset("history.js"), apply_default_css=False
+                )
+        gr.HTML(FOOT, apply_default_css=False)
+        self.image = ImageTab(desk, image_rail, image_stage, self.settings, button, consent, self.history)
+        self.video = VideoTab(
+            desk, video_rail, video_stage, video_buttons, self.settings, consent, self.history
+        )
+        self._figures = image_stage.figures
         tab_name = gr.Textbox(visible=False)
-        self._wire()
+        self._wire(consent)
         restored = [
-            self.tabs,
-            self.people.model,
-            self.people.card,
+            self.settings.model,
+            self.settings.card,
+            self._figures,
             *self.people.shown,
-            *self.image.restored,
+            *self.image.shown,
             *self.video.restored,
         ]
         arrived = page.load(
             spoken(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden"
         )
         arrived.then(None, js=READY)
+        self.image.draw_after(arrived)
+        self.video.draw_after(arrived)
         page.unload(self._leave)
 
-    def _wire(self) -> None:
-        people = self.people
+    def _wire(self, consent: Any) -> None:
+        people, settings = self.people, self.settings
         shown = [*people.shown, *self.image.shown, *self.video.shown]
-        people.photo.input(
-            spoken(self._add_source), [people.photo, people.model], [people.photo, *shown], **RAW
-        )
-        people.several.upload(
-            spoken(self._add_sources), [people.several, people.model], [people.several, *shown], **RAW
-        )
-        people.clear.click(spoken(self._clear_sources), None, shown, **QUICK)
-        people.faces.select(spoken(self._choose_source), None, shown, **QUICK, show_progress="hidden")
-        people.model.input(spoken(self._choose_model), people.model, [people.card, *shown], **QUICK)
+        model, quiet = settings.model, {**QUICK, "show_progress": "hidden"}
+        events = [
+            people.zone.upload(spoken(self._add_sources), model, shown, **quiet),
+            people.zone.example(spoken(self._add_example), model, shown, **quiet),
+            people.faces.select(spoken(self._choose_source), None, shown, **quiet),
+            people.faces.remove(spoken(self._remove_source), None, shown, **quiet),
+            model.input(spoken(self._choose_model), model, [settings.card, *shown], **QUICK),
+        ]
+        for event in events:
+            self.image.draw_after(event)
+            self.video.draw_after(event)
+        for setting in (consent, *settings.changing):
+            self.image.draw_on(setting.change)
+            self.video.draw_on(setting.change)
+        self.history.all(spoken(self._pack), None, self.history, **QUICK)
 
     # -------------------------------------------------------------------------------------------------------
     # Coming and going
@@ -78,13 +117,12 @@ class _Page:
         model = self._desk.studio.look(key).people.model
         restored = [gr.skip(), gr.skip()]
         if model is not None:
-            restored = [model, self._desk.studio.bundles.card(model)]
-        tabs = gr.Tabs(selected="video") if self.video.is_busy(key) else gr.skip()
+            restored = [model, card_html(self._desk.studio.bundles.offers.get(model))]
         return [
-            tabs,
             *restored,
+            self.image.figures(key),
             *self.people.show(key),
-            *self.image.restore(key),
+            *self.image.show(key),
             *self.video.restore(key),
         ]
 
@@ -94,37 +132,44 @@ class _Page:
     # -------------------------------------------------------------------------------------------------------
     # Who is put in
 
-    def _add_source(self, photo: dict[str, Any] | None, model: str | None, request: gr.Request) -> Any:
-        return self._add_sources([] if photo is None else [photo], model, request)
-
-    def _add_sources(
-        self, photos: list[dict[str, Any]] | None, model: str | None, request: gr.Request
-    ) -> Any:
-        key = self._desk.key(request)
-        for photo in photos or []:
-            with warned():
+    def _add_sources(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
+        key, problems = self._desk.key(request), []
+        for photo in given.files:
+            with problems_of() as refused:
                 self._desk.studio.add_source(key, *upload_of(photo), model, client(request))
-        # The box is emptied, ready for the next photo; this one shows as a thumbnail.
-        return [None, *self._show(key)]
+            problems += refused
+        return self._show(key, problems)
 
-    def _clear_sources(self, request: gr.Request) -> Any:
-        key = self._desk.key(request)
-        self._desk.studio.clear_sources(key)
-        return self._show(key)
+    def _add_example(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
+        key, example = self._desk.key(request), find_example(str(given.name))
+        with problems_of() as problems:
+            if example is not None:
+                upload = example.copy_to(self._desk.studio.sessions.arriving())
+                self._desk.studio.add_source(key, upload, example.name, model, client(request))
+        return self._show(key, problems)
 
     def _choose_source(self, request: gr.Request, clicked: gr.EventData) -> Any:
         key = self._desk.key(request)
         self._desk.studio.choose_source(key, int(clicked.face))
         return self._show(key)
 
+    def _remove_source(self, request: gr.Request, clicked: gr.EventData) -> Any:
+        key = self._desk.key(request)
+        self._desk.studio.remove_source(key, int(clicked.photo))
+        return self._show(key)
+
     def _choose_model(self, model: str | None, request: gr.Request) -> Any:
         key = self._desk.key(request)
-        card = self._desk.studio.bundles.card(model)
-        try:
+        offers = self._desk.studio.bundles.offers
+        card = card_html(offers.get(model or ""))
+        with problems_of() as problems:
             self._desk.studio.choose_model(key, model)
-        except HififaceError as error:
-            card = card if str(error) in card else f"{card}\n\n{error}"
-        return [card, *self._show(key)]
+        return [card, *self._show(key, [text for text in problems if text not in card])]
 
-    def _show(self, key: str) -> list[Any]:
-        return [*self.people.show(key), *self.image.show(key), *self.video.show(key)]
+    def _pack(self, request: gr.Request) -> Any:
+        key = self._desk.key(request)
+        packed = self._desk.studio.pack(key)
+        return history_html(self._desk.studio.look(key).kept, "" if packed is None else address(packed))
+
+    def _show(self, key: str, problems: list[str] | None = None) -> list[Any]:
+        return [*self.people.show(key, problems), *self.image.show(key), *self.video.show(key)]

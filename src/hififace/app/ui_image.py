@@ -1,94 +1,180 @@
-"""The image tab: where things stand and which handler each click calls."""
+"""The photo tab: where things stand and which handler each click calls.
+
+Clicks change what is chosen; then `stage` draws the one large image from it: target, preview, or result.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.processing_utils import save_img_array_to_cache
 
-from hififace.app.desk import PRIVATE, QUICK, RAW, Desk, upload_of, warned
-from hififace.app.face_picker import Shown, face_picker, faces_html
-from hififace.app.handlers import ImageState, Made
-from hififace.app.ui_people import PeopleColumn, consent_box, photo_box, request_of
+from hififace.app.asking import SwapRequest
+from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
+from hififace.app.drop_zone import DropZone, Filled
+from hififace.app.examples import TARGETS, find_example
+from hififace.app.face_picker import Shown, data_url, face_picker, faces_html
+from hififace.app.handlers import ImageState
+from hififace.app.preview import Patch
+from hififace.app.ui_people import PeopleCard, Settings, request_of
+from hififace.app.viewer import Box, View, address, view_html, viewer
 from hififace.app.visits import client, spoken
-from hififace.app.words import figures, listed
+from hififace.app.words import figures, history_html, listed, sentence
+from hififace.errors import HififaceError
 from hififace.types import RGBImage
 
 
+class ImageRail:
+    """The target card, and the button.
+
+    Attributes:
+        shown: components that `show` gives values to.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._zone = DropZone(
+            "target-photo",
+            "Add a photo",
+            "image/*",
+            desk.studio.limits.upload_mb,
+            camera=True,
+            examples=TARGETS,
+        )
+        gr.HTML('<h2 class="hf-h">Target <span>where it is put</span></h2>', apply_default_css=False)
+        self.zone = self._zone.component()
+        self.faces = face_picker("target-faces")
+        self.who = gr.Markdown("", elem_id="who")
+        self.shown = [self.zone, self.faces, self.who]
+
+    def show(self, key: str, problems: list[str] | None = None) -> list[Any]:
+        """The target, its faces, and who becomes whom."""
+        state = self._desk.studio.look(key)
+        several = state.target is not None and len(state.target.faces) > 1
+        title = "Click the faces to be replaced"
+        faces = faces_html(title, _shown_targets(state), everybody=state.everybody) if several else ""
+        return [
+            self._zone.value(_filled(state), problems=problems or ()),
+            faces,
+            "" if state.target is None else listed(self._desk.studio.who(key)),
+        ]
+
+
+class ImageStage:
+    """The large image, its download, its figures, and the results before it."""
+
+    def __init__(self) -> None:
+        self.viewer = viewer("result")
+        with gr.Row(elem_id="outcome", equal_height=True):
+            self.told = gr.HTML(elem_id="told", apply_default_css=False)
+            self.download = gr.DownloadButton(
+                "Download", elem_id="download", visible=False, size="md", variant="secondary"
+            )
+        with gr.Accordion(
+            "How alike, and how long", open=False, visible=False, elem_id="details"
+        ) as self.details:
+            self.figures = gr.HTML(elem_id="figures", apply_default_css=False)
+            self.show_mask = gr.Checkbox(label="Show the mask: what was generated", elem_id="show-mask")
+            self.mask = gr.Image(
+                label="Mask", visible=False, interactive=False, elem_id="mask", buttons=[], height=260
+            )
+
+
 class ImageTab:
-    """The components of the image tab.
+    """What happens on the photo tab.
 
     Attributes:
         shown: components that `show` gives values to, when somebody else's click changed what they show.
-        restored: all that a reloaded page must show again.
+        stage: components that `draw` gives values to.
     """
 
-    def __init__(self, desk: Desk, people: PeopleColumn) -> None:
-        self._desk = desk
-        with gr.Row(equal_height=False):
-            with gr.Column():
-                gr.Markdown("## 2. Where", elem_classes="hf-step")
-                self.target = photo_box("The target photo", "target-photo")
-                self.faces = face_picker("target-faces")
-                self.who = gr.Markdown("Add a photo of the person to put in.", elem_id="who")
-            with gr.Column():
-                gr.Markdown("## 3. Swap", elem_classes="hf-step")
-                self.consent = consent_box("file", "consent")
-                self.button = gr.Button("Swap", variant="primary", elem_id="swap-button")
-                self.slider = gr.ImageSlider(
-                    label="Target and result: drag the line",
-                    elem_id="result",
-                    interactive=False,
-                    max_height=520,
-                    visible=False,
-                    buttons=["fullscreen"],
-                )
-                self.download = gr.DownloadButton(
-                    "Download, marked as a face swap", elem_id="download", visible=False, size="md"
-                )
-                self.show_mask = gr.Checkbox(
-                    label="Show the predicted mask: what was generated", elem_id="show-mask", visible=False
-                )
-                self.mask = gr.Image(
-                    label="Mask", visible=False, interactive=False, elem_id="mask", buttons=[], height=260
-                )
-                self.figures = gr.HTML(elem_id="figures", apply_default_css=False)
-        self.shown = [self.faces, self.who]
-        self.made = [self.slider, self.figures, self.download, self.show_mask]
-        self.restored = [self.target, *self.shown, *self.made]
-        self._wire(people)
-
-    def _wire(self, people: PeopleColumn) -> None:
-        self.target.input(
-            spoken(self._set_target), [self.target, people.model], [self.target, *self.shown], **RAW
+    def __init__(
+        self,
+        desk: Desk,
+        rail: ImageRail,
+        stage: ImageStage,
+        settings: Settings,
+        button: Any,
+        consent: Any,
+        history: Any,
+    ) -> None:
+        self._desk, self._rail, self._settings = desk, rail, settings
+        self.shown = rail.shown
+        self.stage = [stage.viewer, button, stage.download, stage.told, stage.details]
+        self._figures = [stage.figures, stage.mask]
+        self.asked = [consent, *settings.asked]
+        zone, model = rail.zone, settings.model
+        set_target = zone.upload(spoken(self._set_target), model, self.shown, **QUICK)
+        example = zone.example(spoken(self._set_example), model, self.shown, **QUICK)
+        shown_example = stage.viewer.example(spoken(self._set_example), model, self.shown, **QUICK)
+        cleared = zone.clear(spoken(self._clear_target), None, self.shown, **QUICK)
+        clicked = rail.faces.select(spoken(self._assign), None, self.shown, **QUICK, show_progress="hidden")
+        boxed = stage.viewer.select(spoken(self._assign), None, self.shown, **QUICK, show_progress="hidden")
+        everybody = rail.faces.everybody(
+            spoken(self._everybody), None, self.shown, **QUICK, show_progress="hidden"
         )
-        self.target.clear(spoken(self._clear_target), None, self.shown, **QUICK)
-        self.faces.select(spoken(self._assign), None, self.shown, **QUICK)
-        self.button.click(
+        for event in (set_target, example, shown_example, cleared, clicked, boxed, everybody):
+            self.draw_after(event)
+        made = button.click(
             spoken(self._swap),
-            [self.show_mask, self.consent, *people.asked],
-            [*self.made, self.mask],
+            self.asked,
+            [*self.stage, history],
             **PRIVATE,
             concurrency_id="swap",
-            scroll_to_output=True,
+            show_progress_on=[stage.viewer],
         )
-        self.show_mask.input(spoken(self._show_mask), self.show_mask, self.mask, **QUICK)
+        made.success(
+            spoken(self._measure),
+            [stage.show_mask, *self.asked],
+            [stage.told, *self._figures],
+            **QUICK,
+            show_progress="hidden",
+        )
+        stage.show_mask.input(spoken(self._show_mask), stage.show_mask, stage.mask, **QUICK)
+
+    def draw_after(self, event: Any) -> None:
+        """Draw the large image anew when an event is over."""
+        event.then(
+            spoken(self.draw),
+            self.asked,
+            self.stage,
+            **PRIVATE,
+            concurrency_id="preview",
+            concurrency_limit=2,
+            show_progress="hidden",
+        )
+
+    def draw_on(self, listener: Any) -> None:
+        """Draw the large image anew when a setting changes; of many changes in a row the last."""
+        listener(
+            spoken(self.draw),
+            self.asked,
+            self.stage,
+            **PRIVATE,
+            concurrency_id="preview",
+            concurrency_limit=2,
+            show_progress="hidden",
+            trigger_mode="always_last",
+        )
 
     # -------------------------------------------------------------------------------------------------------
     # What clicks do
 
-    def _set_target(self, photo: dict[str, Any] | None, model: str | None, request: gr.Request) -> Any:
+    def _set_target(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
         key = self._desk.key(request)
-        if photo is None:
-            self._desk.studio.clear_target(key)
-            return None, *self.show(key)
-        with warned():
-            self._desk.studio.set_target(key, *upload_of(photo), model, client(request))
-        state = self._desk.studio.look(key)
-        if state.target is not None and not state.target.shown_by_browsers:
-            return gr.skip(), *self.show(key)  # shown by its faces alone
-        return self._photo(state), *self.show(key)
+        with problems_of() as problems:
+            self._desk.studio.set_target(key, *upload_of(given.files[0]), model, client(request))
+        return self.show(key, problems)
+
+    def _set_example(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
+        key, example = self._desk.key(request), find_example(str(given.name))
+        with problems_of() as problems:
+            if example is not None:
+                upload = example.copy_to(self._desk.studio.sessions.arriving())
+                self._desk.studio.set_target(key, upload, example.name, model, client(request))
+        return self.show(key, problems)
 
     def _clear_target(self, request: gr.Request) -> Any:
         key = self._desk.key(request)
@@ -100,10 +186,22 @@ class ImageTab:
         self._desk.studio.assign(key, int(clicked.face))
         return self.show(key)
 
-    def _swap(self, request: gr.Request, with_mask: bool, consent: bool, *asked: Any) -> Any:
+    def _everybody(self, request: gr.Request) -> Any:
         key = self._desk.key(request)
-        made = self._desk.studio.swap(key, request_of(consent, *asked), client(request))
-        return *self._made(key, made), self._show_mask(with_mask, request)
+        self._desk.studio.choose_everybody(key)
+        return self.show(key)
+
+    def _swap(self, request: gr.Request, consent: bool, *asked: Any) -> Any:
+        key, wanted = self._desk.key(request), request_of(consent, *asked)
+        self._desk.studio.swap_unmeasured(key, wanted, client(request))
+        return [*self._stage(key, wanted), history_html(self._desk.studio.look(key).kept)]
+
+    def _measure(self, request: gr.Request, with_mask: bool, consent: bool, *asked: Any) -> Any:
+        key = self._desk.key(request)
+        made = self._desk.studio.measure(key)
+        if made is None:
+            return "", "", gr.Image(value=None, visible=False)
+        return sentence(made.report), figures(made.report), self._show_mask(with_mask, request)
 
     def _show_mask(self, wanted: bool, request: gr.Request) -> Any:
         key = self._desk.key(request)
@@ -115,40 +213,86 @@ class ImageTab:
     # -------------------------------------------------------------------------------------------------------
     # What is shown
 
-    def show(self, key: str) -> list[Any]:
-        """Faces of the target, and who becomes whom."""
+    def show(self, key: str, problems: list[str] | None = None) -> list[Any]:
+        """The target, its faces, and who becomes whom."""
+        return self._rail.show(key, problems)
+
+    def draw(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
+        """The large image, and what belongs to it."""
+        return self._stage(self._desk.key(request), request_of(consent, *asked))
+
+    def figures(self, key: str) -> str:
+        """Figures of the last result, for a reloaded page."""
+        made = self._desk.studio.measure(key)
+        return "" if made is None else figures(made.report)
+
+    def _stage(self, key: str, wanted: SwapRequest) -> list[Any]:
         state = self._desk.studio.look(key)
+        made, current = state.made, state.is_current(wanted)
+        missing = missing_of(state)
+        button = gr.Button(value=missing or "Swap", interactive=not missing)
+        if made is None:
+            told, download = "", gr.DownloadButton(visible=False, value=None)
+        else:
+            label = "Download" if current else "Out of date: swap again"
+            told = sentence(made.report) if current else ""
+            download = gr.DownloadButton(label, value=str(made.file), visible=True, interactive=current)
         return [
-            faces_html("Click the faces to be replaced", _shown_targets(state)),
-            listed(self._desk.studio.who(key)),
+            view_html(self._view(key, state, wanted)),
+            button,
+            download,
+            told,
+            gr.Accordion(visible=made is not None and current),
         ]
 
-    def restore(self, key: str) -> list[Any]:
-        """Everything, as it was before the page was reloaded."""
-        state = self._desk.studio.look(key)
-        if state.made is None:
-            hidden = [
-                gr.ImageSlider(visible=False),
-                "",
-                gr.DownloadButton(visible=False),
-                gr.Checkbox(visible=False),
+    def _view(self, key: str, state: ImageState, wanted: SwapRequest) -> View:
+        if state.target is None:
+            return View(
+                "empty", told="Add a source and a target, or try the examples. The result appears here."
+            )
+        width, height = state.target.size
+        target = self._address(key, state)
+        boxes = (
+            [
+                Box(
+                    face.index,
+                    tuple(float(v) for v in face.detection.box),
+                    _named(state, face.index),
+                    face.index in state.mapping,
+                )
+                for face in state.target.faces
             ]
-            return [self._photo(state), *self.show(key), *hidden]
-        return [self._photo(state), *self.show(key), *self._made(key, state.made)]
+            if len(state.target.faces) > 1
+            else []
+        )
+        if state.made is not None and state.is_current(wanted):
+            return View("result", width, height, target, address(state.made.shown))
+        patches, told = self._preview(key, wanted)
+        if patches:
+            return View("preview", width, height, target, patches=patches, boxes=boxes)
+        if state.made is not None:
+            return View("stale", width, height, target, address(state.made.shown), boxes=boxes, told=told)
+        return View("target", width, height, target, boxes=boxes, told=told)
 
-    def _photo(self, state: ImageState) -> str | None:
-        target = state.target
-        return str(target.path) if target is not None and target.shown_by_browsers else None
+    def _preview(self, key: str, wanted: SwapRequest) -> tuple[list[Patch], str]:
+        """Patches, or the sentence that says why there are none."""
+        missing = missing_of(self._desk.studio.look(key))
+        if missing:
+            return [], ""
+        if wanted.consent is not True:
+            return [], "Confirm the statement to see a preview."
+        try:
+            return self._desk.studio.preview(key, wanted), ""
+        except HififaceError as error:
+            return [], str(error)
 
-    def _made(self, key: str, made: Made) -> list[Any]:
-        target = self._photo(self._desk.studio.look(key))
-        shown = target or self._image(key, self._desk.studio.target_pixels(key))
-        return [
-            gr.ImageSlider(value=(shown, str(made.shown)), visible=True),
-            figures(made.report),
-            gr.DownloadButton(value=str(made.file), visible=True),
-            gr.Checkbox(visible=True),
-        ]
+    def _address(self, key: str, state: ImageState) -> str:
+        assert state.target is not None
+        if state.target.shown_by_browsers:
+            return address(state.target.path)
+        if state.target_png is None:
+            state.target_png = Path(self._image(key, self._desk.studio.target_pixels(key)))
+        return address(state.target_png)
 
     def _image(self, key: str, pixels: RGBImage) -> str:
         """A file in the visitor's folder, so that it is forgotten with them; only for what shows no swapped face."""
@@ -156,16 +300,42 @@ class ImageTab:
             return str(save_img_array_to_cache(pixels, cache_dir=str(session.folder), format="png"))
 
 
-def _shown_targets(state: ImageState) -> list[Shown]:
+def missing_of(state: ImageState) -> str:
+    """What has to be given before the button does anything; empty where nothing has."""
+    if state.people.chosen is None:
+        return "Add a source photo"
     if state.target is None:
-        return []
+        return "Add a target photo"
+    return "" if state.mapping or state.everybody else "Choose a face of the target"
+
+
+def _named(state: ImageState, face: int) -> str:
+    place = state.people.chosen if state.everybody else state.mapping.get(face)
+    if place is None:
+        return f"Replace face {face + 1} of the target"
+    return f"Face {face + 1} of the target becomes {state.people.called(place)}"
+
+
+def _filled(state: ImageState) -> Filled | None:
+    target = state.target
+    if target is None:
+        return None
+    width, height = target.size
+    number = len(target.faces)
+    told = f"{width} x {height}, {number} {'face' if number == 1 else 'faces'}"
+    return Filled(target.name, told, data_url(target.thumbnails[target.main_face]))
+
+
+def _shown_targets(state: ImageState) -> list[Shown]:
+    assert state.target is not None
     people, shown = state.people, []
-    for face, thumbnail in zip(state.target.faces, state.target.thumbnails, strict=True):
-        place = state.mapping.get(face.index)
+    for face, small in zip(state.target.faces, state.target.thumbnails, strict=True):
+        place = people.chosen if state.everybody else state.mapping.get(face.index)
+        name = _named(state, face.index)
         if place is None:
-            shown.append(Shown(thumbnail, f"Replace face {face.index} of the target", f"face {face.index}"))
+            shown.append(Shown(small, name, f"face {face.index + 1}"))
             continue
-        name = f"Face {face.index} of the target becomes {people.called(place)}"
-        caption = f"→ {people.faces[place][0].name}"
-        shown.append(Shown(thumbnail, name, caption, pressed=True, inset=people.thumbnail(place)))
+        shown.append(
+            Shown(small, name, f"face {face.index + 1}", pressed=True, inset=people.thumbnail(place))
+        )
     return shown

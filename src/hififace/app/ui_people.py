@@ -1,4 +1,4 @@
-"""The left column: who is put in, with which model, and how."""
+"""The source card, the settings and the model: what all tabs share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import gradio as gr
 from hififace.app.asking import SwapRequest
 from hififace.app.controls import controls, made_of
 from hififace.app.desk import Desk
+from hififace.app.drop_zone import DropZone
+from hififace.app.examples import SOURCES
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.people import People
+from hififace.app.words import card_html
 from hififace.hosting.consent import CONSENT
 from hififace.swap.options import SwapOptions
 
@@ -19,85 +22,110 @@ SETTINGS: Final = (
 )  # fmt: skip
 """Options of a swap that the page asks for."""
 
+_FORMATS = [("As the target", "same"), ("PNG, without loss", "png"), ("JPEG", "jpeg")]
 
-class PeopleColumn:
-    """Source photos, model and settings; the tabs read them.
+
+class PeopleCard:
+    """Source photos; the tabs read them.
 
     Attributes:
         shown: components that `show` gives values to.
-        asked: components whose values `request_of` takes, in order.
     """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        bundles = desk.studio.bundles
-        first = next(iter(bundles.names), None)
-        gr.Markdown("## 1. Who is put in", elem_classes="hf-step")
-        self.photo = photo_box("Add a source photo", "source-photo")
-        self.several = gr.UploadButton(
-            "Add several photos", file_count="multiple", file_types=["image"], size="sm", elem_id="several"
-        )
+        limits = desk.studio.limits
+        gr.HTML('<h2 class="hf-h">Source <span>the face that is put in</span></h2>', apply_default_css=False)
         self.faces = face_picker("source-faces")
+        self._zone = DropZone(
+            "source-photo",
+            "Add photos",
+            "image/*",
+            limits.upload_mb,
+            many=True,
+            camera=True,
+            examples=SOURCES,
+        )
+        self.zone = self._zone.component()
         self.average = gr.Checkbox(
             label="All photos show one person: average them", elem_id="average", visible=False
         )
-        self.clear = gr.Button("Remove the source photos", size="sm", visible=False, elem_id="clear-sources")
-        with gr.Accordion("Model", open=False, elem_id="model-box"):
-            self.model = gr.Dropdown(
-                bundles.names, value=first, label="Model", elem_id="model", filterable=False
-            )
-            self.card = gr.Markdown(bundles.card(first), elem_id="card")
-        with gr.Accordion("Strength and blending", open=False, elem_id="settings-box"):
-            settings = controls(SwapOptions, SETTINGS)
-        self.asked = [self.model, self.average, *settings]
-        self.shown = [self.faces, self.average, self.clear]
+        self.shown = [self.faces, self.zone, self.average]
 
-    def show(self, key: str) -> list[Any]:
-        """How the visitor's source photos stand."""
+    def show(self, key: str, problems: list[str] | None = None) -> list[Any]:
+        """How the visitor's source photos stand.
+
+        Args:
+            key: the visitor.
+            problems: sentences why photos were refused just now.
+        """
         people = self._desk.studio.look(key).people
         several = len(people.photos) > 1
+        title = "Click the face to put in" if len(people.faces) > 1 else ""
         return [
-            faces_html(
-                "Click the face to put in",
-                shown_people(people),
-                otherwise="The faces of your photos appear here.",
-            ),
+            faces_html(title, shown_people(people)),
+            self._zone.value(compact=bool(people.photos), problems=problems or ()),
             gr.Checkbox(visible=True) if several else gr.Checkbox(value=False, visible=False),
-            gr.Button(visible=bool(people.photos)),
         ]
 
 
+class Settings:
+    """Strength, blending, the result's file, the model.
+
+    Attributes:
+        asked: components whose values `request_of` takes, in order.
+    """
+
+    def __init__(self, desk: Desk, people: PeopleCard) -> None:
+        bundles = desk.studio.bundles
+        first = next(iter(bundles.names), None)
+        with gr.Accordion("Strength and blending", open=False, elem_id="settings-box"):
+            settings = controls(SwapOptions, SETTINGS)
+        with gr.Accordion("Result file", open=False, elem_id="file-box"):
+            self.format = gr.Radio(_FORMATS, value="same", label="Format of images", elem_id="format")
+            self.quality = gr.Slider(50, 100, 95, step=1, label="JPEG quality", elem_id="quality")
+        with gr.Accordion("Model", open=False, elem_id="model-box"):
+            self.model = gr.Dropdown(
+                bundles.names,
+                value=first,
+                label="Model",
+                elem_id="model",
+                filterable=False,
+                show_label=False,
+                container=False,
+                visible=len(bundles.names) > 1,
+            )
+            self.card = gr.HTML(
+                card_html(bundles.offers.get(first or "")), elem_id="card", apply_default_css=False
+            )
+        self.changing = [*settings, self.format, self.quality, people.average]
+        self.asked = [self.model, people.average, self.format, self.quality, *settings]
+
+
 def shown_people(people: People) -> list[Shown]:
-    """The source faces, the chosen one pressed."""
+    """The source faces, the chosen one pressed; the first face of each photo has the button that removes it."""
+    numbers = {id(photo): number for number, photo in enumerate(people.photos)}
     return [
         Shown(
             people.thumbnail(place),
             f"Put in {people.called(place)}",
             caption=photo.name,
             pressed=place == people.chosen,
+            remove=(numbers[id(photo)], photo.name) if face == 0 else None,
         )
-        for place, (photo, _) in enumerate(people.faces)
+        for place, (photo, face) in enumerate(people.faces)
     ]
 
 
-def request_of(consent: bool, model: str | None, average: bool, *settings: Any) -> SwapRequest:
-    """The values of `PeopleColumn.asked`, and the statement confirmed, as a request."""
-    return SwapRequest(model, consent, average, made_of(SwapOptions, SETTINGS, settings))
-
-
-def photo_box(label: str, elem_id: str) -> Any:
-    """A box that takes a photo from a file, the clipboard or the camera."""
-    return gr.Image(
-        label=label,
-        elem_id=elem_id,
-        type="filepath",
-        image_mode=None,
-        sources=["upload", "webcam", "clipboard"],
-        height=260,
-        buttons=[],
+def request_of(
+    consent: bool, model: str | None, average: bool, format: str, quality: float, *settings: Any
+) -> SwapRequest:
+    """The values of `Settings.asked`, and the statement confirmed, as a request."""
+    return SwapRequest(
+        model, consent, average, made_of(SwapOptions, SETTINGS, settings), format=format, quality=int(quality)
     )
 
 
-def consent_box(made: str, elem_id: str) -> Any:
-    """The statement to confirm before anything is made; `made` says in whose mark it is written: video or file."""
-    return gr.Checkbox(label=f"{CONSENT} (These words go into the {made}'s mark.)", elem_id=elem_id)
+def consent_box() -> Any:
+    """The statement to confirm before anything is made."""
+    return gr.Checkbox(label=CONSENT, info="These words go into the result's mark.", elem_id="consent")

@@ -6,113 +6,178 @@ from typing import Any, Final
 
 import gradio as gr
 
-from hififace.app.desk import PRIVATE, QUICK, RAW, Desk, upload_of, warned
-from hififace.app.face_picker import Shown, face_picker, frame_html
-from hififace.app.ui_people import PeopleColumn, consent_box, request_of
+from hififace.app.asking import SwapRequest
+from hififace.app.assets import asset
+from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
+from hififace.app.drop_zone import DropZone, Filled
+from hififace.app.examples import VIDEOS, find_example
+from hififace.app.face_picker import Shown, data_url, face_picker, faces_html
+from hififace.app.preview import Patch
+from hififace.app.ui_people import Settings, request_of
 from hififace.app.video_handlers import VideoState
-from hififace.app.video_player import video_html, video_player
+from hififace.app.video_player import frame_html, video_html, video_player
+from hififace.app.viewer import Box, View, view_html, viewer
 from hififace.app.visits import client, spoken
-from hififace.app.words import listed, progress_html, video_figures
+from hififace.app.words import history_html, listed, progress_html, trim_html, video_figures
+from hififace.errors import HififaceError
 
 _EVERY_S: Final = 0.5
 """How often a page asks how far its video is."""
 
-_PLAIN, _OWN = "MP4, plays everywhere", "As the video"
+_PLAIN, _OWN = "MP4, plays everywhere", "As the target"
+
+
+class VideoRail:
+    """The target card of the video tab."""
+
+    def __init__(self, desk: Desk) -> None:
+        limit = desk.studio.limits.video_mb
+        self.drop = DropZone("video-file", "Add a video", "video/*", limit, examples=VIDEOS)
+        gr.HTML('<h2 class="hf-h">Target <span>where it is put</span></h2>', apply_default_css=False)
+        self.zone = self.drop.component()
+        self.faces = face_picker("video-faces")
+        self.who = gr.Markdown("", elem_id="video-who")
+        self.format = gr.Radio([_PLAIN, _OWN], value=_PLAIN, label="Output format", elem_id="video-format")
+
+
+class VideoButtons:
+    """What begins and ends the work."""
+
+    def __init__(self) -> None:
+        with gr.Row(elem_id="video-buttons"):
+            self.preview = gr.Button("Preview 3 s", elem_id="video-preview", min_width=90, size="lg")
+            self.whole = gr.Button(
+                "Add a source photo",
+                variant="primary",
+                elem_id="video-whole",
+                min_width=150,
+                size="lg",
+                interactive=False,
+            )
+        self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
+
+
+class VideoStage:
+    """The result, and the frame on which faces are picked."""
+
+    def __init__(self) -> None:
+        self.progress = gr.HTML(elem_id="video-progress", apply_default_css=False)
+        self.player = video_player("video-result")
+        with gr.Row(elem_id="video-outcome", equal_height=True):
+            self.told = gr.HTML(elem_id="video-told", apply_default_css=False)
+            self.download = gr.DownloadButton("Download", elem_id="video-download", visible=False, size="md")
+        with gr.Column(elem_id="video-choose"):
+            self.frame = viewer("video-frame")
+            self.moment = gr.Slider(
+                0, 1, 0, step=0.01, label="Frame shown, in seconds", elem_id="moment", visible=False
+            )
+            self.trim = gr.HTML(elem_id="trim", js_on_load=asset("trim.js"), apply_default_css=False)
+        with gr.Accordion(
+            "Who was swapped, and how long", open=False, visible=False, elem_id="video-details"
+        ) as self.details:
+            self.figures = gr.HTML(elem_id="video-figures", apply_default_css=False)
 
 
 class VideoTab:
-    """The components of the video tab.
+    """What happens on the video tab.
 
     Attributes:
         shown: components that `show` gives values to, when somebody else's click changed what they show.
         restored: all that a reloaded page must show again.
     """
 
-    def __init__(self, desk: Desk, people: PeopleColumn) -> None:
-        self._desk = desk
-        with gr.Row(equal_height=False):
-            with gr.Column():
-                gr.Markdown("## 2. Where", elem_classes="hf-step")
-                self.video = gr.File(
-                    label="The target video", elem_id="video-file", file_types=["video"], height=130
-                )
-                self.about = gr.Markdown(elem_id="video-about")
-                self.moment = gr.Slider(
-                    0,
-                    1,
-                    0,
-                    step=0.01,
-                    label="Frame, in seconds",
-                    elem_id="moment",
-                    visible=False,
-                )
-                self.faces = face_picker("video-faces")
-                self.who = gr.Markdown("Add a photo of the person to put in.", elem_id="video-who")
-            with gr.Column():
-                gr.Markdown("## 3. Swap", elem_classes="hf-step")
-                self.consent = consent_box("video", "video-consent")
-                self.format = gr.Radio(
-                    [_PLAIN, _OWN], value=_PLAIN, label="Kind of the result", elem_id="video-format"
-                )
-                with gr.Row():
-                    self.preview = gr.Button("Preview 3 s", elem_id="video-preview", min_width=120, size="md")
-                    self.whole = gr.Button(
-                        "Swap the video", variant="primary", elem_id="video-whole", min_width=120, size="md"
-                    )
-                self.progress = gr.HTML(elem_id="video-progress", apply_default_css=False)
-                self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
-                self.player = video_player("video-result")
-                self.download = gr.DownloadButton(
-                    "Download, marked as a face swap",
-                    elem_id="video-download",
-                    visible=False,
-                    size="md",
-                )
-                self.figures = gr.HTML(elem_id="video-figures", apply_default_css=False)
+    def __init__(
+        self,
+        desk: Desk,
+        rail: VideoRail,
+        stage: VideoStage,
+        buttons: VideoButtons,
+        settings: Settings,
+        consent: Any,
+        history: Any,
+    ) -> None:
+        self._desk, self._rail, self._settings = desk, rail, settings
         self.timer = gr.Timer(_EVERY_S, active=False)
-        self.shown = [self.faces, self.who]
+        self.shown = [rail.zone, rail.faces, rail.who]
+        self.stage = [stage.frame, buttons.preview, buttons.whole, stage.download]
         self._made = [
-            self.progress,
-            self.cancel,
-            self.preview,
-            self.whole,
-            self.player,
-            self.download,
-            self.figures,
+            stage.progress,
+            buttons.cancel,
+            buttons.preview,
+            buttons.whole,
+            stage.player,
+            stage.download,
+            stage.details,
+            stage.figures,
             self.timer,
+            history,
         ]
-        self._video = [self.video, self.about, self.moment, self.format]
+        self._video = [stage.moment, stage.trim, rail.format]
         self.restored = [*self._video, *self.shown, *self._made]
-        self._wire(people)
+        self.asked = [consent, *settings.asked]
+        self._wire(rail, stage, buttons)
 
-    def _wire(self, people: PeopleColumn) -> None:
-        self.video.upload(spoken(self._set_video), [self.video, people.model], self.restored, **RAW)
-        self.video.clear(spoken(self._clear_video), None, self.restored, **QUICK)
-        self.moment.input(
-            spoken(self._show_frame),
-            [self.moment, people.model],
-            self.shown,
-            **QUICK,
-            trigger_mode="always_last",
-            show_progress="hidden",
-        )
-        self.faces.select(spoken(self._assign), None, self.shown, **QUICK, show_progress="hidden")
-        asked = [self.format, self.consent, *people.asked]
-        for button, start in ((self.preview, self._start_preview), (self.whole, self._start_whole)):
-            button.click(spoken(start), asked, self._made, **QUICK, show_progress="hidden")
-        self.cancel.click(spoken(self._cancel), None, self._made, **QUICK, show_progress="hidden")
+    def _wire(self, rail: VideoRail, stage: VideoStage, buttons: VideoButtons) -> None:
+        model, quiet = self._settings.model, {**QUICK, "show_progress": "hidden"}
+        events = [
+            rail.zone.upload(spoken(self._set_video), model, self.restored, **QUICK),
+            rail.zone.example(spoken(self._set_example), model, self.restored, **QUICK),
+            stage.frame.example(spoken(self._set_example), model, self.restored, **QUICK),
+            rail.zone.clear(spoken(self._clear_video), None, self.restored, **QUICK),
+            stage.moment.input(
+                spoken(self._show_frame),
+                [stage.moment, model],
+                self.shown,
+                **quiet,
+                trigger_mode="always_last",
+            ),
+            stage.trim.trimmed(spoken(self._trim), None, None, **quiet),
+            rail.faces.select(spoken(self._assign), None, self.shown, **quiet),
+            stage.frame.select(spoken(self._assign), None, self.shown, **quiet),
+        ]
+        for event in events:
+            self.draw_after(event)
+        rail.format.input(spoken(self._choose_format), rail.format, None, **quiet)
+        asked = [rail.format, *self.asked]
+        for button, start in ((buttons.preview, self._start_preview), (buttons.whole, self._start_whole)):
+            button.click(spoken(start), asked, self._made, **quiet)
+        buttons.cancel.click(spoken(self._cancel), None, self._made, **quiet)
         # Not through the queue: how far a video is can be asked while all its places are taken.
         self.timer.tick(spoken(self._tick), None, self._made, **PRIVATE, queue=False, show_progress="hidden")
+
+    def draw_after(self, event: Any) -> None:
+        """Draw the frame anew when an event is over."""
+        self.draw_on(event.then, trigger_mode=None)
+
+    def draw_on(self, listener: Any, trigger_mode: str | None = "always_last") -> None:
+        """Draw the frame anew when a setting changes; of many changes in a row the last."""
+        listener(
+            spoken(self.draw),
+            self.asked,
+            self.stage,
+            **PRIVATE,
+            concurrency_id="preview",
+            concurrency_limit=2,
+            show_progress="hidden",
+            trigger_mode=trigger_mode,
+        )
 
     # -------------------------------------------------------------------------------------------------------
     # What clicks do
 
-    def _set_video(self, file: dict[str, Any] | None, model: str | None, request: gr.Request) -> Any:
+    def _set_video(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
         key = self._desk.key(request)
-        with warned():
-            if file is not None:
-                self._desk.videos.set_video(key, *upload_of(file), model, client(request))
-        return self.restore(key)
+        with problems_of() as problems:
+            self._desk.videos.set_video(key, *upload_of(given.files[0]), model, client(request))
+        return self.restore(key, problems)
+
+    def _set_example(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
+        key, example = self._desk.key(request), find_example(str(given.name))
+        with problems_of() as problems:
+            if example is not None:
+                upload = example.copy_to(self._desk.studio.sessions.arriving())
+                self._desk.videos.set_video(key, upload, example.name, model, client(request))
+        return self.restore(key, problems)
 
     def _clear_video(self, request: gr.Request) -> Any:
         key = self._desk.key(request)
@@ -121,9 +186,14 @@ class VideoTab:
 
     def _show_frame(self, moment_s: float, model: str | None, request: gr.Request) -> Any:
         key = self._desk.key(request)
-        with warned():
-            self._desk.videos.show_frame(key, moment_s, model)
+        self._desk.videos.show_frame(key, moment_s, model)
         return self.show(key)
+
+    def _trim(self, request: gr.Request, given: gr.EventData) -> None:
+        self._desk.videos.trim(self._desk.key(request), float(given.start_s), float(given.end_s))
+
+    def _choose_format(self, kind: str, request: gr.Request) -> None:
+        self._desk.videos.choose_format(self._desk.key(request), own_format=kind == _OWN)
 
     def _assign(self, request: gr.Request, clicked: gr.EventData) -> Any:
         key = self._desk.key(request)
@@ -156,60 +226,125 @@ class VideoTab:
         if state.job is not None:
             standing = state.job.standing
             if not standing.over:
-                bar = progress_html(standing, is_preview=state.is_preview)
-                return [bar, *[gr.skip()] * (len(self._made) - 1)]
+                values = [gr.skip()] * len(self._made)
+                values[0] = progress_html(standing, is_preview=state.is_preview)
+                if state.latest is not None:
+                    values[4] = frame_html(state.latest, "The frame at work")
+                return values
         return self._show_made(key)
 
     # -------------------------------------------------------------------------------------------------------
     # What is shown
 
-    def show(self, key: str) -> list[Any]:
-        """The frame, its faces, and who becomes whom."""
+    def show(self, key: str, problems: list[str] | None = None) -> list[Any]:
+        """The video, the faces of the frame shown, and who becomes whom."""
         state = self._desk.videos.look(key)
         who = listed(self._desk.videos.who(key))
+        box = self._rail.drop.value(_filled(state), problems=problems or ())
         if state.frame is None:
-            return ["", who]
-        none = "No face was found on this frame. Choose another one with the slider."
-        shown = _shown_faces(state)
-        return [frame_html(state.frame, shown, "Click the faces to be replaced", otherwise=none), who]
+            return [box, "", ""]
+        none = "No face was found on this frame. Choose another one below it."
+        title = "Click the faces to be replaced; without a click everybody is"
+        return [box, faces_html(title, _shown_faces(state), otherwise=none), who]
 
-    def restore(self, key: str) -> list[Any]:
+    def draw(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
+        """The frame with its preview, and the buttons."""
+        return self._drawn(self._desk.key(request), request_of(consent, *asked))
+
+    def restore(self, key: str, problems: list[str] | None = None) -> list[Any]:
         """Everything, as it was before the page was reloaded; a video at work is found again."""
         state = self._desk.videos.look(key)
         video, frame = state.video, state.frame
+        kind = _OWN if state.own_format else _PLAIN
         if video is None or frame is None:
-            about = [None, "", gr.Slider(visible=False), gr.skip()]
+            about = [gr.Slider(visible=False), "", kind]
         else:
             last_s = video.length_s or self._desk.studio.limits.video_minutes * 60
             slider = gr.Slider(maximum=round(last_s, 2), value=frame.moment_s, visible=True)
-            about = [str(video.path), video.sentence(), slider, _OWN if state.own_format else _PLAIN]
-        return [*about, *self.show(key), *self._show_made(key)]
+            about = [slider, trim_html(state.start_s_wanted, state.end_s_wanted or last_s, last_s), kind]
+        return [*about, *self.show(key, problems), *self._show_made(key)]
 
     def is_busy(self, key: str) -> bool:
-        """Whether the visitor has a video that a reloaded page should open at."""
-        return self._desk.videos.look(key).video is not None
+        """Whether the visitor has a video at work."""
+        job = self._desk.videos.look(key).job
+        return job is not None and not job.standing.over
+
+    def _drawn(self, key: str, wanted: SwapRequest) -> list[Any]:
+        state = self._desk.videos.look(key)
+        missing = _missing(state)
+        busy = state.job is not None and not state.job.standing.over
+        free = not missing and not busy
+        current = state.made_from is not None and state.made_from == state.choices(wanted)
+        label = "Download" if current else "Out of date: swap again"
+        return [
+            view_html(self._view(key, state, wanted, missing)),
+            gr.Button(interactive=free),
+            gr.Button(value=missing or "Swap the video", interactive=free),
+            gr.DownloadButton(label, interactive=current),
+        ]
+
+    def _view(self, key: str, state: VideoState, wanted: SwapRequest, missing: str) -> View:
+        frame = state.frame
+        if frame is None:
+            return View(
+                "empty", told="Add a source and a video, or try the example. The result appears here."
+            )
+        height, width = frame.image.shape[:2]
+        shown = _shown_faces(state)
+        boxes = [
+            Box(place, tuple(float(v) for v in framed.face.detection.box), face.name, face.pressed)
+            for place, (framed, face) in enumerate(zip(frame.faces, shown, strict=True))
+        ]
+        told = ""
+        patches: list[Patch] = []
+        if not missing and wanted.consent is True:
+            try:
+                patches = self._desk.videos.preview(key, wanted)
+            except HififaceError as error:
+                told = str(error)
+        elif not missing:
+            told = "Confirm the statement to see a preview."
+        kind = "preview" if patches else "target"
+        return View(kind, width, height, frame.shown(), patches=patches, boxes=boxes, told=told)
 
     def _show_made(self, key: str) -> list[Any]:
         """The video being made or made last: progress, buttons, result."""
         state = self._desk.videos.look(key)
         standing = None if state.job is None else state.job.standing
         busy = standing is not None and not standing.over
+        free = not busy and not _missing(state)
         progress = "" if standing is None else progress_html(standing, is_preview=state.is_preview)
         player, download, told = "", gr.DownloadButton(value=None, visible=False), ""
         if standing is not None and standing.file is not None and standing.report is not None:
             player = _player(state)
-            download = gr.DownloadButton(value=str(standing.file), visible=True)
+            download = gr.DownloadButton("Download", value=str(standing.file), visible=True, interactive=True)
             told = video_figures(standing.report.to_json())
+            self._desk.videos.keep(key)
         return [
             progress,
             gr.Button(visible=busy),
-            gr.Button(interactive=not busy),
-            gr.Button(interactive=not busy),
+            gr.Button(interactive=free),
+            gr.Button(value=_missing(state) or "Swap the video", interactive=free),
             player,
             download,
+            gr.Accordion(visible=bool(told)),
             told,
             gr.Timer(active=busy),
+            history_html(self._desk.studio.look(key).kept),
         ]
+
+
+def _missing(state: VideoState) -> str:
+    if state.people.chosen is None:
+        return "Add a source photo"
+    return "" if state.video is not None else "Add a target video"
+
+
+def _filled(state: VideoState) -> Filled | None:
+    if state.video is None or state.frame is None:
+        return None
+    face = max(state.frame.faces, key=lambda framed: framed.face.detection.size_px, default=None)
+    return Filled(state.video.name, state.video.sentence(), "" if face is None else data_url(face.thumbnail))
 
 
 def _player(state: VideoState) -> str:
@@ -228,9 +363,10 @@ def _shown_faces(state: VideoState) -> list[Shown]:
         pick = state.pick_of(place)
         source = None if pick is None else state.mapping.get(pick)
         if pick is None or source is None:
-            shown.append(Shown(framed.thumbnail, f"Replace face {place} of the frame", f"face {place}"))
+            name, caption = f"Replace face {place + 1} of the frame", f"face {place + 1}"
+            shown.append(Shown(framed.thumbnail, name, caption))
             continue
         name = f"Person {pick + 1} of the video becomes {people.called(source)}"
-        caption = f"→ {people.faces[source][0].name}"
+        caption = f"person {pick + 1}"
         shown.append(Shown(framed.thumbnail, name, caption, pressed=True, inset=people.thumbnail(source)))
     return shown

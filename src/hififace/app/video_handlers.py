@@ -11,6 +11,7 @@ A person picked on one frame is found on every other by their identity, as `Face
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from hififace.app.asking import SwapRequest
-from hififace.app.handlers import Studio
+from hififace.app.handlers import Kept, Studio
 from hififace.app.people import People
+from hififace.app.preview import Patch, cut_pieces, preview
 from hififace.app.sessions import Session
 from hififace.app.video_jobs import VideoJob, VideoJobs
 from hififace.app.videos import (
@@ -70,6 +72,19 @@ class VideoState:
     """The video or preview being made, or the last one."""
     own_format: bool = False
     """The result shall be of the video's container and codec, instead of those that everything plays."""
+    format_chosen: bool = False
+    """The visitor said which: another video does not change it."""
+    start_s_wanted: float = 0.0
+    end_s_wanted: float = 0.0
+    """What of the video is wanted, in its seconds; an end of 0 is the video's own."""
+    made_from: object = None
+    """The choices that the last job was begun with."""
+    kept: Path | None = None
+    """The last result that was put among the kept."""
+    latest: str | None = None
+    """A data URL of the last frame that was shown of a job at work."""
+    previewed: tuple[object, list[Patch]] | None = None
+    """Choices and frame, and the preview that belongs to them."""
     is_preview: bool = False
     start_s: float = 0.0
     """The moment of the video at which the result begins."""
@@ -82,6 +97,13 @@ class VideoState:
         alike = [(cosine(identity, pick.identity), place) for place, pick in enumerate(self.picks)]
         best = max(alike, default=None)
         return best[1] if best is not None and best[0] >= SAME_PERSON_COSINE else None
+
+    def choices(self, request: SwapRequest) -> tuple[object, ...]:
+        """Everything that decides how the result looks, to compare."""
+        video = None if self.video is None else self.video.path
+        photos = tuple(photo.path for photo in self.people.photos)
+        trim = self.start_s_wanted, self.end_s_wanted
+        return request, video, photos, self.people.chosen, tuple(sorted(self.mapping.items())), trim
 
     def forget_picks(self) -> None:
         """Source faces got other numbers, or the video is another."""
@@ -131,7 +153,8 @@ class VideoStudio:
                 self._studio.sessions.drop(session, path)
                 raise
             state.video, state.people.model = video, model
-            state.own_format = video.played_by_browsers
+            if not state.format_chosen:
+                state.own_format = video.played_by_browsers
 
     def clear_video(self, key: str) -> None:
         """Remove the video and what was made of it, from the disk too; a swap at work is cancelled."""
@@ -139,9 +162,68 @@ class VideoStudio:
             self._end_job(state)
             if state.video is not None:
                 self._studio.sessions.drop(session, state.video.path)
-                shutil.rmtree(state.video.path.parent)
-            state.video = state.frame = state.job = None
+                kept = {one.file for one in self._studio.look(key).kept}
+                _empty(state.video.path.parent, kept)
+            state.video = state.frame = state.job = state.made_from = state.previewed = state.latest = None
+            state.start_s_wanted = state.end_s_wanted = 0.0
             state.forget_picks()
+
+    def choose_format(self, key: str, *, own_format: bool) -> None:
+        """Say once for all videos of the visit what the result shall be."""
+        with self._state(key) as (_, state):
+            state.own_format, state.format_chosen = own_format, True
+
+    def trim(self, key: str, start_s: float, end_s: float) -> None:
+        """Say which part of the video is wanted.
+
+        Raises:
+            OptionError: it is no part of it.
+        """
+        with self._state(key) as (_, state):
+            last_s = math.inf if state.video is None else state.video.length_s or math.inf
+            if not 0.0 <= start_s < end_s:  # written so that NaN is refused
+                raise OptionError(
+                    f"The part from {start_s:g} to {end_s:g} s was asked for; a beginning before an end was expected."
+                )
+            state.start_s_wanted, state.end_s_wanted = start_s, 0.0 if end_s >= last_s - 0.02 else end_s
+
+    def preview(self, key: str, request: SwapRequest) -> list[Patch]:
+        """What the faces of the frame shown would become, as pieces to lay over it.
+
+        Raises:
+            HififaceError: why a face cannot be a source, or an option that is out of its range.
+        """
+        options, output = request.options(), request.output_options()
+        swapper = self._studio.bundles.swapper(request.model)
+        with self._state(key) as (_, state):
+            if state.frame is None or state.people.chosen is None:
+                return []
+            choices = (*state.choices(request), state.frame.moment_s)
+            if state.previewed is None or state.previewed[0] != choices:
+                sources = {}
+                for place in range(len(state.frame.faces)):
+                    pick = state.pick_of(place)
+                    chosen = state.mapping.get(-1 if pick is None else pick)
+                    if not state.mapping:
+                        chosen = state.people.chosen
+                    if chosen is not None:
+                        index = state.frame.faces[place].face.index
+                        sources[index] = state.people.source(
+                            chosen, swapper, self._studio.limits, average=request.average
+                        )
+                pieces = cut_pieces(state.frame.image, [framed.face for framed in state.frame.faces])
+                patches = preview(swapper, pieces, sources, options, output)
+                state.previewed = choices, patches
+            return state.previewed[1]
+
+    def keep(self, key: str) -> None:
+        """Put a finished video among the results of the visit, once."""
+        with self._state(key) as (_, state):
+            file = None if state.job is None else state.job.standing.file
+            if file is None or file == state.kept:
+                return
+            state.kept = file
+            self._studio.keep(key, Kept(file, ""))
 
     def show_frame(self, key: str, moment_s: float, model: str | None) -> None:
         """Show the frame of another moment, to choose faces on.
@@ -164,7 +246,7 @@ class VideoStudio:
         """
         with self._state(key) as (_, state):
             if state.frame is None or not 0 <= face < len(state.frame.faces):
-                raise OptionError(f"The frame shows no face {face}. Choose one of the faces shown.")
+                raise OptionError(f"The frame shows no face {face + 1}. Choose one of the faces shown.")
             place = state.pick_of(face)
             if place is not None:
                 state.people.assign(state.mapping, place)
@@ -225,7 +307,7 @@ class VideoStudio:
             video_options = self._video_options(state, preview=preview, own_format=own_format)
             suffix = video.own_suffix if own_format else PLAIN_SUFFIX
             kind = "preview" if preview else "swapped"
-            output = video.path.parent / f"{Path(video.name).stem[-60:]}-{kind}{suffix}"
+            output = self._place_of(state, f"{Path(video.name).stem[-60:]}-{kind}", suffix)
             keep = work_folder(
                 swapper.engine, video.path, output, options, video_options, output_options, source_map
             )
@@ -260,10 +342,22 @@ class VideoStudio:
                 except HififaceError as error:
                     raise video.says(error) from error
 
+            state.latest = None
             state.job, state.is_preview = self._jobs.submit(work), preview
+            state.made_from = state.choices(request)
             state.own_format = own_format
             state.start_s = video_options.start_s or 0.0
             return state.job
+
+    def _place_of(self, state: VideoState, stem: str, suffix: str) -> Path:
+        """Where the result goes: a new name where the one before is kept, so that every download stays what it was."""
+        assert state.video is not None
+        folder, number = state.video.path.parent, 1
+        while True:
+            place = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
+            if not place.exists():
+                return place
+            number += 1
 
     def cancel(self, key: str) -> None:
         """Stop the video of a visitor; the same settings go on where it stopped."""
@@ -285,10 +379,16 @@ class VideoStudio:
         )
         if preview and frame is not None:
             # A frame near the end still gives a whole preview.
-            latest = max(video.length_s - PREVIEW_S, 0.0) if video.length_s else frame.moment_s
+            end_s = state.end_s_wanted or video.length_s
+            latest = max(end_s - PREVIEW_S, 0.0) if end_s else frame.moment_s
             return replace(options, start_s=min(frame.moment_s, latest) or None, preview_s=PREVIEW_S)
         # What a container says of its length is not believed: nothing behind the limit is decoded.
-        return replace(options, end_s=self._studio.limits.video_minutes * 60)
+        most_s = self._studio.limits.video_minutes * 60
+        return replace(
+            options,
+            start_s=state.start_s_wanted or None,
+            end_s=min(state.end_s_wanted, most_s) if state.end_s_wanted else most_s,
+        )
 
     def _source_map(self, state: VideoState, swapper: FaceSwapper, *, average: bool) -> SourceMap:
         people, limits = state.people, self._studio.limits
@@ -304,6 +404,15 @@ class VideoStudio:
                 for pick, place in sorted(state.mapping.items())
             )
         )
+
+
+def _empty(folder: Path, kept: set[Path]) -> None:
+    """Remove what a video left; results that can still be downloaded stay until the visitor goes."""
+    for place in folder.iterdir():
+        if place.is_dir():
+            shutil.rmtree(place)
+        elif place not in kept:
+            place.unlink()
 
 
 def _forget_picks(session: Session) -> None:

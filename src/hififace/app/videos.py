@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+import cv2
+import numpy as np
+
+from hififace.app.face_picker import data_url
 from hififace.app.limits import Limits
-from hififace.app.photos import thumbnail
+from hififace.app.photos import thumbnail, with_landmarks_of_largest
 from hififace.errors import HififaceError, VideoError
 from hififace.media.encoding import CONTAINERS
 from hififace.media.probe import VideoInfo, probe
@@ -23,6 +27,8 @@ PREVIEW_S: Final = 3.0
 """How long a preview is."""
 
 _PLAYED: Final = {".mp4": {"h264", "av1"}, ".m4v": {"h264"}, ".webm": {"vp8", "vp9", "av1"}}
+_SHOWN_PX: Final = 1280
+"""Longest side of a frame as the page shows it."""
 _LOOKS: Final = 12
 """Places of the video that are searched for the first face."""
 
@@ -59,7 +65,7 @@ class Video:
         info = self.info
         length = f"{self.length_s:.1f} seconds" if self.length_s else "length not said"
         sound = "with sound" if info.of_kind("audio") else "without sound"
-        hdr = "; its high dynamic range becomes ordinary" if info.hdr is not None else ""
+        hdr = "; HDR is converted to SDR" if info.hdr is not None else ""
         return (
             f"{info.width} x {info.height}, {float(info.rate):.4g} frames per second, {length}, {sound}{hdr}"
         )
@@ -89,6 +95,16 @@ class Still:
     image: RGBImage = field(repr=False)
     """(H, W, 3)."""
     faces: tuple[FramedFace, ...]
+
+    def shown(self) -> str:
+        """A data URL, at most `_SHOWN_PX` on its longest side."""
+        height, width = self.image.shape[:2]
+        scale = min(_SHOWN_PX / max(height, width), 1.0)
+        small = self.image
+        if scale < 1:
+            size = (max(round(width * scale), 1), max(round(height * scale), 1))
+            small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        return data_url(small)
 
 
 def open_video(path: Path, name: str, limits: Limits) -> Video:
@@ -121,10 +137,8 @@ def frame_at(video: Video, moment_s: float, swapper: FaceSwapper) -> Still:
         ) from None
     except HififaceError as error:
         raise video.says(error) from error
-    faces = tuple(
-        FramedFace(face, swapper.identity(image, face), thumbnail(image, face))
-        for face in swapper.find_faces(image)
-    )
+    found = with_landmarks_of_largest(swapper, image, swapper.find_faces(image))
+    faces = tuple(FramedFace(face, swapper.identity(image, face), thumbnail(image, face)) for face in found)
     return Still(moment_s, image, faces)
 
 

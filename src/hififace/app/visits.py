@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import gradio as gr
 
 from hififace.app.sessions import Sessions
+from hififace.app.words import counted_from_1
 from hififace.errors import HififaceError
 from hififace.hosting.strangers import counted_address
 
@@ -34,6 +35,9 @@ TAB_NAME: Final = """() => {
 
 READY: Final = '() => { document.body.dataset.ready = "yes"; }'
 """JavaScript: from now on the server knows whose clicks these are; before, `HEAD_STYLE` lets none through."""
+
+TOLD_S: Final = 12.0
+"""How long an error stays in the page's corner."""
 
 _LATEST_S: Final = 3600.0
 """No request of a closed page is at work for longer."""
@@ -107,13 +111,14 @@ def spoken(handler: Callable[..., Returned]) -> Callable[..., Returned]:
     """Say every error of the library as a sentence in the page, without a stack trace."""
 
     @functools.wraps(handler)
-    def said(*args: Any, **kwargs: Any) -> Returned:
+    def speaking(*args: Any, **kwargs: Any) -> Returned:
         try:
             return handler(*args, **kwargs)
         except HififaceError as error:
-            raise gr.Error(str(error), duration=None, title="Not done", print_exception=False) from None
+            said = counted_from_1(str(error))
+            raise gr.Error(said, duration=TOLD_S, title="Not done", print_exception=False) from None
 
-    return said
+    return speaking
 
 
 def page_of(request: gr.Request) -> str:

@@ -11,10 +11,7 @@ from hififace.errors import HififaceError, OptionError
 from hififace.swapper import FaceSwapper
 from hififace.weights.bundle import MANIFEST_NAME, Bundle, available_models, load_bundle
 
-_NO_MODEL = (
-    "No model was found. Give a folder with a bundle (--bundles FOLDER), make one with `hififace convert`, or train "
-    "one with `hififace train` and `hififace export`."
-)
+NO_MODEL = "No model was found. Whoever serves this page gives one: hififace app --bundles FOLDER."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ class Bundles:
     def card(self, name: str | None) -> str:
         """What the page shows beside the choice."""
         offer = self.offers.get(name or "")
-        return _NO_MODEL if offer is None else offer.card()
+        return NO_MODEL if offer is None else offer.card()
 
     def swapper(self, name: str | None) -> FaceSwapper:
         """The opened model.
@@ -93,7 +90,7 @@ class Bundles:
         if offer is None:
             known = ", ".join(self.names)
             raise OptionError(
-                f"There is no model {name!r} here. Choose one of: {known}." if known else _NO_MODEL
+                f"There is no model {name!r} here. Choose one of: {known}." if known else NO_MODEL
             )
         with self._lock:
             if offer.name not in self._open:

@@ -29,6 +29,8 @@ class Turns:
     """As many permits as videos and lists of images may be at work at the same time."""
     meter: RequestMeter
     """Requests of the last minute, by address."""
+    alone: bool = False
+    """Nobody else swaps in this process: a page may call the engine itself, with what it found before."""
 
 
 def own_turns(bundles: Bundles, *, videos_at_once: int, requests_per_minute: int) -> Turns:
@@ -40,4 +42,5 @@ def own_turns(bundles: Bundles, *, videos_at_once: int, requests_per_minute: int
         ),
         threading.BoundedSemaphore(videos_at_once),
         RequestMeter(requests_per_minute),
+        alone=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hififace.errors import FaceError, HififaceError, NoFaceFoundError, OptionError
@@ -14,7 +14,7 @@ from hififace.swap.bystanders import without_bystanders
 from hififace.swap.engine import Engine, Generated, StageClock, Target, generate_faces, paste_faces
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.result import FaceOutcome, SwapResult
-from hififace.swap.source_map import Assignment, SourceMap, assign, notes_of
+from hififace.swap.source_map import Assignment, Source, SourceMap, assign, notes_of
 from hififace.swap.sources import warn_of_swapped_channels
 from hififace.types import Face, FloatArray
 
@@ -51,6 +51,7 @@ def swap_images(
     *,
     faces: Sequence[Face] | None = None,
     reference: FloatArray | None = None,
+    check: bool = True,
 ) -> list[SwapResult | HififaceError]:
     """Swap the faces of several images in as few runs of the generator as its batch size allows.
 
@@ -62,6 +63,8 @@ def swap_images(
         output: what the results tell and how they are written; likewise.
         faces: of each image, where they were found already; None finds them.
         reference: (D,) identity of the person of `options.select`, where that is a photo.
+        check: compare the results with sources and targets at once; False leaves it to `with_similarities`, for
+            callers that show the image first.
 
     Returns:
         For each image its result, or the error that says why there is none: `NoFaceFoundError` (the image shows no
@@ -91,7 +94,10 @@ def swap_images(
         plan.generated = generated
         for stage, spent in shared.timings_ms.items():  # of a batch, each image has its share
             plan.clock.timings_ms[stage] = spent / len(ready)
-    return [plan if isinstance(plan, HififaceError) else _finished(engine, plan, options) for plan in plans]
+    return [
+        plan if isinstance(plan, HififaceError) else _finished(engine, plan, options, check=check)
+        for plan in plans
+    ]
 
 
 def _plan(
@@ -135,7 +141,9 @@ def _none_found(target: LoadedImage, options: SwapOptions) -> str:
     )
 
 
-def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult | HififaceError:
+def _finished(
+    engine: Engine, plan: _Plan, options: SwapOptions, *, check: bool
+) -> SwapResult | HififaceError:
     """Put the generated faces of one image back; an outcome for every face, in order."""
     target, clock, output = plan.target, plan.clock, plan.output
     pixels, pasted = paste_faces(engine, target.pixels, plan.generated.faces, options, clock=clock)
@@ -161,25 +169,8 @@ def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult |
             f"{target.name} shows {len(outcomes)} {'face' if len(outcomes) == 1 else 'faces'}, none of which was "
             f"swapped ({reasons})."
         )
-    if output.similarity or len(pasted) <= MOST_CHECKED:
-        with clock("similarity"):
-            # Where the target's five points are: detecting again could find another face.
-            for index in [index for index, outcome in outcomes.items() if outcome.swapped]:
-                face = outcomes[index].face
-                result = engine.embedder.embed(pixels, face.detection.points)
-                to_source = cosine(result, sources[index].identity)
-                before = engine.identity(target.pixels, face)
-                to_target = cosine(result, before)
-                same = cosine(sources[index].identity, before) >= options.same_person
-                checked = options.id_rate == 1.0 and not same
-                outcomes[index] = replace(
-                    outcomes[index],
-                    similarity_source=to_source if output.similarity else None,
-                    similarity_target=to_target if output.similarity else None,
-                    warning=failure(to_source, to_target) if checked else "",
-                )
     clock.timings_ms["total"] = sum(clock.timings_ms.values())
-    return SwapResult(
+    result = SwapResult(
         pixels=pixels,
         target=target,
         faces=tuple(outcomes[a.face.index] for a in plan.assignments),
@@ -188,6 +179,53 @@ def _finished(engine: Engine, plan: _Plan, options: SwapOptions) -> SwapResult |
         compare=output.compare,
         source_notes=notes_of(sources[index] for index, outcome in outcomes.items() if outcome.swapped),
     )
+    if check and (output.similarity or len(pasted) <= MOST_CHECKED):
+        return with_similarities(engine, result, sources, options, shown=output.similarity)
+    return result
+
+
+def with_similarities(
+    engine: Engine,
+    result: SwapResult,
+    sources: Mapping[int, Source],
+    options: SwapOptions,
+    *,
+    shown: bool = True,
+) -> SwapResult:
+    """The result with its faces compared with their sources and targets by the recogniser that ships.
+
+    Args:
+        engine: what made it.
+        result: of `swap_images`.
+        sources: of each swapped face, by its index.
+        options: those of the swap.
+        shown: also report the figures; else only warn of failures.
+    """
+    clock, outcomes = StageClock(), []
+    with clock("similarity"):
+        for outcome in result.faces:
+            if not outcome.swapped:
+                outcomes.append(outcome)
+                continue
+            face, source = outcome.face, sources[outcome.face.index]
+            # Where the target's five points are: detecting again could find another face.
+            made = engine.embedder.embed(result.pixels, face.detection.points)
+            to_source = cosine(made, source.identity)
+            before = engine.identity(result.target.pixels, face)
+            to_target = cosine(made, before)
+            same = cosine(source.identity, before) >= options.same_person
+            checked = options.id_rate == 1.0 and not same
+            outcomes.append(
+                replace(
+                    outcome,
+                    similarity_source=to_source if shown else None,
+                    similarity_target=to_target if shown else None,
+                    warning=failure(to_source, to_target) if checked else "",
+                )
+            )
+    timings_ms = {**result.timings_ms, **clock.timings_ms}
+    timings_ms["total"] = sum(spent for stage, spent in timings_ms.items() if stage != "total")
+    return replace(result, faces=tuple(outcomes), timings_ms=timings_ms)
 
 
 def failure(to_source: float, to_target: float) -> str:
