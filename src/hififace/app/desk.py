@@ -11,6 +11,7 @@ from typing import Any, Final
 import gradio as gr
 
 from hififace.app.handlers import Studio
+from hififace.app.live import Lives
 from hififace.app.video_handlers import VideoStudio
 from hififace.app.visits import Visits, page_of
 from hififace.errors import HififaceError
@@ -30,6 +31,7 @@ class Desk:
     studio: Studio
     videos: VideoStudio
     visits: Visits
+    lives: Lives
 
     def key(self, request: gr.Request) -> str:
         """The visitor.

@@ -44,7 +44,7 @@ TARGETS: Final = (
     Example("two-people.jpg", "two smiling people"),
     Example("portrait-128.jpg", "a fair young man"),
 )
-VIDEOS: Final = (Example("moving-portrait.mp4", "four seconds of a smiling man"),)
+VIDEOS: Final = (Example("moving-portrait.mp4", "four seconds of a smiling woman"),)
 _ALL: Final = {example.name: example for example in (*SOURCES, *TARGETS, *VIDEOS)}
 
 

@@ -42,7 +42,6 @@ from hififace.swap.source_map import Source, SourceMap
 from hififace.swapper import FaceSwapper
 from hififace.types import Face, RGBImage
 
-
 _SMALL_PX: Final = 160
 """Longest side of a result among the kept."""
 MOST_KEPT: Final = 24

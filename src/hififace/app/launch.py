@@ -15,6 +15,7 @@ from hififace.app.limits import Limits, check_address
 from hififace.errors import RuntimeUnavailableError
 
 if TYPE_CHECKING:
+    from hififace.app.live import Lives
     from hififace.app.sessions import Sessions
     from hififace.app.video_jobs import VideoJobs
     from hififace.hosting.turns import Turns
@@ -63,8 +64,9 @@ class Served:
         sessions: its visitors.
     """
 
-    def __init__(self, page: Any, url: str, sessions: Sessions, jobs: VideoJobs) -> None:
-        self._page, self.url, self.sessions, self._jobs = page, url, sessions, jobs
+    def __init__(self, parts: _Parts, url: str) -> None:
+        self._page, self.url, self.sessions = parts.page, url, parts.sessions
+        self._jobs, self._lives = parts.jobs, parts.lives
 
     def wait(self) -> None:
         """Until Ctrl-C, or whatever else the command line turns into one."""
@@ -83,6 +85,7 @@ class Served:
             steps.callback(hurry.cancel)
             steps.callback(self.sessions.stop)
             steps.callback(self._jobs.stop)
+            steps.callback(self._lives.stop)
             self._page.close(verbose=False)
 
 
@@ -94,10 +97,11 @@ class Mounted:
     """
 
     def __init__(self, parts: _Parts) -> None:
-        self.sessions, self._jobs = parts.sessions, parts.jobs
+        self.sessions, self._jobs, self._lives = parts.sessions, parts.jobs, parts.lives
 
     def stop(self) -> None:
         """Cancel every video, and remove every visitor's files; the server stops by itself."""
+        self._lives.stop()
         self._jobs.stop()
         self.sessions.stop()
 
@@ -109,6 +113,7 @@ class _Parts:
     page: Any
     sessions: Sessions
     jobs: VideoJobs
+    lives: Lives
     sweep: Callable[[], None]
 
 
@@ -138,7 +143,7 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
         parts.sessions.stop()
         raise
     parts.sessions.start_sweeping(parts.sweep)
-    return Served(parts.page, url, parts.sessions, parts.jobs)
+    return Served(parts, url)
 
 
 def mount(
@@ -205,6 +210,7 @@ def _parts(options: ServeOptions, folder: Path | None, turns: Turns | None) -> _
             "The web page needs gradio, which is not installed. Run: pip install '.[app]'"
         ) from error
     from hififace.app.handlers import Studio
+    from hififace.app.live import Lives
     from hififace.app.sessions import Sessions
     from hififace.app.video_handlers import VideoStudio
     from hififace.app.video_jobs import VideoJobs
@@ -233,12 +239,13 @@ def _parts(options: ServeOptions, folder: Path | None, turns: Turns | None) -> _
 
         studio = Studio(turns.bundles, sessions, limits, turns)
         visits = Visits(sessions, limits.return_s)
-        page = build_page(Desk(studio, VideoStudio(studio, jobs), visits))
+        lives = Lives(studio)
+        page = build_page(Desk(studio, VideoStudio(studio, jobs), visits, lives))
         page.queue(max_size=limits.queue, default_concurrency_limit=limits.at_once)
     except BaseException:
         sessions.stop()
         raise
-    return _Parts(page, sessions, jobs, visits.sweep)
+    return _Parts(page, sessions, jobs, lives, visits.sweep)
 
 
 def _put_before(app: Any, options: ServeOptions, root: Path) -> None:

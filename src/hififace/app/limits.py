@@ -44,6 +44,8 @@ class Limits:
     """Images swapped at the same time."""
     videos_at_once: int = 1
     """Videos swapped at the same time."""
+    cameras: int = 2
+    """Cameras of the live tab swapped at the same time."""
     sessions: int = 100
     """Visitors at the same time."""
     sessions_per_address: int = 25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,7 @@ from hififace.app.assets import asset
 from hififace.app.desk import QUICK, Desk, problems_of, upload_of
 from hififace.app.examples import find_example
 from hififace.app.ui_image import ImageRail, ImageStage, ImageTab
+from hififace.app.ui_live import LiveStage, LiveTab
 from hififace.app.ui_people import PeopleCard, Settings, consent_box
 from hififace.app.ui_video import VideoButtons, VideoRail, VideoStage, VideoTab
 from hififace.app.viewer import address
@@ -56,6 +58,14 @@ class _Page:
                         )
                     with gr.Column(elem_classes="hf-video-only"):
                         video_buttons = VideoButtons()
+                    with gr.Column(elem_classes="hf-live-only"):
+                        live_button = gr.Button(
+                            "Add a source photo",
+                            variant="primary",
+                            elem_id="live-button",
+                            size="lg",
+                            interactive=False,
+                        )
                 with gr.Column(elem_id="more"):
                     self.settings = Settings(desk, self.people)
             with gr.Column(elem_id="stage"):
@@ -63,6 +73,8 @@ class _Page:
                     image_stage = ImageStage()
                 with gr.Column(elem_classes="hf-video-only", elem_id="video-stage"):
                     video_stage = VideoStage()
+                with gr.Column(elem_classes="hf-live-only", elem_id="live-stage"):
+                    live_stage = LiveStage(desk)
                 self.history = gr.HTML(
                     elem_id="history", js_on_load=asset("history.js"), apply_default_css=False
                 )
@@ -71,6 +83,7 @@ class _Page:
         self.video = VideoTab(
             desk, video_rail, video_stage, video_buttons, self.settings, consent, self.history
         )
+        self.live = LiveTab(desk, live_stage, self.settings, live_button, consent)
         self._figures = image_stage.figures
         tab_name = gr.Textbox(visible=False)
         self._wire(consent)
@@ -81,6 +94,7 @@ class _Page:
             *self.people.shown,
             *self.image.shown,
             *self.video.restored,
+            *self.live.stage,
         ]
         arrived = page.load(
             spoken(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden"
@@ -102,11 +116,11 @@ class _Page:
             model.input(spoken(self._choose_model), model, [settings.card, *shown], **QUICK),
         ]
         for event in events:
-            self.image.draw_after(event)
-            self.video.draw_after(event)
+            for tab in (self.image, self.video, self.live):
+                tab.draw_after(event)
         for setting in (consent, *settings.changing):
-            self.image.draw_on(setting.change)
-            self.video.draw_on(setting.change)
+            for tab in (self.image, self.video, self.live):
+                tab.draw_on(setting.change)
         self.history.all(spoken(self._pack), None, self.history, **QUICK)
 
     # -------------------------------------------------------------------------------------------------------
@@ -124,6 +138,7 @@ class _Page:
             *self.people.show(key),
             *self.image.show(key),
             *self.video.restore(key),
+            *self.live.show(key),
         ]
 
     def _leave(self, request: gr.Request) -> None:
@@ -164,7 +179,10 @@ class _Page:
         card = card_html(offers.get(model or ""))
         with problems_of() as problems:
             self._desk.studio.choose_model(key, model)
-        return [card, *self._show(key, [text for text in problems if text not in card])]
+        card += "".join(
+            f'<p class="hf-told" data-bad>{escape(text)}</p>' for text in problems if escape(text) not in card
+        )
+        return [card, *self._show(key)]
 
     def _pack(self, request: gr.Request) -> Any:
         key = self._desk.key(request)

@@ -18,7 +18,7 @@ from hififace.app.examples import TARGETS, find_example
 from hififace.app.face_picker import Shown, data_url, face_picker, faces_html
 from hififace.app.handlers import ImageState
 from hififace.app.preview import Patch
-from hififace.app.ui_people import PeopleCard, Settings, request_of
+from hififace.app.ui_people import Settings, request_of
 from hififace.app.viewer import Box, View, address, view_html, viewer
 from hififace.app.visits import client, spoken
 from hififace.app.words import figures, history_html, listed, sentence

@@ -14,6 +14,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+import cv2
+
 from hififace.errors import HififaceError, ImageError, ProvenanceError
 from hififace.media.atomic import atomic_path, atomic_write, refuse_no_file
 from hififace.media.image import LoadedImage, encode_image, format_for
@@ -26,6 +28,8 @@ from hififace.weights.store import data_dir
 
 LOGGER = logging.getLogger(__name__)
 
+LIVE_LABEL: Final = "face swap"
+"""Burnt into every frame of a camera."""
 _UNMARKABLE: Final = {"BMP"}
 
 
@@ -92,6 +96,36 @@ def marked_image(
     except ProvenanceError as error:
         LOGGER.warning("the result carries only its plain mark: %s", error)
         return data
+
+
+def live_jpeg(pixels: RGBImage, claim: Claim, *, quality: int = 80) -> bytes:
+    """One frame of a camera as a JPEG, with words burnt into it that say what it is, and the plain mark beside them.
+
+    There is no way to leave the words out. A signature for each frame would cost more than the swap.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB, swapped or not.
+        claim: what the frame says about itself.
+        quality: 1 to 100.
+    """
+    labelled = pixels.copy()
+    height = labelled.shape[0]
+    scale = max(height / 480.0, 0.4) * 0.62
+    thickness = max(round(1.6 * scale), 1)
+    (wide, high), below = cv2.getTextSize(LIVE_LABEL, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    edge = max(round(10 * scale), 3)
+    left, bottom = edge, height - edge
+    box = (left, bottom - high - below - edge), (left + wide + 2 * edge, bottom)
+    cv2.rectangle(labelled, *box, (20, 20, 20), cv2.FILLED)
+    place = (left + edge, bottom - below - edge // 2)
+    white = (255, 255, 255)
+    cv2.putText(labelled, LIVE_LABEL, place, cv2.FONT_HERSHEY_SIMPLEX, scale, white, thickness, cv2.LINE_AA)
+    done, packed = cv2.imencode(".jpg", labelled[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    jpeg = packed.tobytes()
+    told = b"http://ns.adobe.com/xap/1.0/\0" + claim.to_xmp()
+    segment = b"\xff\xe1" + (len(told) + 2).to_bytes(2, "big") + told
+    return jpeg[:2] + segment + jpeg[2:]
 
 
 def video_tags(claim: Claim, comment: str | None = None) -> dict[str, str]:

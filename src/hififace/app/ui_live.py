@@ -1,0 +1,108 @@
+"""The live tab: a camera in the browser, whose frames come back swapped, each with the words "face swap" in it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from hififace.app.assets import asset
+from hififace.app.desk import PRIVATE, QUICK, Desk
+from hififace.app.icons import icon
+from hififace.app.ui_people import Settings, request_of
+from hififace.app.visits import client, spoken
+from hififace.errors import HififaceError
+from hififace.swap.output import LIVE_LABEL
+
+_START, _STOP = "Start the camera", "Stop the camera"
+
+
+class LiveStage:
+    """The camera's picture, swapped."""
+
+    def __init__(self, desk: Desk) -> None:
+        def live_frame(given: Any) -> dict[str, Any]:
+            given = given[0] if isinstance(given, list) and given else given
+            if not isinstance(given, dict):
+                return {"over": True}
+            try:
+                return desk.lives.frame(str(given.get("secret", "")), str(given.get("image", "")))
+            except HififaceError:
+                return {"over": True}
+
+        self.camera = gr.HTML(
+            live_html(),
+            elem_id="camera",
+            js_on_load=asset("live.js"),
+            apply_default_css=False,
+            server_functions=[live_frame],
+        )
+
+
+class LiveTab:
+    """What happens on the live tab.
+
+    Attributes:
+        stage: components that `show` gives values to.
+    """
+
+    def __init__(self, desk: Desk, stage: LiveStage, settings: Settings, button: Any, consent: Any) -> None:
+        self._desk = desk
+        self.stage = [stage.camera, button]
+        self.asked = [consent, *settings.asked]
+        quiet = {**QUICK, "show_progress": "hidden"}
+        button.click(spoken(self._toggle), self.asked, self.stage, **quiet)
+        stage.camera.ended(spoken(self._end), None, self.stage, **quiet)
+
+    def draw_after(self, event: Any) -> None:
+        """Let a running camera know of another source."""
+        event.then(spoken(self._change), self.asked, self.stage, **PRIVATE, show_progress="hidden")
+
+    def draw_on(self, listener: Any) -> None:
+        """Let a running camera know of other settings."""
+        listener(
+            spoken(self._change),
+            self.asked,
+            self.stage,
+            **PRIVATE,
+            show_progress="hidden",
+            trigger_mode="always_last",
+        )
+
+    def show(self, key: str) -> list[Any]:
+        """The camera, and the button."""
+        secret = self._desk.lives.look(key).secret
+        ready = self._desk.studio.look(key).people.chosen is not None
+        label = _STOP if secret else (_START if ready else "Add a source photo")
+        return [live_html(secret), gr.Button(value=label, interactive=bool(secret) or ready)]
+
+    def _toggle(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
+        key = self._desk.key(request)
+        if self._desk.lives.look(key).secret:
+            self._desk.lives.end(key)
+        else:
+            self._desk.lives.begin(key, request_of(consent, *asked), client(request))
+        return self.show(key)
+
+    def _end(self, request: gr.Request) -> list[Any]:
+        key = self._desk.key(request)
+        self._desk.lives.end(key)
+        return self.show(key)
+
+    def _change(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
+        key = self._desk.key(request)
+        self._desk.lives.change(key, request_of(consent, *asked))
+        return self.show(key)
+
+
+def live_html(secret: str = "") -> str:
+    """HTML of the camera; it starts as soon as there is a secret."""
+    label = escape(LIVE_LABEL)
+    return (
+        f'<div class="hf-viewer hf-live" data-secret="{secret}"><div class="hf-canvas">'
+        '<canvas width="640" height="480" role="img" aria-label="The camera with the source\'s face"></canvas>'
+        f'<div class="hf-nothing">{icon("live", side_px=44)}<p>The camera of this device, with the source\'s face on the '
+        f"largest face it sees. Every frame says &ldquo;{label}&rdquo;.</p></div></div>"
+        '<div class="hf-tools"><p class="hf-hint hf-live-told" role="status"></p></div></div>'
+    )
