@@ -6,18 +6,11 @@ import re
 import cv2
 import numpy as np
 
-from hififace.app.face_picker import Shown, data_url, faces_html, frame_html
-from hififace.app.videos import FramedFace, Still
-from hififace.types import Detection, Face
+from hififace.app.face_picker import Shown, data_url, faces_html
 
 GREY = np.full((128, 128, 3), 90, np.uint8)
 RED = np.zeros((100, 200, 3), np.uint8)
 RED[..., 0] = 220
-
-
-def framed(index: int, box: tuple[float, float, float, float]) -> FramedFace:
-    found = Detection(np.asarray(box, np.float32), 0.9, np.zeros((5, 2), np.float32))
-    return FramedFace(Face(index, found), np.zeros(128, np.float32), GREY)
 
 
 def pixels(url: str) -> np.ndarray:
@@ -49,20 +42,12 @@ def test_without_faces_a_hint():
     assert "None &amp; nothing" in faces_html("Faces", [], otherwise="None & nothing")
 
 
-def test_a_frame_has_a_box_on_each_face_in_shares_of_its_size():
-    frame = Still(1.5, RED, (framed(0, (20, 10, 60, 60)), framed(1, (-10, 0, 50, 40))))
-    shown = [Shown(GREY, "one", pressed=True), Shown(GREY, "two")]
-    html = frame_html(frame, shown, "Faces", otherwise="")
-    assert "left:10.00%;top:10.00%;width:20.00%;height:50.00%" in html
-    assert html.count("data-pressed") == 1
-    assert html.count('class="hf-box"') == html.count('class="hf-face"') == 2
-    assert "The frame at 1.50 seconds" in html
+def test_a_photo_can_be_removed_by_the_button_on_its_first_face():
+    html = faces_html("Faces", [Shown(GREY, "one", remove=(3, "a<b.png")), Shown(GREY, "two")])
+    assert re.findall(r'data-remove="(\d+)" aria-label="([^"]*)"', html) == [("3", "Remove a&lt;b.png")]
 
 
-def test_a_large_frame_is_shrunk_for_the_page():
-    large = Still(0.0, np.zeros((1080, 1920, 3), np.uint8), ())
-    html = frame_html(large, [], "Faces", otherwise="No face here.")
-    url = re.search(r'src="([^"]+)"', html)
-    assert url is not None
-    assert pixels(url.group(1)).shape == (540, 960, 3)
-    assert "No face here." in html
+def test_everybody_is_one_button_that_says_whether_it_is_pressed():
+    assert "data-everybody" not in faces_html("Faces", [Shown(GREY, "one")])
+    html = faces_html("Faces", [Shown(GREY, "one")], everybody=True)
+    assert re.search(r'data-everybody[^>]*aria-pressed="true"', html)

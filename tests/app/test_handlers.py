@@ -97,7 +97,9 @@ def test_figures_follow_the_image_and_are_those_of_one_swap(
     assert measured.file == made.file
     swapper = FaceSwapper.load(bundle, threads=1)
     swapper.set_source(album / "me.png")
-    (face,) = swapper.swap(album / "target.jpg", output_options=OutputOptions(similarity=True)).to_json()["faces"]
+    (face,) = swapper.swap(album / "target.jpg", output_options=OutputOptions(similarity=True)).to_json()[
+        "faces"
+    ]
     told = measured.report["faces"][0]
     assert told["similarity_source"] == pytest.approx(face["similarity_source"], abs=1e-3)
     assert told["similarity_target"] == pytest.approx(face["similarity_target"], abs=1e-3)
@@ -169,7 +171,9 @@ def test_a_photo_with_two_faces_gives_two_thumbnails(studio: Studio, upload: Cal
     assert studio.who("v") == ["The target's face becomes face 2 of two.png."]
 
 
-def test_one_source_photo_is_removed_from_the_list_and_the_disk(studio: Studio, upload: Callable[[str], Path]):
+def test_one_source_photo_is_removed_from_the_list_and_the_disk(
+    studio: Studio, upload: Callable[[str], Path]
+):
     ready(studio, upload)
     studio.add_source("v", upload("two.png"), "two.png", "double")
     studio.add_source("v", upload("target.bmp"), "other.bmp", "double")
@@ -195,7 +199,7 @@ def test_a_result_is_out_of_date_as_soon_as_anything_else_is_asked(
     studio.swap("v", ASKED)
     state = studio.look("v")
     assert state.is_current(ASKED)
-    assert not state.is_current(replace(ASKED, shape_rate=0.5))
+    assert not state.is_current(replace(ASKED, swap=SwapOptions(shape_rate=0.5)))
     studio.add_source("v", upload("target.bmp"), "other.bmp", "double")
     studio.choose_source("v", 1)
     assert not state.is_current(ASKED)
@@ -237,7 +241,7 @@ def test_a_preview_is_marked_waits_for_consent_and_is_kept(
     assert claim is not None
     assert claim.consent_statement == CONSENT
     assert studio.preview("v", ASKED) is first
-    assert studio.preview("v", replace(ASKED, shape_rate=0.0)) is not first
+    assert studio.preview("v", replace(ASKED, swap=SwapOptions(shape_rate=0.0))) is not first
     studio.clear_target("v")
     assert studio.preview("v", ASKED) == []
 
@@ -246,7 +250,7 @@ def test_results_of_the_visit_stay_and_come_in_one_archive(studio: Studio, uploa
     assert studio.pack("v") is None
     ready(studio, upload)
     first = studio.swap("v", ASKED).file
-    second = studio.swap("v", replace(ASKED, shape_rate=0.5)).file
+    second = studio.swap("v", replace(ASKED, swap=SwapOptions(shape_rate=0.5))).file
     studio.set_target("v", upload("two.png"), "two.png", "double")
     assert [kept.file for kept in studio.look("v").kept] == [second, first]
     packed = studio.pack("v")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,10 @@ def with_a_photo(tmp_path: Path) -> Sessions:
     return sessions
 
 
+def parts_of(page: Any, sessions: Sessions, jobs: Any) -> Any:
+    return SimpleNamespace(page=page, sessions=sessions, jobs=jobs, lives=SimpleNamespace(stop=lambda: None))
+
+
 def test_files_go_before_what_is_at_work_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(launch, "PATIENCE_S", 0.05)
     sessions, jobs = with_a_photo(tmp_path), Jobs()
@@ -51,7 +56,7 @@ def test_files_go_before_what_is_at_work_ends(tmp_path: Path, monkeypatch: pytes
         gone.set()
 
     monkeypatch.setattr(sessions, "remove_files", remove_files)
-    served = Served(page, "", sessions, jobs)  # type: ignore[arg-type]
+    served = Served(parts_of(page, sessions, jobs), "")
     stopping = threading.Thread(target=served.stop)
     stopping.start()
     assert gone.wait(60)
@@ -67,5 +72,5 @@ def test_files_go_though_the_web_server_fails(tmp_path: Path):
     jobs.over.set()
     page: Any = BrokenPage()
     with pytest.raises(RuntimeError, match="does not stop"):
-        Served(page, "", sessions, jobs).stop()  # type: ignore[arg-type]
+        Served(parts_of(page, sessions, jobs), "").stop()
     assert list(tmp_path.iterdir()) == []

@@ -241,7 +241,7 @@ def test_what_is_missing_is_a_sentence(videos: VideoStudio, studio: Studio):
         videos.start("v", ASKED)
     with pytest.raises(OptionError, match="no video"):
         videos.show_frame("v", 0.0, "double")
-    with pytest.raises(OptionError, match="no face 3"):
+    with pytest.raises(OptionError, match="no face 4"):
         videos.assign("v", 3)
 
 

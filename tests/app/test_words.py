@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from hififace.app.video_jobs import Standing
-from hififace.app.words import figures, listed, progress_html, video_figures
+from hififace.app.handlers import Kept
+from hififace.app.words import (
+    card_html,
+    counted_from_1,
+    figures,
+    history_html,
+    listed,
+    progress_html,
+    sentence,
+    video_figures,
+)
+from hififace.faces.identity import SAME_PERSON_COSINE
+from hififace.hosting.bundles import Bundles, Offer
 from hififace.video.report import TrackReport, VideoProgress, VideoReport, VideoTally
 
 NASTY = "<script>|[x](y)`*.png"
@@ -60,17 +72,69 @@ def test_figures_say_what_became_of_each_face_and_where_the_time_went():
     times = {"detect": 3.4, "paint": 61.0, "total": 70.2}
     notes = {"notes": ["its 16 bits per channel became 8"], "source_notes": [f"the eyes in {NASTY} are shut"]}
     told = Texts(figures({"faces": faces, "timings_ms": times, **notes}))
-    assert told.tags == {"table", "thead", "tbody", "tr", "th", "td", "p"}
-    assert told.texts[-2:] == [f"The eyes in {NASTY} are shut.", "Its 16 bits per channel became 8."]
+    assert "script" not in told.tags
     for text in (
-        f"became {NASTY}; the generated face looks like neither of the two",
+        f"Face 1 became {NASTY}",
         "0.50",
         "0.00",
-        "left as it is: it was not selected",
+        "Face 2 left unchanged: it was not selected",
         "61 ms",
         "70 ms",
     ):
         assert text in told.texts
+    line = Texts(sentence({"faces": faces, "timings_ms": times, "num_swapped": 1, **notes}))
+    assert line.texts == [
+        "1 of 2 faces swapped in 0.07 s.",
+        "Face 1: the generated face looks like neither of the two.",
+        f"The eyes in {NASTY} are shut.",
+        "Its 16 bits per channel became 8.",
+    ]
+
+
+def test_the_bars_have_the_length_of_the_cosine_and_a_mark_where_people_differ():
+    face = {
+        "index": 0,
+        "swapped": True,
+        "source": "me.png",
+        "similarity_source": 0.61,
+        "similarity_target": -0.2,
+    }
+    html = figures({"faces": [face], "timings_ms": {"total": 1.0}})
+    assert re.findall(r"<i style=\"width:(\d+)%", html) == ["61", "0"]
+    assert html.count(f"left:{round(100 * SAME_PERSON_COSINE)}%") == 2
+
+
+def test_faces_in_sentences_of_the_library_count_from_1():
+    told = "a.png shows 2 faces, none of which was swapped (face 0: it is small; face 11: it is turned away)."
+    assert counted_from_1(told) == (
+        "a.png shows 2 faces, none of which was swapped (face 1: it is small; face 12: it is turned away)."
+    )
+    assert counted_from_1("The surface 3 and faces 0") == "The surface 3 and faces 0"
+
+
+def test_a_card_is_words_and_bars_not_a_dictionary():
+    offer = next(iter(Bundles().offers.values()))
+    html = card_html(offer)
+    told = Texts(html)
+    assert {"mini", "Trained on", "Licence"} <= set(told.texts)
+    assert "{" not in "".join(told.texts)
+    assert re.search(r"width:8\d%", html)
+    broken = Texts(card_html(Offer("<torn>", "torn", None, "It was <altered>.")))
+    assert "script" not in broken.tags
+    assert "<torn>" in broken.texts
+
+
+def test_the_history_offers_each_file_and_all_of_them():
+    assert history_html([]) == ""
+    one = Kept(Path("/v/a b.png"), "data:image/jpeg;base64,AA")
+    assert "data-do" not in history_html([one])
+    html = history_html([one, Kept(Path("/v/c.mp4"), "")], packed="x.zip")
+    assert re.findall(r'href="([^"]+)"', html) == [
+        "gradio_api/file=/v/a%20b.png",
+        "gradio_api/file=/v/c.mp4",
+        "x.zip",
+    ]
+    assert 'data-do="all"' in html
 
 
 def test_figures_of_a_video():

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hififace import OptionError
+from hififace.app.asking import SwapRequest
+from hififace.app.handlers import Studio
+from hififace.app.limits import Limits
+from hififace.app.live import Lives
+from hififace.app.sessions import Sessions
+from hififace.hosting.bundles import Bundles
+from hififace.hosting.meter import LimitError
+
+ASKED = SwapRequest(model="double", consent=True)
+
+
+@pytest.fixture
+def lives(bundles: Bundles, sessions: Sessions, upload: Callable[[str], Path]) -> Iterator[Lives]:
+    studio = Studio(bundles, sessions, Limits(cameras=1))
+    studio.add_source("v", upload("me.png"), "me.png", "double")
+    studio.add_source("w", upload("me.png"), "me.png", "double")
+    lives = Lives(studio)
+    yield lives
+    lives.stop()
+
+
+def packed(album: Path) -> str:
+    return base64.b64encode((album / "target.jpg").read_bytes()).decode()
+
+
+def test_without_consent_or_source_no_camera_is_opened(lives: Lives):
+    with pytest.raises(OptionError, match="not confirmed"):
+        lives.begin("v", SwapRequest("double"))
+    with pytest.raises(OptionError, match="No source"):
+        lives.begin("nobody", ASKED)
+
+
+def test_frames_find_their_camera_by_its_secret_alone(lives: Lives, album: Path):
+    secret = lives.begin("v", ASKED)
+    assert len(secret) == 32
+    answer = lives.frame(secret, packed(album))
+    assert base64.b64decode(answer["image"])[:2] == b"\xff\xd8"
+    assert lives.frame("0" * 32, packed(album)) == {"over": True}
+    lives.end("v")
+    assert lives.frame(secret, packed(album)) == {"over": True}
+
+
+def test_what_is_no_frame_is_a_sentence(lives: Lives):
+    secret = lives.begin("v", ASKED)
+    for nonsense in ("", "not base64!", base64.b64encode(b"no image").decode()):
+        with pytest.raises(OptionError, match="frame is"):
+            lives.frame(secret, nonsense)
+
+
+def test_consent_that_is_taken_back_ends_the_camera(lives: Lives, album: Path):
+    secret = lives.begin("v", ASKED)
+    lives.change("v", ASKED)
+    assert "over" not in lives.frame(secret, packed(album))
+    lives.change("v", SwapRequest("double"))
+    assert lives.frame(secret, packed(album)) == {"over": True}
+
+
+def test_as_many_cameras_as_the_limit_says(lives: Lives):
+    lives.begin("v", ASKED)
+    lives.begin("v", ASKED)  # one's own makes room
+    with pytest.raises(LimitError, match="1 cameras"):
+        lives.begin("w", ASKED)
+
+
+def test_a_visitor_who_goes_takes_the_camera_along(lives: Lives, sessions: Sessions, album: Path):
+    secret = lives.begin("v", ASKED)
+    sessions.close("v")
+    assert lives.frame(secret, packed(album)) == {"over": True}
