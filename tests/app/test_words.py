@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hififace.app.video_jobs import Standing
 from hififace.app.handlers import Kept
+from hififace.app.video_jobs import Standing
 from hififace.app.words import (
     card_html,
     counted_from_1,

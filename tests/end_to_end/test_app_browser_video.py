@@ -45,7 +45,7 @@ def limits() -> Limits:
 
 
 def start(page: Any, button: str) -> None:
-    page.locator("#video-consent input").check()
+    page.locator("#consent input").check()
     page.click(f"#{button}")
 
 
@@ -54,11 +54,12 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     fill_video(page, album)
     page.get_by_text("320 x 240, 25 frames per second, 4.0 seconds, with sound").wait_for()
     page.get_by_text("Everybody in the video becomes me.png.").wait_for()
-    page.locator("#video-faces button.hf-box").click()
+    page.locator("#video-frame button.hf-box").first.click()
     page.get_by_text("Person 1 of the video becomes me.png.").wait_for()
     page.locator("#moment input[type=number]").fill("2")
     page.locator("#moment input[type=number]").press("Tab")
-    page.wait_for_selector("#video-faces img[alt='The frame at 2.00 seconds']")
+    page.wait_for_timeout(500)
+    page.wait_for_selector("#video-frame .hf-box")
     assert faces(page, "video-faces").first.get_attribute("aria-pressed") == "true"
     photograph(page, "video-chosen")
     start(page, "video-whole")
@@ -68,8 +69,10 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     assert page.locator("#video-whole").is_disabled()
     photograph(page, "video-working")
     standing(page, "done")
+    page.locator("#video-details button").first.click()
     page.wait_for_selector("#video-figures table")
     assert "became me.png" in page.locator("#video-figures").inner_text()
+    page.locator("#video-details button").first.click()
     plays = "() => document.querySelector('#video-result .hf-result').readyState >= 2"
     page.wait_for_function(plays)
     page.locator("#video-result input[type=range]").fill("50")
@@ -152,6 +155,7 @@ def test_refused_videos_are_sentences(page: Any, place: Path, tmp_path: Path):
 
 def test_without_consent_no_video_is_begun(page: Any, place: Path):
     fill_video(page, place / "album")
+    page.wait_for_selector("#video-whole:not([disabled])")
     page.click("#video-whole")
     page.get_by_text("not confirmed yet").first.wait_for()
     assert page.locator("#video-progress [data-status]").count() == 0
@@ -163,7 +167,7 @@ def test_it_fits_a_phone_in_the_dark_and_axe_finds_nothing_serious(
     viewport = {"width": 375, "height": 740}
     with opened(chromium, served, "?__theme=dark", viewport=viewport, color_scheme="dark") as page:
         fill_video(page, place / "album")
-        page.locator("#video-faces button.hf-box").click()
+        page.locator("#video-frame button.hf-box").first.click()
         page.get_by_text("Person 1 of the video becomes me.png.").wait_for()
         start(page, "video-preview")
         standing(page, "working")
@@ -179,7 +183,7 @@ def test_it_fits_a_phone_in_the_dark_and_axe_finds_nothing_serious(
 
 def test_axe_finds_nothing_serious_in_the_light(page: Any, place: Path):
     fill_video(page, place / "album")
-    page.locator("#video-faces button.hf-box").click()
+    page.locator("#video-frame button.hf-box").first.click()
     start(page, "video-preview")
     standing(page, "done")
     page.wait_for_selector("#video-result video")

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import av
 import numpy as np
 from PIL import Image
-from skimage import data
 
 from hififace.app.launch import Served
+from hififace.media.video import VideoReader
+from tests.support.pages import EXAMPLES
 
 WAIT_MS = int(os.environ.get("BROWSER_WAIT_MS", "60000"))
 PICTURES = Path(__file__).parents[2] / "docs" / "how-to" / "web-app"
@@ -79,8 +80,8 @@ def give(page: Any, box: str, *files: Path) -> None:
 
 
 def give_several(page: Any, *files: Path) -> None:
-    """Upload by the button for several photos."""
-    page.set_input_files("input[type=file][multiple]", [str(file) for file in files])
+    """Upload several photos at once."""
+    give(page, "source-photo", *files)
 
 
 def faces(page: Any, picker: str) -> Any:
@@ -108,8 +109,10 @@ def fill_video(page: Any, album: Path, video: str = "video.mp4") -> None:
 def swapped(page: Any) -> None:
     """Confirm, press the button of the photo tab, and wait for the result."""
     page.locator("#consent input").check()
+    page.wait_for_selector("#swap-button:has-text('Swap'):not([disabled])")
     page.click("#swap-button")
-    page.wait_for_selector("#figures table")
+    page.wait_for_selector("#result [data-kind=result]")
+    page.wait_for_selector("#told .hf-done")
 
 
 def standing(page: Any, status: str) -> None:
@@ -152,14 +155,15 @@ def serious_findings(page: Any) -> list[str]:
 
 
 def with_camera(browser: Any, place: Path) -> Any:
-    """Another browser, whose camera sees a face."""
-    seen = np.full((480, 640, 3), 120, np.uint8)
-    seen[:, 64:576] = data.astronaut()[:480]
+    """Another browser, whose camera sees a face that moves."""
+    clip = [frame.rgb() for frame in VideoReader(EXAMPLES / "moving-portrait.mp4")]
     with av.open(str(place), "w", format="mjpeg") as video:
-        picture_stream = video.add_stream("mjpeg", rate=10)
+        picture_stream = video.add_stream("mjpeg", rate=30)
+        picture_stream.bit_rate = 20_000_000
         picture_stream.width, picture_stream.height, picture_stream.pix_fmt = 640, 480, "yuvj420p"
-        for number in range(5):
-            frame = av.VideoFrame.from_ndarray(seen, format="rgb24").reformat(format="yuvj420p")
+        for number, seen in enumerate([*clip, *clip[::-1]]):
+            wide = np.pad(seen, ((0, 0), (80, 80), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(wide, format="rgb24").reformat(format="yuvj420p")
             frame.pts = number
             video.mux(picture_stream.encode(frame))
         video.mux(picture_stream.encode(None))

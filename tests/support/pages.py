@@ -8,25 +8,26 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from skimage import data
 
+import hififace.app
 from hififace.app.launch import Served, ServeOptions, serve
 from hififace.app.limits import Limits
 from hififace.types import RGBImage
 from tests.support.bundle_doubles import write_mesh_bundle
 from tests.support.face_videos import face_video, head, put, room
 
+EXAMPLES = Path(hififace.app.__file__).parent / "examples"
+
 
 def write_album(folder: Path) -> Path:
     """me.png, target.jpg (two faces), video.mp4 (one), empty.png, broken.jpg and letter.mp4, which are refused.
 
-    From scikit-image's astronaut (public domain).
+    Portraits that the page itself offers (CC BY 4.0), so that screenshots show swaps of different people.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    face = np.ascontiguousarray(data.astronaut()[20:250, 110:340])
-    Image.fromarray(face).save(folder / "me.png")
-    pair = np.concatenate([face, face[:, ::-1] // 2 + 60], axis=1)
-    Image.fromarray(pair).save(folder / "target.jpg", quality=95)
+    with Image.open(EXAMPLES / "portrait-124.jpg") as portrait:
+        portrait.resize((400, 400), Image.Resampling.LANCZOS).save(folder / "me.png")
+    shutil.copyfile(EXAMPLES / "two-people.jpg", folder / "target.jpg")
     Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save(folder / "empty.png")
     (folder / "broken.jpg").write_bytes(b"no image")
     (folder / "letter.mp4").write_text("Dear reader, this is no video. " * 50)

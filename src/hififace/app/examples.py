@@ -58,8 +58,8 @@ def example_thumbnail(name: str) -> str:
     """A data URL of a small JPEG."""
     data = (_FOLDER / name).read_bytes()
     if name.endswith(".mp4"):
-        with av.open(io.BytesIO(data)) as video:
-            image = next(video.decode(video=0)).to_image()
+        with av.open(io.BytesIO(data), mode="r") as video:
+            image = Image.fromarray(next(video.decode(video=0)).to_ndarray(format="rgb24"))
     else:
         image = Image.open(io.BytesIO(data)).convert("RGB")
     image.thumbnail((2 * _THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)

@@ -252,19 +252,13 @@ class ImageTab:
             )
         width, height = state.target.size
         target = self._address(key, state)
-        boxes = (
-            [
-                Box(
-                    face.index,
-                    tuple(float(v) for v in face.detection.box),
-                    _named(state, face.index),
-                    face.index in state.mapping,
-                )
-                for face in state.target.faces
-            ]
+        boxes = [
+            Box.around(
+                face.index, face.detection, _named(state, face.index), pressed=face.index in state.mapping
+            )
+            for face in state.target.faces
             if len(state.target.faces) > 1
-            else []
-        )
+        ]
         if state.made is not None and state.is_current(wanted):
             return View("result", width, height, target, address(state.made.shown))
         patches, told = self._preview(key, wanted)

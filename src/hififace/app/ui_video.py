@@ -16,7 +16,7 @@ from hififace.app.preview import Patch
 from hififace.app.ui_people import Settings, request_of
 from hififace.app.video_handlers import VideoState
 from hififace.app.video_player import frame_html, video_html, video_player
-from hififace.app.viewer import Box, View, view_html, viewer
+from hififace.app.viewer import Box, Kind, View, view_html, viewer
 from hififace.app.visits import client, spoken
 from hififace.app.words import history_html, listed, progress_html, trim_html, video_figures
 from hififace.errors import HififaceError
@@ -292,7 +292,7 @@ class VideoTab:
         height, width = frame.image.shape[:2]
         shown = _shown_faces(state)
         boxes = [
-            Box(place, tuple(float(v) for v in framed.face.detection.box), face.name, face.pressed)
+            Box.around(place, framed.face.detection, face.name, pressed=face.pressed)
             for place, (framed, face) in enumerate(zip(frame.faces, shown, strict=True))
         ]
         told = ""
@@ -304,7 +304,7 @@ class VideoTab:
                 told = str(error)
         elif not missing:
             told = "Confirm the statement to see a preview."
-        kind = "preview" if patches else "target"
+        kind: Kind = "preview" if patches else "target"
         return View(kind, width, height, frame.shown(), patches=patches, boxes=boxes, told=told)
 
     def _show_made(self, key: str) -> list[Any]:

@@ -15,6 +15,7 @@ import gradio as gr
 from hififace.app.assets import asset
 from hififace.app.icons import icon
 from hififace.app.preview import Patch
+from hififace.types import Detection
 
 Kind = Literal["empty", "target", "preview", "result", "stale"]
 
@@ -32,6 +33,12 @@ class Box:
     name: str
     """What a click does."""
     pressed: bool = False
+
+    @classmethod
+    def around(cls, place: int, found: Detection, name: str, *, pressed: bool) -> Box:
+        """The box of a detection."""
+        x0, y0, x1, y1 = (float(value) for value in found.box)
+        return cls(place, (x0, y0, x1, y1), name, pressed)
 
 
 @dataclass(frozen=True, slots=True)

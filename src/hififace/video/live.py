@@ -272,12 +272,16 @@ def _bent(made: _Made, face: Face, matrix: Matrix23) -> tuple[RGBImage, FloatArr
     weight = down @ across.T
     field_x = (down * back[:, 0]) @ across.T / (weight + 0.3)
     field_y = (down * back[:, 1]) @ across.T / (weight + 0.3)
-    grid = cv2.resize(np.dstack([field_x, field_y]), (side, side), interpolation=cv2.INTER_LINEAR)
+    small = np.dstack([field_x, field_y]).astype(np.float32)
+    grid = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
     place = np.arange(side, dtype=np.float32)
     grid[..., 0] += place
     grid[..., 1] += place[:, None]
-    how = {"map1": grid, "map2": None, "interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    return np.asarray(cv2.remap(made.crop, **how), np.uint8), cv2.remap(made.mask, **how), to_crop
+    moved = [
+        cv2.remap(layer, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        for layer in (made.crop, made.mask)
+    ]
+    return np.asarray(moved[0], np.uint8), np.asarray(moved[1], np.float32), to_crop
 
 
 def _blended(image: RGBImage, crop: RGBImage, mask: FloatArray, to_crop: Matrix23) -> RGBImage:
