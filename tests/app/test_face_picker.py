@@ -6,7 +6,8 @@ import re
 import cv2
 import numpy as np
 
-from hififace.app.face_picker import Shown, data_url, faces_html
+from hififace.app.face_picker import Shown, faces_html
+from hififace.app.images import data_url
 
 GREY = np.full((128, 128, 3), 90, np.uint8)
 RED = np.zeros((100, 200, 3), np.uint8)

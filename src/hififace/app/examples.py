@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import io
 from dataclasses import dataclass
@@ -11,7 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import av
+import numpy as np
 from PIL import Image
+
+from hififace.app.images import data_url
 
 _FOLDER = files("hififace.app") / "examples"
 _THUMBNAIL_PX: Final = 112
@@ -62,7 +64,6 @@ def example_thumbnail(name: str) -> str:
             image = Image.fromarray(next(video.decode(video=0)).to_ndarray(format="rgb24"))
     else:
         image = Image.open(io.BytesIO(data)).convert("RGB")
-    image.thumbnail((2 * _THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    scale = _THUMBNAIL_PX / image.height
+    small = np.asarray(image.resize((round(image.width * scale), _THUMBNAIL_PX), Image.Resampling.LANCZOS))
+    return data_url(small, quality=82)

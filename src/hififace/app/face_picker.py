@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import cv2
 import gradio as gr
 
 from hififace.app.assets import asset
 from hififace.app.icons import icon
+from hififace.app.images import data_url
 from hififace.types import RGBImage
 
 
@@ -61,15 +60,6 @@ def faces_html(
         f'<div class="hf-faces" role="group" aria-label="{escape(title)}"><p class="hf-title">{escape(title)}{everyone}</p>'
         f'<div class="hf-row">{"".join(_button(place, face) for place, face in enumerate(faces))}</div></div>'
     )
-
-
-def data_url(image: RGBImage, *, quality: int = 88) -> str:
-    """(H, W, 3) of a face or frame as it came, inside the page itself: no file is left, and none can be guessed."""
-    done, packed = cv2.imencode(
-        ".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )  # cv2 takes BGR
-    assert done
-    return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"
 
 
 def _button(place: int, face: Shown) -> str:

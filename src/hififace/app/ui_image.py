@@ -15,8 +15,9 @@ from hififace.app.asking import SwapRequest
 from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
 from hififace.app.examples import TARGETS, find_example
-from hififace.app.face_picker import Shown, data_url, face_picker, faces_html
+from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.handlers import ImageState
+from hififace.app.images import data_url
 from hififace.app.preview import Patch
 from hififace.app.ui_people import Settings, request_of
 from hififace.app.viewer import Box, View, address, view_html, viewer

@@ -11,7 +11,8 @@ from hififace.app.assets import asset
 from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
 from hififace.app.examples import VIDEOS, find_example
-from hififace.app.face_picker import Shown, data_url, face_picker, faces_html
+from hififace.app.face_picker import Shown, face_picker, faces_html
+from hififace.app.images import data_url
 from hififace.app.preview import Patch
 from hififace.app.ui_people import Settings, request_of
 from hififace.app.video_handlers import VideoState

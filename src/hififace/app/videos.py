@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import cv2
 import numpy as np
 
-from hififace.app.face_picker import data_url
+from hififace.app.images import data_url
 from hififace.app.limits import Limits
 from hififace.app.photos import thumbnail, with_landmarks_of_largest
 from hififace.errors import HififaceError, VideoError
