@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
 from typing import Final
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import compose, estimate_similarity, invert, transform_points
 from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5, point_groups
-from hififace.swap.engine import Engine, Target, finished_crop, generate_faces
+from hififace.swap.engine import Engine, Target, generate_faces, ready_to_paste
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23, RGBImage
@@ -221,7 +221,9 @@ class LiveSwap:
         if not generated.faces:  # turned away
             return None
         (made,) = generated.faces
-        crop, mask = finished_crop(made, replace(self.options, detail=0.0))
+        crop, mask = ready_to_paste(made, self.options)
+        if mask.shape != crop.shape[:2]:  # coarser, where the network's own is
+            mask = np.asarray(cv2.resize(mask, (crop.shape[1], crop.shape[0])), np.float32)
         assert face.landmarks is not None
         points = transform_points(made.matrix, face.landmarks.points[:, :2]).astype(np.float32)
         if crop.dtype != np.uint8:
