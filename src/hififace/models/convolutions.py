@@ -68,7 +68,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, skip: Tensor, adapted: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         y, share = torch.empty_like(z), torch.empty_like(z)
-        on_z, on_skip = weight.flatten(1).split((z.shape[1], skip.shape[1]), dim=1)  # (C, C), (C, C')
+        on_z, on_skip = torch.split(weight.flatten(1), [z.shape[1], skip.shape[1]], dim=1)  # (C, C), (C, C')
         for own, other, new, out, part in zip(*map(_rows, (z, skip, adapted, y, share)), strict=True):
             torch.addmm(bias, own, on_z.T, out=part)
             part.addmm_(other, on_skip.T).sigmoid_()
@@ -81,7 +81,7 @@ class _Gate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         z, skip, adapted, weight, y, share = ctx.saved_tensors
-        on_z, on_skip = weight.flatten(1).split((z.shape[1], skip.shape[1]), dim=1)
+        on_z, on_skip = torch.split(weight.flatten(1), [z.shape[1], skip.shape[1]], dim=1)
         d_z, d_adapted = torch.empty_like(z), torch.empty_like(z)
         d_skip = torch.empty_like(skip) if ctx.needs_input_grad[1] else None
         d_on_z, d_on_skip, d_bias = (
