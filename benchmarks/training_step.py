@@ -117,6 +117,7 @@ def main() -> None:
         return
     where = environment(1)
     sources = {"before": options.before, "now": Path(__file__).parents[1] / "src"}
+    commits = {name: commit_of(path) for name, path in sources.items()}
     sides = {name: Side(path, options) for name, path in sources.items()}
     first = {name: side.step()["losses"] for name, side in sides.items()}
     different = differences(first["now"], first["before"])
@@ -134,7 +135,7 @@ def main() -> None:
         "largest_relative_difference_of_a_loss": {worst: different[worst]},
         "sides": {
             name: {
-                "commit": commit_of(sources[name]),
+                "commit": commits[name],
                 **{
                     f"{kind}_{what}": round(measure(t[kind] for t in taken), 3)
                     for kind in ("processor_s", "wall_s")
