@@ -63,7 +63,7 @@ def example_thumbnail(name: str) -> str:
         with av.open(io.BytesIO(data), mode="r") as video:
             image = Image.fromarray(next(video.decode(video=0)).to_ndarray(format="rgb24"))
     else:
-        image = Image.open(io.BytesIO(data)).convert("RGB")
+        image = Image.open(io.BytesIO(data), formats=("JPEG",)).convert("RGB")
     scale = _THUMBNAIL_PX / image.height
     small = np.asarray(image.resize((round(image.width * scale), _THUMBNAIL_PX), Image.Resampling.LANCZOS))
     return data_url(small, quality=82)

@@ -21,7 +21,7 @@ BRIGHT_PERCENTILE, HIGHLIGHT_PERCENTILE = 90.0, 98.0
 """The bright part of a face tells the light: a face lit from one side is half dark, and not to be made brighter for
 that. Its highlights must not be cut off."""
 
-ORDINARY_LEVEL = 192.0
+ORDINARY_LEVEL = 196.0
 """Luma of the bright part of a face in good light (between a quarter and a half of 193 portraits reach it): what dim
 faces are brought to."""
 
