@@ -40,10 +40,12 @@ def limits() -> Limits:
 def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Path):
     photograph(page, "empty")
     fill(page, place / "album")
-    page.get_by_text("Every face of the target becomes me.png.").wait_for()
+    page.get_by_text("Face 1 of the target becomes me.png.").wait_for()  # the main one
     faces(page, "target-faces").nth(1).click()
-    page.get_by_text("Face 1 of the target becomes me.png.").wait_for()
+    page.get_by_text("Face 2 of the target becomes me.png.").wait_for()
     assert faces(page, "target-faces").nth(1).get_attribute("aria-pressed") == "true"
+    faces(page, "target-faces").nth(0).click()
+    page.get_by_text("Face 1 of the target becomes me.png.").wait_for(state="detached")
     photograph(page, "chosen")
     page.locator("#settings-box button").first.click()
     page.locator("#option-shape-rate input[type=number]").fill("0.6")
