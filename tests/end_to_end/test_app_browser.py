@@ -52,6 +52,7 @@ def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Pat
     page.locator("#option-shape-rate input[type=number]").press("Tab")
     page.locator("#settings-box button").first.click()
     swapped(page)
+    page.locator("#details button").first.click()
     page.locator("#show-mask input").check()
     page.wait_for_selector("#mask img")
     assert page.locator("#result img").count() == 2
@@ -194,7 +195,7 @@ def test_a_photo_comes_from_the_camera(chromium: Any, served: Served, place: Pat
     sees = with_camera(chromium, place / "camera.mjpeg")
     with opened(sees, served, permissions=["camera"]) as page:
         page.locator("#source-photo").get_by_label("Take a photo").click()
-        page.wait_for_function("document.querySelector('.hf-camera video').videoWidth > 0")
+        page.wait_for_function("document.querySelector('.hf-camera video')?.videoWidth > 0")
         photograph(page, "camera")
         page.get_by_role("button", name="Take the photo").click()
         faces(page, "source-faces").first.wait_for()
@@ -301,9 +302,8 @@ def test_it_fits_a_phone_in_light_and_dark(chromium: Any, served: Served, place:
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
         assert page.evaluate("document.body.classList.contains('dark')") is dark
         swapped(page)
-        page.wait_for_timeout(900)  # the result glides into view
-        top = page.locator("#result .hf-viewer").bounding_box()["y"]
-        assert -10 < top < 300
+        viewer = page.locator("#result .hf-viewer")
+        wait_until(lambda: -10 < viewer.bounding_box()["y"] < 300)  # the result glides into view
         assert page.locator("#swap-button").bounding_box()["y"] > 600  # in reach of the thumb
         photograph(page, f"phone-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
