@@ -171,7 +171,10 @@ def mount(
     try:
         import gradio as gr
 
-        gr.mount_gradio_app(server, parts.page, path, server_name=options.host, **_common(options))
+        # Without it, Gradio takes the address of an unqueued event for the root, and loses the path in the files it names.
+        gr.mount_gradio_app(
+            server, parts.page, path, root_path=path, server_name=options.host, **_common(options)
+        )
         (mounted,) = [route for route in server.routes if getattr(route, "path", None) == path]
         mounted.app = _gate(mounted.app, options, parts.sessions.root)
     except BaseException:
