@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hififace.faces.candidates import Candidates, as_detections, iou_matrix, merge, parts_of
+from hififace.faces.candidates import Candidates, as_detections, averaged, iou_matrix, merge, parts_of
 from hififace.faces.turning import turn_picture
 
 
@@ -25,6 +25,27 @@ def test_merge_drops_a_part_of_a_better_face():
     # A mouth and chin: overlap 0.16 of the union only, but wholly inside.
     kept = merge(make([[0, 0, 100, 100], [30, 50, 70, 90]], [0.9, 0.8]))
     assert len(kept) == 1
+
+
+def test_points_are_a_mean_of_those_that_rank_equal():
+    # Weights: 1 for the best, 0.5 for half of `EQUAL_RANK` behind, none for the far behind and for another face.
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 13], [0, 0, 10, 11], [50, 50, 60, 60]]
+    points = np.broadcast_to(np.array([0.0, 3.0, 90.0, 90.0])[:, None, None], (4, 5, 2))
+    one = averaged(make(boxes, [0.9, 0.85, 0.7, 0.9], points))
+    np.testing.assert_allclose(one.points, np.ones((1, 5, 2)), atol=1e-6)
+    np.testing.assert_allclose(one.boxes, [[0, 0, 10, 11]], atol=1e-6)
+    np.testing.assert_allclose(one.scores, [0.9])
+
+
+def test_a_doubtful_face_stays_where_it_was_seen():
+    one = averaged(make([[0, 0, 10, 10], [0, 0, 10, 12]], [0.8, 0.8], np.ones((2, 5, 2)) * [[[0]], [[4]]]))
+    np.testing.assert_array_equal(one.points, np.zeros((1, 5, 2)))
+
+
+def test_a_box_without_area_is_its_own_mean():
+    one = averaged(make([[5, 5, 5, 5]], [0.9], np.ones((1, 5, 2))))
+    np.testing.assert_array_equal(one.boxes, [[5, 5, 5, 5]])
+    np.testing.assert_array_equal(one.points, np.ones((1, 5, 2)))
 
 
 def test_parts_of_a_face_are_told_from_the_face_and_from_its_neighbours():

@@ -22,7 +22,16 @@ import cv2
 import numpy as np
 
 from hififace.errors import OptionError
-from hififace.faces.candidates import SAME, Candidates, as_detections, iou_matrix, merge, parts_of
+from hififace.faces.candidates import (
+    SAME,
+    SURE,
+    Candidates,
+    as_detections,
+    averaged,
+    iou_matrix,
+    merge,
+    parts_of,
+)
 from hififace.faces.exposure import BOX_SHARES, brightened, exposure_gain
 from hififace.faces.scrfd import ScrfdDetector
 from hififace.faces.turning import search_turned, straighten
@@ -34,9 +43,6 @@ __all__ = ["FaceDetector", "ScrfdDetector", "YuNetDetector"]
 
 PROPOSE = 0.3
 """Least score of a candidate that deserves a second look."""
-
-SURE = 0.85
-"""Above it none is needed."""
 
 SECOND_LOOKS_PX = (48.0, 80.0)
 SECOND_LOOKS_LARGE_PX = (80.0, 112.0)
@@ -168,8 +174,8 @@ class YuNetDetector:
             seen = self.network.propose(brightened(part, gain), PROPOSE).moved(1.0, 1.0, left, top)
             same = seen.take(iou_matrix(box[None], seen.boxes)[0] > SAME)
             if len(same):
-                best = int(np.argmax(same.scores))
-                boxes[place], points[place] = same.boxes[best], same.points[best]
+                best = averaged(same)
+                boxes[place], points[place] = best.boxes[0], best.points[0]
         return Candidates(boxes, faces.scores, points, faces.ranks)
 
     def _propose(self, view: View, tile: Tile) -> Candidates:
@@ -205,8 +211,7 @@ class YuNetDetector:
             same = iou_matrix(one.boxes, seen.boxes)[0] > 0.4
             if not same.any():
                 return Candidates.none()
-            same_faces = seen.take(same)
-            last = same_faces.take(np.array([np.argmax(same_faces.scores)]))
+            last = averaged(seen.take(same))
             scores.append(float(last.scores[0]))
         score = np.array([np.mean(scores)], np.float32)
         return Candidates(last.boxes, score, last.points, score)

@@ -16,8 +16,8 @@ SURE_SCORE: Final = 0.9
 STRONG: Final = 20.0
 """Length of an SFace embedding (crop and mirror image added up) that counts fully: the median of faces is 24."""
 
-HUMAN: Final = 1.7
-"""Least sum of the mesh's score and the embedding's strength."""
+HUMAN: Final = 2.4
+"""Least sum of the detector's score, the mesh's score and the embedding's strength."""
 
 
 def looks_human(score: float, mesh_score: float, length: float) -> bool:
@@ -28,4 +28,4 @@ def looks_human(score: float, mesh_score: float, length: float) -> bool:
         mesh_score: of the mesh, 0 to 1.
         length: of the SFace embedding before it is brought to unit length.
     """
-    return score >= SURE_SCORE or mesh_score + length / STRONG >= HUMAN
+    return score >= SURE_SCORE or score + mesh_score + length / STRONG >= HUMAN

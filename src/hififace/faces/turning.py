@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from hififace.faces.alignment import compose, invert, transform_points
-from hififace.faces.candidates import Candidates
+from hififace.faces.candidates import Candidates, averaged
 from hififace.faces.views import cut_out
 from hififace.types import FloatArray, Matrix23, RGBImage
 
@@ -128,8 +128,7 @@ class _Turner:
         found = self._look(np.asarray(turned, np.uint8))
         middles = (found.boxes[:, :2] + found.boxes[:, 2:]) * 0.5
         found = found.take(np.linalg.norm(middles - LOOK_PX / 2, axis=1) < LOOK_FACE_PX * 0.4)
-        best = np.argsort(-found.scores, kind="stable")[:1]
-        return found.take(best), invert(compose(self._to_small, matrix))
+        return averaged(found) if len(found) else found, invert(compose(self._to_small, matrix))
 
 
 def _shrunken(image: RGBImage, box: FloatArray) -> tuple[RGBImage, Matrix23]:
