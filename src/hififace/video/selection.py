@@ -109,7 +109,7 @@ class TrackViews:
         """Whether detector, mesh and recogniser together take it for a human face, over all of its views."""
         if median(one.score for one in self._all.views) >= SURE_SCORE:
             return True
-        sums = [one.mesh_score + (one.strength or 0.0) / STRONG for one in self._embedded.views]
+        sums = [one.score + one.mesh_score + (one.strength or 0.0) / STRONG for one in self._embedded.views]
         # Out of focus, people and dogs look alike to these networks, and people are more often filmed.
         return (bool(sums) and median(sums) >= HUMAN) or _typical(self._all.views).is_blurred
 
