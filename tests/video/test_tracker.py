@@ -44,6 +44,7 @@ class World:
     def __init__(self, path, hidden=lambda n: (), noise=0.0):
         self.path, self.hidden, self.noise, self.now = path, hidden, noise, 0
         self.num_detections = self.num_embeddings = 0
+        self.meshed = []  # (frame, person) of every mesh
 
     def places(self):
         return {who: at for who, at in self.path(self.now).items() if at is not None}
@@ -82,7 +83,9 @@ class World:
         return person(self.nearest(*centre)[0]), 24.0
 
     def locate_many(self, image, detections):
-        return [Landmarks(self.mesh(self.nearest(*d.points.mean(axis=0))[1]), 0.95) for d in detections]
+        near = [self.nearest(*one.points.mean(axis=0)) for one in detections]
+        self.meshed += [(self.now, who) for who, _ in near]
+        return [Landmarks(self.mesh(at), 0.95) for _, at in near]
 
     def follow(self, image, previous):
         found = []
@@ -91,7 +94,9 @@ class World:
             places = self.places()
             near = self.nearest(*centre)[1] if places else None
             gone = near is None or np.hypot(near[0] - centre[0], near[1] - centre[1]) > near[2] / 2
-            hidden = not gone and self.nearest(*centre)[0] in self.hidden(self.now)
+            who = None if gone else self.nearest(*centre)[0]
+            self.meshed.append((self.now, who))
+            hidden = who in self.hidden(self.now)
             found.append(Landmarks(points, 0.1) if gone or hidden else Landmarks(self.mesh(near), 0.95))
         return found
 
@@ -283,6 +288,83 @@ def test_small_faces_stay_as_they_are():
     results = run(faces_of(world, SwapOptions(smallest_face_px=100)), world, range(3))
     assert indices(results[-1]) == [0]
     assert swapped(results[-1]) == {}
+
+
+RESTING = range(30, 60)
+"""Long after everybody is known, and what was decided counts."""
+
+
+def two_of_whom_one(path, numbers=range(60), **more):
+    """The world and the results where the person with number 0 alone is swapped."""
+    world = World(path)
+    me = SourceMap(by_index={0: source("me")})
+    return world, run(faces_of(world, SwapOptions(select=(0,)), source_map=me, **more), world, numbers)
+
+
+def test_people_who_are_not_swapped_are_seldom_meshed_and_keep_their_numbers_and_places():
+    def path(n):
+        return {0: (80, 100, 100), 1: (200 + n, 100, 60)}
+
+    world, results = two_of_whom_one(path)
+    assert [indices(r) for r in results] == [[0, 1]] * 60
+    meshed = [who for frame, who in world.meshed if frame in RESTING]
+    assert meshed.count(0) == 30
+    assert meshed.count(1) <= 4
+    # The detector looks at every second frame; between, they are where it last saw them.
+    for result in results[30:]:
+        x = result.faces[1].face.landmarks.points[:, 0].mean() - world.mesh((0, 0, 60))[:, 0].mean()
+        assert abs(x - (200 + result.frame.index)) < 2.5
+
+
+def test_who_rests_and_is_wanted_after_all_is_swapped_at_once():
+    world = World(lambda n: {0: (80, 100, 100), 1: (220, 100, 60)})
+    faces = faces_of(world, SwapOptions(select=(0,)), source_map=SourceMap(by_index={0: source("me")}))
+    run(faces, world, range(40))
+    # As a selection does when whoever was chosen has gone.
+    faces._selection._source_map = SourceMap(by_index={0: source("me"), 1: source("you")})
+    before = len(world.meshed)
+    result = run(faces, world, [40])[0]
+    assert swapped(result) == {0: "me", 1: "you"}
+    assert (40, 1) in world.meshed[before:]
+    np.testing.assert_allclose(result.faces[1].face.landmarks.points, world.mesh((220, 100, 60)), atol=0.01)
+    assert not result.faces[1].is_resting
+    later = run(faces, world, range(41, 80))
+    assert all(swapped(one) == {0: "me", 1: "you"} for one in later)
+    assert sum(who == 1 and frame > 60 for frame, who in world.meshed) == 19
+
+
+def test_who_rests_and_goes_away_is_gone_and_comes_back_under_the_same_number():
+    def path(n):
+        return {0: (80, 100, 100), 1: (220, 100, 60) if not 36 <= n < 50 else None}
+
+    _, results = two_of_whom_one(path)
+    assert indices(results[49]) == [0]
+    assert indices(results[59]) == [0, 1]
+
+
+def test_going_on_from_a_state_is_never_having_stopped_for_those_who_rest():
+    def path(n):
+        return {0: (80, 100, 100), 1: (200 + n, 100, 60)}
+
+    def make(world):
+        return faces_of(
+            world,
+            SwapOptions(select=(0,)),
+            VideoOptions(segment_frames=4),
+            SourceMap(by_index={0: source("me")}),
+        )
+
+    world = World(path)
+    whole = run(make(world), world, range(60))
+    state = json.loads(json.dumps(whole[35].state))
+    world = World(path)
+    faces = make(world)
+    faces.restore(state)
+    for one, other in zip(run(faces, world, range(36, 60)), whole[36:], strict=True):
+        assert indices(one) == indices(other)
+        assert [f.is_resting for f in one.faces] == [f.is_resting for f in other.faces] == [False, True]
+        for here, there in zip(one.faces, other.faces, strict=True):
+            np.testing.assert_array_equal(here.face.landmarks.points, there.face.landmarks.points)
 
 
 def test_going_on_from_a_state_is_never_having_stopped():

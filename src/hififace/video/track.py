@@ -52,6 +52,8 @@ class SteadyFace:
     """By how much the generator is to see it brighter, steadied (`faces/exposure.py`)."""
     identity: FloatArray | None = None
     """(D,) of the best view of its track so far, None before the first."""
+    is_resting: bool = False
+    """Its landmarks are those of an earlier frame, moved to where the detector sees it."""
 
 
 class Track:
@@ -66,6 +68,10 @@ class Track:
         identity: (D,) of its best view so far, None before the first.
         num_views: how many views were looked at.
         gain: by how much the generator is to see it brighter, None before the first look.
+        is_resting: not swapped, so the mesh does not follow it: it is where the detector last saw it.
+        rested_px: how large it was when it was decided that it may rest.
+        measured_frame: number of the frame in which the mesh was last laid on it, -1 before the first.
+        asked_frame: number of the frame in which who it is was last asked, -1 before the first.
     """
 
     def __init__(self, index: int, template: Template, smoothing: SmoothingOptions | None) -> None:
@@ -75,6 +81,9 @@ class Track:
         self.identity: FloatArray | None = None
         self.num_views = 0
         self.gain: float | None = None
+        self.is_resting = False
+        self.rested_px = 0.0
+        self.measured_frame = self.asked_frame = -1
         self._template, self._smoothing = template, smoothing
         self._smoother = PointSmoother(smoothing)
         self._offset: NDArray[np.float64] | None = None
@@ -121,9 +130,40 @@ class Track:
             steady = steady if smoothed is None else smoothed
         return self._place(steady, replace(face, index=self.index), bridged=False)
 
+    def rest(self, size_px: float) -> None:
+        """Stop following it by the mesh: it is not swapped. `carried` and `stay` tell where it is from now on.
+
+        Args:
+            size_px: how large it was when that was decided.
+        """
+        self.is_resting, self.rested_px = True, size_px
+        self._smoother.reset()
+        self._velocity = np.zeros(2)
+
+    def carried(self, found: Detection) -> FloatArray:
+        """(468, 3) the mesh as it last was, moved, turned and scaled to where the detector sees the face now."""
+        assert self.mesh is not None
+        there = estimate_similarity(mesh_points5(self.mesh), found.points)
+        return transform_points(there, self.mesh).astype(np.float32)
+
+    def stay(self, face: Face, time_s: float, *, detected: bool) -> SteadyFace:
+        """Take in where a resting face is; nothing of it is steadied, since nothing is put there."""
+        assert face.landmarks is not None
+        self.mesh, self._score, self.seen_s = face.landmarks.points, face.detection.score, time_s
+        if detected:
+            self.detected_s = self.looked_s = time_s
+        if face.identity is not None:
+            self._look(face)
+        matrix = estimate_similarity(face.detection.points, self._template.points)
+        gain = 1.0 if self.gain is None else self.gain
+        return SteadyFace(
+            replace(face, index=self.index), matrix, False, gain, self.identity, is_resting=True
+        )
+
     def mark_missed(self, time_s: float) -> SteadyFace | None:
         """Where the face probably is while nobody sees it; None once it is given up."""
-        guess = self._smoother.update(None, time_s) if self._smoothing is not None else None
+        steadied = self._smoothing is not None and not self.is_resting
+        guess = self._smoother.update(None, time_s) if steadied else None
         if guess is None:
             return None
         found = Detection(mesh_box(guess), self._score, mesh_points5(guess).astype(np.float32))
@@ -198,6 +238,10 @@ class Track:
             "identity": listed(self.identity),
             "num_views": self.num_views,
             "gain": self.gain,
+            "is_resting": self.is_resting,
+            "rested_px": self.rested_px,
+            "measured_frame": self.measured_frame,
+            "asked_frame": self.asked_frame,
             "smoother": self._smoother.state(),
             "offset": listed(self._offset),
             "score": self._score,
@@ -218,6 +262,8 @@ class Track:
         face.looked_s = state["looked_s"]
         face.num_views = state["num_views"]
         face.gain = state["gain"]
+        face.is_resting, face.rested_px = state["is_resting"], state["rested_px"]
+        face.measured_frame, face.asked_frame = state["measured_frame"], state["asked_frame"]
         face._smoother.restore(state["smoother"])
         face._offset = array("offset", np.float64)
         face._score, face._best_view = state["score"], state["best_view"]

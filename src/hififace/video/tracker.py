@@ -2,17 +2,20 @@
 
 Known faces are followed by the face mesh, from where they were to where they are. The detector
 (`video/detection_schedule.py`) finds new ones, and confirms or denies those that are followed. A track keeps its
-number through crossings and cuts (`video/tracking.py`), and its person by its best view.
+number through crossings and cuts (`video/tracking.py`), and its person by its best view. People who are not swapped
+rest (`video/resting.py`): the detector alone tells where they are, so that a crowd costs little more than the one of it
+who is swapped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from hififace.faces.alignment import estimate_similarity
 from hififace.faces.candidates import iou_matrix
 from hififace.faces.exposure import BOX_SHARES, exposure_gain
 from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5
@@ -22,9 +25,16 @@ from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source, SourceMap
 from hififace.types import Detection, Face, FloatArray, Landmarks, RGBImage
 from hififace.video.assignment import FORBIDDEN, assign
-from hififace.video.detection_schedule import DetectionSchedule, FindFaces, Look
-from hififace.video.options import VideoOptions
-from hififace.video.selection import ShotViews, TrackSelection
+from hififace.video.detection_schedule import (
+    RELIABLE_PX,
+    DetectionSchedule,
+    FindFaces,
+    Look,
+    coarse_size,
+)
+from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
+from hififace.video.resting import RestOrders
+from hififace.video.selection import UNSEEN, ShotViews, TrackSelection
 from hififace.video.shot_detection import CutDetector
 from hififace.video.smoothing import face_size
 from hififace.video.track import SteadyFace, Track, mesh_box
@@ -34,8 +44,20 @@ _ENOUGH_VIEWS = 5
 """Views of a person that are looked at before the best one is trusted."""
 _ASK_AGAIN_FRAMES = 64
 """After so many frames, who somebody is is asked again..."""
+_ASK_RESTING_FRAMES = 256
+"""...of people who are not swapped after so many..."""
 _ASK_NEAR_FRAMES = 6
 """...and after so many while two people are so near each other that they could be mistaken."""
+_NEAR_OVERLAP = 0.02
+"""Boxes that overlap so much are near each other."""
+_REST_S = 0.25
+"""How long somebody who rests is thought to be where the detector last saw them..."""
+_REST_OVERLAP = 0.2
+"""...how much a detection must overlap that place to be them..."""
+_OTHER_SIZE = 1.2
+"""...beyond which change of their size they are followed again, as somebody who comes nearer..."""
+_MEASURE_FRAMES = 8
+"""...and after how many frames the mesh is laid on them once more: they may have turned to the camera meanwhile."""
 _FOLLOW_SCORE = 0.5
 """The mesh network's own confidence below which a face counts as lost."""
 _FOLLOW_S = 1.0
@@ -69,6 +91,19 @@ class FrameFaces:
     """Why each stays as it is: a sentence without its end, empty where it does not."""
 
 
+class _Seen(NamedTuple):
+    """One face of a frame before it is known whose it is."""
+
+    face: Face
+    """With landmarks."""
+    detected: bool
+    """Whether the detector itself saw it in this frame."""
+    track: int | None
+    """Which track was looked for there; None: the detector found somebody new."""
+    measured: bool = True
+    """Whether its landmarks are of this frame."""
+
+
 class VideoFaces:
     """Takes frames in order, and decides about them in order; `restore` carries it over an interruption."""
 
@@ -91,8 +126,8 @@ class VideoFaces:
         self._cuts, self._tracker = CutDetector(), FaceTracker()
         self._followed: dict[int, Track] = {}
         self._look_now = True
-        self._asked = -_ASK_AGAIN_FRAMES
         self._shot = 0
+        self._orders = RestOrders()
 
     def take(self, frame: Frame) -> FrameFaces:
         """The faces of the next frame, not decided yet."""
@@ -103,6 +138,8 @@ class VideoFaces:
             self._followed.clear()
             self._shot += 1
             self._views.forget_before(self._shot - _WAITING_SHOTS)
+        if frame.index % FRAMES_PER_GROUP == 0:
+            self._rest_and_wake(frame)
         time_s = float(frame.time_s)
         look = self._schedule.look(
             frame, thumbnail, force=is_cut or self._look_now, anybody=bool(self._followed)
@@ -122,61 +159,122 @@ class VideoFaces:
     # -------------------------------------------------------------------------------------------------------
     # Where they are
 
-    def _seen(self, frame: Frame, time_s: float, look: Look | None) -> list[tuple[Face, bool]]:
-        """Faces with landmarks, and whether the detector itself saw each."""
-        known = [one for one in self._followed.values() if one.looked_s - one.detected_s <= _FOLLOW_S]
-        places = [place for place in (one.predict(time_s) for one in known) if place is not None]
-        meshes = self._landmarker.follow(frame.rgb(), places) if places else []
-        meshes = [mesh for mesh in meshes if mesh.score >= _FOLLOW_SCORE]
+    def _seen(self, frame: Frame, time_s: float, look: Look | None) -> list[_Seen]:
+        """Faces with landmarks: those that are followed, those that rest, and new ones."""
+        awake = [
+            one
+            for one in self._followed.values()
+            if not one.is_resting and one.looked_s - one.detected_s <= _FOLLOW_S
+        ]
+        expected = [(one.index, place) for one in awake if (place := one.predict(time_s)) is not None]
+        followed = self._landmarker.follow(frame.rgb(), [place for _, place in expected]) if expected else []
+        kept = [place for place, mesh in enumerate(followed) if mesh.score >= _FOLLOW_SCORE]
+        meshes, tracks = [followed[place] for place in kept], [expected[place][0] for place in kept]
         detections = () if look is None else look.detections
         confirmed = confirmations(meshes, detections)
-        new = [one for place, one in enumerate(detections) if place not in confirmed.values()]
-        found = [(Face(0, detections[there], meshes[here]), True) for here, there in confirmed.items()]
+        found = [
+            _Seen(Face(0, detections[there], meshes[here]), True, tracks[here])
+            for here, there in confirmed.items()
+        ]
+        left = [one for place, one in enumerate(detections) if place not in confirmed.values()]
+        resting, new = self._resting(frame, look, left, time_s)
+        found += resting
         if new:
-            located = self._landmarker.locate_many(frame.rgb(), new)
-            found += [(Face(0, one, mesh), True) for one, mesh in zip(new, located, strict=True)]
-        taken = [_box_of(face) for face, _ in found]
-        for place, mesh in enumerate(meshes):
-            box = mesh_box(mesh.points)
+            located = self._landmarker.locate_many(frame.rgb(), [one for one, _ in new])
+            found += [
+                _Seen(Face(0, one, mesh), True, track)
+                for (one, track), mesh in zip(new, located, strict=True)
+            ]
+        taken = [_box_of(one.face) for one in found]
+        for place, measured in enumerate(meshes):
+            box = mesh_box(measured.points)
             # A mesh that nobody confirms, on a face that is somebody's: it slid there from a face that is hidden.
             slid = bool(taken) and iou_matrix(box[None], np.stack(taken)).max() >= _SAME_OVERLAP
             if place not in confirmed and not slid:
-                points5 = mesh_points5(mesh.points).astype(np.float32)
-                found.append((Face(0, Detection(box, mesh.score, points5), mesh), False))
+                points5 = mesh_points5(measured.points).astype(np.float32)
+                face = Face(0, Detection(box, measured.score, points5), measured)
+                found.append(_Seen(face, False, tracks[place]))
         if look is not None:
             for one in self._followed.values():
                 if one.mesh is not None and face_size(one.mesh) >= look.reliable_px:
                     one.looked_s = time_s
         return found
 
-    def _update(self, frame: Frame, faces: Sequence[tuple[Face, bool]], time_s: float) -> list[SteadyFace]:
+    def _resting(
+        self, frame: Frame, look: Look | None, detections: Sequence[Detection], time_s: float
+    ) -> tuple[list[_Seen], list[tuple[Detection, int | None]]]:
+        """People who rest: where the detector sees them, or else where it last did.
+
+        Returns:
+            Them; and the detections on which the mesh is to be laid, each with the track that rests there, None where
+            nobody does.
+        """
+        resting = [one for one in self._followed.values() if one.is_resting]
+        meshes = [one.mesh for one in resting if one.mesh is not None]
+        pairs: dict[int, int] = {}
+        if resting and detections:
+            overlap = iou_matrix(
+                np.stack([mesh_box(mesh) for mesh in meshes]), np.stack([one.box for one in detections])
+            )
+            pairs = dict(assign(np.where(overlap >= _REST_OVERLAP, 1.0 - overlap, FORBIDDEN)))
+        found: list[_Seen] = []
+        asked: list[tuple[Detection, int | None]] = [
+            (one, None) for place, one in enumerate(detections) if place not in pairs.values()
+        ]
+        for row, (one, mesh) in enumerate(zip(resting, meshes, strict=True)):
+            if row in pairs:
+                seen = detections[pairs[row]]
+                carried = one.carried(seen)
+                if _is_other_size(face_size(carried), one.rested_px):
+                    one.is_resting = False
+                if not one.is_resting or frame.index - one.measured_frame >= _MEASURE_FRAMES:
+                    asked.append((seen, one.index))
+                else:
+                    found.append(
+                        _Seen(Face(0, seen, Landmarks(carried, seen.score)), True, one.index, measured=False)
+                    )
+                continue
+            should_show = look is not None and look.reliable_px <= face_size(mesh)
+            # It may come back in this moment, but not for long.
+            if should_show and time_s - one.detected_s > _REST_S:
+                continue
+            there = Detection(mesh_box(mesh), 0.0, mesh_points5(mesh).astype(np.float32))
+            found.append(_Seen(Face(0, there, Landmarks(mesh, 0.0)), False, one.index, measured=False))
+        return found, asked
+
+    def _update(self, frame: Frame, faces: Sequence[_Seen], time_s: float) -> list[SteadyFace]:
         """Match faces with tracks, take them in, and carry on those that nobody sees."""
-        strengths: list[float | None] = [None] * len(faces)
-        if any(seen for _, seen in faces) and self._must_know_who([face for face, _ in faces], frame.index):
-            self._asked = frame.index
-            faces = list(faces)
-            for place, (face, detected) in enumerate(faces):
-                if detected:
-                    identity, strengths[place] = self._embed(frame.rgb(), face)
-                    faces[place] = replace(face, identity=identity), detected
+        asked = self._whom_to_ask(faces, frame.index)
+        strengths: dict[int, float] = {}
+        faces = list(faces)
+        for place in sorted(asked):
+            identity, strengths[place] = self._embed(frame.rgb(), faces[place].face)
+            faces[place] = faces[place]._replace(face=replace(faces[place].face, identity=identity))
         # Boxes of one kind, or a track's speed would change with the rhythm of detection.
         boxed = [
-            replace(face, index=place, detection=replace(face.detection, box=_box_of(face)))
-            for place, (face, _) in enumerate(faces)
+            replace(one.face, index=place, detection=replace(one.face.detection, box=_box_of(one.face)))
+            for place, one in enumerate(faces)
         ]
         by_mesh = {id(face.landmarks): place for place, face in enumerate(boxed)}
         steady = []
         for tracked in self._tracker.update(boxed):
             place = by_mesh[id(tracked.landmarks)]
-            face, detected = faces[place]
+            face, detected, _, measured = faces[place]
             followed = self._followed.get(tracked.index)
             if followed is None:
                 followed = Track(tracked.index, self._template, self._smoothing)
                 self._followed[tracked.index] = followed
-            if detected:
-                self._views.look(frame.rgb(), self._shot, tracked.index, face, time_s, strengths[place])
-            gain = _gain_of(frame.rgb(), face)
-            steady.append(followed.update(face, time_s, detected=detected, gain=gain))
+            if place in asked:
+                followed.asked_frame = frame.index
+            if measured:
+                followed.measured_frame = frame.index
+            if detected and measured:
+                self._views.look(frame.rgb(), self._shot, tracked.index, face, time_s, strengths.get(place))
+            if followed.is_resting:
+                steady.append(followed.stay(face, time_s, detected=detected))
+            else:
+                gain = _gain_of(frame.rgb(), face)
+                steady.append(followed.update(face, time_s, detected=detected, gain=gain))
         seen = {one.face.index for one in steady}
         for index in [i for i in self._followed if i not in seen]:
             guess = self._followed[index].mark_missed(time_s)
@@ -187,17 +285,46 @@ class VideoFaces:
                 steady.append(guess)
         return sorted(steady, key=lambda one: one.face.index)
 
-    def _must_know_who(self, faces: Sequence[Face], index: int) -> bool:
-        """Whether identities are worth their time: somebody is new or lost, or two come near each other."""
-        if not faces:
-            return False
-        since = index - self._asked
-        views = [one.num_views for one in self._followed.values()]
-        if len(faces) != len(views) or min(views) < _ENOUGH_VIEWS or since >= _ASK_AGAIN_FRAMES:
-            return True
-        boxes = np.stack([_box_of(face) for face in faces])
-        near = float((iou_matrix(boxes, boxes) - np.eye(len(faces))).max()) > 0.02
-        return near and since >= _ASK_NEAR_FRAMES
+    def _whom_to_ask(self, faces: Sequence[_Seen], index: int) -> set[int]:
+        """Whose identity is worth its time: who is new or little known, was lost, or comes near somebody else."""
+        if not any(one.detected for one in faces):
+            return set()
+        boxes = np.stack([_box_of(one.face) for one in faces])
+        near = (iou_matrix(boxes, boxes) - np.eye(len(faces))).max(axis=1) > _NEAR_OVERLAP
+        asked = set()
+        for place, one in enumerate(faces):
+            if not one.detected:
+                continue
+            track = None if one.track is None else self._followed.get(one.track)
+            if track is None or track.num_views < _ENOUGH_VIEWS:
+                asked.add(place)
+                continue
+            since = index - track.asked_frame
+            again = _ASK_RESTING_FRAMES if track.is_resting else _ASK_AGAIN_FRAMES
+            if since >= again or (near[place] and since >= _ASK_NEAR_FRAMES):
+                asked.add(place)
+        return asked
+
+    def _rest_and_wake(self, frame: Frame) -> None:
+        """Who was not swapped four groups ago rests; who was is followed.
+
+        A face rests only if even a coarse look of the detector shows it, or it would be lost from whole look to whole
+        look; and only once it is known well.
+        """
+        coarse = coarse_size(*frame.size)
+        least_px = RELIABLE_PX * (1.0 if coarse is None else frame.size[1] / coarse[1])
+        for index, (size_px, is_swapped) in self._orders.due(self._shot, frame.index).items():
+            track = self._followed.get(index)
+            if track is None or track.mesh is None:
+                continue
+            if is_swapped:
+                track.is_resting = False
+                continue
+            now_px = face_size(track.mesh)
+            is_known = track.num_views >= _ENOUGH_VIEWS
+            is_seen = float(frame.time_s) - track.detected_s <= _REST_S and now_px >= least_px
+            if is_known and is_seen and not track.is_resting and not _is_other_size(now_px, size_px):
+                track.rest(size_px)
 
     # -------------------------------------------------------------------------------------------------------
     # Who becomes whom
@@ -210,8 +337,39 @@ class VideoFaces:
         sources, reasons = self._selection.decide(
             taken.faces, self._views.of(taken.shot), float(taken.frame.time_s)
         )
-        state = None if taken.state is None else {**taken.state, "selection": self._selection.state()}
-        return replace(taken, sources=sources, reasons=reasons, state=state)
+        decisions = {
+            one.face.index: (0.0 if mesh is None else face_size(mesh.points), source is not None)
+            for one, source in zip(taken.faces, sources, strict=True)
+            for mesh in (one.face.landmarks,)
+        }
+        self._orders.note(taken.shot, taken.frame.index, decisions)
+        state = (
+            None
+            if taken.state is None
+            else {**taken.state, "selection": self._selection.state(), "orders": self._orders.state()}
+        )
+        decided = replace(taken, sources=sources, reasons=reasons, state=state)
+        return self._with_measured(decided) if any(one.is_resting for one in taken.faces) else decided
+
+    def _with_measured(self, decided: FrameFaces) -> FrameFaces:
+        """Those who rested when the frame was taken and are swapped after all, with the mesh laid on them now."""
+        faces, sources, reasons = list(decided.faces), list(decided.sources), list(decided.reasons)
+        for place, one in enumerate(faces):
+            if not one.is_resting or sources[place] is None or one.face.landmarks is None:
+                continue
+            image = decided.frame.rgb()
+            mesh = self._landmarker.follow(image, [one.face.landmarks.points])[0]
+            if mesh.score < _FOLLOW_SCORE:
+                sources[place], reasons[place] = None, UNSEEN
+                continue
+            points5 = mesh_points5(mesh.points).astype(np.float32)
+            there = replace(one.face.detection, box=mesh_box(mesh.points), points=points5)
+            face = replace(one.face, detection=there, landmarks=mesh)
+            matrix = estimate_similarity(points5, self._template.points)
+            faces[place] = replace(
+                one, face=face, matrix=matrix, gain=_gain_of(image, face), is_resting=False
+            )
+        return replace(decided, faces=tuple(faces), sources=tuple(sources), reasons=tuple(reasons))
 
     # -------------------------------------------------------------------------------------------------------
     # Going on
@@ -224,7 +382,6 @@ class VideoFaces:
             "tracker": self._tracker.state(),
             "followed": [one.state() for one in self._followed.values()],
             "look_now": self._look_now,
-            "asked": self._asked,
             "shot": self._shot,
             "views": self._views.state(),
         }
@@ -236,10 +393,11 @@ class VideoFaces:
         self._tracker.restore(state["tracker"])
         restored = [Track.restored(s, self._template, self._smoothing) for s in state["followed"]]
         self._followed = {one.index: one for one in restored}
-        self._look_now, self._asked = state["look_now"], state["asked"]
+        self._look_now = state["look_now"]
         self._shot = state["shot"]
         self._views.restore(state["views"])
         self._selection.restore(state["selection"])
+        self._orders.restore(state["orders"])
 
 
 def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) -> dict[int, int]:
@@ -256,6 +414,11 @@ def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) 
             if float(np.linalg.norm(five - one.points, axis=1).mean()) > _SAME_POINTS * size:
                 costs[row, column] = FORBIDDEN
     return dict(assign(costs))
+
+
+def _is_other_size(one_px: float, other_px: float) -> bool:
+    """Whether a face is so much larger or smaller than before that what was decided then says nothing any more."""
+    return max(one_px, other_px) > _OTHER_SIZE * min(one_px, other_px)
 
 
 def _box_of(face: Face) -> FloatArray:
