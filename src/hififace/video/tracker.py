@@ -166,8 +166,8 @@ class VideoFaces:
             for one in self._followed.values()
             if not one.is_resting and one.looked_s - one.detected_s <= _FOLLOW_S
         ]
-        expected = [(one.index, place) for one in awake if (place := one.predict(time_s)) is not None]
-        followed = self._landmarker.follow(frame.rgb(), [place for _, place in expected]) if expected else []
+        expected = [(one.index, there) for one in awake if (there := one.predict(time_s)) is not None]
+        followed = self._landmarker.follow(frame.rgb(), [there for _, there in expected]) if expected else []
         kept = [place for place, mesh in enumerate(followed) if mesh.score >= _FOLLOW_SCORE]
         meshes, tracks = [followed[place] for place in kept], [expected[place][0] for place in kept]
         detections = () if look is None else look.detections
