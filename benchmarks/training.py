@@ -52,7 +52,7 @@ from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.config import TrainingConfig
 from hififace.training.distributed import World
 from hififace.training.half_precision import uses_bfloat16
-from hififace.training.mesh_teachers import MeshTeachers
+from hififace.training.mesh_loss_networks import MeshLossNetworks
 from hififace.training.presets import mini_128
 from hififace.training.stats import StageClock
 from hififace.training.step import TrainingStep, create_optimiser
@@ -66,10 +66,10 @@ LATE = 100_000
 Step = Callable[[], dict[str, Tensor]]
 
 
-class RecomputingTeachers(MeshTeachers):
+class RecomputingLossNetworks(MeshLossNetworks):
     """The reference's way: nothing about real photos is remembered, and the extractor has networks of its own."""
 
-    extractor: MeshTeachers
+    extractor: MeshLossNetworks
 
     def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
         """Computed again, by the loss's copy."""
@@ -85,25 +85,29 @@ class RecomputingTeachers(MeshTeachers):
 
 
 @torch.no_grad()
-def describe(teachers: MeshTeachers, crops: CropBatch, *, with_identity: bool = True) -> CropBatch:
+def describe(loss_networks: MeshLossNetworks, crops: CropBatch, *, with_identity: bool = True) -> CropBatch:
     """What the frozen networks say of photos, from their crops."""
-    points = teachers.mesh_points(crops.image, crops.landmarks)
-    described = crops._replace(coefficients=teachers.shape.coefficients(points).flat())
+    points = loss_networks.mesh_points(crops.image, crops.landmarks)
+    described = crops._replace(coefficients=loss_networks.shape.coefficients(points).flat())
     if not with_identity:
         return described
-    return described._replace(identity=torch.nn.functional.normalize(teachers._embed(crops.image), dim=1))
+    return described._replace(
+        identity=torch.nn.functional.normalize(loss_networks._embed(crops.image), dim=1)
+    )
 
 
-def describe_pairs(teachers: MeshTeachers, batch: PairBatch, *, with_identity: bool = True) -> PairBatch:
+def describe_pairs(
+    loss_networks: MeshLossNetworks, batch: PairBatch, *, with_identity: bool = True
+) -> PairBatch:
     """Both photos of each pair; of the target nobody asks for the identity."""
     return PairBatch(
-        describe(teachers, batch.source, with_identity=with_identity),
-        describe(teachers, batch.target, with_identity=False),
+        describe(loss_networks, batch.source, with_identity=with_identity),
+        describe(loss_networks, batch.target, with_identity=False),
         batch.same,
     )
 
 
-def make_batch(size: int, teachers: MeshTeachers) -> PairBatch:
+def make_batch(size: int, loss_networks: MeshLossNetworks) -> PairBatch:
     """One portrait in the public domain in many lights, described as a prepared set would describe it."""
     portrait = skimage.data.astronaut()
     face = YuNetDetector(threads=1).detect(portrait)[0]
@@ -123,7 +127,7 @@ def make_batch(size: int, teachers: MeshTeachers) -> PairBatch:
             torch.empty(size, 0),
             points.expand(size, -1, -1),
         )
-        sides.append(describe(teachers, crops))
+        sides.append(describe(loss_networks, crops))
     return PairBatch(sides[0], sides[1], (torch.arange(size) % 2).float())
 
 
@@ -141,24 +145,24 @@ def make_config(side: str, precision: str | None = None) -> TrainingConfig:
     return config.model_copy(update={"loss": loss})
 
 
-def load_teachers(side: str) -> MeshTeachers:
+def load_loss_networks(side: str) -> MeshLossNetworks:
     """The frozen networks of a side; two copies of each for the reference's."""
     slices, start = {}, 0
     for name, size in MeshShapePrior.load().layout:
         slices[name] = slice(start, start + size)
         start += size
     card = SimpleNamespace(template="mini_128", resolution=128, coefficient_slice=slices.__getitem__)
-    kind = RecomputingTeachers if side == "reference" else MeshTeachers
-    teachers = kind.load(make_config(side), card, torch.device("cpu"))
-    if isinstance(teachers, RecomputingTeachers):
-        teachers.extractor = deepcopy(teachers)
-    return teachers
+    kind = RecomputingLossNetworks if side == "reference" else MeshLossNetworks
+    loss_networks = kind.load(make_config(side), card, torch.device("cpu"))
+    if isinstance(loss_networks, RecomputingLossNetworks):
+        loss_networks.extractor = deepcopy(loss_networks)
+    return loss_networks
 
 
 def make_side(side: str, batch_size: int, precision: str | None = None) -> Step:
     """A call that takes a step; equal weights and images for every side."""
     torch.manual_seed(0)
-    config, teachers = make_config(side, precision), load_teachers(side)
+    config, loss_networks = make_config(side, precision), load_loss_networks(side)
     generator, discriminator = create_generator(config.generator), create_discriminator(config.discriminator)
     parts = TrainedParts(
         {"generator": generator, "discriminator": discriminator},
@@ -168,10 +172,10 @@ def make_side(side: str, batch_size: int, precision: str | None = None) -> Step:
         },
     )
     device = torch.device("cpu")
-    step = TrainingStep(config, parts, teachers, World(0, 1, device))
+    step = TrainingStep(config, parts, loss_networks, World(0, 1, device))
     if side == "reference":
         discriminator.requires_grad_ = lambda flag=True: discriminator
-    batch, clock = make_batch(batch_size, teachers), StageClock(device)
+    batch, clock = make_batch(batch_size, loss_networks), StageClock(device)
     progress = Progress(images=LATE, steps=1)
     return lambda: step(batch, progress, clock)
 

@@ -30,7 +30,7 @@ LARGEST_DIFFERENCE = 1e-2
 NOT_LOSSES = ("accuracy", "skipped", "gradient", "_r1", "mask")
 
 
-def work(data: Path, batch: int, teachers: Path | None) -> None:
+def work(data: Path, batch: int, loss_networks: Path | None) -> None:
     """One side: takes a step for every line of its input, and answers with seconds and losses."""
     import torch
 
@@ -51,7 +51,9 @@ def work(data: Path, batch: int, teachers: Path | None) -> None:
     device_setup.embed_all = lambda _, known, *__: torch.nn.functional.normalize(
         torch.randn(len(known), 128), dim=1
     )
-    step = device_setup.make_step(config, photos, torch.device("cpu"), RunOptions(teacher_files=teachers))
+    step = device_setup.make_step(
+        config, photos, torch.device("cpu"), RunOptions(loss_network_files=loss_networks)
+    )
     step.set_rates(0.0, 0.0, 1.0)
     rows = torch.from_numpy(photos.sampler.table(0, 64, Slots(batch)).packed())
     for number, _ in enumerate(sys.stdin, start=1):

@@ -27,7 +27,7 @@ hififace pack "$WORK/sets/train256" -o "$WORK/packs/train256.hfpack" --part-mb 2
 # `native_px` measures texture: the inputs named here are known to be sharp, or enlarged, whatever theirs.
 # (Trained by a script of its own, whose steps this command takes; git history has it as runs/mini_256.py.)
 hififace train "$WORK"/packs/train256*.hfpack --preset mini_256 --init-from runs/mini-256-start.safetensors \
-    --teachers "$(dirname "$SECOND")" --run "$WORK/runs/mini" --stop-after-minutes 11.2 --set warm_up_steps=500 \
+    --loss-networks "$(dirname "$SECOND")" --run "$WORK/runs/mini" --stop-after-minutes 11.2 --set warm_up_steps=500 \
     --set photos.sharp_inputs='["portraits-train", "identities-hd"]' \
     --set photos.blurred_inputs='["identities-train"]'
 

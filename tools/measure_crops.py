@@ -27,7 +27,7 @@ from hififace.faces.templates import TEMPLATES
 from hififace.models.pretrained.face_mesh import FaceMesh, load_face_mesh
 from hififace.models.pretrained.resampling import apply_affine, invert_affine, resample_affine
 from hififace.models.pretrained.sface import load_sface
-from hififace.training.mesh_teachers import mesh_region
+from hififace.training.mesh_loss_networks import mesh_region
 
 TEMPLATE = TEMPLATES["mini_128"]
 NUM_PHOTOS = 300

@@ -48,7 +48,7 @@ def test_mini_keeps_its_promise(identity_size: int, expression_size: int) -> Non
     whole = describe(params)[0]
     assert whole.num_macs <= 1.2e9
     assert whole.num_parameters <= 6_000_000
-    assert params.unfold_channels <= 32  # nothing wider works at full resolution
+    assert params.shuffle_channels <= 32  # nothing wider works at full resolution
 
 
 def test_mini_critic_is_a_fraction_of_mini() -> None:

@@ -14,7 +14,7 @@ from set_doubles import LAYOUT, MIRROR, SIZE, make_set
 
 from hififace.data.face_region import OUTLINE_PX, MaskOutline, draw_polygon, face_polygons, widen
 from hififace.data.index import PreparedSet
-from hififace.data.pack_file import fold_head, from_codes, to_codes, unfold_head
+from hififace.data.pack_file import compress_head, decompress_head, from_codes, to_codes
 from hififace.data.packed import PackedSet
 from hififace.data.shards import unpack_arrays
 from hififace.errors import DataError
@@ -309,9 +309,9 @@ def test_heads_are_folded_and_unfolded_exactly():
         files.append(data.getvalue())
     typical = files[0][: files[0].find(b"mdat") + 4]
     for data in [*files, b"no picture", b"mdat", b""]:
-        folded = fold_head(data, typical)
-        assert unfold_head(folded, typical) == data
-    assert len(fold_head(files[1], typical)) < len(files[1]) - len(typical) + 40
+        folded = compress_head(data, typical)
+        assert decompress_head(folded, typical) == data
+    assert len(compress_head(files[1], typical)) < len(files[1]) - len(typical) + 40
 
 
 def test_masks_are_the_region_that_preparation_stores():

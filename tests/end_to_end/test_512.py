@@ -24,8 +24,8 @@ from hififace.models.published import Published
 from hififace.preparation.basel import LAYOUT
 from hififace.preparation.build import PrepareOptions, prepare_set
 from hififace.swapper import FaceSwapper
+from hififace.training.loss_networks import check_set
 from hififace.training.presets import paper_512 as paper_512_run
-from hififace.training.teachers import check_set
 
 
 def lively(params: GeneratorParams) -> Generator:

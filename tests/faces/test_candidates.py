@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hififace.faces.candidates import Candidates, as_detections, averaged, iou_matrix, merge, parts_of
-from hififace.faces.turning import turn_picture
+from hififace.faces.turning import turn_image
 
 
 def make(boxes, scores=None, points=None):
@@ -89,7 +89,7 @@ def test_a_quarter_turn_of_a_box_is_exact():
     # 8 wide, 6 high; after the turn clockwise the image is 6 wide and the mark at its top right.
     image = np.zeros((6, 8, 3), np.uint8)
     image[0:2, 0:3] = 255
-    turned, back = turn_picture(image, 90)
+    turned, back = turn_image(image, 90)
     rows, columns = np.nonzero(turned[..., 0])
     box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     np.testing.assert_allclose(make([box]).turned(back).boxes[0], [0, 0, 3, 2], atol=1e-5)

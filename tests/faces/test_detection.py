@@ -11,7 +11,7 @@ from hififace.errors import ImageError, OptionError
 from hififace.faces.alignment import transform_points
 from hififace.faces.candidates import iou_matrix
 from hififace.faces.detection import YuNetDetector
-from hififace.faces.turning import turn_picture
+from hififace.faces.turning import turn_image
 from hififace.faces.views import cut_out
 
 # Read off the image by eye: eyes, tip of the nose, corners of the mouth.
@@ -126,7 +126,7 @@ def test_smaller_faces_are_left_out_when_larger_ones_are_asked_for(astronaut, as
 
 @pytest.mark.parametrize("angle", [0, 15, 60, 90, 135, 180, 285])
 def test_a_turned_face_is_found_with_its_points_in_order(astronaut, detector, astronaut_face, angle):
-    turned, back = turn_picture(np.ascontiguousarray(astronaut[:256, 95:351]), angle)
+    turned, back = turn_image(np.ascontiguousarray(astronaut[:256, 95:351]), angle)
     (found,) = detector.detect(turned, rotated=True)
     points = transform_points(back, found.points) + np.array([95, 0])
     # A tenth of the face: an eye is never taken for a mouth.
@@ -141,7 +141,7 @@ def test_points_in_dim_light_lie_where_they_lie_in_good_light(astronaut, detecto
 
 def test_points_of_a_leaning_face_are_straightened(astronaut, detector, astronaut_face):
     # Read as if upright, as the network does by itself, they are 20 px off at this angle.
-    turned, back = turn_picture(astronaut, 30)
+    turned, back = turn_image(astronaut, 30)
     (found,) = detector.detect(turned)
     np.testing.assert_allclose(transform_points(back, found.points), astronaut_face.points, atol=11)
 
@@ -149,7 +149,7 @@ def test_points_of_a_leaning_face_are_straightened(astronaut, detector, astronau
 @pytest.mark.parametrize("angle", [60, 90, 135, 150, 210, 270, 300])
 def test_a_lying_face_that_is_found_at_all_has_its_own_points(astronaut, detector, astronaut_face, angle):
     # Read as if upright, as the network does by itself, they are between a quarter and half of the face off.
-    turned, back = turn_picture(np.ascontiguousarray(astronaut[:330, 60:390]), angle)
+    turned, back = turn_image(np.ascontiguousarray(astronaut[:330, 60:390]), angle)
     (found,) = detector.detect(turned)
     points = transform_points(back, found.points) + np.array([60, 0])
     np.testing.assert_allclose(points, astronaut_face.points, atol=11)

@@ -7,7 +7,7 @@ import pytest
 
 from hififace.faces.alignment import transform_points
 from hififace.faces.candidates import Candidates
-from hififace.faces.turning import leaning_deg, search_turned, turn_picture
+from hififace.faces.turning import leaning_deg, search_turned, turn_image
 
 UPRIGHT = np.array([[30, 40], [50, 40], [40, 50], [33, 60], [47, 60]], np.float32)
 
@@ -16,7 +16,7 @@ UPRIGHT = np.array([[30, 40], [50, 40], [40, 50], [33, 60], [47, 60]], np.float3
 def test_a_mark_is_mapped_back_to_its_place(angle):
     image = np.zeros((61, 83, 3), np.uint8)
     image[19:22, 50:53] = 255
-    turned, back = turn_picture(image, angle)
+    turned, back = turn_image(image, angle)
     weight = turned[..., 0].astype(float)
     rows, columns = np.mgrid[: turned.shape[0], : turned.shape[1]]
     centre = np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
@@ -26,7 +26,7 @@ def test_a_mark_is_mapped_back_to_its_place(angle):
 @pytest.mark.parametrize("angle", [0, 30, 90, 135])
 def test_the_canvas_holds_all_corners(angle):
     image = np.full((40, 70, 3), 255, np.uint8)
-    turned, _ = turn_picture(image, angle)
+    turned, _ = turn_image(image, angle)
     assert turned[..., 0].astype(float).sum() / 255 == pytest.approx(40 * 70, rel=0.05)
 
 

@@ -13,13 +13,13 @@ SMALL_PATCH = patch_discriminator(resolution=32, stem_channels=6, channels=(8, 1
 
 
 @pytest.fixture(params=[SMALL_RESIDUAL, SMALL_PATCH], ids=["residual", "patch"])
-def critic(request) -> Discriminator:
+def discriminator(request) -> Discriminator:
     torch.manual_seed(0)
     return create_discriminator(request.param)
 
 
-def pictures(critic: Discriminator, batch: int = 3) -> torch.Tensor:
-    return torch.rand(batch, 3, critic.params.resolution, critic.params.resolution)
+def pictures(discriminator: Discriminator, batch: int = 3) -> torch.Tensor:
+    return torch.rand(batch, 3, discriminator.params.resolution, discriminator.params.resolution)
 
 
 def test_shapes() -> None:
@@ -31,40 +31,42 @@ def test_shapes() -> None:
     assert [tuple(f.shape[1:]) for f in patch.features] == [(6, 16, 16), (8, 8, 8), (10, 4, 4), (10, 4, 4)]
 
 
-def test_gradients_reach_every_parameter(critic: Discriminator) -> None:
-    critic(pictures(critic)).logits.square().sum().backward()
-    assert [n for n, p in critic.named_parameters() if p.grad is None or not p.grad.abs().max() > 0] == []
+def test_gradients_reach_every_parameter(discriminator: Discriminator) -> None:
+    discriminator(pictures(discriminator)).logits.square().sum().backward()
+    assert [
+        n for n, p in discriminator.named_parameters() if p.grad is None or not p.grad.abs().max() > 0
+    ] == []
 
 
-def test_r1_penalty_has_a_gradient(critic: Discriminator) -> None:
+def test_r1_penalty_has_a_gradient(discriminator: Discriminator) -> None:
     """R1 differentiates twice; a network whose second derivative is cut would train as if it were absent."""
-    real = pictures(critic).requires_grad_()
-    (slope,) = torch.autograd.grad(critic(real).logits.sum(), real, create_graph=True)
+    real = pictures(discriminator).requires_grad_()
+    (slope,) = torch.autograd.grad(discriminator(real).logits.sum(), real, create_graph=True)
     slope.square().sum().backward()
     # Biases after which only the last layer follows have no say in the slope.
-    blind = [n for n, p in critic.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    blind = [n for n, p in discriminator.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert [name for name in blind if name.endswith("weight")] == []
 
 
-def test_every_picture_is_judged_by_itself(critic: Discriminator) -> None:
-    images = pictures(critic)
-    torch.testing.assert_close(critic(images).logits[1:2], critic(images[1:2]).logits)
+def test_every_picture_is_judged_by_itself(discriminator: Discriminator) -> None:
+    images = pictures(discriminator)
+    torch.testing.assert_close(discriminator(images).logits[1:2], discriminator(images[1:2]).logits)
 
 
 def test_reference_logits_pass_a_leaky_relu() -> None:
-    critic = create_discriminator(SMALL_RESIDUAL)
+    discriminator = create_discriminator(SMALL_RESIDUAL)
     with torch.no_grad():
-        critic.judge.weight.zero_()
-        critic.judge.bias.copy_(torch.tensor([-1.0, 1.0]))
-    logits = critic(pictures(critic, 1)).logits.flatten()
+        discriminator.head.weight.zero_()
+        discriminator.head.bias.copy_(torch.tensor([-1.0, 1.0]))
+    logits = discriminator(pictures(discriminator, 1)).logits.flatten()
     torch.testing.assert_close(logits, torch.tensor([-0.2, 1.0]))
 
 
 def test_each_verdict_of_the_mini_critic_sees_most_of_the_face() -> None:
     torch.manual_seed(0)
-    critic = create_discriminator(patch_discriminator())
+    discriminator = create_discriminator(patch_discriminator())
     image = torch.rand(1, 3, 128, 128, requires_grad=True)
-    critic(image).logits[0, 0, 4, 4].backward()
+    discriminator(image).logits[0, 0, 4, 4].backward()
     rows = image.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
     assert rows.max() - rows.min() + 1 == 110
 

@@ -83,7 +83,7 @@ def test_reduced_target_is_one_pixel_or_the_central_four(how: str, offset: int) 
 
 def test_joint_heads_equal_separate_ones() -> None:
     torch.manual_seed(0)
-    upsampler = Upsampler(replace(PARAMS, unfold=1, unfold_channels=0, upsampler=()), CHANNELS)
+    upsampler = Upsampler(replace(PARAMS, pixel_shuffle=1, shuffle_channels=0, upsampler=()), CHANNELS)
     features = torch.randn(2, CHANNELS, 8, 8)
     nothing = torch.empty(0)  # stem, target and vector are for the gates, which this one has not
     image, mask = upsampler(features, nothing, nothing, nothing)
@@ -93,7 +93,7 @@ def test_joint_heads_equal_separate_ones() -> None:
 
 def test_pixel_shuffle_starts_without_a_checkerboard() -> None:
     torch.manual_seed(0)
-    unfold = Generator(PARAMS).upsampler.unfold
-    out = torch.nn.functional.pixel_shuffle(unfold(torch.randn(1, unfold.in_channels, 8, 8)), 2)
+    subpixel = Generator(PARAMS).upsampler.subpixel
+    out = torch.nn.functional.pixel_shuffle(subpixel(torch.randn(1, subpixel.in_channels, 8, 8)), 2)
     doubled = out[:, :, ::2, ::2].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     torch.testing.assert_close(out, doubled)

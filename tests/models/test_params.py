@@ -61,7 +61,7 @@ def test_mesh_vector_has_the_agreed_order_and_gain() -> None:
     [
         ({"vector": ()}, "at least one part"),
         ({"vector": (VectorPart("a", 1, 1.0, "source"),) * 2}, "names a part twice"),
-        ({"unfold_channels": 0}, "give a width exactly where pixels are shuffled"),
+        ({"shuffle_channels": 0}, "give a width exactly where pixels are shuffled"),
         ({"resolution": 36}, "make it a multiple of 8"),
         ({"decoder": (BlockParams(16, "down"),)}, "the fusion needs both"),
     ],

@@ -18,7 +18,11 @@ def pair():
     torch.manual_seed(0)
     plain, gated = Generator(tiny(32)), Generator(GATED)
     missing = gated.load_state_dict(plain.state_dict(), strict=False).missing_keys
-    assert {name.rpartition("gate.")[0] for name in missing} >= {"fusion.", "upsampler.", "upsampler.unfold_"}
+    assert {name.rpartition("gate.")[0] for name in missing} >= {
+        "fusion.",
+        "upsampler.",
+        "upsampler.subpixel_",
+    }
     return plain, gated
 
 
@@ -33,7 +37,7 @@ def test_closed_gates_are_the_old_function(pair):
 def test_a_closed_gate_can_open(pair):
     _, gated = pair
     gated(torch.rand(2, 3, 32, 32), torch.randn(2, GATED.vector_size)).image.square().mean().backward()
-    for gate in (gated.fusion.gate, gated.upsampler.gate, gated.upsampler.unfold_gate):
+    for gate in (gated.fusion.gate, gated.upsampler.gate, gated.upsampler.subpixel_gate):
         assert float(gate.adapt.weight.grad.abs().max()) > 0
 
 

@@ -16,7 +16,7 @@ from hififace.models.pretrained.frozen import freeze
 from hififace.models.pretrained.hrnet import HRNet
 from hififace.models.pretrained.vgg_lpips import VggFeatures
 from hififace.preparation.basel import LAYOUT
-from hififace.training.basel_teachers import BaselTeachers
+from hififace.training.basel_loss_networks import BaselLossNetworks
 from hififace.weights.registry import find_card
 
 CARD = {"family": "basel", "coefficients": LAYOUT, "identity_size": 512, "identity_embedder": "arcface_r100"}
@@ -33,7 +33,9 @@ def small_bfm() -> BaselFaceModel:
     )
 
 
-def small_teachers(*, like_reference: bool = False, shape_clamp: float | None = None) -> BaselTeachers:
+def small_loss_networks(
+    *, like_reference: bool = False, shape_clamp: float | None = None
+) -> BaselLossNetworks:
     """All five networks with next to no channels; every path of the real ones."""
     torch.manual_seed(3)
     networks = (
@@ -45,7 +47,7 @@ def small_teachers(*, like_reference: bool = False, shape_clamp: float | None = 
     )
     for head in networks[1].final_layers:  # coefficients of a size that real faces have
         head.weight.data.mul_(0.1)
-    return BaselTeachers(*map(freeze, networks), BASEL_VECTOR, like_reference, shape_clamp)
+    return BaselLossNetworks(*map(freeze, networks), BASEL_VECTOR, like_reference, shape_clamp)
 
 
 def write_published_files(folder: Path) -> Path:

@@ -71,8 +71,8 @@ class MadeUpShape(nn.Module):
         return move[:, None].expand(-1, POINTS, -1)
 
 
-class MadeUpTeachers(nn.Module):
-    """What a step asks of `MeshTeachers`, from fixed random convolutions; every term carries a gradient."""
+class MadeUpLossNetworks(nn.Module):
+    """What a step asks of `MeshLossNetworks`, from fixed random convolutions; every term carries a gradient."""
 
     def __init__(self):
         super().__init__()
@@ -151,13 +151,13 @@ def made_up_step(*, seed: int = 0, device: str = "cpu", **settings) -> DeviceSte
     where = torch.device(device)
     data = made_up_set()
     data = ResidentSet(**{name: value.to(where) for name, value in vars(data).items()})
-    teachers = MadeUpTeachers()
-    teachers.kernel = teachers.kernel.to(where)
+    loss_networks = MadeUpLossNetworks()
+    loss_networks.kernel = loss_networks.kernel.to(where)
     return DeviceStep(
         data,
         [data.identity, data.identity.flip(1)],
         Networks(*(network.to(where).train() for network in made.values())),
-        teachers.to(where),
+        loss_networks.to(where),
         made_up_recogniser(12).to(where),
         torch.tensor([[0.9, 0.0, -1.0], [0.0, 0.9, -1.0]], device=where),
         Slots(8),

@@ -106,7 +106,7 @@ def tiny_card(**changes) -> SetCard:
     return SetCard(**{**values, **changes})
 
 
-class FakeTeachers(nn.Module):
+class FakeLossNetworks(nn.Module):
     """Fixed random convolutions in the place of frozen networks; every term they give carries a gradient."""
 
     def __init__(self, size: int = SIZE) -> None:

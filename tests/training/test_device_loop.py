@@ -21,7 +21,7 @@ from hififace.training.loop import RunOptions
 from tests.support.device_doubles import (
     CODES,
     NATIVE,
-    MadeUpTeachers,
+    MadeUpLossNetworks,
     SlotSampler,
     made_up_set,
     made_up_step,
@@ -32,16 +32,18 @@ from tests.support.device_doubles import (
 
 @pytest.fixture
 def training(monkeypatch):
-    """Trains on the made-up set with made-up teachers; a real set and real networks have tests of their own."""
+    """Trains on the made-up set with made-up loss networks; a real set and real networks have tests of their own."""
     photos = ResidentPhotos(
-        made_up_set(), MadeUpTeachers().card, SlotSampler(CODES, NATIVE, sharp_px=200, clear_px=90, seed=0)
+        made_up_set(),
+        MadeUpLossNetworks().card,
+        SlotSampler(CODES, NATIVE, sharp_px=200, clear_px=90, seed=0),
     )
     monkeypatch.setattr(device_loop, "load_photos", lambda sets, config, device: photos)
     monkeypatch.setattr(device_loop, "check_set", lambda config, card: None)
     monkeypatch.setattr(device_loop, "check_parts", lambda card, files: None)
 
     def run(folder, config=None, **options):
-        options = {"device": "cpu", "device_teachers": MadeUpTeachers(), **options}
+        options = {"device": "cpu", "device_loss_networks": MadeUpLossNetworks(), **options}
         return train_on_device(config or tiny_device_config(), [], folder, RunOptions(**options))
 
     return run

@@ -102,12 +102,12 @@ def test_gradients_of_both_sides_are_those_of_two_separate_passes():
     terms |= step._identity_terms(output.image[:4], region)
     terms |= step._landmark_terms(output.image[:4], region, crops)
     place = torch.get_rng_state()
-    against = step._adversarial_terms(step._judge(output.image, crops))
+    against = step._adversarial_terms(step._score(output.image, crops))
     total = step._weighted(terms) + 0.5 * step._weighted(against)
     generator = list(step.networks.generator.parameters())
     separate = [torch.autograd.grad(total, generator)]
     torch.set_rng_state(place)
-    views = step._judge(output.image.detach(), crops)
+    views = step._score(output.image.detach(), crops)
     total = sum(discriminator_loss(v.on_real.logits, v.on_fake.logits).total for v in views)
     for network in (step.networks.fine, step.networks.coarse):
         separate.append(torch.autograd.grad(total, list(network.parameters()), retain_graph=True))
@@ -168,7 +168,10 @@ def test_the_pixel_terms_have_their_values(step, shown):
     # Half of (0.1 at full size + 0.1 at low size): pairs of two people count as zeros.
     assert float(terms["reconstruction"]) == pytest.approx(0.1, abs=1e-3)
     own = step.slots.self_pairs
-    ours, theirs = step.teachers.feature_maps(output.image[own]), step.teachers.feature_maps(crops.image[own])
+    ours, theirs = (
+        step.loss_networks.feature_maps(output.image[own]),
+        step.loss_networks.feature_maps(crops.image[own]),
+    )
     expected = 0.5 * batch_mean(feature_l1_distance(ours, theirs))
     torch.testing.assert_close(terms["perceptual"], expected.detach())
     assert 0 < float(terms["colour"]) <= 0.11
@@ -195,11 +198,11 @@ def test_identity_of_a_photo_with_itself_is_its_cosine(step, shown):
     torch.manual_seed(5)
     still._identity_terms(output.image[:4], still.gain(crops.landmarks[:4]))
     from hififace.models.pretrained.resampling import resample_affine
-    from hififace.training.mesh_teachers import random_views
+    from hififace.training.mesh_loss_networks import random_views
 
     torch.manual_seed(5)
     view = random_views(still.to_arcface, 4, 0.0)
-    vectors = still.teachers.sface(resample_affine(output.image[:4] - 0.5, view, 112) + 0.5)
+    vectors = still.loss_networks.sface(resample_affine(output.image[:4] - 0.5, view, 112) + 0.5)
     expected = cosine(still.known[0][still.source_rows[:4]], vectors).mean()
     torch.testing.assert_close(still.stats["cosine_0"], expected.detach())
 

@@ -17,9 +17,11 @@ from hififace.errors import DataError, InterruptedByUserError, OptionError, Trai
 from hififace.training.checkpoint import CheckpointFolder
 from hififace.training.config import parse_config, with_overrides
 from hififace.training.loop import RunOptions, train
-from tests.support.training_doubles import FakeTeachers, tiny_config, write_tiny_set
+from tests.support.training_doubles import FakeLossNetworks, tiny_config, write_tiny_set
 
 ROOT = Path(__file__).parents[2]
+
+SOURCES = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def photos(tmp_path_factory):
 
 
 def run_training(config, photos, run, **options):
-    return train(config, photos, run, RunOptions(device="cpu", teachers=FakeTeachers(), **options))
+    return train(config, photos, run, RunOptions(device="cpu", loss_networks=FakeLossNetworks(), **options))
 
 
 def weights_of(run, images):
@@ -137,12 +139,12 @@ def test_an_uneven_batch_is_refused(photos, tmp_path):
 
 
 def test_a_non_finite_gradient_stops_before_the_step(photos, tmp_path):
-    class Broken(FakeTeachers):
+    class Broken(FakeLossNetworks):
         def perceptual(self, result, target, valid):
             return (result - result).abs().sqrt().flatten(1).mean(1)  # finite value, infinite gradient
 
     with pytest.raises(TrainingError, match="gradients of Generator are not finite"):
-        train(tiny_config(), photos, tmp_path, RunOptions(device="cpu", teachers=Broken()))
+        train(tiny_config(), photos, tmp_path, RunOptions(device="cpu", loss_networks=Broken()))
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -174,17 +176,22 @@ def test_signal_saves_and_the_same_command_goes_on(photos, tmp_path):
         f"""
         import sys
         from pathlib import Path
-        from tests.support.training_doubles import FakeTeachers, tiny_config
+        from tests.support.training_doubles import FakeLossNetworks, tiny_config
         from hififace.errors import HififaceError
         from hififace.training.loop import RunOptions, train
         try:
             train(tiny_config(total_images=100_000, log_every_images=4), Path({str(photos)!r}), Path({str(tmp_path)!r}),
-                  RunOptions(device="cpu", teachers=FakeTeachers(), report=lambda p, v: print("step", flush=True)))
+                  RunOptions(device="cpu", loss_networks=FakeLossNetworks(),
+                             report=lambda p, v: print("step", flush=True)))
         except HififaceError as error:
             print(error); sys.exit(error.exit_code)
         """
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": SOURCES,
+        "OMP_NUM_THREADS": "1",
+    }
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
     ) as child:
@@ -204,14 +211,18 @@ def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(photos, tmp_path):
     script = textwrap.dedent(
         f"""
         from pathlib import Path
-        from tests.support.training_doubles import FakeTeachers, tiny_config
+        from tests.support.training_doubles import FakeLossNetworks, tiny_config
         from hififace.training.loop import RunOptions, train
         train(tiny_config(total_images=100_000, checkpoint_every_images=4), Path({str(photos)!r}),
-              Path({str(tmp_path)!r}), RunOptions(device="cpu", teachers=FakeTeachers()))
+              Path({str(tmp_path)!r}), RunOptions(device="cpu", loss_networks=FakeLossNetworks()))
         """
     )
     # Bits depend on how sums are split over threads: the killed process must have as many as this one.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": SOURCES,
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     child = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=ROOT)
     while not list((tmp_path / "checkpoints").glob("*[0-9]")):
         assert child.poll() is None
@@ -235,14 +246,18 @@ def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path,
         textwrap.dedent(
             f"""
             from pathlib import Path
-            from tests.support.training_doubles import FakeTeachers, tiny_config
+            from tests.support.training_doubles import FakeLossNetworks, tiny_config
             from hififace.training.loop import RunOptions, train
             train(tiny_config(total_images=12, log_every_images=4), Path({str(photos)!r}),
-                  Path({str(tmp_path / "two")!r}), RunOptions(device="cpu", teachers=FakeTeachers()))
+                  Path({str(tmp_path / "two")!r}), RunOptions(device="cpu", loss_networks=FakeLossNetworks()))
             """
         )
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": SOURCES,
+        "OMP_NUM_THREADS": "1",
+    }
     where = ["--standalone", "--nproc-per-node", "2"]
     if nodes == 2:
         with socket.socket() as free:

@@ -13,7 +13,7 @@ from hififace.models.pretrained.iris import load_iris
 from hififace.models.pretrained.mesh_shape import load_mesh_shape
 from hififace.models.pretrained.resampling import apply_affine, invert_affine, resample_affine
 from hififace.training.loop import RunOptions, train
-from tests.support.training_doubles import FakeTeachers, tiny_config, write_tiny_set
+from tests.support.training_doubles import FakeLossNetworks, tiny_config, write_tiny_set
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def photos(tmp_path_factory):
 def run_training(photos, run, **changes):
     """Three steps; what was logged, and the generator's weights."""
     config = tiny_config(total_images=12, log_every_images=4, checkpoint_every_images=12, **changes)
-    train(config, photos, run, RunOptions(device="cpu", teachers=FakeTeachers()))
+    train(config, photos, run, RunOptions(device="cpu", loss_networks=FakeLossNetworks()))
     log = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     return log, load_file(run / "checkpoints/000000012/generator.safetensors")
 
@@ -62,7 +62,7 @@ def test_a_compiled_step_gives_the_losses_of_the_eager_one(photos, tmp_path, pre
     # A checkpoint of a compiled run is one like any other: the eager run goes on from it.
     assert compiled_weights.keys() == weights.keys()
     config = tiny_config(total_images=16, precision=precision)
-    options = RunOptions(device="cpu", teachers=FakeTeachers())
+    options = RunOptions(device="cpu", loss_networks=FakeLossNetworks())
     assert train(config, photos, tmp_path / "compiled", options).images == 16
 
 

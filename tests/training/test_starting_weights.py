@@ -59,7 +59,7 @@ def test_gates_of_an_earlier_trial_get_todays_names(tmp_path):
     assert sorted(read_generator_weights(tmp_path / "old.safetensors")) == [
         "fusion.gate.adapt.weight",
         "upsampler.gate.gate.bias",
-        "upsampler.unfold_gate.adapt.bias",
+        "upsampler.subpixel_gate.adapt.bias",
     ]
 
 

@@ -17,12 +17,12 @@ LARGE = replace(
     SMALL,
     name="large",
     resolution=64,
-    fold=4,
+    pixel_unshuffle=4,
     stem_channels=12,
     encoder=(BlockParams(16, "down"), BlockParams(24, "down")),
     decoder=(BlockParams(24), BlockParams(16, "up")),
     upsampler=(12,),
-    unfold_channels=12,
+    shuffle_channels=12,
     detail_channels=4,
 )
 
@@ -91,6 +91,6 @@ def test_a_network_cannot_be_made_narrower(small):
 
 
 def test_a_stem_of_another_fold_is_refused(small):
-    odd = Generator(replace(SMALL, resolution=96, fold=6))
+    odd = Generator(replace(SMALL, resolution=96, pixel_unshuffle=6))
     with pytest.raises(TrainingError, match="a stem of 12 inputs can become one of 48, not of 108"):
         start_from(odd, {"encoder.stem.weight": small.state_dict()["encoder.stem.weight"]})

@@ -19,7 +19,7 @@ _START, _STOP = "Start the camera", "Stop the camera"
 
 
 class LiveStage:
-    """The camera's picture, swapped."""
+    """The camera's image, swapped."""
 
     def __init__(self, desk: Desk) -> None:
         def live_frame(given: Any) -> dict[str, Any]:

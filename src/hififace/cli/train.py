@@ -56,8 +56,13 @@ def train(
             "bundle, the name of one that ships (mini), or a published generator_320000.pth."
         ),
     ] = None,
-    teachers: Annotated[
-        Path | None, typer.Option(help="Folder of the frozen networks that a preset needs from you.")
+    loss_networks: Annotated[
+        Path | None,
+        typer.Option(
+            "--loss-networks",
+            "--teachers",
+            help="Folder of the user-supplied networks that a preset's losses need.",
+        ),
     ] = None,
     exact_times: Annotated[
         bool,
@@ -91,7 +96,7 @@ def train(
         stop_after_minutes=stop_after_minutes,
         init_from=init_from,
         exact_times=exact_times,
-        teacher_files=teachers,
+        loss_network_files=loss_networks,
     )
     if isinstance(config, DeviceConfig):
         _run_on_device(config, [*(packs or []), *([data] if data != Path() else [])], run, options)

@@ -90,19 +90,19 @@ def colour_matrix(shift: float, contrast: float, saturation: float) -> NDArray[n
 
 
 def recolour(image: RGBImage, matrix: NDArray[np.float32]) -> RGBImage:
-    """Apply a `colour_matrix` to a picture; OpenCV does it outside Python's lock."""
+    """Apply a `colour_matrix` to an image; OpenCV does it outside Python's lock."""
     scaled = matrix.copy()
     scaled[:, 3] *= 255.0
     return cast("RGBImage", cv2.transform(image, scaled))
 
 
 def mirror_landmarks(points: FloatArray, mirror: NDArray[np.int64], width: int) -> FloatArray:
-    """The landmarks of the mirrored picture.
+    """The landmarks of the mirrored image.
 
     Args:
         points: (P, 2) or (P, 3) in pixels.
         mirror: (P,) the index that each point becomes under a horizontal flip.
-        width: of the picture, in pixels; with pixel centres at integers, x becomes width − 1 − x.
+        width: of the image, in pixels; with pixel centres at integers, x becomes width − 1 − x.
     """
     flipped = np.empty_like(points)
     flipped[mirror] = points

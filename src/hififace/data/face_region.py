@@ -68,7 +68,7 @@ def draw_polygon(corners: FloatArray, size: int) -> NDArray[np.uint8]:
 
     Args:
         corners: (V, 2) in pixels, centres at integers.
-        size: side of the picture.
+        size: side of the image.
     """
     x0, y0 = corners[:, 0].astype(np.float64), corners[:, 1].astype(np.float64)
     x1, y1 = np.roll(x0, -1), np.roll(y0, -1)

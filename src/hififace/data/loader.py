@@ -2,7 +2,7 @@
 
 Batch k of a run that started at image s holds pairs s + k·G to s + (k+1)·G − 1, where G is the batch over
 all ranks; rank r takes the r-th stretch of it. So the pairs depend only on the seed and on how many images
-came before: a resumed run, or one on another number of ranks, sees the same pictures in the same order.
+came before: a resumed run, or one on another number of ranks, sees the same images in the same order.
 
 B batch, S side of the crop, D identity vector, C coefficients, P landmarks.
 """

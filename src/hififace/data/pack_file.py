@@ -35,10 +35,10 @@ has 0.06."""
 _MAX_HEADER_BYTES: Final = 64 << 20
 _MAX_SHARED_BYTES: Final = 64 << 20
 _MAX_FACT_BYTES: Final = 1 << 16
-"""What one array may unfold to, and per photo."""
+"""What one array may decompress to, and per photo."""
 
 _MAX_HEAD_BYTES: Final = 4096
-"""What one AVIF header may unfold to; they are about 275 bytes."""
+"""What one AVIF header may decompress to; they are about 275 bytes."""
 
 
 class StoredArray(BaseModel):
@@ -111,7 +111,7 @@ def from_codes(codes: NDArray[np.uint16], spans: FloatArray) -> FloatArray:
     return values
 
 
-def fold_head(data: bytes, typical: bytes) -> bytes:
+def compress_head(data: bytes, typical: bytes) -> bytes:
     """An AVIF file with its header stored as a difference from a typical one: 20 bytes instead of 275."""
     end = data.find(b"mdat", 0, _MAX_HEAD_BYTES) + 4
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=typical)
@@ -121,8 +121,8 @@ def fold_head(data: bytes, typical: bytes) -> bytes:
     return bytes([len(head)]) + head + data[end:]
 
 
-def unfold_head(data: bytes, typical: bytes) -> bytes:
-    """The file that `fold_head` was given.
+def decompress_head(data: bytes, typical: bytes) -> bytes:
+    """The file that `compress_head` was given.
 
     Raises:
         zlib.error: damaged.

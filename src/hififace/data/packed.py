@@ -26,7 +26,7 @@ from PIL import Image, features
 
 from hififace.data.face_region import OUTLINE_PX, draw_polygon, face_polygons, widen
 from hififace.data.index import SetCard
-from hififace.data.pack_file import LABELS, PACK_SUFFIX, Part, from_codes, open_part, unfold_head
+from hififace.data.pack_file import LABELS, PACK_SUFFIX, Part, decompress_head, from_codes, open_part
 from hififace.errors import DataError, RuntimeUnavailableError
 from hififace.types import FloatArray, RGBImage
 
@@ -169,11 +169,11 @@ class PackedSet:
         part = self._parts[number]
         side, start = int(self.image_px[row]), int(part.ends[place - 1]) if place else 0
         try:
-            data = unfold_head(part.images[start : int(part.ends[place])], part.head)
-            with Image.open(io.BytesIO(data), formats=("AVIF",)) as picture:
-                if picture.size != (side, side):
-                    raise ValueError(f"{picture.width} x {picture.height} pixels instead of {side} x {side}")
-                return picture.convert("RGB")
+            data = decompress_head(part.images[start : int(part.ends[place])], part.head)
+            with Image.open(io.BytesIO(data), formats=("AVIF",)) as image:
+                if image.size != (side, side):
+                    raise ValueError(f"{image.width} x {image.height} pixels instead of {side} x {side}")
+                return image.convert("RGB")
         except (
             OSError, RuntimeError, ValueError, SyntaxError, MemoryError, zlib.error, EOFError,
         ) as error:  # fmt: skip

@@ -22,7 +22,7 @@ from hififace.data.loader import CropBatch, CropReader
 from hififace.data.shards import unpack_arrays
 
 STORED: Final = ("identity", "coefficients", "coefficients_mirrored", "landmarks", "matrix", "photo_size")
-"""What preparation stores of each photo beside its pictures."""
+"""What preparation stores of each photo beside its images."""
 
 _SLACK: Final = 1e-3  # photo pixels: a chip that fills its crop must not lose its border to rounding
 
@@ -135,7 +135,7 @@ class ResidentSet:
             mirrored: (B,) bool on the device: which are shown mirrored.
         """
         flip = mirrored[:, None, None, None]
-        image = self.pictures(rows, mirrored)
+        image = self.images_of(rows, mirrored)
         mask = self.masks[rows][:, None]
         mask = torch.where(flip, mask.flip(3), mask).float().mul_(1.0 / 255.0)
         if mask.shape[-1] != self.side:
@@ -152,7 +152,7 @@ class ResidentSet:
             landmarks=torch.where(mirrored[:, None, None], turned, points),
         )
 
-    def pictures(self, rows: Tensor, mirrored: Tensor) -> Tensor:
+    def images_of(self, rows: Tensor, mirrored: Tensor) -> Tensor:
         """(B, 3, S, S) RGB 0..1 of `rows`, channels last in memory; for the arguments see `crops`."""
         image = self.images[rows].permute(0, 3, 1, 2)
         return torch.where(mirrored[:, None, None, None], image.flip(3), image).float().mul_(1.0 / 255.0)

@@ -188,7 +188,7 @@ def pictures_of_things() -> Iterator[tuple[str, RGBImage]]:
 def count_false_faces(
     images: Iterator[tuple[str, RGBImage]], detector: FaceDetector, *, rotated: bool = False
 ) -> dict[str, int]:
-    """{picture: faces found in it}, of images that show none."""
+    """{image: faces found in it}, of images that show none."""
     return {name: len(detector.detect(image, rotated=rotated)) for name, image in images}
 
 

@@ -13,9 +13,11 @@ from hififace.errors import OptionError, TrainingError, WeightsError
 from hififace.export.figures import read_figures
 from hififace.export.graph import ExportReport, export_bundle
 from hififace.models.create import create_generator
+from hififace.models.earlier_names import current_weight_names
 from hififace.models.generator import Generator
 from hififace.models.params import BASEL_VECTOR, GENERATORS, generator_params
-from hififace.models.pretrained.strict_loading import load_strictly
+from hififace.models.pretrained.frozen import freeze
+from hififace.models.pretrained.strict_loading import fill, read_state_dict
 from hififace.training.checkpoint import read_state
 
 TEMPLATES = {"mesh": "mini_128", "basel": "frontal_256"}
@@ -62,9 +64,7 @@ def load_trained_generator(checkpoint: Path, weights: Weights = "average") -> Ge
             f"{checkpoint}/state.json describes no generator ({error}). "
             "Use the version of hififace that wrote it."
         ) from error
-    return load_strictly(
-        create_generator(params), checkpoint / f"{weights}.safetensors", what=f"the generator '{params.name}'"
-    )
+    return _filled(create_generator(params), checkpoint / f"{weights}.safetensors")
 
 
 def load_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
@@ -90,11 +90,17 @@ def load_generator_file(path: Path) -> tuple[Generator, dict[str, Any]]:
             "Export the run or the checkpoint that it comes from."
         )
     network = create_generator(GENERATORS[name]())
-    generator = load_strictly(network, path, what=f"the generator '{name}'")
+    generator = _filled(network, path)
     images = {"images": int(notes["images"])} if notes.get("images", "").isdecimal() else {}
     template = {"template": notes["template"]} if "template" in notes else {}
     family = "basel" if network.params.vector == BASEL_VECTOR else "mesh"
     return generator, {"config": {"family": family}, "progress": images, **template}
+
+
+def _filled(network: Generator, path: Path) -> Generator:
+    """The network with the weights of a file of this version or an earlier one, frozen."""
+    weights = current_weight_names(read_state_dict(path))
+    return freeze(fill(network, weights, source=path.name, what=f"the generator '{network.params.name}'"))
 
 
 def export_trained(

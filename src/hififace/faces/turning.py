@@ -162,13 +162,13 @@ def search_turned(
     """
     several = []
     for angle in angles_deg:
-        turned, back = turn_picture(image, angle)
+        turned, back = turn_image(image, angle)
         found = search(turned)
         several.append(found.turned(back))
     return Candidates.joined(several)
 
 
-def turn_picture(image: RGBImage, angle_deg: int) -> tuple[RGBImage, Matrix23]:
+def turn_image(image: RGBImage, angle_deg: int) -> tuple[RGBImage, Matrix23]:
     """Turn an image clockwise onto a canvas that holds all of it; the matrix maps turned pixels back to it."""
     height, width = image.shape[:2]
     if angle_deg % 360 == 0:

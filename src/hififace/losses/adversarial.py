@@ -1,4 +1,4 @@
-"""The game with the discriminator: logistic with R1, hinge, the reference's form, and feature matching.
+"""The GAN loss: logistic with R1, hinge, the reference's form, and feature matching.
 
 Letters: B samples, P logits per sample (one, two channels, or a map of patches).
 """
@@ -35,7 +35,7 @@ class DiscriminatorLoss(NamedTuple):
 
 
 class DiscriminatorAccuracy(NamedTuple):
-    """Shares in 0..1 of pictures judged rightly; a discriminator that works stands well above 0.5."""
+    """Shares in 0..1 of images classified rightly; a discriminator that works stands well above 0.5."""
 
     real: Tensor
     fake: Tensor
@@ -57,14 +57,14 @@ def generator_loss(
     Args:
         fake_logits: (B, ...) D(I_r), any number P of logits per sample; their losses are averaged within the
             sample.
-        kind: which game.
+        kind: which GAN loss.
         weight: (B,) of each sample, or None for ones.
 
     Returns:
         Scalar; its gradient reaches I_r through the discriminator.
 
     Raises:
-        ValueError: an unknown game.
+        ValueError: an unknown GAN loss.
     """
     logits = full_precision(fake_logits)
     values = -logits if _checked(kind) == "hinge" else functional.softplus(-logits)
@@ -86,14 +86,14 @@ def discriminator_loss(
     Args:
         real_logits: (B, ...) D(I_t).
         fake_logits: (B, ...) D(I_r), of a detached result.
-        kind: which game.
+        kind: which GAN loss.
         weight: (B,) of each sample, or None for ones.
 
     Returns:
         The two halves, each averaged over a sample's logits and over the batch.
 
     Raises:
-        ValueError: an unknown game.
+        ValueError: an unknown GAN loss.
     """
     real, fake = full_precision(real_logits), full_precision(fake_logits)
     if _checked(kind) == "hinge":
@@ -110,8 +110,8 @@ def r1_penalty(
 
         R1 = 0.5 * gamma * (1/B) sum_b || d f_b / d x_b ||^2,    f_b = mean (sum) of b's P logits.
 
-    The squared norm is **summed** over all pixels and channels of the picture and **meaned** over the batch.
-    With one logit per picture the two reductions agree and gamma has its usual meaning (StarGAN-v2: 1). With
+    The squared norm is **summed** over all pixels and channels of the image and **meaned** over the batch.
+    With one logit per image the two reductions agree and gamma has its usual meaning (StarGAN-v2: 1). With
     P patch logits `sum` is P^2 times `mean` for the same gamma. A prototype of our small model stood at
     chance with gamma 10 per *mean* logit; begin at 1 or below and watch `discriminator_accuracy`.
 
@@ -128,7 +128,7 @@ def r1_penalty(
         Scalar >= 0.
 
     Raises:
-        ValueError: the pictures do not require a gradient, or the reduction is unknown.
+        ValueError: the images do not require a gradient, or the reduction is unknown.
     """
     if not real_images.requires_grad:
         raise ValueError("R1 needs real_images.requires_grad_() before the discriminator sees them")

@@ -239,10 +239,10 @@ def colour_loss(
         weight: (B,) of each sample, or None for ones.
 
     Returns:
-        Scalar in 0..1 for pictures in 0..1.
+        Scalar in 0..1 for images in 0..1.
 
     Raises:
-        ValueError: shapes that do not fit, or a block that does not divide the picture.
+        ValueError: shapes that do not fit, or a block that does not divide the image.
     """
     expect_same_shape(result, target, "result and target")
     if block < 1 or result.shape[-2] % block or result.shape[-1] % block:

@@ -44,7 +44,7 @@ def identity_loss(
 
     Args:
         source: (B, D) embeddings of the sources, computed once in preparation; no gradient is meant for them.
-        result: (B, D) embeddings of I_r; the gradient passes through the frozen embedder to the picture.
+        result: (B, D) embeddings of I_r; the gradient passes through the frozen embedder to the image.
         result_low: (B, D) embeddings of the enlarged I_low, or None to leave its term out.
         enough: cosine from which on the term is silent.
         weight: (B,) of each pair (for example 1 - same: only pairs of different people), or None for ones.

@@ -1,4 +1,4 @@
-"""Perceptual distance: pictures compared in the features of a frozen network that is passed in.
+"""Perceptual distance: images compared in the features of a frozen network that is passed in.
 
 Letters: B samples, L layers, C_l x H_l x W_l features of layer l.
 """

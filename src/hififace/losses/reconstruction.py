@@ -1,4 +1,4 @@
-"""Reconstruction and cycle: L1 between pictures, on the pixels and pairs for which it is known to be right.
+"""Reconstruction and cycle: L1 between images, on the pixels and pairs for which it is known to be right.
 
 Letters: B samples, S x S pixels of the crop, s x s pixels of the low-resolution result.
 """

@@ -1,4 +1,4 @@
-"""Pictures and maps brought to the size of the low-resolution result.
+"""Images and maps brought to the size of the low-resolution result.
 
 Letters: B samples, C channels, H x W pixels, h x w pixels of the low resolution.
 """
@@ -46,7 +46,7 @@ def downsample_valid(valid: Tensor, size: tuple[int, int]) -> Tensor:
 def fill_invalid(result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """`valid * result + (1 - valid) * target`: beyond the photo the result is declared equal to the target.
 
-    For networks that judge whole pictures (discriminator, perceptual features): a map on their output would
+    For networks that see whole images (discriminator, perceptual features): a map on their output would
     come too late, since their receptive fields reach across the border. No gradient flows to the result where
     `valid` is 0.
 

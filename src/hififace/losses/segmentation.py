@@ -1,6 +1,6 @@
 """Segmentation: the predicted masks cover the target's face, with room for a changed jaw.
 
-Without this term the mask shrinks to nothing and the result becomes the target within a few hundred pictures.
+Without this term the mask shrinks to nothing and the result becomes the target within a few hundred images.
 
 Letters: B samples, S x S pixels of the crop, s x s pixels of the low-resolution mask.
 """

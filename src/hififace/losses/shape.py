@@ -1,7 +1,7 @@
 """Shape: the result's landmarks lie where the fused coefficients put them.
 
 "Fused" is the paper's idea: identity shape of the source, expression and pose of the target. The landmarks
-come from a shape prior (Basel: 68 points; mesh: 468), read from the picture by a frozen
+come from a shape prior (Basel: 68 points; mesh: 468), read from the image by a frozen
 network.
 
 Letters: B samples, N points, D coordinates (2 or 3).
@@ -34,7 +34,7 @@ def landmark_loss(
     """Landmark distance for the result and the low result: L_shape of the paper, section 3.3, weight 0.5.
 
         L_shape = (1/N) sum_n |q_fuse,n - q_r,n|_1 + |q_fuse,n - q_low,n|_1,   68 points, pixels of a 224 px
-        picture.
+        image.
 
     `coordinates="sum"` is that formula to the letter; the reference takes the mean over all elements (the
     default), half as much for points of two coordinates, and clamps the sum to 0..10 (`clamp=10`), which
@@ -44,7 +44,7 @@ def landmark_loss(
 
     Args:
         fused: (B, N, D) landmarks of the fused coefficients; no gradient is meant for them.
-        result: (B, N, D) landmarks of I_r; the gradient passes through the frozen network to the picture.
+        result: (B, N, D) landmarks of I_r; the gradient passes through the frozen network to the image.
         result_low: (B, N, D) landmarks of the enlarged I_low, or None to leave its term out.
         coordinates: mean or sum over the D coordinates of a point.
         clamp: upper bound of the batch's value in pixels, with a zero gradient above; None for no bound.

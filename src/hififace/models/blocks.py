@@ -1,6 +1,6 @@
 """The residual blocks of every network of the paper, and the AdaIN that carries the identity.
 
-Letters: B pictures in the batch, C channels, H and W rows and columns, D length of the identity vector.
+Letters: B images in the batch, C channels, H and W rows and columns, D length of the identity vector.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 While gradients are recorded on a CPU in float32, channels last, a wide 3x3 convolution takes Winograd's way (Lavin and
 Gray 2016, F(4x4, 3x3)): a quarter of the multiplications, forward and backward, 1e-5 of the largest number away from
-the plain sum; measured 1.3 to 1.8 times as fast. A gate works on one picture after the other, so that what lies between
+the plain sum; measured 1.3 to 1.8 times as fast. A gate works on one image after the other, so that what lies between
 its six passes stays in the processor's cache. Answers, graphs and accelerators get the plain functions to the last
 digit.
 
-Letters: B pictures, C channels in, O channels out, H and W rows and columns, T = B·H·W / 16 tiles.
+Letters: B images, C channels in, O channels out, H and W rows and columns, T = B·H·W / 16 tiles.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def gated(z: Tensor, skip: Tensor, adapted: Tensor, gate: nn.Conv2d) -> Tensor:
 
 
 class _Gate(torch.autograd.Function):
-    """`gated` on rows (H·W, C) of one picture at a time."""
+    """`gated` on rows (H·W, C) of one image at a time."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, skip: Tensor, adapted: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

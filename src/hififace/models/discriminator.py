@@ -1,7 +1,7 @@
-"""The critics of training: the reference's residual discriminator, and a PatchGAN for small networks.
+"""The discriminators of training: the reference's residual discriminator, and a PatchGAN for small networks.
 
-Both judge RGB 0..1 alone, hold no random or batch-wide state, and survive the second derivative that the R1
-penalty asks for. Letters: B pictures, R their side.
+Both see RGB 0..1 alone, hold no random or batch-wide state, and survive the second derivative that the R1
+penalty asks for. Letters: B images, R their side.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ResidualDiscriminator(nn.Module):
             ResBlock(before, after, "down", normalise=False) for before, after in pairwise(widths)
         )
         self.reduce = nn.Conv2d(widths[-1], widths[-1], 4)
-        self.judge = nn.Conv2d(widths[-1], params.num_logits, 1)
+        self.head = nn.Conv2d(widths[-1], params.num_logits, 1)
         initialise(self, "reference")
 
     def forward(self, image: Tensor) -> DiscriminatorOutput:
@@ -52,7 +52,7 @@ class ResidualDiscriminator(nn.Module):
             x = block(x)
             features.append(x)
         x = self.reduce(x)  # (B, C, 4, 4) -> (B, C, 1, 1)
-        return DiscriminatorOutput(leaky(self.judge(leaky(x))), features)
+        return DiscriminatorOutput(leaky(self.head(leaky(x))), features)
 
 
 class PatchDiscriminator(nn.Module):
@@ -70,7 +70,7 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)
         )
         self.context = conv3(widths[-1], widths[-1])
-        self.judge = conv3(widths[-1], params.num_logits)
+        self.head = conv3(widths[-1], params.num_logits)
         initialise(self, "he")
 
     def forward(self, image: Tensor) -> DiscriminatorOutput:
@@ -81,7 +81,7 @@ class PatchDiscriminator(nn.Module):
         for stage in (*self.stages, self.context):
             x = leaky(stage(x))
             features.append(x)
-        return DiscriminatorOutput(self.judge(x), features)
+        return DiscriminatorOutput(self.head(x), features)
 
 
 def _check(image: Tensor, params: DiscriminatorParams) -> None:

@@ -1,9 +1,9 @@
-"""Semantic facial fusion (SFF) and F_up: where encoder and decoder meet, and the picture comes out.
+"""Semantic facial fusion (SFF) and F_up: where encoder and decoder meet, and the image comes out.
 
 Method, section 1.1 "Semantic facial fusion"; in the paper its part of the same name, and figure 12
 of the supplement.
 
-Letters: B pictures, C channels of z_dec, S side of z_dec, N side of the result, D length of the vector.
+Letters: B images, C channels of z_dec, S side of z_dec, N side of the result, D length of the vector.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from hififace.models.blocks import AdaINResBlock, ResBlock, SkipGate, conv3, res
 from hififace.models.normalisation import leaky
 from hififace.models.params import GeneratorParams
 
-_CALM = 0.03  # what He-initialised heads are multiplied by: an even picture and mask at the start
+_HEAD_INITIALISATION_SCALE = (
+    0.03  # what He-initialised heads are multiplied by: an even image and mask at the start
+)
 _FIRST_MASK_LOGIT = 0.4  # sigmoid = 0.6: the result reaches the losses, and neither mask starts saturated
 _FIRST_GREY = 0.5
 
@@ -74,7 +76,7 @@ class SemanticFusion(nn.Module):
         for block in self.blocks:
             z = block(z, vector)
 
-        # Low picture. Reference quirk: its in-place activation reaches F_up, which therefore starts from
+        # Low image. Reference quirk: its in-place activation reaches F_up, which therefore starts from
         # the activated features, on its main and its side path.
         z = leaky(z) if self.gate is None else self.gate(z, z_enc, vector)
         image = mask * self.image_head(z) + (1.0 - mask) * self.reduce(target)  # (B, 3, S, S)
@@ -91,18 +93,18 @@ class SemanticFusion(nn.Module):
             return target[:, :, ::step, ::step]
         return F.interpolate(target, scale_factor=1.0 / step, mode="bilinear", align_corners=False)
 
-    def calm_heads(self) -> None:
-        """Start with an even grey picture and an even mask of 0.6 (He initialisation only)."""
-        _calm(self.image_head, _FIRST_GREY)
-        _calm(self.mask_head, _FIRST_MASK_LOGIT)
+    def initialise_heads(self) -> None:
+        """Start with an even grey image and an even mask of 0.6 (He initialisation only)."""
+        _initialise_head(self.image_head, _FIRST_GREY)
+        _initialise_head(self.mask_head, _FIRST_MASK_LOGIT)
 
 
 class Upsampler(nn.Module):
     """F_up and its two heads: I_out = conv(LReLU(.)), M_r = sigmoid(conv(LReLU(.))).
 
-    With `unfold`, one convolution and a pixel shuffle take the place of the last, dearest block, and one
+    With `pixel_shuffle`, one convolution and a pixel shuffle take the place of the last, dearest block, and one
     narrow convolution smooths what they leave. With `detail_channels` a second such stage doubles once more; its heads
-    add to the enlarged picture and mask logits of the first, so that it starts as the smaller network enlarged.
+    add to the enlarged image and mask logits of the first, so that it starts as the smaller network enlarged.
     """
 
     def __init__(self, params: GeneratorParams, channels_in: int) -> None:
@@ -115,15 +117,15 @@ class Upsampler(nn.Module):
         self.gate: SkipGate | None = None
         if params.skip_gates:
             self.gate = SkipGate(channels, params.stem_channels, params.vector_size, params.scale_offset)
-        self.unfold: nn.Conv2d | None = None
+        self.subpixel: nn.Conv2d | None = None
         self.smooth: nn.Conv2d | None = None
-        self.unfold_gate: SkipGate | None = None
-        if params.unfold > 1:
-            self.unfold = conv3(channels, params.unfold_channels * params.unfold**2)
-            channels = params.unfold_channels
-            self.unfold_gate = SkipGate(channels, 3) if params.skip_gates else None
+        self.subpixel_gate: SkipGate | None = None
+        if params.pixel_shuffle > 1:
+            self.subpixel = conv3(channels, params.shuffle_channels * params.pixel_shuffle**2)
+            channels = params.shuffle_channels
+            self.subpixel_gate = SkipGate(channels, 3) if params.skip_gates else None
             self.smooth = conv3(channels, channels)
-        self.shuffle = params.unfold
+        self.shuffle_factor = params.pixel_shuffle
         self.image_head = conv3(channels, 3)
         self.mask_head = conv3(channels, 1)
         self.detail = DetailStage(channels, params.detail_channels) if params.detail_channels else None
@@ -134,19 +136,19 @@ class Upsampler(nn.Module):
         """Features (B, C, S, S), stem (B, C', s, s), target (B, 3, R, R), vector (B, D).
 
         Returns:
-            The picture (B, 3, N, N), unbounded, and the mask (B, 1, N, N), 0..1.
+            The image (B, 3, N, N), unbounded, and the mask (B, 1, N, N), 0..1.
         """
         for block in self.blocks:
             features = block(features)
         features = leaky(features) if self.gate is None else self.gate(features, stem, vector)
-        if self.unfold is not None and self.smooth is not None:
+        if self.subpixel is not None and self.smooth is not None:
             # (B, C, N/2, N/2) -> (B, c * 4, N/2, N/2) -> (B, c, N, N)
-            features = F.pixel_shuffle(self.unfold(features), self.shuffle)
-            if self.unfold_gate is None:
+            features = F.pixel_shuffle(self.subpixel(features), self.shuffle_factor)
+            if self.subpixel_gate is None:
                 features = leaky(features)
             else:
                 pixels = target if self.detail is None else F.avg_pool2d(target, 2)
-                features = self.unfold_gate(features, pixels * 2.0 - 1.0, vector)
+                features = self.subpixel_gate(features, pixels * 2.0 - 1.0, vector)
             features = leaky(self.smooth(features))
         # Reference quirk: the mask head sees the activated features too (in-place activation of the image
         # head).
@@ -155,12 +157,12 @@ class Upsampler(nn.Module):
             out = resample(out, "up") + self.detail(features, target, vector)  # (B, 4, N, N)
         return out[:, :3], torch.sigmoid(out[:, 3:])
 
-    def calm_heads(self) -> None:
+    def initialise_heads(self) -> None:
         """Even heads, and pixel shuffles that start as nearest-neighbour doubling (He initialisation only)."""
-        _calm(self.image_head, _FIRST_GREY)
-        _calm(self.mask_head, _FIRST_MASK_LOGIT)
-        if self.unfold is not None:
-            even_shuffle(self.unfold, self.shuffle)
+        _initialise_head(self.image_head, _FIRST_GREY)
+        _initialise_head(self.mask_head, _FIRST_MASK_LOGIT)
+        if self.subpixel is not None:
+            even_shuffle(self.subpixel, self.shuffle_factor)
         if self.detail is not None:
             self.detail.silence()
 
@@ -170,15 +172,15 @@ class DetailStage(nn.Module):
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
-        self.unfold = conv3(channels_in, channels * 4)
+        self.subpixel = conv3(channels_in, channels * 4)
         self.gate = SkipGate(channels, 3)
         self.smooth = conv3(channels, channels)
         self.image_head = conv3(channels, 3)
         self.mask_head = conv3(channels, 1)
 
     def forward(self, features: Tensor, target: Tensor, vector: Tensor) -> Tensor:
-        """(B, C, N/2, N/2), target (B, 3, N, N) -> what is added to picture and mask logits, (B, 4, N, N)."""
-        x = self.gate(F.pixel_shuffle(self.unfold(features), 2), target * 2.0 - 1.0, vector)
+        """(B, C, N/2, N/2), target (B, 3, N, N) -> what is added to image and mask logits, (B, 4, N, N)."""
+        x = self.gate(F.pixel_shuffle(self.subpixel(features), 2), target * 2.0 - 1.0, vector)
         x = leaky(self.smooth(x))
         return both_heads(self.image_head, self.mask_head, x)
 
@@ -188,23 +190,23 @@ class DetailStage(nn.Module):
             nn.init.zeros_(head.weight)
             if head.bias is not None:
                 nn.init.zeros_(head.bias)
-        even_shuffle(self.unfold, 2)
+        even_shuffle(self.subpixel, 2)
 
 
 def both_heads(image_head: nn.Conv2d, mask_head: nn.Conv2d, features: Tensor) -> Tensor:
-    """Picture and mask logits, (B, 4, N, N), by one convolution: thin ones waste a CPU."""
+    """Image and mask logits, (B, 4, N, N), by one convolution: thin ones waste a CPU."""
     weight = torch.cat([image_head.weight, mask_head.weight])
     return F.conv2d(features, weight, _biases(image_head, mask_head), padding=1)
 
 
-def even_shuffle(unfold: nn.Conv2d, factor: int) -> None:
+def even_shuffle(subpixel: nn.Conv2d, factor: int) -> None:
     """Equal filters for the pixels that come out of one place.
 
     ICNR (Aitken et al. 2017): no checkerboard for training to unlearn.
     """
     with torch.no_grad():
-        first = unfold.weight[:: factor**2]
-        unfold.weight.copy_(first.repeat_interleave(factor**2, dim=0))
+        first = subpixel.weight[:: factor**2]
+        subpixel.weight.copy_(first.repeat_interleave(factor**2, dim=0))
 
 
 def _biases(*heads: nn.Conv2d) -> Tensor:
@@ -212,8 +214,8 @@ def _biases(*heads: nn.Conv2d) -> Tensor:
     return torch.cat(biases)
 
 
-def _calm(head: nn.Conv2d, bias: float) -> None:
+def _initialise_head(head: nn.Conv2d, bias: float) -> None:
     with torch.no_grad():
-        head.weight.mul_(_CALM)
+        head.weight.mul_(_HEAD_INITIALISATION_SCALE)
         if head.bias is not None:
             head.bias.fill_(bias)

@@ -1,7 +1,7 @@
 """The generator of HifiFace: encoder, AdaIN decoder, semantic facial fusion, up-sampling.
 
 Method, section 1.1; figure 2 of the paper. One class serves every preset of `models/params.py`.
-Letters: B pictures, R side of the target, S side of the low result, N side of the result, D length of the
+Letters: B images, R side of the target, S side of the low result, N side of the result, D length of the
 identity vector.
 
     target ──► encoder ──► latent ──► decoder ◄── identity vector
@@ -27,7 +27,7 @@ from hififace.models.params import GeneratorParams
 
 
 class GeneratorOutput(NamedTuple):
-    """What a swap gives. Pictures are RGB 0..1 but not clamped: losses want the raw numbers."""
+    """What a swap gives. Images are RGB 0..1 but not clamped: losses want the raw numbers."""
 
     image: Tensor  # (B, 3, N, N) I_r
     image_low: Tensor  # (B, 3, S, S) I_low
@@ -40,9 +40,9 @@ class Encoder(nn.Module):
 
     def __init__(self, params: GeneratorParams) -> None:
         super().__init__()
-        self.fold = params.fold
+        self.pixel_unshuffle = params.pixel_unshuffle
         self.fusion_index = params.fusion_index
-        self.stem = conv3(3 * params.fold**2, params.stem_channels)
+        self.stem = conv3(3 * params.pixel_unshuffle**2, params.stem_channels)
         blocks: list[nn.Module] = []
         channels = params.stem_channels
         for block in params.encoder:
@@ -59,8 +59,8 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, R, R) -> the stem (B, C, R/fold, R/fold), z_enc (B, C', S, S), both raw, latent (B, C'', s, s)."""
-        x = F.pixel_unshuffle(target, self.fold) if self.fold > 1 else target
+        """(B, 3, R, R) -> the stem (B, C, R/u, R/u), z_enc (B, C', S, S), both raw, latent (B, C'', s, s)."""
+        x = F.pixel_unshuffle(target, self.pixel_unshuffle) if self.pixel_unshuffle > 1 else target
         stem = x = self.stem(x)
         z_enc = x
         for index, block in enumerate(self.blocks):
@@ -125,8 +125,8 @@ class Generator(nn.Module):
 
         initialise(self, params.init)
         if params.init == "he":
-            self.fusion.calm_heads()
-            self.upsampler.calm_heads()
+            self.fusion.initialise_heads()
+            self.upsampler.initialise_heads()
         for module in self.modules():
             if isinstance(module, SkipGate):
                 module.close()

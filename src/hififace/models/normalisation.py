@@ -5,7 +5,7 @@ PyTorch's own group normalisation there is so slow, backward above all, that it 
 Seen as (B, H·W, C) rows, the same function is a few sums over rows and a few passes that vectorise
 (`python benchmarks/normalisation.py`).
 
-Letters: B pictures, C channels, H and W rows and columns, N = H·W.
+Letters: B images, C channels, H and W rows and columns, N = H·W.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def normalise_activate(x: Tensor, scale: Tensor | None = None, shift: Tensor | N
 
     Three kernels for the same function. Answers and graphs get the reference's, to its last digit. While gradients are
     recorded, adding in another order is worth the speed (3e-5 at the outputs of the whole 256 network): channels-last
-    pictures on a CPU go through the rows below, all others through group normalisation with as many groups as
+    images on a CPU go through the rows below, all others through group normalisation with as many groups as
     channels, which is twice to eight times as fast as instance normalisation.
 
     Args:
@@ -66,7 +66,7 @@ def normalise_activate(x: Tensor, scale: Tensor | None = None, shift: Tensor | N
         return normalised
     if scale is None or shift is None:
         return leaky(F.group_norm(x, x.shape[1], eps=NORM_EPS))
-    # As one picture of B*C channels, each its own group, scale and shift become the affine part of one fused kernel,
+    # As one image of B*C channels, each its own group, scale and shift become the affine part of one fused kernel,
     # forward and backward.
     batch, channels, height, width = x.shape
     groups = batch * channels
@@ -79,7 +79,7 @@ def normalise_activate(x: Tensor, scale: Tensor | None = None, shift: Tensor | N
 class _RowNorm(torch.autograd.Function):
     """`normalise_activate` on (B, N, C) rows; statistics in float32 (float64 for float64), whatever x is.
 
-    A few pictures at a time, so that what lies between two passes stays in the processor's cache.
+    A few images at a time, so that what lies between two passes stays in the processor's cache.
     """
 
     @staticmethod

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
+from hififace.models.earlier_names import current_param_names
+
 Resample = Literal["none", "down", "up"]
 Owner = Literal["source", "target"]
 
@@ -50,9 +52,9 @@ class GeneratorParams:
     decoder: tuple[BlockParams, ...]  # latent -> z_dec, under AdaIN
     upsampler: tuple[int, ...]  # widths of the blocks of F_up, each doubling the resolution
     num_fusion_blocks: int = 2  # AdaIN blocks on the fused features
-    fold: int = 1  # pixel-unshuffle on entry: the stem works at resolution / fold
-    unfold: int = 1  # pixel-shuffle after F_up, by this factor
-    unfold_channels: int = 0  # width of the convolution after it; 0 where unfold is 1
+    pixel_unshuffle: int = 1  # pixel-unshuffle on entry: the stem works at resolution / pixel_unshuffle
+    pixel_shuffle: int = 1  # pixel-shuffle after F_up, by this factor
+    shuffle_channels: int = 0  # width of the convolution after it; 0 where pixel_shuffle is 1
     detail_channels: int = (
         0  # width of one more pixel shuffle by 2, whose heads add to the enlarged ones; 0: none
     )
@@ -61,7 +63,7 @@ class GeneratorParams:
     late_widening: bool = False  # down blocks widen after pooling (StarGAN v2), not before (the reference)
     plain_skip: bool = False  # side paths without a convolution where the width stays
     low_target: Literal["nearest", "bilinear"] = "nearest"  # how I_t is reduced to blend with I_low
-    init: Literal["reference", "he"] = "reference"  # N(0, 0.02) everywhere, or He with calm heads
+    init: Literal["reference", "he"] = "reference"  # N(0, 0.02) everywhere, or He with small heads
 
     def __post_init__(self) -> None:
         if not self.vector or min(part.size for part in self.vector) < 1:
@@ -70,19 +72,19 @@ class GeneratorParams:
             )
         if len({part.name for part in self.vector}) != len(self.vector):
             raise ValueError(f"The identity vector of '{self.name}' names a part twice.")
-        if (self.unfold > 1) != (self.unfold_channels > 0):
+        if (self.pixel_shuffle > 1) != (self.shuffle_channels > 0):
             raise ValueError(
-                f"unfold is {self.unfold} and unfold_channels {self.unfold_channels} in '{self.name}': "
+                f"pixel_shuffle is {self.pixel_shuffle} and shuffle_channels {self.shuffle_channels} in '{self.name}': "
                 "give a width exactly where pixels are shuffled."
             )
-        if self.detail_channels and self.unfold == 1:
+        if self.detail_channels and self.pixel_shuffle == 1:
             raise ValueError(
-                f"'{self.name}' has detail_channels but unfold is 1: the detail stage follows a pixel shuffle."
+                f"'{self.name}' has detail_channels but pixel_shuffle is 1: the detail stage follows a pixel shuffle."
             )
-        if self.resolution % (self.fold * 2 ** _count(self.encoder, "down")):
+        if self.resolution % (self.pixel_unshuffle * 2 ** _count(self.encoder, "down")):
             raise ValueError(
                 f"A target of {self.resolution} px cannot be halved as often as the encoder of "
-                f"'{self.name}' asks: make it a multiple of {self.fold * 2 ** _count(self.encoder, 'down')}."
+                f"'{self.name}' asks: make it a multiple of {self.pixel_unshuffle * 2 ** _count(self.encoder, 'down')}."
             )
         if self.low_resolution not in self.encoder_resolutions:
             raise ValueError(
@@ -98,7 +100,7 @@ class GeneratorParams:
     @property
     def encoder_resolutions(self) -> tuple[int, ...]:
         """Side in px after each block of the encoder."""
-        side, sides = self.resolution // self.fold, []
+        side, sides = self.resolution // self.pixel_unshuffle, []
         for block in self.encoder:
             side = _resampled(side, block.resample)
             sides.append(side)
@@ -115,7 +117,11 @@ class GeneratorParams:
     @property
     def output_resolution(self) -> int:
         """Side in px of the result and the mask."""
-        return (self.low_resolution << len(self.upsampler)) * self.unfold * (2 if self.detail_channels else 1)
+        return (
+            (self.low_resolution << len(self.upsampler))
+            * self.pixel_shuffle
+            * (2 if self.detail_channels else 1)
+        )
 
     @property
     def fusion_index(self) -> int:
@@ -130,7 +136,7 @@ class DiscriminatorParams:
 
     name: str  # for people: logs, checkpoints
     kind: Literal["residual", "patch"]  # the reference's (StarGAN v2), or a PatchGAN
-    resolution: int  # side of the images it judges, px
+    resolution: int  # side of the images it sees, px
     stem_channels: int  # width of the first convolution
     channels: tuple[int, ...]  # width after each halving
     num_logits: int = 1  # verdicts: in all (residual), or per patch (patch)
@@ -226,7 +232,7 @@ def mini_128(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
         name="mini_128",
         resolution=128,
         vector=mesh_vector(identity_size, expression_size),
-        stem_channels=40,  # 64 px, after the fold
+        stem_channels=40,  # 64 px, after the pixel unshuffle
         encoder=(
             BlockParams(72, "down"),  # 32 px: z_enc
             # 16 px, not the paper's 8: under a mask that is 1 on the whole face every detail passes the latent, and
@@ -242,9 +248,9 @@ def mini_128(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
             BlockParams(72, "up"),  # 32 px: z_dec
         ),
         upsampler=(40,),  # 64 px
-        fold=2,
-        unfold=2,  # 128 px
-        unfold_channels=8,
+        pixel_unshuffle=2,
+        pixel_shuffle=2,  # 128 px
+        shuffle_channels=8,
         scale_offset=1.0,
         late_widening=True,
         plain_skip=True,
@@ -259,7 +265,7 @@ def mini_256(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
         name="mini_256",
         resolution=256,
         vector=mesh_vector(identity_size, expression_size),
-        stem_channels=64,  # 64 px, after the fold
+        stem_channels=64,  # 64 px, after the pixel unshuffle
         encoder=(
             BlockParams(112, "down"),  # 32 px: z_enc
             BlockParams(192, "down"),
@@ -273,9 +279,9 @@ def mini_256(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
             BlockParams(112, "up"),  # 32 px: z_dec
         ),
         upsampler=(64,),  # 64 px
-        fold=4,
-        unfold=2,  # 128 px
-        unfold_channels=24,
+        pixel_unshuffle=4,
+        pixel_shuffle=2,  # 128 px
+        shuffle_channels=24,
         detail_channels=16,  # 256 px
         skip_gates=True,
         scale_offset=1.0,
@@ -289,10 +295,16 @@ def mini_256(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
 def mini_512(identity_size: int = 24, expression_size: int = 24) -> GeneratorParams:
     """The embedded family's 512 px network: `mini_256` on a crop of twice the side, its two shuffles by 4 and 2.
 
-    Trunk and vector are `mini_256`'s, at the same 64 px; only the folds around it and the last stages are larger.
+    Trunk and vector are `mini_256`'s, at the same 64 px; only the shuffles around it and the last stages are larger.
     """
     params = asdict_shallow(mini_256(identity_size, expression_size))
-    changes = {"name": "mini_512", "resolution": 512, "fold": 8, "unfold": 4, "unfold_channels": 16}
+    changes = {
+        "name": "mini_512",
+        "resolution": 512,
+        "pixel_unshuffle": 8,
+        "pixel_shuffle": 4,
+        "shuffle_channels": 16,
+    }
     return GeneratorParams(**{**params, **changes})
 
 
@@ -308,9 +320,9 @@ def tiny(
         encoder=(BlockParams(12, "down"), BlockParams(16, "down")),
         decoder=(BlockParams(16), BlockParams(12, "up")),
         upsampler=(8,),
-        fold=2,
-        unfold=2,
-        unfold_channels=8,
+        pixel_unshuffle=2,
+        pixel_shuffle=2,
+        shuffle_channels=8,
         num_fusion_blocks=1,
         scale_offset=1.0,
         late_widening=True,
@@ -372,7 +384,7 @@ def to_json(params: GeneratorParams | DiscriminatorParams) -> dict[str, Any]:
 
 def generator_params(mapping: Mapping[str, Any]) -> GeneratorParams:
     """What `to_json` wrote. Raises ValueError naming the keys that are unknown."""
-    mapping = dict(mapping)
+    mapping = current_param_names(mapping)
     for key, kind in (("vector", VectorPart), ("encoder", BlockParams), ("decoder", BlockParams)):
         if key in mapping:
             mapping[key] = tuple(kind(**entry) for entry in mapping[key])

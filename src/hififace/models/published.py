@@ -64,7 +64,7 @@ class Published(nn.Module):
     def forward(
         self, source: Tensor, target: Tensor, shape_rate: float = 1.0, id_rate: float = 1.0
     ) -> GeneratorOutput:
-        """Swap a batch; arguments as in `identity_vector`, pictures unclamped as in `Generator`."""
+        """Swap a batch; arguments as in `identity_vector`, images unclamped as in `Generator`."""
         output: GeneratorOutput = self.generator(
             target, self.identity_vector(source, target, shape_rate, id_rate)
         )

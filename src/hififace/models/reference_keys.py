@@ -48,7 +48,7 @@ def discriminator_key_map(params: DiscriminatorParams | None = None) -> dict[str
     """Reference name -> our name, for every tensor of the reference's discriminator (42 of them)."""
     params = params or reference_discriminator()
     last = len(params.channels) + 1
-    modules = {"sequence.0": "stem", f"sequence.{last}": "reduce", f"sequence.{last + 2}": "judge"}
+    modules = {"sequence.0": "stem", f"sequence.{last}": "reduce", f"sequence.{last + 2}": "head"}
     for index in range(len(params.channels)):
         theirs = f"sequence.{index + 1}"
         modules |= {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hififace.data.face_region import MaskOutline
 from hififace.data.index import CARD_NAME, PreparedSet
-from hififace.data.pack_file import HEADER_NAME, LABELS, PACK_SUFFIX, PackHeader, StoredArray, fold_head
+from hififace.data.pack_file import HEADER_NAME, LABELS, PACK_SUFFIX, PackHeader, StoredArray, compress_head
 from hififace.errors import DataError
 from hififace.faces.landmarks import NUM_POINTS, point_groups
 from hififace.faces.masks import CHIN, FOREHEAD_RISE
@@ -170,7 +170,7 @@ def _write_part(
     """Write one part; None if it would be larger than `limit`, and nothing is left."""
     folded = []
     for row in rows.tolist():
-        folded.append(fold_head(store.images.read(row), store.image_head))
+        folded.append(compress_head(store.images.read(row), store.image_head))
     arrays: dict[str, NDArray[Any]] = {"rows": rows.astype(np.int32)}
     for name, array in store.arrays.items():
         arrays[name] = array if name in SHARED else array[rows]

@@ -335,8 +335,8 @@ def _shard(path: Path, groups: dict[str, Path]) -> Source:
 def _folder(path: Path, layout: Layout, table: LandmarkList | None, groups: dict[str, Path]) -> Source:
     at_top = any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir() if p.is_file())
     below: set[Path] = set()
-    for picture in islice((p for p in _walk(path) if p.parent != path), 10_000):
-        below.add(picture.parent)
+    for image in islice((p for p in _walk(path) if p.parent != path), 10_000):
+        below.add(image.parent)
         if len(below) > 1:
             break
     if not at_top and not below:

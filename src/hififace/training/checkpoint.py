@@ -29,6 +29,7 @@ from torch import nn
 
 from hififace.errors import TrainingError
 from hififace.json_values import parse_json_object
+from hififace.models.earlier_names import current_param_names, current_weight_names
 
 SCHEMA_VERSION = 1
 _PARTIAL = ".partial"
@@ -102,7 +103,7 @@ class CheckpointFolder:
         state = read_state(checkpoint)
         try:
             for name, network in parts.networks.items():
-                network.load_state_dict(load_file(checkpoint / f"{name}.safetensors"), strict=True)
+                network.load_state_dict(current_weight_names(load_file(checkpoint / f"{name}.safetensors")))
             saved = torch.load(checkpoint / "optimisers.pt", map_location="cpu", weights_only=True)
             for name, optimiser in parts.optimisers.items():
                 optimiser.load_state_dict(saved[name])
@@ -152,6 +153,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint} has layout {state.get('schema_version')}, this program knows {SCHEMA_VERSION}: "
             "use the version of hififace that wrote it."
         )
+    config = state.get("config")
+    if isinstance(config, dict) and isinstance(config.get("generator"), dict):
+        config["generator"] = current_param_names(config["generator"])
     return state
 
 

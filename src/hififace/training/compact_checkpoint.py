@@ -20,12 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hififace.errors import TrainingError, WeightsError
+from hififace.models.earlier_names import current_weight_names
 from hififace.models.pretrained.strict_loading import read_state_dict
 from hififace.training.checkpoint import SCHEMA_VERSION, Progress, read_state
 from hififace.training.device_step import DeviceStep
 
 _PARTIAL = ".partial"
-_JUDGES = ("fine", "coarse")
+_DISCRIMINATORS = ("fine", "coarse")
 _MOMENTS_AGE = 1000.0
 """Steps that restored second moments count for: old enough that Adam does not correct them for youth."""
 
@@ -52,12 +53,14 @@ def save_compact(
         "images": str(progress.images),
         "template": template,
     }
-    judges = {
-        f"{name}.{key}": v for name in _JUDGES for key, v in getattr(networks, name).state_dict().items()
+    discriminators = {
+        f"{name}.{key}": v
+        for name in _DISCRIMINATORS
+        for key, v in getattr(networks, name).state_dict().items()
     }
     _write(partial / "average.safetensors", step.average.state_dict(), torch.float16, notes)
     _write(partial / "generator.safetensors", networks.generator.state_dict(), torch.float16, notes)
-    _write(partial / "discriminators.safetensors", judges, torch.float16, notes)
+    _write(partial / "discriminators.safetensors", discriminators, torch.float16, notes)
     moments = {
         name: step.generator_adam.state[parameter]["exp_avg_sq"]
         for name, parameter in networks.generator.named_parameters()
@@ -95,16 +98,18 @@ def restore_compact(checkpoint: Path, step: DeviceStep) -> Progress:
     state = read_state(checkpoint)
     networks = step.networks
     try:
-        judges = read_state_dict(checkpoint / "discriminators.safetensors")
+        discriminators = read_state_dict(checkpoint / "discriminators.safetensors")
         for network, weights in (
             (networks.generator, read_state_dict(checkpoint / "generator.safetensors")),
             (step.average, read_state_dict(checkpoint / "average.safetensors")),
-            (networks.fine, _within(judges, "fine.")),
-            (networks.coarse, _within(judges, "coarse.")),
+            (networks.fine, _within(discriminators, "fine.")),
+            (networks.coarse, _within(discriminators, "coarse.")),
         ):
-            network.load_state_dict({name: value.float() for name, value in weights.items()})
+            network.load_state_dict(
+                {name: value.float() for name, value in current_weight_names(weights).items()}
+            )
         if (checkpoint / "moments.safetensors").is_file():
-            _restore_moments(step, read_state_dict(checkpoint / "moments.safetensors"))
+            _restore_moments(step, current_weight_names(read_state_dict(checkpoint / "moments.safetensors")))
         return Progress(**state["progress"])
     except (KeyError, RuntimeError, TypeError, WeightsError) as error:
         raise TrainingError(

@@ -56,7 +56,7 @@ class DataConfig(Section):
     mirror: bool = True
     """Mirror source and target at random, each on its own."""
     source_jitter: float = Field(0.0, ge=0, le=5)
-    """Strength of random colour changes of the source picture; 1 is what `data/augment.py` calls slight."""
+    """Strength of random colour changes of the source image; 1 is what `data/augment.py` calls slight."""
     min_native_px: float = Field(0.0, ge=0)
     """Real resolution that a photo needs to be a target, and with it what the discriminator and the pixel terms see;
     smaller photos are sources only. In pixels of the crop's side."""
@@ -75,17 +75,17 @@ class DataConfig(Section):
 
 
 class AdversarialConfig(Section):
-    """The game between the two networks."""
+    """The GAN loss."""
 
     form: Literal["logistic", "hinge", "reference"] = "logistic"
     """logistic: non-saturating (the paper's "log-D trick"); reference: two channels of binary cross entropy."""
     r1_gamma: float = Field(0.0, ge=0)
-    """Weight of the gradient penalty on real pictures; 0 leaves it out."""
+    """Weight of the gradient penalty on real images; 0 leaves it out."""
     r1_every: int = Field(16, ge=1)
     """Steps between two penalties; each then counts `r1_every` times (lazy regularisation)."""
     discriminator_from_images: int = Field(0, ge=0)
     """The discriminator trains from here on. Give it a head start on the generator's adversarial term, which its
-    schedule in `loss.weights.adversarial` starts: a generator that fools an untrained judge learns nothing."""
+    schedule in `loss.weights.adversarial` starts: a generator that fools an untrained discriminator learns nothing."""
 
 
 class LossConfig(Section):
@@ -101,15 +101,15 @@ class LossConfig(Section):
     identity_on_low: bool = True
     """Also ask the low-resolution result for the identity (section 3.1 of the paper)."""
     second_embedder: Literal["none", "arcface_r100"] = "none"
-    """A recogniser of the user's that judges identity beside SFace with equal weight (family "mesh"), so that no single
-    network is merely fooled. Never dlib's: evaluation measures with it."""
+    """A recogniser of the user's that compares identity beside SFace with equal weight (family "mesh"), so that no
+    single network is merely fooled. Never dlib's: evaluation measures with it."""
     identity_on: Literal["all", "different"] = "all"
     """Pairs on which the identity terms are computed; "different" saves the identity network on pairs of one person,
     where the reconstruction says the same and more."""
     identity_jitter: float = Field(0.0, ge=0, le=3)
-    """How much results are moved at random before a face recogniser sees them (training/mesh_teachers.py); 1 is about
-    what two detections of one face differ by. One fixed view can be fooled by a pattern of streaks, moving ones hardly.
-    Only for the family "mesh"."""
+    """How much results are moved at random before a face recogniser sees them (`training/mesh_loss_networks.py`); 1 is
+    about what two detections of one face differ by. One fixed view can be fooled by a pattern of streaks, moving ones
+    hardly. Only for the family "mesh"."""
     identity_enough: float = Field(1.0, gt=0, le=1)
     """Cosine to the source from which on a recogniser asks for nothing more (losses/identity.py)."""
     landmark_share: float = Field(1.0, gt=0, le=1)
@@ -117,7 +117,7 @@ class LossConfig(Section):
     perceptual_share: float = Field(1.0, gt=0, le=1)
     """Share of each batch on which the perceptual term is computed."""
     like_reference: bool = False
-    """Repeat the reference's preprocessing inside the losses, quirks included (training/basel_teachers.py)."""
+    """Repeat the reference's preprocessing inside the losses, quirks included (training/basel_loss_networks.py)."""
     shape_clamp: float | None = Field(None, gt=0)
     """The reference cuts its shape term off here, in pixels, which also cuts its gradient; None does not."""
     leak_margin: float = Field(0.2, ge=-1, le=1)
@@ -148,7 +148,7 @@ class TrainingConfig(Section):
 
     preset: str
     family: Literal["mesh", "basel"]
-    """Which frozen networks teach: the open parts that ship, or the paper's that the user brings."""
+    """Which frozen networks the losses use: the open parts that ship, or the paper's, which are user-supplied."""
     generator: GeneratorParams
     discriminator: DiscriminatorParams
     seed: int = 0

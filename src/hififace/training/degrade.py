@@ -2,9 +2,9 @@
 
     warp_outline   another jaw around the same face: asked for the untouched photo, the network learns to move outlines
     occluders      things in front of the face: shown in input and label, the network learns to leave them
-    dim            the same picture under less light
+    dim            the same image under less light
 
-Letters: B pictures, S their side.
+Letters: B images, S their side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEFT_JAW, RIGHT_JAW = 172, 397  # angles of the jaw
 
 
 def warp_outline(images: Tensor, points: Tensor, width: Tensor, length: Tensor) -> Tensor:
-    """The pictures with another outline of the lower face; eyes, nose and mouth stay where they are.
+    """The images with another outline of the lower face; eyes, nose and mouth stay where they are.
 
     A backward warp: x' = cx + u (1 + a w(v) g(u)),  y' = y + b h r(v) f(u), with u from the face's axis, v from the
     eyes (0) to the chin (1), h their distance. g is 0 within the mouth's width and 1 at the jaw, r begins below the
@@ -66,11 +66,11 @@ class Occluders(NamedTuple):
 
 
 def draw_occluders(images: Tensor, share: float) -> Occluders:
-    """A bar or an ellipse at a random place before some of the faces: one colour, or what another picture shows.
+    """A bar or an ellipse at a random place before some of the faces: one colour, or what another image shows.
 
     Args:
         images: (B, 3, S, S) whose neighbours in the batch lend their pixels.
-        share: 0 to 1, of the pictures that get one.
+        share: 0 to 1, of the images that get one.
     """
     batch, _, side, _ = images.shape
     r = torch.rand(12, batch, 1, 1, device=images.device)
@@ -89,7 +89,7 @@ def draw_occluders(images: Tensor, share: float) -> Occluders:
 
 
 def dim(images: Tensor, share: float, darkest: float) -> Tensor:
-    """(B, 3, S, S): some of the pictures at a random share of their light, down to `darkest`."""
+    """(B, 3, S, S): some of the images at a random share of their light, down to `darkest`."""
     r = torch.rand(2, images.shape[0], 1, 1, 1, device=images.device)
     return images * torch.where(r[0] < share, darkest + (1.0 - darkest) * r[1], torch.ones_like(r[0]))
 

@@ -25,7 +25,7 @@ from hififace.models.generator import Generator
 from hififace.models.pretrained.mobilefacenet import MobileFaceNet
 from hififace.training.degrade import Occluders, dim, draw_occluders, warp_outline
 from hififace.training.device_settings import StepSettings
-from hififace.training.mesh_teachers import MeshTeachers
+from hififace.training.mesh_loss_networks import MeshLossNetworks
 
 
 class Networks(NamedTuple):
@@ -33,9 +33,9 @@ class Networks(NamedTuple):
 
     generator: Generator
     fine: Discriminator
-    """Judges windows of sharp targets' results."""
+    """Sees windows of sharp targets' results."""
     coarse: Discriminator
-    """Judges whole faces at 128 px."""
+    """Sees whole faces at 128 px."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class StepState:
     known: Sequence[Tensor]
     """(N, D_k) embeddings of all photos by each recogniser."""
     networks: Networks
-    teachers: MeshTeachers
+    loss_networks: MeshLossNetworks
     second: MobileFaceNet | None
     """Asks for the source's identity beside SFace."""
     to_arcface: Tensor
@@ -84,10 +84,10 @@ class StepState:
         self.fine_slots = torch.cat((arange[: self.slots.sharp], arange[n : n + self.slots.sharp]))
         self.coarse_slots = arange[: own.stop]
         self.adversarial_ramp = torch.zeros((), device=self.device)
-        oval = set(self.teachers.groups["face_oval"])
+        oval = set(self.loss_networks.groups["face_oval"])
         points = self.data.landmarks.shape[1]
         self.oval = torch.tensor([float(p in oval) for p in range(points)], device=self.device)
-        self.gain = EyesAndMouth(self.teachers.groups, self.data.side, self.device)
+        self.gain = EyesAndMouth(self.loss_networks.groups, self.data.side, self.device)
         # Masks reach the border above and below in nearly all crops, and are nought beside the face anyway.
         fade = border_fade(np.ones((self.data.side, self.data.side), np.float32))
         self.fade = torch.from_numpy(fade).to(self.device) if s.pasted else None
@@ -160,7 +160,7 @@ class StepState:
         batch, strangers = self.slots.batch, len(self.slots.strangers)
         target = self.rows[batch : 2 * batch].long()
         first = 3 * batch + strangers
-        image = self.data.pictures(target, self.rows[first : first + batch].bool())
+        image = self.data.images_of(target, self.rows[first : first + batch].bool())
         things, light = self._things_and_light(image)
         return (torch.lerp(image, things.look, things.cover) * light).contiguous(
             memory_format=torch.channels_last
@@ -175,7 +175,7 @@ class StepState:
 
     def _vector(self, coefficients: Tensor, rows: Tensor, of_target: Tensor) -> Tensor:
         """[source shape | target expression, pose | source identity], (B, D)."""
-        part = self.teachers.card.coefficient_slice
+        part = self.loss_networks.card.coefficient_slice
         return torch.cat(
             (
                 coefficients[:, part("identity")],
@@ -191,7 +191,7 @@ class StepState:
         strength = self.settings.shape_strength
         if strength == 1.0:
             return of_source
-        part, n = self.teachers.card.coefficient_slice("identity"), self.slots.half
+        part, n = self.loss_networks.card.coefficient_slice("identity"), self.slots.half
         moved = of_source.clone()
         moved[:n, part] = torch.lerp(of_target[:n, part], of_source[:n, part], strength)
         return moved

@@ -49,9 +49,9 @@ class DeviceConfig(Section):
     family: Literal["mesh"] = "mesh"
     generator: GeneratorParams
     fine: DiscriminatorParams
-    """Judges windows of sharp targets' results."""
+    """Sees windows of sharp targets' results."""
     coarse: DiscriminatorParams
-    """Judges whole faces at 128 px."""
+    """Sees whole faces at 128 px."""
     seed: int = 0
     total_images: int = Field(gt=0)
     batch_size: int = Field(64, ge=8, multiple_of=8)

@@ -30,8 +30,8 @@ from hififace.training.device_step import DeviceStep
 from hififace.training.distributed import any_in_world, joined
 from hififace.training.going_back import Watch
 from hififace.training.loop import RunOptions, alone_in, stop_flag
+from hififace.training.loss_networks import check_parts, check_set
 from hififace.training.stats import RunLog
-from hififace.training.teachers import check_parts, check_set
 
 LOGGER = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def train_on_device(
         torch.manual_seed(config.seed)
         photos = load_photos(sets, config, world.device)
         check_set(config, photos.card)
-        check_parts(photos.card, options.teacher_files)
+        check_parts(photos.card, options.loss_network_files)
         step = make_step(config, photos, world.device, options, run)
 
         # ---- Start, or resume: the same command again.
@@ -109,7 +109,7 @@ def train_on_device(
                     if options.report is not None:
                         options.report(progress, values)
                 if pausing or clock.due("preview"):
-                    log.picture("preview", preview.draw(progress), progress.images)
+                    log.image("preview", preview.draw(progress), progress.images)
                 if pausing or clock.due("checkpoint"):
                     save_compact(
                         step,

@@ -32,7 +32,7 @@ from hififace.training.device_settings import EMBEDDER_SIZE_PX, REDUCED_PX
 from hififace.training.device_step import DeviceStep
 from hififace.training.half_precision import uses_bfloat16
 from hififace.training.loop import RunOptions
-from hififace.training.mesh_teachers import MeshTeachers, load_features
+from hififace.training.mesh_loss_networks import MeshLossNetworks, load_features
 from hififace.training.starting_weights import start_generator
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate_in
@@ -65,11 +65,13 @@ def make_step(
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
-    teachers = options.device_teachers or load_device_teachers(config, photos.card, device, options)
+    loss_networks = options.device_loss_networks or load_device_loss_networks(
+        config, photos.card, device, options
+    )
     to_arcface = arcface_map(photos.card, device)
     second, known = None, [photos.data.identity]
     if config.second_recogniser == "mobilefacenet":
-        path = locate_in(options.teacher_files, find_card("mobilefacenet"))
+        path = locate_in(options.loss_network_files, find_card("mobilefacenet"))
         second = load_mobilefacenet(path).to(device)
         second.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         known.append(_remembered(remember, path, second, photos.data, to_arcface))
@@ -83,7 +85,7 @@ def make_step(
         photos.data,
         known,
         networks,
-        teachers,
+        loss_networks,
         second,
         to_arcface,
         Slots(config.batch_size),
@@ -93,26 +95,32 @@ def make_step(
     )
 
 
-def load_device_teachers(
+def load_device_loss_networks(
     config: DeviceConfig, card: SetCard, device: torch.device, options: RunOptions
-) -> MeshTeachers:
+) -> MeshLossNetworks:
     """The embedded networks and EfficientNet's first stages, frozen, on the device."""
-    teachers = MeshTeachers(
+    loss_networks = MeshLossNetworks(
         card,
         config.generator.vector,
         load_sface(),
         load_mesh_shape(),
         load_face_mesh(),
         load_iris(),
-        load_features(options.teacher_files),
+        load_features(options.loss_network_files),
     )
-    for network in (teachers.sface, teachers.shape, teachers.face_mesh, teachers.iris, teachers.features):
+    for network in (
+        loss_networks.sface,
+        loss_networks.shape,
+        loss_networks.face_mesh,
+        loss_networks.iris,
+        loss_networks.features,
+    ):
         if network is not None:
             network.to(device).eval().requires_grad_(False)
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    teachers.region_weights = teachers.region_weights.to(device)
-    teachers.crop_to_arcface = teachers.crop_to_arcface.to(device)
-    return teachers
+    loss_networks.region_weights = loss_networks.region_weights.to(device)
+    loss_networks.crop_to_arcface = loss_networks.crop_to_arcface.to(device)
+    return loss_networks
 
 
 def arcface_map(card: SetCard, device: torch.device) -> Tensor:

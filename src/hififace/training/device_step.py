@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hififace.losses.adversarial import discriminator_accuracy, discriminator_loss, r1_penalty
 from hififace.models.generator import GeneratorOutput
-from hififace.training.device_terms import JudgedView, StepTerms
+from hififace.training.device_terms import ScoredView, StepTerms
 
 
 class DeviceStep(StepTerms):
@@ -103,7 +103,7 @@ class DeviceStep(StepTerms):
         views = self._generator_alone()
         self._discriminate(views)  # on results made before the update
 
-    def _generator_alone(self) -> list[JudgedView]:
+    def _generator_alone(self) -> list[ScoredView]:
         """Updates the generator and its average; returns what the discriminators said of its results before."""
         crops, seen, vector = self._batch()
         n, generator = self.slots.half, self.networks.generator
@@ -117,11 +117,11 @@ class DeviceStep(StepTerms):
         terms |= self._identity_terms(shown[:n], region)
         terms |= self._landmark_terms(shown[:n], region, crops)
         # The discriminators look once: what they say serves both sides, whose gradients are taken one after the other.
-        judged = shown.detach().requires_grad_(True)
-        views = self._judge(judged, crops)
+        scored = shown.detach().requires_grad_(True)
+        views = self._score(scored, crops)
         against = self._adversarial_terms(views)
         ramped = {name: value * self.adversarial_ramp for name, value in against.items()}
-        (pull,) = torch.autograd.grad(self._weighted(ramped), judged, retain_graph=True)
+        (pull,) = torch.autograd.grad(self._weighted(ramped), scored, retain_graph=True)
         torch.autograd.backward([self._weighted(terms), shown], [torch.ones((), device=self.device), pull])
         norm = self._update(self.generator_adam, generator)
         with torch.no_grad():
@@ -144,13 +144,13 @@ class DeviceStep(StepTerms):
         crops, seen, vector = self._batch()
         with torch.no_grad(), self._autocast():
             image = self.networks.generator(seen, vector).image
-        self._discriminate(self._judge(self._pasted(image.float(), crops.image), crops))
+        self._discriminate(self._score(self._pasted(image.float(), crops.image), crops))
 
     def _pasted(self, image: Tensor, target: Tensor) -> Tensor:
         """(B, 3, S, S) results as swapping shows them, where the settings ask for it."""
         return image if self.fade is None else torch.lerp(target, image, self.fade)
 
-    def _discriminate(self, views: Sequence[JudgedView]) -> None:
+    def _discriminate(self, views: Sequence[ScoredView]) -> None:
         """Takes their step from what they said."""
         networks = self.networks
         self.discriminator_adam.zero_grad(set_to_none=True)

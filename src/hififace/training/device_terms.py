@@ -29,10 +29,10 @@ from hififace.models.generator import GeneratorOutput
 from hififace.models.pretrained.resampling import resample_affine
 from hififace.training.device_batch import StepState
 from hififace.training.device_settings import EMBEDDER_SIZE_PX, REDUCED_PX
-from hififace.training.mesh_teachers import OPENINGS, random_views
+from hififace.training.mesh_loss_networks import OPENINGS, random_views
 
 
-class JudgedView(NamedTuple):
+class ScoredView(NamedTuple):
     """What one discriminator said of a batch."""
 
     name: str
@@ -48,9 +48,9 @@ class StepTerms(StepState):
         clear = slots.self_pairs
         ones = torch.ones(slots.batch - n, device=self.device)
         with torch.no_grad(), self._autocast():
-            theirs = self.teachers.feature_maps(crops.image[clear])
+            theirs = self.loss_networks.feature_maps(crops.image[clear])
         with self._autocast():
-            ours = self.teachers.feature_maps(
+            ours = self.loss_networks.feature_maps(
                 fill_invalid(output.image[clear], crops.image[clear], crops.valid[clear])
             )
         return {
@@ -73,7 +73,10 @@ class StepTerms(StepState):
         damped = damped_within(image, region, keep)
         seen = _reduced(damped)
         identity, leak = [], []
-        networks: list[nn.Module] = [self.teachers.sface, *([self.second] if self.second is not None else [])]
+        networks: list[nn.Module] = [
+            self.loss_networks.sface,
+            *([self.second] if self.second is not None else []),
+        ]
         for index, network in enumerate(networks):
             view = random_views(self.to_arcface, n, settings.identity_jitter)
             with self._autocast():
@@ -92,20 +95,20 @@ class StepTerms(StepState):
 
     def _landmark_terms(self, image: Tensor, region: Tensor, crops: CropBatch) -> dict[str, Tensor]:
         """Over the n pairs of two people, region (n, 1, S, S) their eyes and mouths."""
-        n, teachers = self.slots.half, self.teachers
+        n, loss_networks = self.slots.half, self.loss_networks
         target = crops.landmarks[:n]
         few = CropBatch(*(part[:n] for part in crops))
         inner = only_within(image, region)  # gradient through eyes and mouth alone
-        points = teachers.mesh_points(image, target, self.settings.mesh_jitter)
-        inner_points = teachers.mesh_points(inner, target, self.settings.mesh_jitter)
+        points = loss_networks.mesh_points(image, target, self.settings.mesh_jitter)
+        inner_points = loss_networks.mesh_points(inner, target, self.settings.mesh_jitter)
         wanted = self._wanted_points(crops.coefficients[:n], target)
         return {
             "outline": mesh_shape_loss(wanted[..., :2], points[..., :2], region_weights=self.oval),
             "inside": mesh_shape_loss(wanted[..., :2], points[..., :2], region_weights=1.0 - self.oval),
             "eyelids": opening_loss(inner_points, target, OPENINGS["eyelids"]),
             "lips": opening_loss(inner_points, target, OPENINGS["lips"])
-            + group_shape_loss(inner_points, target, teachers.lips),
-            "gaze": teachers.gaze(few, inner),
+            + group_shape_loss(inner_points, target, loss_networks.lips),
+            "gaze": loss_networks.gaze(few, inner),
         }
 
     @torch.no_grad()
@@ -114,24 +117,24 @@ class StepTerms(StepState):
 
         points + landmarks(fused) - landmarks(target): what the linear prior cannot say of the target stays as it is.
         """
-        shape, n = self.teachers.shape, self.slots.half
+        shape, n = self.loss_networks.shape, self.slots.half
         own = shape.from_flat(coefficients)
         fused = shape.fuse(shape.from_flat(self.source_coefficients[:n]), own)
         return points + shape.landmarks(fused) - shape.landmarks(own)
 
-    def _judge(self, image: Tensor, crops: CropBatch) -> list[JudgedView]:
+    def _score(self, image: Tensor, crops: CropBatch) -> list[ScoredView]:
         """What both discriminators say of results (B, 3, S, S) and of their targets. Two passes, as the generator's
         gradient needs the results' alone.
         """
         result = fill_invalid(image, crops.image, crops.valid)
-        judged = []
+        scored = []
         for name, network, (fake, real) in self._views(result, crops.image):
             with self._autocast():
-                judged.append(JudgedView(name, network(fake), network(real)))
-        return judged
+                scored.append(ScoredView(name, network(fake), network(real)))
+        return scored
 
     @staticmethod
-    def _adversarial_terms(views: Sequence[JudgedView]) -> dict[str, Tensor]:
+    def _adversarial_terms(views: Sequence[ScoredView]) -> dict[str, Tensor]:
         adversarial = [generator_loss(view.on_fake.logits) for view in views]
         matching = [feature_matching_loss(view.on_fake.features, view.on_real.features) for view in views]
         return {
@@ -140,7 +143,7 @@ class StepTerms(StepState):
         }
 
     def _views(self, *images: Tensor) -> list[tuple[str, Discriminator, list[Tensor]]]:
-        """What each discriminator sees of pictures (B, 3, S, S): the same window and light of each."""
+        """What each discriminator sees of images (B, 3, S, S): the same window and light of each."""
         window, side = self.settings.window_px, images[0].shape[-1]
         steps = torch.arange(window, device=self.device)
         corner = (torch.rand(2, device=self.device) * (side - window + 1)).long()

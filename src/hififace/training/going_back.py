@@ -33,7 +33,7 @@ class Watch:
     _good: list[Tensor] = field(default_factory=list)
 
     def look(self, values: Mapping[str, float]) -> str | None:
-        """Judges one report; goes back where it must.
+        """Checks one report; goes back where it must.
 
         Returns:
             What was wrong, if the run went back just now.

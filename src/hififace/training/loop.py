@@ -35,15 +35,15 @@ from hififace.training.distributed import (
     wait_for_all,
 )
 from hififace.training.ema import MovingAverage
-from hififace.training.families import load_teachers
+from hififace.training.families import load_loss_networks
+from hififace.training.loss_networks import LossNetworks, check_set, to_device
 from hififace.training.preview import Preview
 from hififace.training.starting_weights import start_generator
 from hififace.training.stats import Listener, Reports
 from hififace.training.step import TrainingStep, create_optimiser
-from hififace.training.teachers import Teachers, check_set, to_device
 
 if TYPE_CHECKING:
-    from hififace.training.mesh_teachers import MeshTeachers
+    from hififace.training.mesh_loss_networks import MeshLossNetworks
 
 LOGGER = logging.getLogger(__name__)
 
@@ -63,13 +63,13 @@ class RunOptions:
     it."""
     exact_times: bool = False
     report: Listener | None = None
-    teachers: Teachers | None = None
+    loss_networks: LossNetworks | None = None
     """Frozen networks ready made; None loads the ones of the configuration's family."""
-    teacher_files: Path | None = None
+    loss_network_files: Path | None = None
     """Folder of the frozen networks that the user brings."""
     stop_after_minutes: float | None = None
     """Only for runs on one device (`training/device_loop.py`): the schedule ends after so many minutes of training."""
-    device_teachers: MeshTeachers | None = None
+    device_loss_networks: MeshLossNetworks | None = None
     """Frozen networks ready made of such a run."""
 
 
@@ -94,12 +94,14 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
     """
     options = options or RunOptions()
     with joined(options.device) as world, alone_in(run, world), stop_flag() as stop:
-        # ---- Set up: numbers first, then data, teachers and networks.
+        # ---- Set up: numbers first, then data, loss networks and trained networks.
         round_size = config.split_batch(world.size)
         torch.manual_seed(config.seed)
         photos = PreparedSet.open(data)
         check_set(config, photos.card)
-        teachers = options.teachers or load_teachers(config, photos.card, world.device, options.teacher_files)
+        loss_networks = options.loss_networks or load_loss_networks(
+            config, photos.card, world.device, options.loss_network_files
+        )
         generator = create_generator(config.generator)
         discriminator = create_discriminator(config.discriminator)
         average = MovingAverage(
@@ -134,8 +136,8 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             workers=config.data.workers,
             pin_memory=world.device.type == "cuda",
         )
-        step = TrainingStep(config, parts, teachers, world)
-        preview = Preview(photos, teachers, config.preview_pairs, run / "previews", world.device)
+        step = TrainingStep(config, parts, loss_networks, world)
+        preview = Preview(photos, loss_networks, config.preview_pairs, run / "previews", world.device)
         reports = Reports(run, progress, world, exact_times=options.exact_times, listener=options.report)
         goal = min(config.total_images, options.stop_after_images or config.total_images)
 
@@ -158,7 +160,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
                 if world.is_first and (
                     pausing or _crossed(seen, progress.images, config.preview_every_images)
                 ):
-                    reports.picture("preview", preview.draw(average.module, progress.images), progress)
+                    reports.image("preview", preview.draw(average.module, progress.images), progress)
                 if pausing or _crossed(seen, progress.images, config.checkpoint_every_images):
                     assert_equal_everywhere(generator, world, "generator")
                     if world.is_first:

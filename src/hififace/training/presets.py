@@ -45,7 +45,7 @@ def paper_256() -> TrainingConfig:
 
 
 def paper_512() -> TrainingConfig:
-    """The paper's 512 px model: the input stays 256, one more up-sampling block, a judge of 512 px."""
+    """The paper's 512 px model: the input stays 256, one more up-sampling block, a discriminator of 512 px."""
     base = paper_256()
     return base.model_copy(
         update={
@@ -207,8 +207,8 @@ def mini_128() -> TrainingConfig:
 def smoke() -> TrainingConfig:
     """A few channels at 128 px that over-fit two pairs within two minutes on two cores: proof that it learns.
 
-    It asks for nothing that must be fetched, and pairs each person with themselves: reconstruction, masks and the game
-    with the discriminator are what it shows.
+    It asks for nothing that must be fetched, and pairs each person with themselves: reconstruction, masks and the
+    GAN loss are what it shows.
     """
     mini = mini_128()
     falling = ((0, 4e-3), (1_500, 4e-3), (3_000, 4e-4))

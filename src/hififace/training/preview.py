@@ -1,4 +1,4 @@
-"""A fixed grid of pictures, so that a person can see whether a run goes well.
+"""A fixed grid of images, so that a person can see whether a run goes well.
 
 Each row is one pair, always the same: source, target, result, mask, low-resolution result. The first rows show
 different people, the last ones a person put onto themselves.
@@ -20,7 +20,7 @@ from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader, CropBatch, PairBatch
 from hififace.media.image import write_image
 from hififace.models.generator import Generator, GeneratorOutput
-from hififace.training.teachers import Teachers, to_device
+from hififace.training.loss_networks import LossNetworks, to_device
 from hififace.training.terms import seen_by_generator
 
 PREVIEW_SEED = 20_210_609
@@ -32,10 +32,15 @@ class Preview:
     """Draws the averaged generator's answers to a few fixed pairs."""
 
     def __init__(
-        self, photos: PreparedSet, teachers: Teachers, num_pairs: int, folder: Path, device: torch.device
+        self,
+        photos: PreparedSet,
+        loss_networks: LossNetworks,
+        num_pairs: int,
+        folder: Path,
+        device: torch.device,
     ) -> None:
         self.batch = to_device(_choose_pairs(photos, num_pairs), device)
-        self.teachers = teachers
+        self.loss_networks = loss_networks
         self.folder = folder
 
     @torch.no_grad()
@@ -43,7 +48,7 @@ class Preview:
         """Writes `previews/000120000.png` and returns it, (rows·S, 5·S, 3) uint8."""
         target = self.batch.target.image
         seen = seen_by_generator(target, cast("Generator", generator).params)
-        output = GeneratorOutput(*generator(seen, self.teachers.identity_vector(self.batch)))
+        output = GeneratorOutput(*generator(seen, self.loss_networks.identity_vector(self.batch)))
         size = output.image.shape[-1]
         columns = (
             _resized(self.batch.source.image, size),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hififace.errors import BundleError, TrainingError, WeightsError
+from hififace.models.earlier_names import current_weight_names
 from hififace.models.generator import Generator
 from hififace.models.pretrained.strict_loading import read_state_dict
 from hififace.models.reference_keys import generator_key_map
@@ -36,12 +37,10 @@ _MAY_LACK = (
     "fusion.image_head.",
     "fusion.gate.",
     "upsampler.gate.",
-    "upsampler.unfold_gate.",
+    "upsampler.subpixel_gate.",
     "upsampler.detail.",
 )
 _OUTER_HEADS = ("upsampler.image_head.", "upsampler.mask_head.")
-_OLD_GATES = {"skip32": "fusion.gate", "skip64": "upsampler.gate", "skip128": "upsampler.unfold_gate"}
-"""Names of the gates before they had a place in the network."""
 
 
 def start_generator(network: Generator, where: Path) -> list[str]:
@@ -94,7 +93,7 @@ def read_generator_weights(where: Path) -> dict[str, Tensor]:
             found = _from_folder(where)
     except (BundleError, WeightsError) as error:
         raise TrainingError(f"Training cannot start from {where}: {error}") from error
-    return {_renamed(name): value.float() for name, value in _without_extractors(found).items()}
+    return {name: value.float() for name, value in current_weight_names(_without_extractors(found)).items()}
 
 
 def _without_extractors(found: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -146,8 +145,3 @@ def _from_graph(path: Path) -> dict[str, Tensor]:
             weights[f"{image_head}.{kind}"] = value[:_IMAGE_CHANNELS]
             weights[f"{mask_head}.{kind}"] = value[_IMAGE_CHANNELS:]
     return weights
-
-
-def _renamed(name: str) -> str:
-    head, _, rest = name.partition(".")
-    return f"{_OLD_GATES[head]}.{rest}" if head in _OLD_GATES else name

@@ -104,10 +104,10 @@ class Reports:
             self._listener(progress, values)
         return values
 
-    def picture(self, name: str, pixels: Any, progress: Progress) -> None:
-        """Adds a picture (H, W, 3 uint8) to TensorBoard."""
+    def image(self, name: str, pixels: Any, progress: Progress) -> None:
+        """Adds an image (H, W, 3 uint8) to TensorBoard."""
         if self._log:
-            self._log.picture(name, pixels, progress.images)
+            self._log.image(name, pixels, progress.images)
 
     def close(self) -> None:
         """Closes the files."""
@@ -138,8 +138,8 @@ class RunLog:
             for name, value in values.items():
                 self._board.add_scalar(name, value, images)
 
-    def picture(self, name: str, pixels: Any, images: int) -> None:
-        """Adds a picture (H, W, 3 uint8) to TensorBoard."""
+    def image(self, name: str, pixels: Any, images: int) -> None:
+        """Adds an image (H, W, 3 uint8) to TensorBoard."""
         if self._board is not None:
             self._board.add_image(name, pixels, images, dataformats="HWC")
 

@@ -1,6 +1,6 @@
 """One optimiser step, as two phases: the generator against everything, then the discriminator against it.
 
-The order is the reference's: generator first, then the discriminator on the same pictures, those made *before* the
+The order is the reference's: generator first, then the discriminator on the same images, those made *before* the
 generator's update. Letters: B pairs of one round, A accumulation rounds.
 """
 
@@ -25,9 +25,9 @@ from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.config import OptimiserConfig, TrainingConfig
 from hififace.training.distributed import World, share, without_gradient_sync
 from hififace.training.half_precision import uses_bfloat16
+from hififace.training.loss_networks import LossNetworks
 from hififace.training.schedule import value_at
 from hififace.training.stats import StageClock
-from hififace.training.teachers import Teachers
 from hififace.training.terms import TermComputer, seen_by_generator
 
 
@@ -46,9 +46,11 @@ def create_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim
 class TrainingStep:
     """Updates both networks with one batch."""
 
-    def __init__(self, config: TrainingConfig, parts: TrainedParts, teachers: Teachers, world: World) -> None:
+    def __init__(
+        self, config: TrainingConfig, parts: TrainedParts, loss_networks: LossNetworks, world: World
+    ) -> None:
         self.config = config
-        self.teachers = teachers
+        self.loss_networks = loss_networks
         self.optimisers = parts.optimisers
         generator, discriminator = parts.networks["generator"], parts.networks["discriminator"]
         self.generator, self.discriminator = generator, discriminator
@@ -60,7 +62,7 @@ class TrainingStep:
         # weights are frozen then, so nothing of it is averaged in vain.
         self.shared_generator = share(generator, world)
         self.shared_discriminator = share(discriminator, world)
-        self.terms = TermComputer(config, teachers, self.shared_generator, discriminator)
+        self.terms = TermComputer(config, loss_networks, self.shared_generator, discriminator)
         self.device = world.device
         self.half_precision = uses_bfloat16(config.precision, world.device)
         self.rank = world.rank
@@ -91,7 +93,7 @@ class TrainingStep:
             last = number == len(rounds) - 1
             with without_gradient_sync(self.shared_generator, active=not last):
                 with clock.stage("generator"), self._autocast():
-                    vector = self.teachers.identity_vector(pairs)
+                    vector = self.loss_networks.identity_vector(pairs)
                     target = seen_by_generator(self._shown(pairs), self.config.generator)
                     output = GeneratorOutput(*self.shared_generator(target, vector))
                 output = GeneratorOutput(*(part.float() for part in output))
@@ -99,7 +101,7 @@ class TrainingStep:
                     total = combine(self.terms(pairs, output, weights), weights)
                 with clock.stage("backward"):
                     torch.autograd.backward(total.total / len(rounds))
-            # What lies beyond the photo was never asked for: the judge must not learn to know results by it.
+            # What lies beyond the photo was never asked for: the discriminator must not learn to know results by it.
             results.append(fill_invalid(output.image.detach(), pairs.target.image, pairs.target.valid))
             _add(stats, {f"loss/{name}": term for name, term in total.terms.items()}, len(rounds))
             _add(stats, _mask_stats(output, pairs), len(rounds))
@@ -107,13 +109,15 @@ class TrainingStep:
         stats["gradient/generator"] = self._update(optimiser, self.generator, self.config.generator_optimiser)
 
         # ---- Discriminator.
-        if images >= self.config.adversarial.discriminator_from_images and self._has_opponent():
+        if images >= self.config.adversarial.discriminator_from_images and self._has_discriminator():
             optimiser = self._begin("discriminator", self.config.discriminator_optimiser, images)
             with clock.stage("discriminator"):
                 for number, (pairs, fake) in enumerate(zip(rounds, results, strict=True)):
                     last = number == len(rounds) - 1
                     with without_gradient_sync(self.shared_discriminator, active=not last):
-                        values = self._judge(pairs.target.image, fake, progress.steps, len(rounds))
+                        values = self._discriminator_values(
+                            pairs.target.image, fake, progress.steps, len(rounds)
+                        )
                     _add(stats, values, len(rounds))
                 stats["gradient/discriminator"] = self._update(
                     optimiser, self.discriminator, self.config.discriminator_optimiser
@@ -139,12 +143,12 @@ class TrainingStep:
         )
         before = photos[chosen]
         output = self.average(
-            seen_by_generator(before, self.config.generator), self.teachers.identity_vector(swap)
+            seen_by_generator(before, self.config.generator), self.loss_networks.identity_vector(swap)
         )
         after = fill_invalid(output.image.float().clamp(0.0, 1.0), before, swap.target.valid)
         return photos.index_copy(0, chosen, after.to(photos.dtype))
 
-    def _judge(self, real: Tensor, fake: Tensor, step: int, rounds: int) -> dict[str, Tensor]:
+    def _discriminator_values(self, real: Tensor, fake: Tensor, step: int, rounds: int) -> dict[str, Tensor]:
         """Backward of the discriminator's loss, with R1 on photos every `r1_every` steps."""
         settings = self.config.adversarial
         penalised = settings.r1_gamma > 0 and step % settings.r1_every == 0
@@ -169,7 +173,7 @@ class TrainingStep:
         torch.autograd.backward(total / rounds)
         return {name: value.detach() for name, value in values.items()}
 
-    def _has_opponent(self) -> bool:
+    def _has_discriminator(self) -> bool:
         return self.config.loss.needs("adversarial", "feature_matching")
 
     def _begin(self, name: str, config: OptimiserConfig, images: int) -> torch.optim.Optimizer:

@@ -34,7 +34,7 @@ from hififace.losses.segmentation import segmentation_loss
 from hififace.models.generator import GeneratorOutput
 from hififace.models.params import GeneratorParams
 from hififace.training.config import TrainingConfig
-from hififace.training.teachers import Teachers
+from hififace.training.loss_networks import LossNetworks
 from hififace.weights.store import embedded_path
 
 EYES_AND_MOUTH_TERMS = frozenset({"gaze", "eyelids", "lips", "eye_heatmap", "mouth_heatmap"})
@@ -48,12 +48,12 @@ class TermComputer:
     def __init__(
         self,
         config: TrainingConfig,
-        teachers: Teachers,
+        loss_networks: LossNetworks,
         generator: Callable[[Tensor, Tensor], GeneratorOutput],
         discriminator: nn.Module,
     ) -> None:
         self.config = config
-        self.teachers = teachers
+        self.loss_networks = loss_networks
         self.generator = generator
         self.discriminator = discriminator
         loss = config.loss
@@ -76,7 +76,7 @@ class TermComputer:
         terms |= self._adversarial_terms(batch, output, wanted)
         count = _share(len(batch.same), self.config.loss.perceptual_share)
         if "perceptual" in wanted:
-            distance = self.teachers.perceptual(
+            distance = self.loss_networks.perceptual(
                 output.image[:count], batch.target.image[:count], batch.target.valid[:count]
             )
             terms["perceptual"] = batch_mean(distance, batch.same[:count])
@@ -108,13 +108,13 @@ class TermComputer:
     def _attribute_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
         """Landmark terms; those of eyes and mouth through these pixels alone where that is asked for."""
         if not self.config.loss.eyes_and_mouth_only or self.eyes_and_mouth is None:
-            return self.teachers.attribute_terms(batch, output, wanted)
+            return self.loss_networks.attribute_terms(batch, output, wanted)
         inner = wanted & EYES_AND_MOUTH_TERMS
-        terms = self.teachers.attribute_terms(batch, output, wanted - inner)
+        terms = self.loss_networks.attribute_terms(batch, output, wanted - inner)
         if inner:
             region = self.eyes_and_mouth(batch.target.landmarks)
             limited = output._replace(image=only_within(output.image, region))
-            terms |= self.teachers.attribute_terms(batch, limited, inner)
+            terms |= self.loss_networks.attribute_terms(batch, limited, inner)
         return terms
 
     def _identity_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
@@ -139,18 +139,18 @@ class TermComputer:
             share = len(chosen) / len(batch.same)
             image, image_low = image[chosen], image_low[chosen]
             source, target = _select(source, chosen), _select(target, chosen)
-        embedders = self.teachers.embedders
+        embedders = self.loss_networks.embedders
         results = [embed(image) for embed in embedders]
         lows = [embed(image_low) for embed in embedders] if self.config.loss.identity_on_low else None
         terms: Terms = {}
         if "identity" in wanted:
             even = [1.0 / len(embedders)] * len(embedders)
-            sources = self.teachers.known_embeddings(source)
+            sources = self.loss_networks.known_embeddings(source)
             terms["identity"] = share * several_identity_loss(
                 sources, results, lows, embedder_weights=even, enough=self.config.loss.identity_enough
             )
         if "identity_leak" in wanted:
-            known = self.teachers.known_embeddings(target)[0]
+            known = self.loss_networks.known_embeddings(target)[0]
             terms["identity_leak"] = share * identity_leak_loss(
                 known, results[0], margin=self.config.loss.leak_margin
             )
@@ -161,17 +161,17 @@ class TermComputer:
         if not wanted & {"adversarial", "feature_matching"}:
             return {}
         terms: Terms = {}
-        judged = self.discriminator(fill_invalid(output.image, batch.target.image, batch.target.valid))
+        scored = self.discriminator(fill_invalid(output.image, batch.target.image, batch.target.valid))
         if "adversarial" in wanted:
-            terms["adversarial"] = generator_loss(judged.logits, self.config.adversarial.form)
+            terms["adversarial"] = generator_loss(scored.logits, self.config.adversarial.form)
         if "feature_matching" in wanted:
             real = self.discriminator(batch.target.image)
-            terms["feature_matching"] = feature_matching_loss(judged.features, real.features)
+            terms["feature_matching"] = feature_matching_loss(scored.features, real.features)
         return terms
 
     def _cycle(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
         """G(source = I_t, target = I_r) against I_t; the gradient passes through I_r."""
-        vector = self.teachers.cycle_vector(batch, output)
+        vector = self.loss_networks.cycle_vector(batch, output)
         again = self.generator(seen_by_generator(output.image, self.config.generator), vector)
         return cycle_loss(batch.target.image, again.image, valid=batch.target.valid)
 

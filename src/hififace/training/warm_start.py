@@ -56,7 +56,7 @@ def start_from(network: Generator, weights: Mapping[str, Tensor]) -> list[str]:
         if value.ndim == 1:
             new[:outputs] = value
             continue
-        # Linear layers of AdaIN have the vector as input, heads and stems the picture: these do not widen.
+        # Linear layers of AdaIN have the vector as input, heads and stems the image: these do not widen.
         new[:outputs] = 0.0
         for old_inputs, new_inputs in _input_stretches(name, value.shape[1], network):
             new[:outputs, new_inputs] = value[:, old_inputs]

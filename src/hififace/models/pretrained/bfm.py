@@ -60,7 +60,7 @@ class BaselFaceModel(nn.Module):
 
         Returns:
             (B, 68, 2) x and y in pixels of the 224 px frame, **y upwards** as in the reference: the row of a
-            picture is 223 - y. Differentiable.
+            image is 223 - y. Differentiable.
         """
         with full_precision(self.mean):
             coefficients = FaceCoefficients(*(part.to(self.mean.dtype) for part in coefficients))

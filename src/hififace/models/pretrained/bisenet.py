@@ -35,12 +35,12 @@ of 255).
 
 
 class FaceRegion(NamedTuple):
-    """Which part of each picture is face."""
+    """Which part of each image is face."""
 
     mask: Tensor
     """(B, 1, S, S) 0..1."""
     found: Tensor
-    """(B,) bool: whether there is a face at all; the reference leaves such pictures out."""
+    """(B,) bool: whether there is a face at all; the reference leaves such images out."""
 
 
 class ConvNormReLU(nn.Module):
@@ -99,7 +99,7 @@ class ResNet18(nn.Module):
 
 
 class AttentionRefinement(nn.Module):
-    """Weigh channels by what the whole picture says."""
+    """Weigh channels by what the whole image says."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ _ENDS = (1, 3, 5, 11, 16)
 
 STAGE_CHANNELS = (STEM_CHANNELS, *(BLOCKS[end - 1][0] for end in _ENDS))
 STAGE_REDUCTIONS = (2, 2, 4, 8, 16, 32)
-"""What each stage divides the picture's side by."""
+"""What each stage divides the image's side by."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -84,7 +84,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """From pictures to feature maps, and only as deep as is asked for.
+    """From images to feature maps, and only as deep as is asked for.
 
     Args:
         stages: what `forward` returns when nothing else is asked: any of 0 to 5.

@@ -2,7 +2,7 @@
 
 A PyTorch re-expression of MediaPipe's `face_landmark` (Apache-2.0), built from numbers; `load_face_mesh`
 fills it with the weights of the embedded graph. It lets losses of landmarks and shape send gradients into a
-picture.
+image.
 
 Letters: B batch, S side of a crop.
 """

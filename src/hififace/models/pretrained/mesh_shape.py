@@ -1,6 +1,6 @@
 """The mesh shape prior in PyTorch: the twin of `hififace.faces.shape`, differentiable and for batches.
 
-Losses use it to send gradients from shape coefficients and fused landmarks into a picture (HifiFace section
+Losses use it to send gradients from shape coefficients and fused landmarks into an image (HifiFace section
 3.1 and equation 5). Everything is differentiable, the rotation of the alignment too: it is the polar factor
 of a 3x3 matrix, found by Newton's iteration, whose gradient exists wherever the face is not flat (that of a
 singular value decomposition does not where two singular values are equal).

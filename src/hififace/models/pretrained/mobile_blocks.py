@@ -55,7 +55,7 @@ class ConvolutionBlock(nn.Module):
 class ResidualBlock(nn.Module):
     """PReLU(shortcut(x) + pointwise(depthwise(reduce(x)))).
 
-    The shortcut is a 2x2 maximum where the block halves its picture, and is filled up with zero channels
+    The shortcut is a 2x2 maximum where the block halves its image, and is filled up with zero channels
     where the block gives more than it takes. `reduce` exists only with a bottleneck and then does the
     halving.
     """

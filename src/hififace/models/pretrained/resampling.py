@@ -1,6 +1,6 @@
-"""Differentiable resampling of pictures through affine maps: how a crop reaches a network with its own template.
+"""Differentiable resampling of images through affine maps: how a crop reaches a network with its own template.
 
-Letters: B pictures, C channels, S side of the output.
+Letters: B images, C channels, S side of the output.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def invert_affine(matrix: Tensor) -> Tensor:
 
 
 def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str = "zeros") -> Tensor:
-    """The pictures as seen through an affine map, bilinearly; carries gradients to the pictures.
+    """The images as seen through an affine map, bilinearly; carries gradients to the images.
 
-    Pixel centres are at integers, as everywhere: the map takes (x, y) of the picture to (x, y) of the output.
+    Pixel centres are at integers, as everywhere: the map takes (x, y) of the image to (x, y) of the output.
     There is no antialiasing: meant for scales between about 0.5 and any enlargement.
 
     Args:
         images: (B, C, H, W).
-        matrix: (2, 3), or (B, 2, 3) for a map of each picture's own.
+        matrix: (2, 3), or (B, 2, 3) for a map of each image's own.
         size: side S of the output.
-        padding: "zeros" or "border", what lies outside the picture.
+        padding: "zeros" or "border", what lies outside the image.
 
     Returns:
         (B, C, S, S).
@@ -48,8 +48,8 @@ def resample_affine(images: Tensor, matrix: Tensor, size: int, *, padding: str =
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     points = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1).view(1, -1, 3)  # (1, S·S, 3)
     with full_precision(images):
-        places = points @ inverse.transpose(1, 2)  # (B, S·S, 2) picture pixels
-    # grid_sample counts from the picture's outer edges: -1 is half a pixel before the first centre.
+        places = points @ inverse.transpose(1, 2)  # (B, S·S, 2) image pixels
+    # grid_sample counts from the image's outer edges: -1 is half a pixel before the first centre.
     across, down = places.unbind(-1)
     grid = torch.stack(((across + 0.5) * (2.0 / width) - 1.0, (down + 0.5) * (2.0 / height) - 1.0), dim=-1)
     grid = grid.view(batch, size, size, 2)

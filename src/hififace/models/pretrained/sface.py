@@ -2,7 +2,7 @@
 
 A PyTorch re-expression of the OpenCV Zoo's SFace (Apache-2.0; Zhong et al. 2021, arXiv 2205.12010), a
 MobileNet whose normalisations are folded into its convolutions; `load_sface` fills it with the weights of the
-embedded graph. It lets the identity loss send gradients into a picture.
+embedded graph. It lets the identity loss send gradients into an image.
 
 Letters: B batch.
 """

@@ -20,17 +20,17 @@ from hififace.models.pretrained.strict_loading import fill, load_strictly, read_
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
-"""LPIPS's own normalisation, of pictures in -1..1."""
+"""LPIPS's own normalisation, of images in -1..1."""
 
 _STAGES = (2, 2, 3, 3, 3)
 """Convolutions of each stage; the features after the last ReLU of each are compared."""
 
 
 class VggFeatures(nn.Module):
-    """From pictures to the five feature maps that LPIPS compares, with its linear heads.
+    """From images to the five feature maps that LPIPS compares, with its linear heads.
 
     Args:
-        like_reference: take pictures in 0..1 as they are, as the reference does; LPIPS was fitted to -1..1,
+        like_reference: take images in 0..1 as they are, as the reference does; LPIPS was fitted to -1..1,
             to which they are brought otherwise.
         width: channels of the first stage; that of the published file unless a test wants less.
     """

@@ -1,6 +1,6 @@
-"""The paper's frozen networks as teachers: ArcFace, Deep3DFaceRecon with the Basel face model, LPIPS, HRNet.
+"""The paper's loss networks: ArcFace, Deep3DFaceRecon with the Basel face model, LPIPS, HRNet.
 
-The files are the user's to bring (`hififace weights list`). Letters: B pairs, S side of the crop, P = 68 landmarks.
+The files are user-supplied (`hififace weights list`). Letters: B pairs, S side of the crop, P = 68 landmarks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hififace.models.pretrained.deep3d import SIZE_PX, Deep3D, FaceCoefficients,
 from hififace.models.pretrained.frozen import full_precision
 from hififace.models.pretrained.hrnet import HRNet, load_hrnet
 from hififace.models.pretrained.vgg_lpips import VggFeatures, load_vgg_lpips
-from hififace.training.teachers import Embedder
+from hififace.training.loss_networks import Embedder
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate_in
 
@@ -41,12 +41,12 @@ CROP_PX = 256
 
 
 @dataclass
-class BaselTeachers:
-    """Teachers of the family "basel"; see `training.teachers.Teachers`.
+class BaselLossNetworks:
+    """LossNetworks of the family "basel"; see `training.loss_networks.LossNetworks`.
 
     The generator is given coefficients of 256 px crops, which is what preparation stores, and results are measured at
     that size too. With `loss.like_reference` they repeat the reference's quirks: both sides of the shape term from
-    224 px pictures, LPIPS and HRNet without their usual normalisation, a clamp on the shape term.
+    224 px images, LPIPS and HRNet without their usual normalisation, a clamp on the shape term.
     """
 
     arcface: ArcFace
@@ -61,14 +61,14 @@ class BaselTeachers:
     @classmethod
     def load(
         cls, config: TrainingConfig, card: SetCard, device: torch.device, files: Path | None
-    ) -> BaselTeachers:
+    ) -> BaselLossNetworks:
         """The networks that the configuration's terms need, frozen, on the device."""
 
         def find(name: str) -> Path:
             return locate_in(files, find_card(name))
 
         needs, like_reference = config.loss.needs, config.loss.like_reference
-        teachers = cls(
+        loss_networks = cls(
             load_arcface(find("arcface_r100")),
             load_deep3d(find("deep3d_recon")),
             load_bfm(find("bfm")) if needs("shape") else None,
@@ -82,12 +82,18 @@ class BaselTeachers:
             like_reference,
             config.loss.shape_clamp,
         )
-        for network in (teachers.arcface, teachers.deep3d, teachers.bfm, teachers.lpips, teachers.hrnet):
+        for network in (
+            loss_networks.arcface,
+            loss_networks.deep3d,
+            loss_networks.bfm,
+            loss_networks.lpips,
+            loss_networks.hrnet,
+        ):
             if network is not None:
                 network.to(device).eval().requires_grad_(False)
                 if config.channels_last:
                     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return teachers
+        return loss_networks
 
     # ---- Identity.
 
@@ -169,7 +175,7 @@ class BaselTeachers:
         return self._project(self._coefficients(images, SIZE_PX if self.like_reference else CROP_PX))
 
     def _coefficients(self, images: Tensor, size_px: int) -> FaceCoefficients:
-        """Of pictures brought to a size, bilinearly without antialias as in the reference's losses.
+        """Of images brought to a size, bilinearly without antialias as in the reference's losses.
 
         In float32: what becomes pixels must not be rounded to eight binary digits.
         """

@@ -1,4 +1,4 @@
-"""The open teachers against the numpy parts that describe real photos: both must say the same of the same crop."""
+"""The open loss networks against the numpy parts that describe real photos: both must say the same of the same crop."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -27,9 +27,9 @@ from hififace.models.pretrained.frozen import freeze
 from hififace.models.pretrained.iris import load_iris
 from hififace.models.pretrained.mesh_shape import load_mesh_shape
 from hififace.models.pretrained.sface import load_sface
-from hififace.training import mesh_teachers
+from hififace.training import mesh_loss_networks
 from hififace.training.config import with_overrides
-from hififace.training.mesh_teachers import OPENINGS, MeshTeachers, mesh_region, random_views
+from hififace.training.mesh_loss_networks import OPENINGS, MeshLossNetworks, mesh_region, random_views
 from hififace.training.presets import make_preset
 from hififace.types import Landmarks
 
@@ -60,7 +60,7 @@ def crop():
 
 
 @pytest.fixture(scope="module")
-def teachers(crop):
+def loss_networks(crop):
     layout = crop.prior.layout
     parts = layout() if callable(layout) else layout
     slices, start = {}, 0
@@ -69,7 +69,7 @@ def teachers(crop):
         start += size
     card = SimpleNamespace(template="mini_128", resolution=SIZE, coefficient_slice=slices.__getitem__)
     vector = mesh_vector(crop.prior.identity_size, crop.prior.expression_size)
-    made = MeshTeachers(card, vector, load_sface(), load_mesh_shape(), load_face_mesh(), load_iris())
+    made = MeshLossNetworks(card, vector, load_sface(), load_mesh_shape(), load_face_mesh(), load_iris())
     for network in (made.sface, made.face_mesh, made.iris):
         network.eval().requires_grad_(False)
     return made
@@ -99,52 +99,52 @@ def test_the_mesh_region_is_the_one_of_the_numpy_part(crop):
     assert np.allclose(ours, roi_from_landmarks(crop.points), atol=1e-3)
 
 
-def test_points_of_an_unchanged_crop_are_those_of_preparation(teachers, batch, crop):
-    points = teachers.mesh_points(batch.target.image, batch.target.landmarks)[0].numpy()
+def test_points_of_an_unchanged_crop_are_those_of_preparation(loss_networks, batch, crop):
+    points = loss_networks.mesh_points(batch.target.image, batch.target.landmarks)[0].numpy()
     distance = np.linalg.norm(points[:, :2] - crop.points[:, :2], axis=1)
     # The crop ends at the chin and has fewer pixels than the photo: a pixel on average, three at the rim.
     assert distance.mean() < 1.0
     assert np.percentile(distance, 95) < 3.0
 
 
-def test_identity_of_a_crop_is_near_that_of_the_photo(teachers, batch, crop):
-    vector = teachers.embedders[0](batch.target.image)[0].numpy()
+def test_identity_of_a_crop_is_near_that_of_the_photo(loss_networks, batch, crop):
+    vector = loss_networks.embedders[0](batch.target.image)[0].numpy()
     assert cosine(vector, crop.identity) > 0.9
 
 
-def test_a_low_resolution_result_is_enlarged_first(teachers, batch):
+def test_a_low_resolution_result_is_enlarged_first(loss_networks, batch):
     low = F.avg_pool2d(batch.target.image, 2)
-    both = [F.normalize(teachers.embedders[0](x), dim=1) for x in (batch.target.image, low)]
+    both = [F.normalize(loss_networks.embedders[0](x), dim=1) for x in (batch.target.image, low)]
     assert float((both[0] * both[1]).sum()) > 0.7
 
 
-def test_the_identity_vector_has_the_parts_in_their_order(teachers, batch, crop):
-    vector = teachers.identity_vector(batch)[0].numpy()
+def test_the_identity_vector_has_the_parts_in_their_order(loss_networks, batch, crop):
+    vector = loss_networks.identity_vector(batch)[0].numpy()
     c = crop.coefficients
     expected = np.concatenate([c.identity, c.expression, np.deg2rad(c.pose_deg), crop.identity])
     assert np.allclose(vector, expected, atol=1e-5)
 
 
-def test_the_fused_points_of_one_face_with_itself_are_its_own(teachers, batch, crop):
-    fused = teachers.fused_points(batch)[0].numpy()
+def test_the_fused_points_of_one_face_with_itself_are_its_own(loss_networks, batch, crop):
+    fused = loss_networks.fused_points(batch)[0].numpy()
     assert np.allclose(fused, crop.prior.landmarks(crop.coefficients), atol=0.02)
 
 
-def test_irises_stand_where_the_numpy_part_sees_them(teachers, batch, crop):
+def test_irises_stand_where_the_numpy_part_sees_them(loss_networks, batch, crop):
     points = batch.target.landmarks[..., :2]
-    ours = teachers._iris_directions(teachers.iris, batch.target.image, points)[0].numpy()
+    ours = loss_networks._iris_directions(loss_networks.iris, batch.target.image, points)[0].numpy()
     irises = IrisLocator(threads=1).locate(crop.pixels, Landmarks(crop.points, 1.0))
-    for eye, (first, second) in enumerate(mesh_teachers.EYE_CORNERS):
+    for eye, (first, second) in enumerate(mesh_loss_networks.EYE_CORNERS):
         corners = [torch.from_numpy(crop.points[index, :2]) for index in (first, second)]
         theirs = iris_direction(torch.from_numpy(irises[eye, 0, :2].astype(np.float32)), *corners).numpy()
         # One crop is upright, the other turned along the eye: a twentieth of an eye's width is agreement.
         assert np.abs(ours[eye] - theirs).max() < 0.05
 
 
-def test_an_unchanged_crop_costs_next_to_nothing_and_a_changed_one_more(teachers, batch):
+def test_an_unchanged_crop_costs_next_to_nothing_and_a_changed_one_more(loss_networks, batch):
     wanted = {"shape", "eyelids", "lips", "gaze"}
-    same = teachers.attribute_terms(batch, as_output(batch.target.image), wanted)
-    upside = teachers.attribute_terms(batch, as_output(batch.target.image.flip(3) * 0.9), wanted)
+    same = loss_networks.attribute_terms(batch, as_output(batch.target.image), wanted)
+    upside = loss_networks.attribute_terms(batch, as_output(batch.target.image.flip(3) * 0.9), wanted)
     assert set(same) == wanted
     assert float(same["gaze"]) == pytest.approx(0.0, abs=1e-6)
     for name in ("shape", "eyelids", "lips"):
@@ -153,9 +153,9 @@ def test_an_unchanged_crop_costs_next_to_nothing_and_a_changed_one_more(teachers
 
 
 @pytest.mark.parametrize("term", ["shape", "eyelids", "lips", "gaze"])
-def test_every_term_sends_a_gradient_into_the_picture(teachers, batch, term):
+def test_every_term_sends_a_gradient_into_the_picture(loss_networks, batch, term):
     image = (batch.target.image * 0.8 + 0.1).requires_grad_(True)
-    loss = teachers.attribute_terms(batch, as_output(image), {term})[term]
+    loss = loss_networks.attribute_terms(batch, as_output(image), {term})[term]
     loss.backward()
     assert torch.isfinite(image.grad).all()
     assert float(image.grad.abs().sum()) > 0
@@ -188,23 +188,23 @@ def test_random_views_keep_the_face_in_place_and_mirror_half() -> None:
     assert 0.025 < sizes.log().std() < 0.035
 
 
-def test_only_results_are_moved_at_random(teachers, batch) -> None:
+def test_only_results_are_moved_at_random(loss_networks, batch) -> None:
     """Photos are described as they are; a result with a gradient gets another view each time."""
     image = batch.target.image
-    teachers.identity_jitter = 1.0
+    loss_networks.identity_jitter = 1.0
     try:
-        assert torch.equal(teachers._embed(image), teachers._embed(image))
+        assert torch.equal(loss_networks._embed(image), loss_networks._embed(image))
         moving = image.clone().requires_grad_()
-        assert not torch.equal(teachers._embed(moving), teachers._embed(moving))
-        similarity = F.cosine_similarity(teachers._embed(moving), teachers._embed(image))
+        assert not torch.equal(loss_networks._embed(moving), loss_networks._embed(moving))
+        similarity = F.cosine_similarity(loss_networks._embed(moving), loss_networks._embed(image))
         assert similarity.min() > 0.8  # the same person still
     finally:
-        teachers.identity_jitter = 0.0
+        loss_networks.identity_jitter = 0.0
 
 
-def test_a_second_embedder_judges_results_beside_sface(teachers, batch):
-    both = replace(teachers, arcface=freeze(ArcFace(18, widths=(2, 4, 4, 4))))
-    assert len(teachers.embedders) == 1
+def test_a_second_embedder_judges_results_beside_sface(loss_networks, batch):
+    both = replace(loss_networks, arcface=freeze(ArcFace(18, widths=(2, 4, 4, 4))))
+    assert len(loss_networks.embedders) == 1
     result = (0.9 * batch.target.image).requires_grad_()
     found = [embed(result) for embed in both.embedders]
     assert [tuple(v.shape) for v in found] == [(1, 128), (1, 512)]
@@ -221,4 +221,4 @@ def test_the_second_embedders_file_is_looked_for_among_those_of_the_user(tmp_pat
     config = with_overrides(make_preset("smoke"), ["loss.second_embedder=arcface_r100"])
     card = SimpleNamespace(template="mini_128", resolution=SIZE)
     with pytest.raises(WeightsError, match=r"ms1mv3_arcface_r100_fp16_backbone\.pth.*not on this machine"):
-        MeshTeachers.load(config, card, torch.device("cpu"), tmp_path)
+        MeshLossNetworks.load(config, card, torch.device("cpu"), tmp_path)

@@ -1,4 +1,4 @@
-"""The open frozen networks as teachers: SFace, FaceMesh, the mesh shape prior, the iris, EfficientNet-lite features.
+"""The open loss networks: SFace, FaceMesh, the mesh shape prior, the iris, EfficientNet-lite features.
 
 Letters: B pairs, S side of the crop, P = 468 mesh points, D length of the identity vector.
 """
@@ -49,7 +49,7 @@ from hififace.models.pretrained.mesh_shape import MeshShape, load_mesh_shape
 from hififace.models.pretrained.resampling import apply_affine, invert_affine, resample_affine
 from hififace.models.pretrained.sface import SIZE_PX as SFACE_SIZE_PX
 from hififace.models.pretrained.sface import SFace, load_sface
-from hififace.training.teachers import Embedder
+from hififace.training.loss_networks import Embedder
 from hififace.weights.registry import find_card
 from hififace.weights.store import embedded_path, locate_in
 
@@ -73,8 +73,8 @@ FEATURE_STAGES = (0, 1, 2)
 
 
 @dataclass
-class MeshTeachers:
-    """Teachers of the family "mesh"; see `training.teachers.Teachers`."""
+class MeshLossNetworks:
+    """LossNetworks of the family "mesh"; see `training.loss_networks.LossNetworks`."""
 
     card: SetCard
     layout: tuple[VectorPart, ...]
@@ -103,10 +103,10 @@ class MeshTeachers:
     @classmethod
     def load(
         cls, config: TrainingConfig, card: SetCard, device: torch.device, files: Path | None = None
-    ) -> MeshTeachers:
+    ) -> MeshLossNetworks:
         """The networks that the configuration's terms need, frozen, on the device."""
         needs, second = config.loss.needs, config.loss.second_embedder
-        teachers = cls(
+        loss_networks = cls(
             card,
             config.generator.vector,
             load_sface(),
@@ -118,20 +118,20 @@ class MeshTeachers:
             None if second == "none" else load_arcface(locate_in(files, find_card(second))),
         )
         for network in (
-            teachers.sface,
-            teachers.shape,
-            teachers.face_mesh,
-            teachers.iris,
-            teachers.features,
-            teachers.arcface,
+            loss_networks.sface,
+            loss_networks.shape,
+            loss_networks.face_mesh,
+            loss_networks.iris,
+            loss_networks.features,
+            loss_networks.arcface,
         ):
             if network is not None:
                 network.to(device).eval().requires_grad_(False)
                 if config.channels_last:
                     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        teachers.region_weights = teachers.region_weights.to(device)
-        teachers.crop_to_arcface = teachers.crop_to_arcface.to(device)
-        return teachers
+        loss_networks.region_weights = loss_networks.region_weights.to(device)
+        loss_networks.crop_to_arcface = loss_networks.crop_to_arcface.to(device)
+        return loss_networks
 
     # ---- Identity.
 

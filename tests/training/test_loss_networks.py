@@ -3,9 +3,9 @@
 import pytest
 
 from hififace.errors import DataError
-from hififace.training.families import load_teachers
+from hififace.training.families import load_loss_networks
+from hififace.training.loss_networks import check_parts, check_set
 from hififace.training.presets import paper_256
-from hififace.training.teachers import check_parts, check_set
 from hififace.weights.registry import find_card
 from hififace.weights.store import hashes_of
 from tests.support.training_doubles import tiny_card, tiny_config
@@ -25,10 +25,10 @@ def test_a_set_described_by_another_part_is_refused(name):
         check_parts(tiny_card(parts=parts))
 
 
-def test_loading_the_teachers_checks_the_parts():
+def test_loading_the_loss_networks_checks_the_parts():
     card = tiny_card(parts=hashes_of(EMBEDDED) | {"mesh_shape": "ab" * 32})
     with pytest.raises(DataError, match="another 'mesh_shape'"):
-        load_teachers(tiny_config(), card, "cpu")
+        load_loss_networks(tiny_config(), card, "cpu")
 
 
 def test_a_set_without_hashes_is_accepted_with_a_warning(caplog):

@@ -1,4 +1,4 @@
-"""The paper's frozen networks as teachers: small ones for what they say, whole ones for that they can be used."""
+"""The paper's loss networks: small ones for what they say, whole ones for that they can be used."""
 
 import json
 import shutil
@@ -18,17 +18,17 @@ from hififace.models.create import create_discriminator, create_generator
 from hififace.models.generator import GeneratorOutput
 from hififace.models.params import DiscriminatorParams
 from hififace.models.pretrained.deep3d import FaceCoefficients
-from hififace.training.basel_teachers import BaselTeachers
+from hififace.training.basel_loss_networks import BaselLossNetworks
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.distributed import World
-from hififace.training.families import load_teachers
+from hififace.training.families import load_loss_networks
 from hififace.training.presets import paper_256, paper_512, reference_256
 from hififace.training.stats import StageClock
 from hififace.training.step import TrainingStep, create_optimiser
 from hififace.training.terms import TermComputer
 from hififace.weights.registry import find_card
 from hififace.weights.store import embedded_path
-from tests.support.basel_doubles import CARD, small_teachers, write_published_files
+from tests.support.basel_doubles import CARD, small_loss_networks, write_published_files
 from tests.support.published_doubles import SMALL
 from tests.support.training_doubles import tiny_card, write_tiny_set
 
@@ -74,15 +74,15 @@ def output():
 
 
 def test_the_vector_is_the_sources_shape_and_identity_and_the_rest_of_the_target(batch):
-    vector = small_teachers().identity_vector(batch)
+    vector = small_loss_networks().identity_vector(batch)
     expected = [batch.source.coefficients[:, :80], batch.target.coefficients[:, 80:], batch.source.identity]
     assert torch.equal(vector, torch.cat(expected, dim=1))
 
 
 def test_the_cycle_reads_the_result_and_gives_the_target_its_own_identity_back(batch, output):
-    teachers = small_teachers()
-    vector = teachers.cycle_vector(batch, output)
-    of_result = teachers.deep3d(at_size(output.image, 256)).flat()
+    loss_networks = small_loss_networks()
+    vector = loss_networks.cycle_vector(batch, output)
+    of_result = loss_networks.deep3d(at_size(output.image, 256)).flat()
     expected = [batch.target.coefficients[:, :80], of_result[:, 80:], batch.target.identity]
     assert torch.equal(vector, torch.cat(expected, dim=1))
     vector[:, 80:257].sum().backward()
@@ -95,18 +95,18 @@ def at_size(images, size):
 
 @pytest.mark.parametrize("like_reference", [False, True])
 def test_shape_is_the_distance_of_68_landmarks_to_the_fused_ones(batch, output, like_reference):
-    teachers = small_teachers(like_reference=like_reference)
+    loss_networks = small_loss_networks(like_reference=like_reference)
     size = 224 if like_reference else 256
     if like_reference:  # q_fuse from pictures of 224 px, not from what preparation stored
-        source, target = (teachers.deep3d(at_size(c.image, size)) for c in (batch.source, batch.target))
+        source, target = (loss_networks.deep3d(at_size(c.image, size)) for c in (batch.source, batch.target))
     else:
         source, target = (FaceCoefficients.from_flat(c.coefficients) for c in (batch.source, batch.target))
-    fused = teachers.bfm(target._replace(identity=source.identity))
+    fused = loss_networks.bfm(target._replace(identity=source.identity))
     expected = sum(
-        (fused - teachers.bfm(teachers.deep3d(at_size(picture, size)))).abs().mean()
+        (fused - loss_networks.bfm(loss_networks.deep3d(at_size(picture, size)))).abs().mean()
         for picture in (output.image, output.image_low)
     )
-    term = teachers.attribute_terms(batch, output, {"shape"})["shape"]
+    term = loss_networks.attribute_terms(batch, output, {"shape"})["shape"]
     assert term.item() == pytest.approx(expected.item(), rel=1e-5)
     term.backward()
     assert output.image.grad.abs().sum() > 0
@@ -114,22 +114,22 @@ def test_shape_is_the_distance_of_68_landmarks_to_the_fused_ones(batch, output, 
 
 
 def test_the_references_clamp_stops_value_and_gradient(batch, output):
-    free = small_teachers().attribute_terms(batch, output, {"shape"})["shape"].item()
-    clamped = small_teachers(shape_clamp=free / 2).attribute_terms(batch, output, {"shape"})["shape"]
+    free = small_loss_networks().attribute_terms(batch, output, {"shape"})["shape"].item()
+    clamped = small_loss_networks(shape_clamp=free / 2).attribute_terms(batch, output, {"shape"})["shape"]
     clamped.backward()
     assert clamped.item() == pytest.approx(free / 2)
     assert output.image.grad.abs().sum() == 0
 
 
 def test_heat_map_terms_compare_pupils_and_lips(batch, output):
-    teachers = small_teachers()
-    terms = teachers.attribute_terms(batch, output, {"eye_heatmap", "mouth_heatmap"})
-    difference = (teachers.hrnet(output.image) - teachers.hrnet(batch.target.image)).square()
+    loss_networks = small_loss_networks()
+    terms = loss_networks.attribute_terms(batch, output, {"eye_heatmap", "mouth_heatmap"})
+    difference = (loss_networks.hrnet(output.image) - loss_networks.hrnet(batch.target.image)).square()
     assert terms["eye_heatmap"].item() == pytest.approx(difference[:, EYE_CHANNELS].mean().item(), rel=1e-4)
     assert terms["mouth_heatmap"].item() == pytest.approx(
         difference[:, MOUTH_CHANNELS].mean().item(), rel=1e-4
     )
-    assert set(teachers.attribute_terms(batch, output, {"mouth_heatmap"})) == {"mouth_heatmap"}
+    assert set(loss_networks.attribute_terms(batch, output, {"mouth_heatmap"})) == {"mouth_heatmap"}
     (terms["eye_heatmap"] + terms["mouth_heatmap"]).backward()
     assert output.image.grad.abs().sum() > 0
 
@@ -138,22 +138,22 @@ def test_the_perceptual_distance_leaves_padding_out_unless_it_repeats_the_refere
     target, valid = batch.target.image, torch.ones(2, 1, SIZE, SIZE)
     valid[..., SIZE // 2 :] = 0
     result = torch.where(valid > 0, target, output.image.detach())  # differs in the padding only
-    assert small_teachers().perceptual(result, target, valid).abs().max() < 1e-6
-    assert (small_teachers(like_reference=True).perceptual(result, target, valid) > 1e-5).all()
-    assert (small_teachers().perceptual(output.image, target, valid) > 1e-5).all()
+    assert small_loss_networks().perceptual(result, target, valid).abs().max() < 1e-6
+    assert (small_loss_networks(like_reference=True).perceptual(result, target, valid) > 1e-5).all()
+    assert (small_loss_networks().perceptual(output.image, target, valid) > 1e-5).all()
 
 
 def test_identities_of_photos_come_with_the_batch_and_of_results_from_arcface(batch, output):
-    teachers = small_teachers()
-    (known,) = teachers.known_embeddings(batch.source)
+    loss_networks = small_loss_networks()
+    (known,) = loss_networks.known_embeddings(batch.source)
     assert known is batch.source.identity
-    (embedder,) = teachers.embedders
+    (embedder,) = loss_networks.embedders
     embedder(output.image_low).sum().backward()
     assert output.image_low.grad.abs().sum() > 0
 
 
 def test_a_term_without_its_network_is_refused(batch, output):
-    bare = BaselTeachers(small_teachers().arcface, small_teachers().deep3d)
+    bare = BaselLossNetworks(small_loss_networks().arcface, small_loss_networks().deep3d)
     with pytest.raises(ValueError, match="shape term was not configured"):
         bare.attribute_terms(batch, output, {"shape"})
     with pytest.raises(ValueError, match="no heat-map term"):
@@ -168,7 +168,7 @@ def small_config(preset):
     return preset.model_copy(update={"generator": SMALL, "discriminator": judge, "batch_size": 2})
 
 
-def take_step(config, teachers, batch):
+def take_step(config, loss_networks, batch):
     """One step; what it reports, and the parameters that it left as they were."""
     torch.manual_seed(0)
     networks = {
@@ -184,7 +184,7 @@ def take_step(config, teachers, batch):
         for kind, network in networks.items()
         for name, value in network.named_parameters()
     }
-    step = TrainingStep(config, TrainedParts(networks, optimisers), teachers, World(0, 1, CPU))
+    step = TrainingStep(config, TrainedParts(networks, optimisers), loss_networks, World(0, 1, CPU))
     stats = step(batch, Progress(), StageClock(CPU))
     after = {
         f"{kind}.{name}": value
@@ -203,8 +203,8 @@ def assert_moved(unmoved):
 @pytest.mark.parametrize("preset", [paper_256(), reference_256()], ids=lambda preset: preset.preset)
 def test_a_step_of_each_preset_computes_every_term_and_moves_every_weight(preset, batch):
     config = small_config(preset)
-    teachers = small_teachers(like_reference=config.loss.like_reference)
-    stats, unmoved = take_step(config, teachers, batch)
+    loss_networks = small_loss_networks(like_reference=config.loss.like_reference)
+    stats, unmoved = take_step(config, loss_networks, batch)
     assert_moved(unmoved)
     wanted = {f"loss/{name}" for name in config.loss.weights}
     assert wanted <= set(stats)
@@ -218,7 +218,7 @@ def test_a_step_of_the_512_model_is_given_half_the_size_of_what_it_is_asked_for(
     config = paper_512().model_copy(
         update={"generator": generator, "discriminator": judge, "batch_size": 2, "accumulation": 2}
     )
-    stats, unmoved = take_step(config, small_teachers(), make_batch(2 * SIZE))
+    stats, unmoved = take_step(config, small_loss_networks(), make_batch(2 * SIZE))
     assert_moved(unmoved)
     assert all(stats[f"loss/{name}"].isfinite() for name in config.loss.weights)
 
@@ -227,10 +227,10 @@ def test_a_file_of_the_given_folder_is_taken_and_a_missing_one_said(tmp_path, mo
     monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path / "home"))
     card = tiny_card(**CARD, resolution=256)
     with pytest.raises(WeightsError, match=r"ms1mv3_arcface_r100_fp16_backbone\.pth.*not on this machine"):
-        load_teachers(paper_256(), card, CPU, tmp_path)
+        load_loss_networks(paper_256(), card, CPU, tmp_path)
     (tmp_path / find_card("arcface_r100").filename).write_bytes(b"no weights")
     with pytest.raises(WeightsError, match=r"ms1mv3_arcface_r100_fp16_backbone\.pth was refused"):
-        load_teachers(paper_256(), card, CPU, tmp_path)
+        load_loss_networks(paper_256(), card, CPU, tmp_path)
 
 
 # ---- The real architectures, with generated weights in files of the published names.
@@ -246,9 +246,9 @@ def files(tmp_path_factory):
 @pytest.mark.slow
 def test_paper_256_takes_a_whole_step_with_the_real_architectures(files):
     config = paper_256().model_copy(update={"batch_size": 1})
-    teachers = load_teachers(config, tiny_card(**CARD, resolution=256), CPU, files)
-    assert teachers.hrnet is None, "no term of the paper needs it"
-    stats, unmoved = take_step(config, teachers, make_batch(256, 1))
+    loss_networks = load_loss_networks(config, tiny_card(**CARD, resolution=256), CPU, files)
+    assert loss_networks.hrnet is None, "no term of the paper needs it"
+    stats, unmoved = take_step(config, loss_networks, make_batch(256, 1))
     assert_moved(unmoved)
     assert all(stats[f"loss/{name}"].isfinite() for name in config.loss.weights)
     assert stats["discriminator/r1"].isfinite()
@@ -260,7 +260,7 @@ def test_reference_256_trains_by_command_with_files_that_the_user_brings(files, 
     run = tmp_path / "run"
     settings = ("batch_size=1", "total_images=1", "preview_pairs=1", "data.same_rate=1.0")
     command = ["train", "--preset", "reference_256", "--data", str(photos), "--run", str(run)]
-    command += ["--teachers", str(files), "--device", "cpu"]
+    command += ["--loss-networks", str(files), "--device", "cpu"]
     command += [part for setting in settings for part in ("--set", setting)]
     done = CliRunner().invoke(build_app(command), command)
     assert done.exit_code == 0, done.output
@@ -296,8 +296,8 @@ def limited(preset, **changes):
 
 def image_gradient(config, batch, *names):
     """Of terms on the pixels of the result."""
-    teachers = small_teachers(like_reference=config.loss.like_reference)
-    terms = TermComputer(config, teachers, lambda *_: None, torch.nn.Identity())
+    loss_networks = small_loss_networks(like_reference=config.loss.like_reference)
+    terms = TermComputer(config, loss_networks, lambda *_: None, torch.nn.Identity())
     generator = torch.Generator().manual_seed(2)
     image = torch.rand(2, 3, SIZE, SIZE, generator=generator).requires_grad_(True)
     low = torch.rand(2, 3, SIZE // 4, SIZE // 4, generator=generator)
@@ -337,14 +337,14 @@ def test_identity_is_damped_in_eyes_and_mouth(batch):
 
 def test_triplets_show_a_strangers_face_and_ask_for_the_photo(batch):
     config = limited(paper_256(), triplet_share=1.0)
-    teachers = small_teachers()
+    loss_networks = small_loss_networks()
     torch.manual_seed(0)
     networks = {
         "generator": create_generator(config.generator),
         "discriminator": create_discriminator(config.discriminator),
         "average": create_generator(config.generator).requires_grad_(False),
     }
-    step = TrainingStep(config, TrainedParts(networks, {}), teachers, World(0, 1, CPU))
+    step = TrainingStep(config, TrainedParts(networks, {}), loss_networks, World(0, 1, CPU))
     shown = step._shown(batch)  # of the two pairs the first is of one person
     assert torch.equal(shown[1], batch.target.image[1])
     assert not torch.allclose(shown[0], batch.target.image[0])
@@ -354,16 +354,16 @@ def test_triplets_show_a_strangers_face_and_ask_for_the_photo(batch):
         torch.zeros(1),
     )
     with torch.no_grad():
-        expected = networks["average"](batch.target.image[:1], teachers.identity_vector(stranger)).image
+        expected = networks["average"](batch.target.image[:1], loss_networks.identity_vector(stranger)).image
     assert torch.allclose(shown[:1], expected.clamp(0, 1), atol=1e-6)
-    none = TrainingStep(limited(paper_256()), TrainedParts(networks, {}), teachers, World(0, 1, CPU))
+    none = TrainingStep(limited(paper_256()), TrainedParts(networks, {}), loss_networks, World(0, 1, CPU))
     assert none._shown(batch) is batch.target.image
 
 
 def test_a_step_with_all_three_moves_every_weight(batch):
     changes = {"eyes_and_mouth_only": True, "identity_in_eyes_and_mouth": 0.4, "triplet_share": 0.5}
     stats, unmoved = take_step(
-        limited(reference_256(), **changes), small_teachers(like_reference=True), face_like(batch, SIZE)
+        limited(reference_256(), **changes), small_loss_networks(like_reference=True), face_like(batch, SIZE)
     )
     assert_moved(unmoved)
     assert all(stats[f"loss/{name}"].isfinite() for name in reference_256().loss.weights)

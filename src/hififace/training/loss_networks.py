@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 Embedder = Callable[[Tensor], Tensor]
-"""(B, 3, n, n) RGB 0..1 crops of any size to (B, D); carries gradients to the picture."""
+"""(B, 3, n, n) RGB 0..1 crops of any size to (B, D); carries gradients to the image."""
 
 
-class Teachers(Protocol):
+class LossNetworks(Protocol):
     """The frozen half of a training step."""
 
     @property
@@ -88,14 +88,14 @@ def check_set(config: TrainingConfig | DeviceConfig, card: SetCard) -> None:
 
 
 def check_parts(card: SetCard, files: Path | None = None) -> None:
-    """Checks that the files that described a set are those that will judge results: their numbers are compared.
+    """Checks that the files that described a set are those that the losses use: their numbers are compared.
 
     A set made before hashes were noted passes with a warning, and so does a part that is not on this machine (what
-    teaching needs of it is asked for when it is loaded).
+    training needs of it is asked for when it is loaded).
 
     Args:
         card: of the prepared set.
-        files: folder of the files that the user brings.
+        files: folder of the user-supplied files.
 
     Raises:
         DataError: a file here differs from the one that described the set.
