@@ -290,6 +290,27 @@ def test_small_faces_stay_as_they_are():
     assert swapped(results[-1]) == {}
 
 
+def test_who_is_recognised_late_after_a_cut_has_the_right_number_from_the_first_frame_of_the_shot_on():
+    world = World(lambda n: {0: (100, 100, 80)})
+    plain = world.embed
+
+    def embed(image, face):
+        identity, length = plain(image, face)
+        # The first look after the cut, at frame 10, shows a profile that is like nobody.
+        return (person(50) * 0.9 + identity * 0.2 if world.now == 10 else identity), length
+
+    world.embed = embed
+    faces = faces_of(world)
+    taken = []
+    for number in range(20):
+        world.now = number
+        taken.append(faces.take(frame(number, int(number >= 10))))
+    assert indices(taken[10]) == [1]
+    decided = [faces.decide(one) for one in taken]
+    assert [indices(one) for one in decided] == [[0]] * 20
+    assert all(swapped(one) == {0: "me"} for one in decided)
+
+
 RESTING = range(30, 60)
 """Long after everybody is known, and what was decided counts."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,55 @@ def test_a_video_of_crowds_stays_cheap():
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match="out of range"):
         TrackingOptions(least_overlap=1.5)
+
+
+def looks(cosine):
+    """An identity so like person 0, and otherwise like nobody."""
+    return (cosine * EYE[0] + np.sqrt(1 - cosine**2) * EYE[7]).astype(np.float32)
+
+
+def seen_as(identity, x=100.0):
+    return replace(face(x), identity=identity)
+
+
+def test_somebody_who_looks_another_way_after_the_cut_is_recognised_by_the_views_that_follow():
+    tracker = FaceTracker()
+    tracker.update([seen_as(EYE[0])])
+    tracker.cut()
+    profile, front = looks(0.2), looks(0.9)
+    assert list(places(tracker.update([seen_as(profile)]))) == [1]
+    assert tracker.renamed == {}
+    # The mean of both views is like person 0.
+    assert list(places(tracker.update([seen_as(front)]))) == [0]
+    assert tracker.renamed == {1: 0}
+    assert list(places(tracker.update([seen_as(front)]))) == [0]
+    assert tracker.renamed == {}
+    # Numbers are not given twice.
+    assert list(places(tracker.update([seen_as(front), face(400, who=5)]))) == [0, 2]
+
+
+def test_only_the_first_views_after_a_cut_are_compared():
+    tracker = FaceTracker()
+    tracker.update([seen_as(EYE[0])])
+    tracker.cut()
+    for _ in range(5):
+        assert list(places(tracker.update([seen_as(looks(0.2))]))) == [1]
+    for _ in range(20):
+        assert list(places(tracker.update([seen_as(looks(0.9))]))) == [1]
+
+
+def test_nobody_is_recognised_as_somebody_who_is_there_too():
+    tracker = FaceTracker()
+    tracker.update([seen_as(EYE[0])])
+    tracker.cut()
+    tracker.update([seen_as(EYE[0]), seen_as(looks(0.2), 400)])
+    found = tracker.update([seen_as(EYE[0]), seen_as(looks(0.9), 400)])
+    assert places(found) == {0: 100, 1: 400}
+
+
+def test_identity_is_the_mean_of_the_views_while_they_are_few():
+    tracker = FaceTracker()
+    for who in (0, 1, 2):
+        tracker.update([replace(face(100), identity=(EYE[who] + EYE[7]) / np.sqrt(2, dtype=np.float32))])
+    mixed = np.array(tracker.state()["tracks"][0]["identity"])
+    assert mixed[:3].min() > 0.85 * mixed[:3].max() > 0

@@ -147,6 +147,12 @@ class ShotViews:
         """Track -> its views in one shot."""
         return {index: views for (number, index), views in self._tracks.items() if number == shot}
 
+    def rename(self, shot: int, index: int, known: int) -> None:
+        """A track of a shot turned out to be somebody else's continued."""
+        views = self._tracks.pop((shot, index), None)
+        if views is not None:
+            self._tracks[shot, known] = views
+
     def forget_before(self, shot: int) -> None:
         """Drop what earlier shots showed."""
         self._tracks = {key: views for key, views in self._tracks.items() if key[0] >= shot}

@@ -104,6 +104,16 @@ class _Seen(NamedTuple):
     """Whether its landmarks are of this frame."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Renamed:
+    """Somebody new who turned out to be known: what was taken before must still be decided under the right number."""
+
+    shot: int
+    before_frame: int
+    index: int
+    known: int
+
+
 class VideoFaces:
     """Takes frames in order, and decides about them in order; `restore` carries it over an interruption."""
 
@@ -128,6 +138,7 @@ class VideoFaces:
         self._look_now = True
         self._shot = 0
         self._orders = RestOrders()
+        self._renamed: list[_Renamed] = []
 
     def take(self, frame: Frame) -> FrameFaces:
         """The faces of the next frame, not decided yet."""
@@ -250,26 +261,18 @@ class VideoFaces:
         for place in sorted(asked):
             identity, strengths[place] = self._embed(frame.rgb(), faces[place].face)
             faces[place] = faces[place]._replace(face=replace(faces[place].face, identity=identity))
-        # Boxes of one kind, or a track's speed would change with the rhythm of detection.
-        boxed = [
-            replace(one.face, index=place, detection=replace(one.face.detection, box=_box_of(one.face)))
-            for place, one in enumerate(faces)
-        ]
-        by_mesh = {id(face.landmarks): place for place, face in enumerate(boxed)}
         steady = []
-        for tracked in self._tracker.update(boxed):
-            place = by_mesh[id(tracked.landmarks)]
+        for index, place in self._tracked([one.face for one in faces], frame.index):
             face, detected, _, measured = faces[place]
-            followed = self._followed.get(tracked.index)
+            followed = self._followed.get(index)
             if followed is None:
-                followed = Track(tracked.index, self._template, self._smoothing)
-                self._followed[tracked.index] = followed
+                followed = self._followed[index] = Track(index, self._template, self._smoothing)
             if place in asked:
                 followed.asked_frame = frame.index
             if measured:
                 followed.measured_frame = frame.index
             if detected and measured:
-                self._views.look(frame.rgb(), self._shot, tracked.index, face, time_s, strengths.get(place))
+                self._views.look(frame.rgb(), self._shot, index, face, time_s, strengths.get(place))
             if followed.is_resting:
                 steady.append(followed.stay(face, time_s, detected=detected))
             else:
@@ -284,6 +287,28 @@ class VideoFaces:
             else:
                 steady.append(guess)
         return sorted(steady, key=lambda one: one.face.index)
+
+    def _tracked(self, faces: Sequence[Face], frame_index: int) -> list[tuple[int, int]]:
+        """Number of the track and place of each face, by rising number."""
+        # Boxes of one kind, or a track's speed would change with the rhythm of detection.
+        boxed = [
+            replace(face, index=place, detection=replace(face.detection, box=_box_of(face)))
+            for place, face in enumerate(faces)
+        ]
+        by_mesh = {id(face.landmarks): place for place, face in enumerate(boxed)}
+        found = [(one.index, by_mesh[id(one.landmarks)]) for one in self._tracker.update(boxed)]
+        for index, known in self._tracker.renamed.items():
+            self._rename(frame_index, index, known)
+        return found
+
+    def _rename(self, frame_index: int, index: int, known: int) -> None:
+        """Go on with a track under the number of the person that it turned out to be."""
+        if index in self._followed:
+            track = self._followed.pop(index)
+            track.index = known
+            self._followed[known] = track
+        self._views.rename(self._shot, index, known)
+        self._renamed.append(_Renamed(self._shot, frame_index, index, known))
 
     def _whom_to_ask(self, faces: Sequence[_Seen], index: int) -> set[int]:
         """Whose identity is worth its time: who is new or little known, was lost, or comes near somebody else."""
@@ -331,6 +356,7 @@ class VideoFaces:
 
     def decide(self, taken: FrameFaces) -> FrameFaces:
         """The same with its sources: as late as possible, as frames that were taken since tell more of its faces."""
+        taken = self._under_right_numbers(taken)
         if taken.is_cut:
             self._selection.cut()
         self._views.forget_before(taken.shot)
@@ -350,6 +376,18 @@ class VideoFaces:
         )
         decided = replace(taken, sources=sources, reasons=reasons, state=state)
         return self._with_measured(decided) if any(one.is_resting for one in taken.faces) else decided
+
+    def _under_right_numbers(self, taken: FrameFaces) -> FrameFaces:
+        """The same, with those who were recognised in frames that were taken since."""
+        self._renamed = [one for one in self._renamed if one.before_frame > taken.frame.index]
+        numbers = {one.index: one.known for one in self._renamed if one.shot == taken.shot}
+        if not numbers:
+            return taken
+        faces = [
+            replace(one, face=replace(one.face, index=numbers.get(one.face.index, one.face.index)))
+            for one in taken.faces
+        ]
+        return replace(taken, faces=tuple(sorted(faces, key=lambda one: one.face.index)))
 
     def _with_measured(self, decided: FrameFaces) -> FrameFaces:
         """Those who rested when the frame was taken and are swapped after all, with the mesh laid on them now."""

@@ -30,7 +30,11 @@ class TrackingOptions:
     keep_frames: int = 45
     """A face not seen for so many frames is forgotten, unless its identity is known."""
     identity_rate: float = 0.1
-    """How fast the identity of a track follows what is seen."""
+    """How fast the identity of a track follows what is seen, once it is the mean of so many views that each counts for
+    less than this."""
+    trial_views: int = 5
+    """So many views of somebody new are compared with those who were there before the cut: the first alone may be a
+    profile, or blurred."""
 
     def __post_init__(self) -> None:
         if not (0 < self.least_overlap < 1 and 0 < self.identity_rate <= 1 and self.keep_frames >= 0):
@@ -45,6 +49,10 @@ class _Track:
     """(4,) change of the box per frame."""
     identity: FloatArray | None
     missing: int = 0
+    num_views: int = 0
+    """How many views its identity is made of."""
+    is_new: bool = True
+    """Begun since the last cut."""
 
     def expected(self) -> NDArray[np.float64]:
         """Where the box would be now; a lost face is thought to slow down."""
@@ -55,6 +63,10 @@ class FaceTracker:
     """Gives every face the index it had in the frames before.
 
     Usage: ``faces = tracker.update(faces)`` for each frame; ``tracker.cut()`` where a new shot begins.
+
+    Attributes:
+        renamed: tracks that the last update found to be somebody known from before the cut: the index that they had
+            until then, and the one that they have now.
     """
 
     def __init__(self, options: TrackingOptions | None = None) -> None:
@@ -65,6 +77,7 @@ class FaceTracker:
         """Another video: forget everybody, and count from 0 again."""
         self._tracks: list[_Track] = []
         self._next = 0
+        self.renamed: dict[int, int] = {}
 
     def cut(self) -> None:
         """A new shot: places and motions mean nothing any more, so only identities can bring an index back."""
@@ -73,6 +86,7 @@ class FaceTracker:
             track.box = np.full(4, np.nan)
             track.velocity = np.zeros(4)
             track.missing = 0
+            track.is_new = False
 
     def update(self, faces: Sequence[Face]) -> list[Face]:
         """The faces of the next frame, each with its index among all faces of the video, by rising index."""
@@ -89,9 +103,32 @@ class FaceTracker:
                 self._continue(track, face, gaps[track.index])
             else:
                 track = self._begin(face)
-            tracked.append(replace(face, index=track.index))
+            tracked.append((track, face))
+        self.renamed = self._recognise([track for track, face in tracked if face.identity is not None])
         self._forget()
-        return sorted(tracked, key=lambda face: face.index)
+        named = [replace(face, index=track.index) for track, face in tracked]
+        return sorted(named, key=lambda face: face.index)
+
+    def _recognise(self, seen: Sequence[_Track]) -> dict[int, int]:
+        """Give new tracks that turn out to be somebody from before the cut their old index: old by new index."""
+        renamed: dict[int, int] = {}
+        for track in seen:
+            if not (track.is_new and 1 < track.num_views <= self.options.trial_views):
+                continue
+            gone = [
+                one for one in self._tracks if not np.isfinite(one.box).all() and one.identity is not None
+            ]
+            alike = [float(np.dot(_identity(one), _identity(track))) for one in gone]
+            if not gone or max(alike) < self.options.same_cosine:
+                continue
+            known = gone[int(np.argmax(alike))]
+            renamed[track.index] = known.index
+            track.index, track.is_new = known.index, False
+            total = known.num_views * _identity(known) + track.num_views * _identity(track)
+            track.identity = (total / np.linalg.norm(total)).astype(np.float32)
+            track.num_views += known.num_views
+            self._tracks = [one for one in self._tracks if one is not known]
+        return renamed
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as JSON can hold it."""
@@ -107,6 +144,8 @@ class FaceTracker:
                 velocity=np.array(one["velocity"], np.float64),
                 identity=None if one["identity"] is None else np.array(one["identity"], np.float32),
                 missing=one["missing"],
+                num_views=one["num_views"],
+                is_new=one["is_new"],
             )
             for one in state["tracks"]
         ]
@@ -149,7 +188,8 @@ class FaceTracker:
 
     def _begin(self, face: Face) -> _Track:
         box = face.detection.box.astype(np.float64)
-        track = _Track(self._next, box, np.zeros(4), face.identity)
+        seen = int(face.identity is not None)
+        track = _Track(self._next, box, np.zeros(4), face.identity, num_views=seen)
         self._tracks.append(track)
         self._next += 1
         return track
@@ -162,10 +202,11 @@ class FaceTracker:
         track.box = box
         if face.identity is None:
             return
+        track.num_views += 1
         if track.identity is None:
             track.identity = face.identity
             return
-        rate = self.options.identity_rate
+        rate = max(self.options.identity_rate, 1.0 / track.num_views)
         mixed = (1 - rate) * track.identity + rate * face.identity
         track.identity = (mixed / np.linalg.norm(mixed)).astype(np.float32)
 
@@ -178,4 +219,11 @@ def _packed(track: _Track) -> dict[str, Any]:
         "velocity": track.velocity.tolist(),
         "identity": None if track.identity is None else track.identity.tolist(),
         "missing": track.missing,
+        "num_views": track.num_views,
+        "is_new": track.is_new,
     }
+
+
+def _identity(track: _Track) -> FloatArray:
+    assert track.identity is not None
+    return track.identity
