@@ -38,7 +38,7 @@ def work(data: Path, batch: int, loss_networks: Path | None) -> None:
     from hififace.training import device_setup
     from hififace.training.device_config import mini_256
     from hififace.training.device_photos import load_photos
-    from hififace.training.loop import RunOptions
+    from hififace.training.run_options import RunOptions
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -62,3 +62,33 @@ def test_a_set_without_photos_of_a_kind_is_refused(sharp, clear, found):
 def test_a_set_without_second_photos_is_refused():
     with pytest.raises(DataError, match="two photos"):
         SlotSampler(np.full(12, -1, np.int32), NATIVE, sharp_px=200, clear_px=90, seed=0)
+
+
+def test_favoured_photos_are_sources_of_their_share_and_others_stay_where_they_were(sampler):
+    favoured = SlotSampler(
+        CODES, NATIVE, sharp_px=200, clear_px=90, seed=7, favoured=np.array([2, 3]), favoured_share=0.75
+    )
+    slots = Slots(16)
+    before, table = sampler.table(0, 500, slots), favoured.table(0, 500, slots)
+    n = slots.half
+    chosen = np.isin(table.source[:, :n], [2, 3])
+    assert 0.72 < chosen.mean() < 0.85  # three of four, and by chance
+    assert (table.source[:, :n][~chosen] == before.source[:, :n][~chosen]).all()
+    assert (table.target == before.target).all()
+    assert (table.source[:, n:] == before.source[:, n:]).all()
+    known = CODES[table.target[:, :n]] >= 0
+    assert (CODES[table.source[:, :n]][known] != CODES[table.target[:, :n]][known]).all()
+
+
+def test_a_favoured_photo_is_never_put_onto_its_own_person():
+    native = np.where(np.arange(12) < 5, 240.0, NATIVE).astype(np.float32)
+    everything = SlotSampler(
+        CODES, native, sharp_px=200, clear_px=90, seed=7, favoured=np.array([2, 3]), favoured_share=1.0
+    )
+    slots = Slots(16)
+    table = everything.table(0, 300, slots)
+    source, target = table.source[:, : slots.half], table.target[:, : slots.half]
+    own = CODES[target] == CODES[2]
+    assert own.any()
+    assert np.isin(source[~own], [2, 3]).all()
+    assert (CODES[source[own]] != CODES[2]).all()

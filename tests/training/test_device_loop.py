@@ -2,6 +2,7 @@
 
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from hififace.errors import DataError, TrainingError
-from hififace.training import device_loop, device_setup
+from hififace.training import device_loop, device_photos, device_setup, held_out
 from hififace.training.checkpoint import read_state
 from hififace.training.compact_checkpoint import newest_compact, restore_compact
 from hififace.training.config import parse_config, with_overrides
 from hififace.training.device_config import DEVICE_PRESETS, BandConfig, DeviceConfig, PhotosConfig
 from hififace.training.device_loop import rates, train_on_device
 from hififace.training.device_photos import ResidentPhotos, real_resolution
+from hififace.training.device_step import DeviceStep
 from hififace.training.going_back import Watch
 from hififace.training.loop import RunOptions
 from tests.support.device_doubles import (
@@ -143,6 +145,68 @@ def test_a_new_run_starts_from_given_weights(training, tmp_path, monkeypatch):
         assert torch.equal(value, taken[name].float()), name
 
 
+def test_discriminators_that_are_known_are_taken_along_and_need_no_warm_up(training, tmp_path, monkeypatch):
+    training(tmp_path / "first", stop_after_images=8)
+    saved = load_file(newest_compact(tmp_path / "first") / "discriminators.safetensors")
+    made, warmed = [], []
+    real = device_setup.DeviceStep
+    monkeypatch.setattr(device_setup, "DeviceStep", lambda *args: made.append(real(*args)) or made[-1])
+    monkeypatch.setattr(real, "warm_up", lambda self, row, step: warmed.append(step))
+    still = tiny_device_config(step={"window_px": 96, "learning_rate": 0.0, "discriminator_rate": 0.0})
+    for name, options in {
+        "from the run": {"init_from": tmp_path / "first"},
+        "from a file": {"discriminators": newest_compact(tmp_path / "first") / "discriminators.safetensors"},
+    }.items():
+        training(tmp_path / name, still, stop_after_images=8, **options)
+        for key, value in made[-1].networks.fine.state_dict().items():
+            assert torch.equal(value, saved[f"fine.{key}"].float()), key
+    assert warmed == []
+    training(tmp_path / "anew", still, stop_after_images=8)
+    assert warmed == [0, 1]
+
+
+def test_held_out_figures_are_reported_and_the_best_checkpoint_stays(training, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.7, 0.6])
+    protocol = SimpleNamespace(
+        measure=lambda generator: {"sface": next(scores), "pose_deg": 0.0, "gaze_deg": 0.0, "sharpness": 0.0}
+    )
+    monkeypatch.setattr(held_out.HeldOutProtocol, "load", lambda *args: protocol)
+    training(tmp_path, tiny_device_config(held_out={"every_s": 0.0}), held_out=(tmp_path,))
+    assert [line["held_out/sface"] for line in logged(tmp_path)] == [0.5, 0.7, 0.6]
+    state = read_state(tmp_path / "best")
+    assert (state["progress"]["images"], state["figures"]["sface"]) == (16, 0.7)
+    assert newest_compact(tmp_path).name == "000000024"
+    assert restore_compact(tmp_path / "best", made_up_step(seed=5)).images == 16
+
+
+def test_a_run_goes_back_by_itself_when_it_leaves_the_band(training, tmp_path, monkeypatch):
+    """The third report finds a likeness below the band: the rate is halved and the run goes on to its end."""
+    real, found = DeviceStep.read_stats, iter([0.6, 0.6, 0.1, 0.6, 0.6])
+
+    def read(step):
+        stats = real(step)
+        return {**stats, "cosine_0": next(found)} if "cosine_0" in stats else stats
+
+    monkeypatch.setattr(DeviceStep, "read_stats", read)
+    config = tiny_device_config(
+        total_images=40, warm_up_steps=0, rise=0, flat_until=0.99,
+        band={"identity": (0.3, 0.9), "accuracy": (0.0, 1.0), "patience": 1, "slow_down": 0.5},
+    )  # fmt: skip
+    progress = training(tmp_path, config)
+    rates_seen = [line["run/learning_rate"] for line in logged(tmp_path)]
+    assert progress.images == 40
+    assert rates_seen[3] == pytest.approx(rates_seen[2] / 2)
+
+
+def test_checkpoints_are_cut_on_request_and_gone_on_from(training, tmp_path):
+    config = tiny_device_config(checkpoint_part_mb=0.1)
+    training(tmp_path, config, stop_after_images=8)
+    files = list(newest_compact(tmp_path).iterdir())
+    assert len(files) > 5
+    assert all(path.stat().st_size <= 100_000 for path in files if path.suffix == ".safetensors")
+    assert training(tmp_path, config).images == 24
+
+
 def test_rates_rise_stay_and_fall():
     config = tiny_device_config(rise=0.02, flat_until=0.6, adversarial_full_at=0.1)
     settings = config.step
@@ -233,6 +297,16 @@ def test_a_set_without_real_resolutions_is_refused(tmp_path):
     folder = write_tiny_set(tmp_path / "set")
     with pytest.raises(DataError, match="does not say how many pixels"):
         train_on_device(tiny_device_config(), [folder], tmp_path / "run", RunOptions(device="cpu"))
+
+
+def test_favoured_inputs_are_found_by_the_beginning_of_their_name():
+    names = np.array(["me", "others-0", "me-too", None], object)
+    assert device_photos._favoured(names, PhotosConfig(favoured_inputs=("me",))).tolist() == [0, 2]
+    assert device_photos._favoured(names, PhotosConfig()).tolist() == []
+    with pytest.raises(
+        DataError, match=r"begins with 'mine'.*The inputs begin with: None, me, me-too, others-0"
+    ):
+        device_photos._favoured(names, PhotosConfig(favoured_inputs=("mine",)))
 
 
 def test_what_a_recogniser_says_of_a_set_is_asked_once(tmp_path):

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from hififace.training.checkpoint import Progress
     from hififace.training.config import TrainingConfig
     from hififace.training.device_config import DeviceConfig
-    from hififace.training.loop import RunOptions
+    from hififace.training.run_options import RunOptions
+    from hififace.training.tracking import Tracked
 
 
 def train(
@@ -46,7 +47,7 @@ def train(
     stop_after_minutes: Annotated[
         float | None,
         typer.Option(
-            help="mini_256: so many minutes of training; the learning rate falls towards their end."
+            help="Stop, saved, after so many minutes of training; with mini_256 the learning rate falls towards then."
         ),
     ] = None,
     init_from: Annotated[
@@ -56,6 +57,13 @@ def train(
             "bundle, the name of one that ships (mini), or a published generator_320000.pth."
         ),
     ] = None,
+    discriminators: Annotated[
+        Path | None,
+        typer.Option(
+            help="mini_256: a checkpoint's discriminators.safetensors for a new run; otherwise those of --init-from, "
+            "or new ones, which are warmed up first."
+        ),
+    ] = None,
     loss_networks: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +71,16 @@ def train(
             "--teachers",
             help="Folder of the user-supplied networks that a preset's losses need.",
         ),
+    ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A set of other people (a packed part, as often as needed, or a prepared folder): the run is measured "
+            "on it every held_out.every_s seconds, and its best checkpoint is kept in RUN/best."
+        ),
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="wandb or trackio: send the reports there as well.")
     ] = None,
     exact_times: Annotated[
         bool,
@@ -82,7 +100,7 @@ def train(
         ) from error
     from hififace.training.config import with_overrides
     from hififace.training.device_config import DeviceConfig
-    from hififace.training.loop import RunOptions
+    from hififace.training.run_options import RunOptions
 
     config: TrainingConfig | DeviceConfig = with_overrides(_chosen(preset, config_file), overrides or [])
     if dry_run:
@@ -95,20 +113,36 @@ def train(
         stop_after_images=stop_after,
         stop_after_minutes=stop_after_minutes,
         init_from=init_from,
+        discriminators=discriminators,
+        held_out=tuple(held_out or ()),
+        track=_tracked(track),
         exact_times=exact_times,
         loss_network_files=loss_networks,
     )
     if isinstance(config, DeviceConfig):
         _run_on_device(config, [*(packs or []), *([data] if data != Path() else [])], run, options)
         return
-    if packs or stop_after_minutes is not None:
+    if packs or discriminators is not None:
         raise OptionError(
-            f"Packed sets and --stop-after-minutes are for runs on one device (mini_256); '{config.preset}' takes "
-            "--data SET and --stop-after IMAGES."
+            f"Packed sets and --discriminators are for runs on one device (mini_256); '{config.preset}' takes "
+            "--data SET and --init-from."
         )
     if data == Path():
         raise OptionError("--data is missing: give the folder.")
     _run(config, data, run, options)
+
+
+def _tracked(name: str | None) -> Tracked | None:
+    """The tracking program of a name.
+
+    Raises:
+        OptionError: another name.
+    """
+    from hififace.training.tracking import Tracked
+
+    if name is not None and name not in get_args(Tracked):
+        raise OptionError(f"--track {name}: expected {' or '.join(get_args(Tracked))}.")
+    return cast("Tracked | None", name)
 
 
 def _chosen(preset: str | None, file: Path | None) -> TrainingConfig | DeviceConfig:
@@ -167,23 +201,37 @@ def _say_done(progress: Progress, run: Path) -> None:
 
 def _print_report(progress: Progress, values: Mapping[str, Any]) -> None:
     """One line for each report: what a person watches, the rest is in stats.jsonl."""
-    speed = values.get("speed/images_per_s", 0.0)
     shown = "  ".join(
         f"{name.split('/')[-1]} {value:.3f}" for name, value in values.items() if _is_shown(name)
     )
-    typer.echo(f"{progress.images:>9,} images  {speed:.2f}/s  {shown}")
+    typer.echo(f"{_how_far(progress, values)}  {shown}{_held_out(values)}")
 
 
 def _print_device_report(progress: Progress, values: Mapping[str, float]) -> None:
     """One line: images, share, images/s, time left, learning rate, memory, identity, discriminator's accuracy."""
+    typer.echo(
+        f"{_how_far(progress, values)}  identity {values['cosine_0']:.3f}  accuracy {values['coarse_accuracy']:.2f}"
+        f"{_held_out(values)}"
+    )
+
+
+def _how_far(progress: Progress, values: Mapping[str, float]) -> str:
+    """Images, share, images/s, time left, learning rate and memory."""
     minutes, seconds = divmod(round(values["run/seconds_left"]), 60)
     hours, minutes = divmod(minutes, 60)
-    memory = f"  {values['run/memory_gib']:.1f} GiB" if values["run/memory_gib"] else ""
-    typer.echo(
-        f"{progress.images:>9,} images  {100 * values['run/share']:5.1f} %  {values['speed/images_per_s']:.1f}/s  "
-        f"{hours}:{minutes:02d}:{seconds:02d} left  rate {values['run/learning_rate']:.1e}{memory}  "
-        f"identity {values['cosine_0']:.3f}  accuracy {values['coarse_accuracy']:.2f}"
+    speed = values["speed/images_per_s"]
+    return (
+        f"{progress.images:>9,} images  {100 * values['run/share']:5.1f} %  {speed:.{1 if speed >= 10 else 2}f}/s  "
+        f"{hours}:{minutes:02d}:{seconds:02d} left  rate {values['run/learning_rate']:.1e}  "
+        f"{values['run/memory_gib']:.1f} GiB"
     )
+
+
+def _held_out(values: Mapping[str, float]) -> str:
+    """The held-out figures, where this report has some."""
+    found = {name.removeprefix("held_out/"): v for name, v in values.items() if name.startswith("held_out/")}
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in found.items())
+    return f"\n          held out: {shown}" if found else ""
 
 
 def _is_shown(name: str) -> bool:

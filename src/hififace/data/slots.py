@@ -77,6 +77,9 @@ class SlotSampler:
         sharp_px: from here on a photo is sharp.
         clear_px: from here on a photo may be a target of two people.
         seed: any whole number.
+        favoured: rows that are drawn as sources of two people's pairs more often than their number says: a run that
+            fine-tunes for one person asks for that person.
+        favoured_share: 0 to 1, of the pairs of two people whose source is one of these.
 
     Raises:
         DataError: the set lacks photos of a kind.
@@ -90,8 +93,12 @@ class SlotSampler:
         sharp_px: float,
         clear_px: float,
         seed: int,
+        favoured: NDArray[np.integer] | None = None,
+        favoured_share: float = 0.0,
     ) -> None:
         self.codes = np.asarray(identity_codes, np.int64)
+        self.favoured = np.zeros(0, np.int64) if favoured is None else np.asarray(favoured, np.int64)
+        self.favoured_share = favoured_share
         self.size, self.seed = len(self.codes), seed
         self.sharp = np.flatnonzero(native_px >= sharp_px)
         self.clear = np.flatnonzero((native_px >= clear_px) & (native_px < sharp_px))
@@ -132,7 +139,17 @@ class SlotSampler:
         source[own.stop :] = self._same_person(target[own.stop :], random)
         stranger = self._others(target[list(slots.strangers)], random)
         mirrored = random.random(2 * slots.batch + len(stranger)) < 0.5
+        if len(self.favoured):
+            source[:n] = self._favoured(source[:n], target[:n], random)
         return SlotTable(source, target, stranger, mirrored)
+
+    def _favoured(
+        self, source: NDArray[np.int64], target: NDArray[np.int64], random: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Sources of which a share is favoured; a target that shows the same person keeps the source it had."""
+        found = self.favoured[random.integers(0, len(self.favoured), len(source))]
+        same = (found == target) | ((self.codes[found] == self.codes[target]) & (self.codes[target] >= 0))
+        return np.where((random.random(len(source)) < self.favoured_share) & ~same, found, source)
 
     def _others(self, rows: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
         """Anybody else."""

@@ -73,24 +73,7 @@ class CheckpointFolder:
     def save(self, parts: TrainedParts, progress: Progress, config: Mapping[str, Any]) -> Path:
         """Writes a checkpoint, then removes the ones that need not be kept."""
         final = self.folder / f"{progress.images:09d}"
-        partial = final.with_name(final.name + _PARTIAL)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, network in parts.networks.items():
-            tensors = {key: value.detach().contiguous().cpu() for key, value in network.state_dict().items()}
-            save_file(tensors, partial / f"{name}.safetensors")
-        torch.save({name: o.state_dict() for name, o in parts.optimisers.items()}, partial / "optimisers.pt")
-        state = {
-            "schema_version": SCHEMA_VERSION,
-            "progress": {name: getattr(progress, name) for name in Progress.__slots__},
-            "torch": torch.__version__,
-            "config": dict(config),
-        }
-        (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-        _flush_to_disk(partial)
-        if final.exists():
-            shutil.rmtree(final)
-        partial.rename(final)
+        save_folder(final, parts.networks, progress, config, optimisers=parts.optimisers)
         self._prune()
         return final
 
@@ -133,6 +116,47 @@ class CheckpointFolder:
                 shutil.rmtree(path)
         for leftover in self.folder.glob(f"*{_PARTIAL}"):
             shutil.rmtree(leftover)
+
+
+def save_folder(
+    final: Path,
+    networks: Mapping[str, nn.Module],
+    progress: Progress,
+    config: Mapping[str, Any],
+    figures: Mapping[str, float] | None = None,
+    *,
+    optimisers: Mapping[str, torch.optim.Optimizer] | None = None,
+) -> None:
+    """Writes one checkpoint as the folder `final`, whole or not at all.
+
+    Args:
+        final: replaced if it is there.
+        networks: by the name of their file.
+        progress: how far the run is.
+        config: the dumped configuration.
+        figures: what was measured of it, for `state.json`.
+        optimisers: left out of checkpoints that nothing goes on from.
+    """
+    partial = final.with_name(final.name + _PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, network in networks.items():
+        tensors = {key: value.detach().contiguous().cpu() for key, value in network.state_dict().items()}
+        save_file(tensors, partial / f"{name}.safetensors")
+    if optimisers is not None:
+        torch.save({name: o.state_dict() for name, o in optimisers.items()}, partial / "optimisers.pt")
+    state = {
+        "schema_version": SCHEMA_VERSION,
+        "progress": {name: getattr(progress, name) for name in Progress.__slots__},
+        "torch": torch.__version__,
+        "config": dict(config),
+        **({"figures": dict(figures)} if figures else {}),
+    }
+    (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+    _flush_to_disk(partial)
+    if final.exists():
+        shutil.rmtree(final)
+    partial.rename(final)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@
     moments                                 the generator's second moments, bfloat16
     state.json                              counters, the configuration
 
+On request each is cut into smaller files (`checkpoint_part_mb`), which are joined when they are read.
+
 A run goes on from one within rounding, not bit for bit. It is written under a temporary name and renamed when whole.
 """
 
@@ -13,10 +15,9 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hififace.errors import TrainingError, WeightsError
@@ -24,6 +25,7 @@ from hififace.models.earlier_names import current_weight_names
 from hififace.models.pretrained.strict_loading import read_state_dict
 from hififace.training.checkpoint import SCHEMA_VERSION, Progress, read_state
 from hififace.training.device_step import DeviceStep
+from hififace.training.split_files import has_tensors, read_tensors, write_tensors
 
 _PARTIAL = ".partial"
 _DISCRIMINATORS = ("fine", "coarse")
@@ -31,18 +33,52 @@ _MOMENTS_AGE = 1000.0
 """Steps that restored second moments count for: old enough that Adam does not correct them for youth."""
 
 
+class CheckpointForm(NamedTuple):
+    """What all checkpoints of a run have in common."""
+
+    config: Mapping[str, Any]
+    """The dumped configuration."""
+    template: str
+    """Of the crops."""
+    part_mb: float | None = None
+    """Largest size of a file, in 10^6 bytes; None writes one for each kind."""
+
+
 def save_compact(
-    step: DeviceStep,
-    run: Path,
-    progress: Progress,
-    config: Mapping[str, Any],
-    *,
-    template: str,
-    keep_last: int,
+    step: DeviceStep, run: Path, progress: Progress, form: CheckpointForm, *, keep_last: int
 ) -> Path:
-    """Writes `run/checkpoints/000120000`, then removes all but the last few; returns the folder."""
-    folder = run / "checkpoints"
-    final = folder / f"{progress.images:09d}"
+    """Writes `run/checkpoints/000120000`, then removes all but the last few; returns the folder.
+
+    Raises:
+        OptionError: files cannot be as small as the form asks.
+    """
+    final = run / "checkpoints" / f"{progress.images:09d}"
+    write_compact(step, final, progress, form)
+    for old in _all(run)[:-keep_last]:
+        shutil.rmtree(old)
+    return final
+
+
+def write_compact(
+    step: DeviceStep,
+    final: Path,
+    progress: Progress,
+    form: CheckpointForm,
+    *,
+    figures: Mapping[str, float] | None = None,
+) -> None:
+    """Writes one checkpoint as the folder `final`, whole or not at all.
+
+    Args:
+        step: what is saved.
+        final: replaced if it is there.
+        progress: how far the run is.
+        form: what all checkpoints of the run have in common.
+        figures: what was measured of this one, for `state.json`.
+
+    Raises:
+        OptionError: files cannot be as small as the form asks.
+    """
     partial = final.with_name(final.name + _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -51,36 +87,44 @@ def save_compact(
     notes = {
         "generator": networks.generator.params.name,
         "images": str(progress.images),
-        "template": template,
+        "template": form.template,
     }
     discriminators = {
         f"{name}.{key}": v
         for name in _DISCRIMINATORS
         for key, v in getattr(networks, name).state_dict().items()
     }
-    _write(partial / "average.safetensors", step.average.state_dict(), torch.float16, notes)
-    _write(partial / "generator.safetensors", networks.generator.state_dict(), torch.float16, notes)
-    _write(partial / "discriminators.safetensors", discriminators, torch.float16, notes)
+
+    def write(name: str, tensors: Mapping[str, Tensor], kind: torch.dtype) -> None:
+        write_tensors(
+            partial,
+            name,
+            {key: v.detach().to("cpu", kind) for key, v in tensors.items()},
+            notes,
+            form.part_mb,
+        )
+
+    write("average", step.average.state_dict(), torch.float16)
+    write("generator", networks.generator.state_dict(), torch.float16)
+    write("discriminators", discriminators, torch.float16)
     moments = {
         name: step.generator_adam.state[parameter]["exp_avg_sq"]
         for name, parameter in networks.generator.named_parameters()
         if parameter in step.generator_adam.state
     }
     if moments:
-        _write(partial / "moments.safetensors", moments, torch.bfloat16, notes)
+        write("moments", moments, torch.bfloat16)
     state = {
         "schema_version": SCHEMA_VERSION,
         "progress": {name: getattr(progress, name) for name in Progress.__slots__},
         "torch": torch.__version__,
-        "template": template,
-        "config": dict(config),
+        "template": form.template,
+        "config": dict(form.config),
+        **({"figures": dict(figures)} if figures else {}),
     }
     (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
-    for old in _all(run)[:-keep_last]:
-        shutil.rmtree(old)
-    return final
 
 
 def newest_compact(run: Path) -> Path | None:
@@ -98,23 +142,45 @@ def restore_compact(checkpoint: Path, step: DeviceStep) -> Progress:
     state = read_state(checkpoint)
     networks = step.networks
     try:
-        discriminators = read_state_dict(checkpoint / "discriminators.safetensors")
+        discriminators = read_tensors(checkpoint, "discriminators")
         for network, weights in (
-            (networks.generator, read_state_dict(checkpoint / "generator.safetensors")),
-            (step.average, read_state_dict(checkpoint / "average.safetensors")),
+            (networks.generator, read_tensors(checkpoint, "generator")),
+            (step.average, read_tensors(checkpoint, "average")),
             (networks.fine, _within(discriminators, "fine.")),
             (networks.coarse, _within(discriminators, "coarse.")),
         ):
             network.load_state_dict(
                 {name: value.float() for name, value in current_weight_names(weights).items()}
             )
-        if (checkpoint / "moments.safetensors").is_file():
-            _restore_moments(step, current_weight_names(read_state_dict(checkpoint / "moments.safetensors")))
+        if has_tensors(checkpoint, "moments"):
+            _restore_moments(step, current_weight_names(read_tensors(checkpoint, "moments")))
         return Progress(**state["progress"])
     except (KeyError, RuntimeError, TypeError, WeightsError) as error:
         raise TrainingError(
             f"The checkpoint {checkpoint} does not fit this run: {error}. Start with the configuration it was made "
             "with (state.json holds it), or choose another run folder."
+        ) from error
+
+
+def restore_discriminators(where: Path, step: DeviceStep) -> None:
+    """Fills a step's discriminators from a file of a checkpoint, for a new run.
+
+    Args:
+        where: `discriminators.safetensors`, or the folder of a checkpoint.
+        step: changed in place.
+
+    Raises:
+        TrainingError: no such file, or discriminators of another shape.
+    """
+    try:
+        discriminators = read_state_dict(where) if where.is_file() else read_tensors(where, "discriminators")
+        for name in _DISCRIMINATORS:
+            weights = _within(discriminators, f"{name}.")
+            getattr(step.networks, name).load_state_dict({key: v.float() for key, v in weights.items()})
+    except (KeyError, RuntimeError, WeightsError) as error:
+        raise TrainingError(
+            f"The discriminators at {where} do not fit this run: {error}. Give the discriminators.safetensors of a "
+            "checkpoint of the same preset, or leave the option out: they are then made anew."
         ) from error
 
 
@@ -124,11 +190,6 @@ def _restore_moments(step: DeviceStep, moments: Mapping[str, Tensor]) -> None:
         entry["step"] = torch.tensor(_MOMENTS_AGE, device=step.device)
         entry["exp_avg"] = torch.zeros_like(parameter)
         entry["exp_avg_sq"] = moments[name].to(parameter).clone(memory_format=torch.preserve_format)
-
-
-def _write(path: Path, state: Mapping[str, Tensor], kind: torch.dtype, notes: dict[str, str]) -> None:
-    tensors = {key: value.detach().to("cpu", kind).contiguous() for key, value in state.items()}
-    save_file(tensors, path, metadata=notes)
 
 
 def _within(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -34,6 +34,20 @@ class Section(BaseModel):
 Kind = TypeVar("Kind", bound=Section)
 
 
+class HeldOutConfig(Section):
+    """Figures of photos that are not trained on, while a run trains (`training/held_out.py`; `--held-out`)."""
+
+    every_s: float = Field(300.0, ge=0)
+    """Seconds between two measurements, rounded up to the next report."""
+    pairs: int = Field(100, ge=1)
+    pose_price: float = Field(0.02, ge=0)
+    """Likeness (a mean cosine) that a degree of the head's pose is worth, in the score that chooses the best."""
+    gaze_price: float = Field(0.01, ge=0)
+    """Likewise a degree of gaze."""
+    sharpness_worth: float = Field(0.2, ge=0)
+    """Likeness that being as sharp as the target is worth, against being flat."""
+
+
 class OptimiserConfig(Section):
     """Adam for one of the two networks."""
 
@@ -179,6 +193,7 @@ class TrainingConfig(Section):
     keep_last_checkpoints: int = Field(3, ge=1)
     keep_every_images: int | None = None
     """Milestones that are never removed, one for each so many images; None keeps none."""
+    held_out: HeldOutConfig = HeldOutConfig()
     empty_mask_patience: int = Field(5, ge=1)
     """Reports in a row with an empty mask after which the run stops and says so."""
 

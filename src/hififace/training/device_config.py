@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hififace.models import params
 from hififace.models.params import DiscriminatorParams, GeneratorParams
-from hififace.training.config import Section
+from hififace.training.config import HeldOutConfig, Section
 from hififace.training.device_settings import REDUCED_PX, StepSettings
 
 
@@ -25,6 +25,10 @@ class PhotosConfig(Section):
     has little."""
     blurred_inputs: tuple[str, ...] = ()
     """Likewise of enlarged photos, which are never targets of two people."""
+    favoured_inputs: tuple[str, ...] = ()
+    """Likewise of inputs whose photos are sources more often than their number says: fine-tuning on one person's."""
+    favoured_share: float = Field(0.5, ge=0, le=1)
+    """Of the pairs of two people whose source is a favoured photo, where there are any."""
 
 
 class BandConfig(Section):
@@ -59,6 +63,7 @@ class DeviceConfig(Section):
     second_recogniser: Literal["mobilefacenet", "none"] = "mobilefacenet"
     """Asks for the source's identity beside SFace; a file that you bring (`hififace weights list`)."""
     photos: PhotosConfig = PhotosConfig()
+    held_out: HeldOutConfig = HeldOutConfig()
     band: BandConfig = BandConfig()
     warm_up_steps: int = Field(600, ge=0)
     """Steps of the discriminators alone against a generator that stands still, where they are made anew."""
@@ -77,6 +82,8 @@ class DeviceConfig(Section):
     checkpoint_every_s: float = Field(60.0, ge=0)
     preview_pairs: int = Field(10, ge=1, le=64)
     keep_last_checkpoints: int = Field(2, ge=1)
+    checkpoint_part_mb: float | None = Field(None, gt=0)
+    """Largest size of a checkpoint's file, in 10^6 bytes; None writes one of each kind (mini_256: 13 MB at most)."""
 
 
 def mini_256() -> DeviceConfig:

@@ -11,26 +11,36 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from hififace.data.slots import Slots
-from hififace.errors import InterruptedByUserError, OptionError, TrainingError
+from hififace.errors import OptionError, TrainingError
 from hififace.media.atomic import atomic_write
 from hififace.media.image import write_image
 from hififace.training.checkpoint import Progress, read_state
-from hififace.training.compact_checkpoint import newest_compact, restore_compact, save_compact
+from hififace.training.compact_checkpoint import (
+    CheckpointForm,
+    newest_compact,
+    restore_compact,
+    save_compact,
+    write_compact,
+)
 from hififace.training.config import config_differences
 from hififace.training.device_config import DeviceConfig
 from hififace.training.device_photos import ResidentPhotos, load_photos
-from hififace.training.device_setup import make_step
+from hififace.training.device_setup import discriminators_to_start_from, make_step
 from hififace.training.device_step import DeviceStep
 from hififace.training.distributed import any_in_world, joined
 from hififace.training.going_back import Watch
-from hififace.training.loop import RunOptions, alone_in, stop_flag
+from hififace.training.held_out import HeldOut
+from hififace.training.loop import alone_in, stop_flag
 from hififace.training.loss_networks import check_parts, check_set
+from hififace.training.pace import Pace
+from hififace.training.run_options import RunOptions
 from hififace.training.stats import RunLog
 
 LOGGER = logging.getLogger(__name__)
@@ -82,9 +92,14 @@ def train_on_device(
         clock = _Clock(config, progress, options)
         table = _Table(photos, step)
         preview = _Preview(photos, step, config, run)
-        log, watch = RunLog(run, progress), Watch(step, config.band)
+        dumped = config.model_dump(mode="json")
+        log, watch = RunLog(run, progress, options.track, dumped), Watch(step, config.band)
+        held_out = HeldOut.open(options, photos.card, config.held_out, run, world)
+        form = CheckpointForm(dumped, photos.card.template, config.checkpoint_part_mb)
+        keep_best = partial(write_compact, step, held_out.folder, progress, form)
         try:
-            _warm_up(config, step, table, progress)
+            anew = progress.steps == 0 and discriminators_to_start_from(options) is None
+            _warm_up(config, step, table, progress, config.warm_up_steps if anew else 0)
             preview.draw(progress)
 
             # ---- Loop.
@@ -96,7 +111,7 @@ def train_on_device(
                     progress.steps += 1
                     progress.images += config.batch_size
                 clock.look(step, config.batch_size)
-                stopping = any_in_world(stop.requested, world)
+                stopping = stop.requested = any_in_world(stop.requested, world)
                 pausing = stopping or clock.share(progress) >= 1.0
                 if pausing or clock.due("log"):
                     values = step.read_stats()
@@ -105,38 +120,32 @@ def train_on_device(
                             "%s: back to the last good state, at %g of the rate", wrong, watch.slowness
                         )
                     values |= clock.figures(progress, step)
+                    values |= held_out.look(step.average, keep_best, at_once=pausing)
                     log.write(progress.images, values)
                     if options.report is not None:
                         options.report(progress, values)
                 if pausing or clock.due("preview"):
                     log.image("preview", preview.draw(progress), progress.images)
                 if pausing or clock.due("checkpoint"):
-                    save_compact(
-                        step,
-                        run,
-                        progress,
-                        config.model_dump(mode="json"),
-                        template=photos.card.template,
-                        keep_last=config.keep_last_checkpoints,
-                    )
+                    save_compact(step, run, progress, form, keep_last=config.keep_last_checkpoints)
                 if stopping:
-                    raise InterruptedByUserError(
-                        f"Stopped after {progress.images} images; the run is saved in {run}. "
-                        "The same command goes on from there."
-                    )
+                    break
         finally:
             # ---- Close.
             log.close()
+        stop.end(progress, run)
         return progress
 
 
-def _warm_up(config: DeviceConfig, step: DeviceStep, table: _Table, progress: Progress) -> None:
+def _warm_up(
+    config: DeviceConfig, step: DeviceStep, table: _Table, progress: Progress, num_steps: int
+) -> None:
     """Captures the graphs, and lets discriminators that were made anew learn against a generator that stands still."""
     step.set_rates(0.0, config.step.discriminator_rate, 0.0)
     if step.device.type == "cuda" and config.graphs:
         step.run(table.row(progress.steps), 1)  # fills the caches that a graph may not
         step.capture()
-    for number in range(config.warm_up_steps if progress.steps == 0 else 0):
+    for number in range(num_steps):
         step.warm_up(table.row(number), number)
     step.read_stats()
 
@@ -190,26 +199,23 @@ class _Clock:
             "preview": config.preview_every_s,
             "checkpoint": config.checkpoint_every_s,
         }
-        self.goal = min(config.total_images, options.stop_after_images or config.total_images)
-        self.total = config.total_images
-        minutes = options.stop_after_minutes
-        self.limit_s = math.inf if minutes is None else minutes * 60.0
-        self.first = self.reported = progress.images
+        self.pace = Pace(config.total_images, options, progress)
+        self.first = progress.images
         self.burst = 1
         self.begin()
 
     def begin(self) -> None:
         """Starts to count."""
-        self.started = self.looked = self.reported_at = time.monotonic()
-        self.last = dict.fromkeys(self.every, self.started)
+        self.pace.begin()
+        self.looked = time.monotonic()
+        self.last = dict.fromkeys(self.every, self.looked)
 
     def share(self, progress: Progress) -> float:
         """0 to 1 of the run: of its images or of its minutes, whichever is further. 1 ends it."""
-        spent = (time.monotonic() - self.started) / self.limit_s
-        begun = self.first / self.total
-        if progress.images >= self.goal or spent >= 1.0:
+        begun = self.first / self.pace.total
+        if self.pace.is_over(progress):
             return 1.0
-        return max(progress.images / self.total, begun + (1.0 - begun) * spent)
+        return max(progress.images / self.pace.total, begun + (1.0 - begun) * self.pace.spent)
 
     def look(self, step: DeviceStep, batch: int) -> None:
         """Waits for the device; chooses how many steps the next burst has."""
@@ -230,16 +236,8 @@ class _Clock:
 
     def figures(self, progress: Progress, step: DeviceStep) -> dict[str, float]:
         """Speed, share, time left, memory and learning rate, for the report."""
-        now, share = time.monotonic(), self.share(progress)
-        speed = (progress.images - self.reported) / max(now - self.reported_at, 1e-6)
-        self.reported, self.reported_at = progress.images, now
-        left = min((self.goal - progress.images) / max(speed, 1e-6), self.limit_s - (now - self.started))
-        on_gpu = step.device.type == "cuda"
-        return {
-            "speed/images_per_s": speed,
-            "run/share": share,
-            "run/seconds_left": max(left, 0.0),
-            "run/memory_gib": torch.cuda.max_memory_allocated(step.device) / 2**30 if on_gpu else 0.0,
+        return self.pace.figures(progress, step.device) | {
+            "run/share": self.share(progress),
             "run/learning_rate": float(step.generator_adam.param_groups[0]["lr"]),
         }
 

@@ -36,6 +36,37 @@ class ResidentPhotos:
     sampler: SlotSampler
 
 
+@dataclass(frozen=True)
+class ReadPhotos:
+    """A set on a device, and what is known of its photos."""
+
+    data: ResidentSet
+    card: SetCard
+    codes: NDArray[np.int32]
+    """(N,) number of each photo's person, -1 where it is not known."""
+    native_px: FloatArray
+    """(N,) real resolution; NaN in sets of older versions."""
+    inputs: NDArray[Any]
+    """(N,) name of the input that each photo came from."""
+
+
+def read_photos(paths: Sequence[Path], device: torch.device) -> ReadPhotos:
+    """Reads parts of a packed set, folders of parts, or one folder of a prepared set.
+
+    Raises:
+        DataError: nothing there, damaged, or parts that do not belong together.
+    """
+    if len(paths) == 1 and (paths[0] / CARD_NAME).is_file():
+        prepared = PreparedSet.open(paths[0])
+        data = ResidentSet.from_prepared(prepared, device)
+        return ReadPhotos(
+            data, prepared.card, prepared.identity_codes, prepared.native_px, prepared.columns["source"]
+        )
+    packed = PackedSet.open(list(paths) if len(paths) > 1 else paths[0])
+    data = _resident(paths, packed, device)
+    return ReadPhotos(data, packed.card, packed.identity_codes, packed.native_px, packed.labels["source"])
+
+
 def load_photos(paths: Sequence[Path], config: DeviceConfig, device: torch.device) -> ResidentPhotos:
     """Reads a set and puts it on the device.
 
@@ -47,31 +78,43 @@ def load_photos(paths: Sequence[Path], config: DeviceConfig, device: torch.devic
     Raises:
         DataError: nothing there, damaged, parts that do not belong together, or no photos of a kind that a batch needs.
     """
-    if len(paths) == 1 and (paths[0] / CARD_NAME).is_file():
-        prepared = PreparedSet.open(paths[0])
-        data, card, codes = (
-            ResidentSet.from_prepared(prepared, device),
-            prepared.card,
-            prepared.identity_codes,
-        )
-        native, inputs = prepared.native_px, prepared.columns["source"]
-    else:
-        packed = PackedSet.open(list(paths) if len(paths) > 1 else paths[0])
-        data, card, codes = _resident(paths, packed, device), packed.card, packed.identity_codes
-        native, inputs = packed.native_px, packed.labels["source"]
+    photos = read_photos(paths, device)
+    data, card, native, inputs = photos.data, photos.card, photos.native_px, photos.inputs
     if not np.isfinite(native).all():
         raise DataError(
             "The set does not say how many pixels its photos really have (native_px): it was prepared by an older "
             "version. Prepare it again."
         )
     sampler = SlotSampler(
-        codes,
+        photos.codes,
         real_resolution(native, inputs, config.photos),
         sharp_px=config.photos.sharp_px,
         clear_px=config.photos.clear_px,
         seed=config.seed,
+        favoured=_favoured(inputs, config.photos),
+        favoured_share=config.photos.favoured_share,
     )
     return ResidentPhotos(data, card, sampler)
+
+
+def _favoured(inputs: NDArray[Any], photos: PhotosConfig) -> NDArray[np.int64]:
+    """Rows of the favoured inputs.
+
+    Raises:
+        DataError: an input that is named is not in the set.
+    """
+    names = np.array([str(name) for name in inputs])
+    chosen = np.zeros(len(names), np.bool_)
+    for beginning in photos.favoured_inputs:
+        found = np.char.startswith(names, beginning)
+        if not found.any():
+            known = sorted({name.split("/")[0] for name in names})[:8]
+            raise DataError(
+                f"No photo of the set comes from an input whose name begins with '{beginning}' "
+                f"(photos.favoured_inputs). The inputs begin with: {', '.join(known)}."
+            )
+        chosen |= found
+    return np.flatnonzero(chosen)
 
 
 def real_resolution(native_px: FloatArray, inputs: NDArray[Any], photos: PhotosConfig) -> FloatArray:

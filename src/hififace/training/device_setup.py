@@ -25,14 +25,16 @@ from hififace.models.pretrained.mobilefacenet import load_mobilefacenet
 from hififace.models.pretrained.resampling import resample_affine
 from hififace.models.pretrained.sface import load_sface
 from hififace.training.allocator import keep_memory
+from hififace.training.compact_checkpoint import newest_compact, restore_discriminators
 from hififace.training.device_batch import Networks
 from hififace.training.device_config import DeviceConfig
 from hififace.training.device_photos import ResidentPhotos
 from hififace.training.device_settings import EMBEDDER_SIZE_PX, REDUCED_PX
 from hififace.training.device_step import DeviceStep
 from hififace.training.half_precision import uses_bfloat16
-from hififace.training.loop import RunOptions
 from hififace.training.mesh_loss_networks import MeshLossNetworks, load_features
+from hififace.training.run_options import RunOptions
+from hififace.training.split_files import has_tensors
 from hififace.training.starting_weights import start_generator
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate_in
@@ -81,7 +83,7 @@ def make_step(
     networks = Networks(generator, create_discriminator(config.fine), create_discriminator(config.coarse))
     for network in networks:
         network.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return DeviceStep(
+    step = DeviceStep(
         photos.data,
         known,
         networks,
@@ -93,6 +95,21 @@ def make_step(
         device,
         uses_bfloat16(config.precision, device),
     )
+    start = discriminators_to_start_from(options)
+    if start is not None:
+        restore_discriminators(start, step)
+    return step
+
+
+def discriminators_to_start_from(options: RunOptions) -> Path | None:
+    """Where the discriminators of a new run come from: a file that is named, or the checkpoint that it starts from.
+
+    None where they are made anew, and need to be warmed up.
+    """
+    if options.discriminators is not None or options.init_from is None:
+        return options.discriminators
+    folders = [options.init_from, newest_compact(options.init_from)]
+    return next((f for f in folders if f is not None and has_tensors(f, "discriminators")), None)
 
 
 def load_device_loss_networks(
@@ -131,6 +148,12 @@ def arcface_map(card: SetCard, device: torch.device) -> Tensor:
     return torch.from_numpy(matrix.astype(np.float32)).to(device)
 
 
+def reduced_faces(images: Tensor, to_arcface: Tensor) -> Tensor:
+    """(n, 3, 112, 112) faces as recognisers know them, of (n, 3, S, S) crops reduced to 128 px first."""
+    small = F.avg_pool2d(images, images.shape[-1] // REDUCED_PX)
+    return resample_affine(small - 0.5, to_arcface, EMBEDDER_SIZE_PX) + 0.5
+
+
 def _remembered(
     folder: Path | None, file: Path, network: nn.Module, data: ResidentSet, to_arcface: Tensor
 ) -> Tensor:
@@ -157,8 +180,7 @@ def embed_all(network: nn.Module, data: ResidentSet, to_arcface: Tensor, batch: 
     found = []
     for start in range(0, len(data), batch):
         images = data.images[start : start + batch].permute(0, 3, 1, 2).float() / 255.0
-        small = F.avg_pool2d(images, images.shape[-1] // REDUCED_PX)
-        faces = resample_affine(small - 0.5, to_arcface, EMBEDDER_SIZE_PX) + 0.5
+        faces = reduced_faces(images, to_arcface)
         sides = [F.normalize(network(seen), dim=1) for seen in (faces, faces.flip(3))]
         found.append(F.normalize(sides[0] + sides[1], dim=1))
     return torch.cat(found)

@@ -12,9 +12,9 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 
@@ -25,7 +25,7 @@ from hififace.media.atomic import atomic_write
 from hififace.media.lock import folder_lock
 from hififace.models.create import create_discriminator, create_generator
 from hififace.models.generator import Generator
-from hififace.training.checkpoint import CheckpointFolder, Progress, TrainedParts, read_state
+from hififace.training.checkpoint import CheckpointFolder, Progress, TrainedParts, read_state, save_folder
 from hififace.training.config import ARCHITECTURE_KEYS, TrainingConfig, config_differences
 from hififace.training.distributed import (
     World,
@@ -36,41 +36,20 @@ from hififace.training.distributed import (
 )
 from hififace.training.ema import MovingAverage
 from hififace.training.families import load_loss_networks
-from hififace.training.loss_networks import LossNetworks, check_set, to_device
+from hififace.training.held_out import HeldOut
+from hififace.training.loss_networks import check_set, to_device
+from hififace.training.pace import Pace
 from hififace.training.preview import Preview
+from hififace.training.run_options import RunOptions
+from hififace.training.schedule import value_at
 from hififace.training.starting_weights import start_generator
-from hififace.training.stats import Listener, Reports
+from hififace.training.stats import Reports
 from hififace.training.step import TrainingStep, create_optimiser
-
-if TYPE_CHECKING:
-    from hififace.training.mesh_loss_networks import MeshLossNetworks
 
 LOGGER = logging.getLogger(__name__)
 
 EMPTY_MASK = 0.05
 """Mean of the predicted mask inside the face below which it counts as empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What does not change the result: where it is computed and when to pause."""
-
-    device: str = "auto"
-    stop_after_images: int | None = None
-    """Stop, saved, once this many images are seen in all; None runs to `total_images`."""
-    init_from: Path | None = None
-    """Generator weights to start a new run from (`training/starting_weights.py`); a run that has a checkpoint ignores
-    it."""
-    exact_times: bool = False
-    report: Listener | None = None
-    loss_networks: LossNetworks | None = None
-    """Frozen networks ready made; None loads the ones of the configuration's family."""
-    loss_network_files: Path | None = None
-    """Folder of the frozen networks that the user brings."""
-    stop_after_minutes: float | None = None
-    """Only for runs on one device (`training/device_loop.py`): the schedule ends after so many minutes of training."""
-    device_loss_networks: MeshLossNetworks | None = None
-    """Frozen networks ready made of such a run."""
 
 
 def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | None = None) -> Progress:
@@ -138,13 +117,24 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
         )
         step = TrainingStep(config, parts, loss_networks, world)
         preview = Preview(photos, loss_networks, config.preview_pairs, run / "previews", world.device)
-        reports = Reports(run, progress, world, exact_times=options.exact_times, listener=options.report)
-        goal = min(config.total_images, options.stop_after_images or config.total_images)
+        dumped = config.model_dump(mode="json")
+        reports = Reports(
+            run,
+            progress,
+            world,
+            exact_times=options.exact_times,
+            listener=options.report,
+            track=options.track,
+            config=dumped,
+        )
+        held_out = HeldOut.open(options, photos.card, config.held_out, run, world)
+        keep_best = partial(save_folder, held_out.folder, {"average": average.module}, progress, dumped)
+        pace = Pace(config.total_images, options, progress)
 
         # ---- Loop.
         batches = iter(loader)
         try:
-            while progress.images < goal:
+            while progress.images < pace.goal:
                 seen = progress.images
                 with reports.clock.stage("data"):
                     batch = to_device(next(batches), world.device)
@@ -152,11 +142,14 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
                 average.update(generator, batch_size=config.batch_size, images_seen=seen)
                 progress.images += config.batch_size
                 progress.steps += 1
-                stopping = any_in_world(stop.requested, world)
-                pausing = stopping or progress.images >= goal
+                stopping = stop.requested = any_in_world(stop.requested, world)
+                pausing = stopping or any_in_world(pace.is_over(progress), world)
 
                 if pausing or _crossed(seen, progress.images, config.log_every_images):
-                    _watch_mask(reports.write(progress), progress, config)
+                    more = pace.figures(progress, world.device)
+                    more["run/learning_rate"] = value_at(config.generator_optimiser.learning_rate, seen)
+                    more |= held_out.look(cast("Generator", average.module), keep_best, at_once=pausing)
+                    _watch_mask(reports.write(progress, more), progress, config)
                 if world.is_first and (
                     pausing or _crossed(seen, progress.images, config.preview_every_images)
                 ):
@@ -164,17 +157,15 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
                 if pausing or _crossed(seen, progress.images, config.checkpoint_every_images):
                     assert_equal_everywhere(generator, world, "generator")
                     if world.is_first:
-                        checkpoints.save(parts, progress, config.model_dump(mode="json"))
+                        checkpoints.save(parts, progress, dumped)
                     wait_for_all(world)
-                if stopping:
-                    raise InterruptedByUserError(
-                        f"Stopped after {progress.images} images; the run is saved in {run}. "
-                        "The same command goes on from there."
-                    )
+                if pausing:
+                    break
         finally:
             # ---- Close.
             batches.close()
             reports.close()
+        stop.end(progress, run)
         return progress
 
 
@@ -268,6 +259,18 @@ class _StopFlag:
 
     def __init__(self) -> None:
         self.requested = False
+
+    def end(self, progress: Progress, run: Path) -> None:
+        """Ends a run that was asked to stop.
+
+        Raises:
+            InterruptedByUserError: it was.
+        """
+        if self.requested:
+            raise InterruptedByUserError(
+                f"Stopped after {progress.images} images; the run is saved in {run}. "
+                "The same command goes on from there."
+            )
 
     def raise_it(self, *_: object) -> None:
         self.requested = True

@@ -263,23 +263,30 @@ class MeshLossNetworks:
 
     def gaze(self, target: CropBatch, result: Tensor) -> Tensor:
         """Irises of the result against the target's, in eye crops that the target's own landmarks place."""
-        if self.iris is None:
-            raise ValueError("the gaze term was not configured when the frozen networks were loaded")
         points = target.landmarks[..., :2]
         openness = torch.stack([opening(points, where) for where in OPENINGS["eyelids"]], dim=1)
-        directions = [self._iris_directions(self.iris, result, points)]
+        directions = [self.iris_directions(result, points)]
         with torch.no_grad():
-            directions.append(self._iris_directions(self.iris, target.image, points))
+            directions.append(self.iris_directions(target.image, points))
         return gaze_loss(*directions, openness=(openness / OPEN_EYE).clamp(0.0, 1.0))
 
-    @staticmethod
-    def _iris_directions(network: Iris, images: Tensor, points: Tensor) -> Tensor:
-        """(B, 2, 2) where each iris stands within its eye; both eyes in one pass."""
+    def iris_directions(self, images: Tensor, points: Tensor) -> Tensor:
+        """(B, 2, 2) where each iris stands within its eye, in eye widths; both eyes in one pass.
+
+        Args:
+            images: (B, 3, S, S) RGB 0..1.
+            points: (B, P, 2 or more) mesh of the same faces, crop pixels.
+
+        Raises:
+            ValueError: the gaze term was not configured when the networks were loaded.
+        """
+        if self.iris is None:
+            raise ValueError("the gaze term was not configured when the frozen networks were loaded")
         corners = [(points[:, first], points[:, second]) for first, second in EYE_CORNERS]
         matrices = [eye_crop(a, b) for a, b in corners]  # (B, 2, 3) each, crop pixels -> 64 px eye crop
         left, right = (resample_affine(images, matrix, EYE_SIZE_PX) for matrix in matrices)
         # The network knows image-left eyes; the other one is shown mirrored and its answer mirrored back.
-        seen = network.iris(torch.cat((left, right.flip(3))))[:, :1, :2] - 0.5  # (2B, 1, 2), the centres
+        seen = self.iris.iris(torch.cat((left, right.flip(3))))[:, :1, :2] - 0.5  # (2B, 1, 2), the centres
         seen_left, seen_right = seen.chunk(2)
         seen_right = torch.stack((EYE_SIZE_PX - 1 - seen_right[..., 0], seen_right[..., 1]), dim=-1)
         directions = []

@@ -20,6 +20,7 @@ from hififace.models.earlier_names import current_weight_names
 from hififace.models.generator import Generator
 from hififace.models.pretrained.strict_loading import read_state_dict
 from hififace.models.reference_keys import generator_key_map
+from hififace.training.split_files import has_tensors, read_tensors
 from hififace.training.warm_start import start_from
 from hififace.weights.bundle import EMBEDDED_BUNDLES, MANIFEST_NAME, available_models, load_bundle
 from hififace.weights.graphs import read_initializers
@@ -113,8 +114,8 @@ def _from_folder(where: Path) -> dict[str, Tensor]:
         p.parent for p in where.glob("checkpoints/*/state.json") if p.parent.name.isdecimal()
     )
     for folder in (where, *reversed(checkpoints)):
-        if (folder / "average.safetensors").is_file():
-            return read_state_dict(folder / "average.safetensors")
+        if has_tensors(folder, "average"):
+            return read_tensors(folder, "average")
     raise TrainingError(
         f"There are no weights to start from at {where}. Give a .safetensors file, a run, a checkpoint, a bundle's "
         f"folder, or the name of a bundle that ships ({', '.join(available_models())})."

@@ -15,6 +15,7 @@ from torch import Tensor
 from hififace.json_values import parse_json
 from hififace.training.checkpoint import Progress
 from hififace.training.distributed import World, mean_over_world
+from hififace.training.tracking import Tracked, Tracker
 
 Listener = Callable[[Progress, Mapping[str, float]], None]
 """Called on the first process with every report, for example by a progress bar."""
@@ -75,21 +76,29 @@ class Reports:
     """Gathers the numbers of many steps and writes them down together."""
 
     def __init__(
-        self, run: Path, progress: Progress, world: World, *, exact_times: bool, listener: Listener | None
+        self,
+        run: Path,
+        progress: Progress,
+        world: World,
+        *,
+        exact_times: bool,
+        listener: Listener | None,
+        track: Tracked | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self.clock = StageClock(world.device, exact=exact_times)
         self._means = RunningMeans()
         self._world = world
         self._listener = listener if world.is_first else None
-        self._log = RunLog(run, progress) if world.is_first else None
+        self._log = RunLog(run, progress, track, config) if world.is_first else None
         self._images_reported = progress.images
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         """Adds the scalars of one step."""
         self._means.add(values)
 
-    def write(self, progress: Progress) -> dict[str, float]:
-        """Writes the means since the last report, over all processes, with the speed of every stage."""
+    def write(self, progress: Progress, more: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Writes the means since the last report, over all processes, with the speed of every stage, and `more`."""
         values = {
             name: float(mean) for name, mean in mean_over_world(self._means.take(), self._world).items()
         }
@@ -98,6 +107,7 @@ class Reports:
         self._images_reported = progress.images
         values["speed/images_per_s"] = images / max(seconds, 1e-9)
         values.update({f"speed/{name}_s_per_image": spent / images for name, spent in split.items()})
+        values.update(more or {})
         if self._log:
             self._log.write(progress.images, values)
         if self._listener:
@@ -116,12 +126,19 @@ class Reports:
 
 
 class RunLog:
-    """`stats.jsonl` and, where TensorBoard is installed, `tensorboard/` of a run folder.
+    """`stats.jsonl`, `tensorboard/` where TensorBoard is installed, and a tracking program where one is asked for.
 
     A resumed run first drops the lines that lie after its checkpoint, so that each image count appears once.
     """
 
-    def __init__(self, run: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        run: Path,
+        progress: Progress,
+        track: Tracked | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._tracker = None if track is None else Tracker(track, run, config or {})
         self.path = run / "stats.jsonl"
         self._drop_after(progress.images)
         self._file = self.path.open("a", encoding="utf-8")
@@ -137,17 +154,23 @@ class RunLog:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, images)
+        if self._tracker is not None:
+            self._tracker.write(images, values)
 
     def image(self, name: str, pixels: Any, images: int) -> None:
         """Adds an image (H, W, 3 uint8) to TensorBoard."""
         if self._board is not None:
             self._board.add_image(name, pixels, images, dataformats="HWC")
+        if self._tracker is not None:
+            self._tracker.image(name, pixels, images)
 
     def close(self) -> None:
-        """Closes both files."""
+        """Closes both files, and the run where it is tracked."""
         self._file.close()
         if self._board is not None:
             self._board.close()
+        if self._tracker is not None:
+            self._tracker.close()
 
     def _drop_after(self, images: int) -> None:
         if not self.path.exists():

@@ -1,0 +1,352 @@
+"""Figures of photos that a run never trains on, measured while it runs, and its best checkpoint by them.
+
+A small protocol, the same pairs every time: crops as generated, by the moving average.
+
+    sface, second     cosine between source and result, by two recognisers
+    pose_deg          angle between the heads of result and target
+    gaze_deg          angle between their gazes; eyes that the target has shut are left out
+    sharpness         energy of the Laplacian of the luma within the mask, result over target; 1 is as sharp
+    score             what chooses the best checkpoint, see `HeldOutConfig`
+
+It tells whether a run goes on to get better, and where it was best; what a model is worth, `hififace evaluate` says, by
+photographs, whole, with recognisers that no training knows. Letters: n pairs, S side of the crop, P mesh points.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hififace.data.index import SetCard
+from hififace.data.loader import CropBatch
+from hififace.data.resident import ResidentSet
+from hififace.errors import DataError, OptionError, WeightsError
+from hififace.losses.attributes import opening
+from hififace.models.generator import Generator, GeneratorOutput
+from hififace.models.identity import identity_vector
+from hififace.models.pretrained.face_mesh import load_face_mesh
+from hififace.models.pretrained.iris import load_iris
+from hififace.models.pretrained.mesh_shape import load_mesh_shape, rotation_matrices
+from hififace.models.pretrained.mobilefacenet import load_mobilefacenet
+from hififace.models.pretrained.sface import load_sface
+from hififace.training.checkpoint import read_state
+from hififace.training.config import HeldOutConfig
+from hififace.training.device_photos import read_photos
+from hififace.training.device_setup import arcface_map, reduced_faces
+from hififace.training.distributed import World
+from hififace.training.mesh_loss_networks import OPEN_EYE, OPENINGS, MeshLossNetworks
+from hififace.training.run_options import RunOptions
+from hififace.training.terms import seen_by_generator
+from hififace.weights.registry import find_card
+from hififace.weights.store import locate_in
+
+LOGGER = logging.getLogger(__name__)
+
+BEST = "best"
+"""Folder of a run that holds its best checkpoint."""
+_SEED = 20_261_127
+_BATCH = 16
+_IRIS_PER_WIDTH = 3.0
+"""An eye 30 mm wide between its corners whose iris stands 10 mm before the centre of rotation (evaluation/gaze.py)."""
+_LARGEST_SINE = 0.95
+_PAINTED = 0.95
+_LEAST_ENERGY = (0.5 / 255.0) ** 2
+_LUMA = (0.299, 0.587, 0.114)
+
+Recogniser = Callable[[Tensor], Tensor]
+"""(n, 3, S, S) crops to (n, D) of unit length."""
+
+
+class Keep(Protocol):
+    """Writes the best checkpoint."""
+
+    def __call__(self, *, figures: Mapping[str, float]) -> None:
+        """With what was measured of it."""
+
+
+@dataclass(frozen=True)
+class HeldOutNetworks:
+    """What measures; nothing of it is trained."""
+
+    recognisers: dict[str, Recogniser]
+    mesh: MeshLossNetworks
+    """With the mesh and the iris network."""
+
+
+class HeldOutProtocol:
+    """Measures a generator on fixed pairs.
+
+    Args:
+        data: the photos of the pairs' targets, then those of their sources: (2n) of them, on the device.
+        networks: what measures.
+    """
+
+    def __init__(self, data: ResidentSet, networks: HeldOutNetworks) -> None:
+        self.networks = networks
+        rows = torch.arange(len(data), device=data.images.device)
+        self.count = len(data) // 2
+        upright = torch.zeros(len(data), dtype=torch.bool, device=rows.device)
+        self._batches = [(part, part + self.count) for part in torch.split(rows[: self.count], _BATCH)]
+        self.data, self._upright = data, upright
+
+    @classmethod
+    def load(
+        cls,
+        sets: Sequence[Path],
+        card: SetCard,
+        config: HeldOutConfig,
+        device: torch.device,
+        files: Path | None,
+    ) -> HeldOutProtocol:
+        """Reads a held-out set and the networks that measure.
+
+        Args:
+            sets: parts of a packed set or a prepared folder, of people whom the run does not train on.
+            card: of the set that the run trains on; both must show crops of one kind.
+            config: how many pairs.
+            device: where to measure.
+            files: folder of the user's files; MobileFaceNet is the second recogniser where it is found.
+
+        Raises:
+            DataError: the set is missing, damaged, of other crops, or shows too few photos.
+            OptionError: the set is of the Basel family, for which there is no such protocol.
+        """
+        if card.family != "mesh":
+            raise OptionError(
+                f"Held-out figures while training are for the family 'mesh'; this set is of '{card.family}'. Leave "
+                "--held-out out, and measure with `hififace evaluate`."
+            )
+        photos = read_photos(sets, device)
+        differing = [
+            name
+            for name in ("family", "template", "resolution", "coefficients")
+            if getattr(photos.card, name) != getattr(card, name)
+        ]
+        if differing:
+            raise DataError(
+                f"The held-out set {sets[0]} shows other crops than the set of the run: they differ in "
+                f"{', '.join(differing)}. Prepare both with the same options."
+            )
+        targets, sources = choose_pairs(photos.codes, config.pairs)
+        rows = torch.from_numpy(np.concatenate([targets, sources])).to(device)
+        few = {name: value if name == "mirror" else value[rows] for name, value in vars(photos.data).items()}
+        to_arcface = arcface_map(card, device)
+
+        def asking(network: nn.Module) -> Recogniser:
+            network.to(device).eval().requires_grad_(False)
+            return lambda images: F.normalize(network(reduced_faces(images, to_arcface)), dim=1)
+
+        mesh = MeshLossNetworks(card, (), load_sface(), load_mesh_shape(), load_face_mesh(), load_iris())
+        for network in (mesh.sface, mesh.shape, mesh.face_mesh, mesh.iris):
+            if network is not None:
+                network.to(device).eval().requires_grad_(False)
+        recognisers = {"sface": asking(mesh.sface)}
+        try:
+            path = locate_in(files, find_card("mobilefacenet"))
+        except WeightsError as error:
+            LOGGER.warning("held-out figures have one recogniser only: %s", error)
+        else:
+            recognisers["second"] = asking(load_mobilefacenet(path))
+        return cls(ResidentSet(**few), HeldOutNetworks(recognisers, mesh))
+
+    @torch.no_grad()
+    def measure(self, generator: Generator) -> dict[str, float]:
+        """Means over all pairs, by name; pairs that have no such figure are left out of it."""
+        params = generator.params
+        found: dict[str, list[Tensor]] = {}
+        for targets, sources in self._batches:
+            crops = self.data.crops(targets, self._upright[targets])
+            origin = self.data.crops(sources, self._upright[sources])
+            vector = identity_vector(params.vector, self._quantities(origin), self._quantities(crops))
+            output = GeneratorOutput(*generator(seen_by_generator(crops.image, params), vector))
+            image = output.image.float().clamp(0.0, 1.0)
+            if image.shape[-1] != crops.image.shape[-1]:
+                image = F.interpolate(image, size=crops.image.shape[-2:], mode="area")
+            mask = F.interpolate(output.mask.float(), size=image.shape[-2:], mode="bilinear")
+            for name, values in self._figures(
+                image, mask, crops.image, origin.image, crops.landmarks
+            ).items():
+                found.setdefault(name, []).append(values)
+        return {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
+
+    def _figures(
+        self, result: Tensor, mask: Tensor, target: Tensor, source: Tensor, points: Tensor
+    ) -> dict[str, Tensor]:
+        """(n,) of each figure; NaN where a pair has none."""
+        mesh = self.networks.mesh
+        found = {
+            name: (embed(result) * embed(source)).sum(dim=1)
+            for name, embed in self.networks.recognisers.items()
+        }
+        heads = [
+            rotation_matrices(mesh.shape.coefficients(mesh.mesh_points(images, points)).pose)
+            for images in (result, target)
+        ]
+        found["pose_deg"] = rotation_angle_deg(*heads)
+        looks = [gaze_directions(mesh.iris_directions(images, points)) for images in (result, target)]
+        open_eyes = (
+            torch.stack([opening(points[..., :2], where) for where in OPENINGS["eyelids"]], dim=1) >= OPEN_EYE
+        )
+        angles = torch.rad2deg(torch.acos((looks[0] * looks[1]).sum(dim=2).clamp(-1.0, 1.0)))  # (n, 2)
+        found["gaze_deg"] = torch.where(open_eyes, angles, torch.nan).nanmean(dim=1)
+        found["sharpness"] = sharpness(result, target, mask)
+        return found
+
+    def _quantities(self, crops: CropBatch) -> dict[str, Tensor]:
+        part, coefficients = self.networks.mesh.card.coefficient_slice, crops.coefficients
+        return {
+            "shape": coefficients[:, part("identity")],
+            "expression": coefficients[:, part("expression")],
+            "pose": coefficients[:, part("pose")],
+            "identity": crops.identity,
+        }
+
+
+class HeldOut:
+    """Measures now and then, and keeps the best checkpoint.
+
+    Args:
+        protocol: what is measured; None measures nothing.
+        config: how often, and what the score counts.
+        run: the folder of the run; an earlier best is known from there.
+    """
+
+    def __init__(self, protocol: HeldOutProtocol | None, config: HeldOutConfig, run: Path) -> None:
+        self._protocol, self._config = protocol, config
+        self.folder = run / BEST
+        self._best = -math.inf
+        if protocol is not None and (self.folder / "state.json").is_file():
+            self._best = float(read_state(self.folder).get("figures", {}).get("score", -math.inf))
+        self._last = time.monotonic()
+
+    @classmethod
+    def open(
+        cls, options: RunOptions, card: SetCard, config: HeldOutConfig, run: Path, world: World
+    ) -> HeldOut:
+        """For the first process of a run, with the set that its options name; nothing is measured without one.
+
+        Raises:
+            DataError: the set is missing, damaged, of other crops, or shows too few people.
+            OptionError: the set is of a family for which there is no such protocol.
+        """
+        if not options.held_out or not world.is_first:
+            return cls(None, config, run)
+        files = options.loss_network_files
+        return cls(HeldOutProtocol.load(options.held_out, card, config, world.device, files), config, run)
+
+    def look(self, generator: Generator, keep: Keep, *, at_once: bool) -> dict[str, float]:
+        """Measures if it is time, and lets `keep` write the best checkpoint.
+
+        Args:
+            generator: what is measured.
+            keep: writes `folder`; is called with the figures where no earlier ones have a better score.
+            at_once: whether it is time, whatever the clock says.
+
+        Returns:
+            The figures as `held_out/NAME`; nothing if it was not time.
+        """
+        now = time.monotonic()
+        if self._protocol is None or not (at_once or now - self._last >= self._config.every_s):
+            return {}
+        self._last = now
+        figures = self._protocol.measure(generator)
+        figures["score"] = score_of(figures, self._config)
+        if figures["score"] > self._best:
+            self._best = figures["score"]
+            keep(figures=figures)
+        return {f"held_out/{name}": value for name, value in figures.items()}
+
+
+def score_of(figures: dict[str, float], config: HeldOutConfig) -> float:
+    """Likeness, less what pose and gaze cost, and what sharpness is worth up to the target's own.
+
+    -inf where a figure is not finite: such a state is never the best.
+    """
+    likeness = [figures[name] for name in ("sface", "second") if name in figures]
+    score = (
+        sum(likeness) / len(likeness)
+        - config.pose_price * figures["pose_deg"]
+        - config.gaze_price * figures["gaze_deg"]
+        + config.sharpness_worth * min(figures["sharpness"], 1.0)
+    )
+    return score if math.isfinite(score) else -math.inf
+
+
+def choose_pairs(codes: NDArray[np.integer], pairs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of targets and of sources, `pairs` each or as many as the set holds: always two people.
+
+    Args:
+        codes: (N,) number of each photo's person, -1 where it is not known.
+        pairs: how many are wanted.
+
+    Raises:
+        DataError: the photos show one person only.
+    """
+    order = np.random.default_rng(_SEED).permutation(len(codes)).astype(np.int64)
+    targets = order[:pairs]
+    sources = np.roll(order, -max(1, len(order) // 2))[: len(targets)]
+    for place, target in enumerate(targets):
+        for step in range(len(order)):
+            other = order[(place + max(1, len(order) // 2) + step) % len(order)]
+            if other != target and not (codes[other] == codes[target] and codes[target] >= 0):
+                sources[place] = other
+                break
+        else:
+            raise DataError("The held-out photos show one person only: give a set of at least two people.")
+    return targets, sources
+
+
+def rotation_angle_deg(first: Tensor, second: Tensor) -> Tensor:
+    """(n,) degrees between rotations (n, 3, 3)."""
+    between = first.transpose(1, 2) @ second
+    axis = torch.stack(
+        (
+            between[:, 2, 1] - between[:, 1, 2],
+            between[:, 0, 2] - between[:, 2, 0],
+            between[:, 1, 0] - between[:, 0, 1],
+        ),
+        dim=1,
+    )
+    trace = between.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return torch.rad2deg(torch.atan2(0.5 * axis.norm(dim=1), 0.5 * (trace - 1.0)))
+
+
+def gaze_directions(offsets: Tensor) -> Tensor:
+    """(..., 3) unit vectors of irises that stand (..., 2) eye widths off the middle of their eyes."""
+    sines = offsets * _IRIS_PER_WIDTH
+    sines = sines / (sines.norm(dim=-1, keepdim=True) / _LARGEST_SINE).clamp_min(1.0)
+    return torch.cat((sines, (1.0 - sines.square().sum(dim=-1, keepdim=True)).sqrt()), dim=-1)
+
+
+def sharpness(result: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """(n,) energy of the Laplacian within the mask, result over target; NaN where the target has no detail.
+
+    Args:
+        result: (n, 3, S, S) RGB 0..1.
+        target: likewise.
+        mask: (n, 1, S, S) 0..1; the whole image counts where it is nowhere near 1.
+    """
+    inside = (mask > _PAINTED).float()
+    inside = torch.where(inside.flatten(1).any(dim=1)[:, None, None, None], inside, torch.ones_like(inside))
+    inside = inside[..., 1:-1, 1:-1]
+    luma = torch.tensor(_LUMA, device=result.device).view(1, 3, 1, 1)
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=result.device)[
+        None, None
+    ]
+    energies = [
+        (F.conv2d((image * luma).sum(dim=1, keepdim=True), kernel).square() * inside).sum(dim=(1, 2, 3))
+        / inside.sum(dim=(1, 2, 3))
+        for image in (result, target)
+    ]
+    return torch.where(energies[1] >= _LEAST_ENERGY, energies[0] / energies[1], torch.nan)
