@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from hififace.losses.face_parts import EyesAndMouth, damped_within, only_within
+from hififace.losses.face_parts import EyesAndMouth, damped_within, found_twice, only_within
 from hififace.weights.store import embedded_path
 
 GROUPS = json.loads(embedded_path("face_mesh.json").read_text(encoding="utf-8"))["groups"]
@@ -61,3 +61,30 @@ def test_gradients_pass_where_they_should():
     (gradient,) = torch.autograd.grad(damped.sum(), images)
     assert gradient[0, 0, 24, 20] == pytest.approx(0.3)
     assert gradient[0, 0, 6, 32] == 1
+
+
+def test_one_pass_gives_the_answers_and_gradients_of_two():
+    torch.manual_seed(1)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Tanh(), torch.nn.Flatten())
+    network.requires_grad_(False)
+    region = EyesAndMouth(GROUPS, 64)(face())
+    weights = torch.randn(2, 4 * 62 * 62)
+    gradients, answers, passes = [], [], []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    for once in (False, True):
+        images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2)).requires_grad_(True)
+        if once:
+            passes.clear()
+            found = found_twice(network, images, region)
+        else:
+            found = network(images), network(only_within(images, region))
+        answers.append([part.detach() for part in found])
+        (found[0] * weights[0] + found[1].square() * weights[1]).sum().backward()
+        gradients.append(images.grad)
+    assert len(passes) == 1
+    for one, two in zip(*answers, strict=True):
+        torch.testing.assert_close(one, two)
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert (
+        float((gradients[0] - images.grad * region).abs().max()) > 0.01
+    )  # the first answer reaches all pixels

@@ -70,13 +70,7 @@ def test_a_step_is_restored_from_parts_as_from_whole_files(tmp_path):
     restored = []
     for part_mb in (None, 0.1):
         folder = save_compact(
-            saved,
-            tmp_path / str(part_mb),
-            Progress(8, 1),
-            {},
-            template="mini_128",
-            keep_last=1,
-            part_mb=part_mb,
+            saved, tmp_path / str(part_mb), Progress(8, 1), CheckpointForm({}, "t", part_mb), keep_last=1
         )
         step = made_up_step(seed=2)
         assert restore_compact(folder, step).images == 8

@@ -5,7 +5,8 @@ Letters: B samples, P mesh points, S side of the crop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,3 +62,36 @@ def only_within(images: Tensor, region: Tensor) -> Tensor:
 def damped_within(images: Tensor, region: Tensor, keep: float) -> Tensor:
     """The same images, of whose gradient the region lets only a share `keep` pass."""
     return torch.lerp(images, images.detach(), region * (1.0 - keep))
+
+
+def found_twice(find: Callable[[Tensor], Tensor], images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """`find(images)` twice, by one pass: gradients of the first answer reach all pixels, of the second the region's.
+
+    The same as `find(images), find(only_within(images, region))` with half of the forward work, for a network that is
+    not trained itself.
+
+    Args:
+        find: from images to anything of which a gradient is taken; differentiable.
+        images: (B, C, S, S).
+        region: (B, 1, S, S) 0..1.
+    """
+    first, second = _FoundTwice.apply(images, region, find)  # type: ignore[no-untyped-call]
+    return first, second
+
+
+class _FoundTwice(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, region: Tensor, find: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            seen = images.detach().requires_grad_(True)
+            found = find(seen)
+        ctx.seen, ctx.found, ctx.region = seen, found, region
+        return found.detach(), found.detach().clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (all_over,) = torch.autograd.grad(ctx.found, ctx.seen, gradients[0], retain_graph=True)
+        (within,) = torch.autograd.grad(ctx.found, ctx.seen, gradients[1])
+        return torch.addcmul(all_over, within, ctx.region), None, None

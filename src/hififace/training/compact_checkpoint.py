@@ -175,7 +175,7 @@ def restore_discriminators(where: Path, step: DeviceStep) -> None:
     try:
         discriminators = read_state_dict(where) if where.is_file() else read_tensors(where, "discriminators")
         for name in _DISCRIMINATORS:
-            weights = _within(discriminators, f"{name}.")
+            weights = current_weight_names(_within(discriminators, f"{name}."))
             getattr(step.networks, name).load_state_dict({key: v.float() for key, v in weights.items()})
     except (KeyError, RuntimeError, WeightsError) as error:
         raise TrainingError(

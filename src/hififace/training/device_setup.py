@@ -123,7 +123,7 @@ def load_device_loss_networks(
         load_mesh_shape(),
         load_face_mesh(),
         load_iris(),
-        load_features(options.loss_network_files),
+        load_features(options.loss_network_files) if config.step.perceptual > 0 else None,
     )
     for network in (
         loss_networks.sface,

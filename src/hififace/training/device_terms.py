@@ -16,7 +16,7 @@ from hififace.data.loader import CropBatch
 from hififace.losses.adversarial import feature_matching_loss, generator_loss
 from hififace.losses.attributes import colour_loss, group_shape_loss, opening_loss
 from hififace.losses.averaging import batch_mean
-from hififace.losses.face_parts import damped_within, only_within
+from hififace.losses.face_parts import damped_within, found_twice, only_within
 from hififace.losses.identity import cosine
 from hififace.losses.perceptual import feature_l1_distance
 from hififace.losses.reconstruction import reconstruction_loss
@@ -45,15 +45,8 @@ class StepTerms(StepState):
 
     def _pixel_terms(self, output: GeneratorOutput, crops: CropBatch) -> dict[str, Tensor]:
         n, slots = self.slots.half, self.slots
-        clear = slots.self_pairs
         ones = torch.ones(slots.batch - n, device=self.device)
-        with torch.no_grad(), self._autocast():
-            theirs = self.loss_networks.feature_maps(crops.image[clear])
-        with self._autocast():
-            ours = self.loss_networks.feature_maps(
-                fill_invalid(output.image[clear], crops.image[clear], crops.valid[clear])
-            )
-        return {
+        terms = {
             "segmentation": segmentation_loss(
                 output.mask, None, crops.mask, dilation=self.settings.mask_dilation, valid=crops.valid
             ),
@@ -62,9 +55,22 @@ class StepTerms(StepState):
             * reconstruction_loss(
                 output.image[n:], output.image_low[n:], crops.image[n:], ones, valid=crops.valid[n:]
             ),
-            "perceptual": 0.5 * batch_mean(feature_l1_distance(ours, theirs)),
             "colour": colour_loss(_reduced(output.image), _reduced(crops.image), valid=_reduced(crops.valid)),
         }
+        if self.settings.perceptual > 0:
+            terms["perceptual"] = self._perceptual(output, crops)
+        return terms
+
+    def _perceptual(self, output: GeneratorOutput, crops: CropBatch) -> Tensor:
+        """Over the pairs of one person with clear targets, halved like the reconstruction."""
+        clear = self.slots.self_pairs
+        with torch.no_grad(), self._autocast():
+            theirs = self.loss_networks.feature_maps(crops.image[clear])
+        with self._autocast():
+            ours = self.loss_networks.feature_maps(
+                fill_invalid(output.image[clear], crops.image[clear], crops.valid[clear])
+            )
+        return 0.5 * batch_mean(feature_l1_distance(ours, theirs))
 
     def _identity_terms(self, image: Tensor, region: Tensor) -> dict[str, Tensor]:
         """Over the n pairs of two people, region (n, 1, S, S) their eyes and mouths; halved like the reconstruction."""
@@ -99,8 +105,9 @@ class StepTerms(StepState):
         target = crops.landmarks[:n]
         few = CropBatch(*(part[:n] for part in crops))
         inner = only_within(image, region)  # gradient through eyes and mouth alone
-        points = loss_networks.mesh_points(image, target, self.settings.mesh_jitter)
-        inner_points = loss_networks.mesh_points(inner, target, self.settings.mesh_jitter)
+        points, inner_points = found_twice(
+            lambda seen: loss_networks.mesh_points(seen, target, self.settings.mesh_jitter), image, region
+        )
         wanted = self._wanted_points(crops.coefficients[:n], target)
         return {
             "outline": mesh_shape_loss(wanted[..., :2], points[..., :2], region_weights=self.oval),

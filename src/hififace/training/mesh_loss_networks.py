@@ -39,7 +39,11 @@ from hififace.models.generator import GeneratorOutput
 from hififace.models.identity import identity_vector
 from hififace.models.params import VectorPart
 from hififace.models.pretrained.arcface import ArcFace, load_arcface
-from hififace.models.pretrained.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
+from hififace.models.pretrained.efficientnet_lite import (
+    EfficientNetLite0,
+    fold_normalisations,
+    load_efficientnet_lite0,
+)
 from hififace.models.pretrained.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
 from hififace.models.pretrained.face_mesh import SIZE_PX as MESH_SIZE_PX
 from hififace.models.pretrained.frozen import full_precision
@@ -383,4 +387,4 @@ def load_features(files: Path | None = None) -> EfficientNetLite0:
         WeightsError: it is in neither place.
     """
     path = locate_in(files, find_card("efficientnet_lite0"))
-    return load_efficientnet_lite0(path, stages=FEATURE_STAGES)
+    return fold_normalisations(load_efficientnet_lite0(path, stages=FEATURE_STAGES))

@@ -14,6 +14,7 @@ from hififace.models.pretrained.efficientnet_lite import (
     STAGE_REDUCTIONS,
     EfficientNetLite0,
     SameConv2d,
+    fold_normalisations,
     load_efficientnet_lite0,
 )
 
@@ -86,3 +87,23 @@ def test_the_package_file_is_loaded_without_its_classifier(
     torch.save({**state, "_extra.weight": torch.zeros(2)}, tmp_path / "lite0.pth")
     with pytest.raises(WeightsError, match="_extra"):
         load_efficientnet_lite0(tmp_path / "lite0.pth")
+
+
+def test_folded_normalisations_give_the_same_maps() -> None:
+    torch.manual_seed(3)
+    network = EfficientNetLite0()
+    network.train()
+    with torch.no_grad():  # statistics that are not those of a new network
+        for _ in range(3):
+            network(torch.rand(2, 3, 64, 64), stages=range(6))
+        for norm in (m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+            norm.weight.uniform_(0.5, 1.5)
+            norm.bias.uniform_(-0.3, 0.3)
+        network.eval()
+        images = torch.rand(2, 3, 64, 64)
+        before = network(images, stages=range(6))
+        folded = fold_normalisations(network)
+        after = folded(images, stages=range(6))
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-4)
