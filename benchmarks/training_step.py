@@ -14,6 +14,7 @@ SET is a packed set at 256 px; FOLDER holds mobilefacenet.onnx and EfficientNet'
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
@@ -38,7 +39,7 @@ def work(data: Path, batch: int, loss_networks: Path | None) -> None:
     from hififace.training import device_setup
     from hififace.training.device_config import mini_256
     from hififace.training.device_photos import load_photos
-    from hififace.training.run_options import RunOptions
+    from hififace.training.loop import RunOptions
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -47,13 +48,14 @@ def work(data: Path, batch: int, loss_networks: Path | None) -> None:
         update={"sharp_inputs": ("portraits", "identities-hd"), "clear_px": 1.0}
     )
     config = config.model_copy(update={"batch_size": batch, "precision": "float32", "photos": photos_config})
+    # The name that the folder of the loss networks has on this side.
+    names = {field.name for field in dataclasses.fields(RunOptions)}
+    options = RunOptions(**dict.fromkeys(names & {"loss_network_files", "teacher_files"}, loss_networks))
     photos = load_photos([data], config, torch.device("cpu"))
     device_setup.embed_all = lambda _, known, *__: torch.nn.functional.normalize(
         torch.randn(len(known), 128), dim=1
     )
-    step = device_setup.make_step(
-        config, photos, torch.device("cpu"), RunOptions(loss_network_files=loss_networks)
-    )
+    step = device_setup.make_step(config, photos, torch.device("cpu"), options)
     step.set_rates(0.0, 0.0, 1.0)
     rows = torch.from_numpy(photos.sampler.table(0, 64, Slots(batch)).packed())
     for number, _ in enumerate(sys.stdin, start=1):

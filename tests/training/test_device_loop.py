@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hififace.data.resident import ResidentSet
 from hififace.errors import DataError, TrainingError
 from hififace.training import device_loop, device_photos, device_setup, held_out
 from hififace.training.checkpoint import read_state
@@ -77,6 +78,25 @@ def test_a_run_leaves_what_it_promises(training, tmp_path):
     assert load_file(checkpoint / "moments.safetensors")["encoder.stem.bias"].dtype == torch.bfloat16
     saved = parse_config(json.loads((tmp_path / "config.json").read_text()), DeviceConfig)
     assert saved == tiny_device_config()
+
+
+@pytest.mark.gpu
+def test_a_run_on_a_gpu_captures_trains_and_resumes(training, tmp_path, monkeypatch):
+    photos = made_up_set()
+    moved = ResidentSet(**{name: value.cuda() for name, value in vars(photos).items()})
+    card, sampler = MadeUpLossNetworks().card, SlotSampler(CODES, NATIVE, sharp_px=200, clear_px=90, seed=0)
+    resident = ResidentPhotos(moved, card, sampler)
+    monkeypatch.setattr(device_loop, "load_photos", lambda sets, config, device: resident)
+    networks = MadeUpLossNetworks().cuda()
+    networks.kernel = networks.kernel.cuda()
+    options = {"device": "cuda", "device_loss_networks": networks}
+    assert (
+        training(tmp_path, tiny_device_config(total_images=80), stop_after_images=40, **options).images == 40
+    )
+    assert training(tmp_path, tiny_device_config(total_images=80), **options).images == 80
+    values = logged(tmp_path)[-1]
+    assert values["skipped"] == 0
+    assert values["run/memory_gib"] > 0
 
 
 def test_the_same_command_goes_on_from_the_checkpoint(training, tmp_path):

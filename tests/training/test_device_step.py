@@ -1,6 +1,7 @@
 """The step that never waits: every term's value, no look at a number on the host, fixed shapes."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,6 +13,9 @@ from hififace.losses.averaging import batch_mean
 from hififace.losses.identity import cosine
 from hififace.losses.perceptual import feature_l1_distance
 from hififace.models.generator import GeneratorOutput
+from hififace.training import device_step
+from hififace.training.device_config import BandConfig
+from hififace.training.going_back import Watch
 from tests.support.device_doubles import EMBEDDING, SIDE, made_up_step, rows_of
 
 WAITING = ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "equal")
@@ -304,28 +308,64 @@ def test_one_recogniser_is_enough():
     assert "cosine_1" not in values
 
 
-@pytest.mark.gpu
-def test_graphs_give_the_losses_of_eager_steps():
+class Rehearsed:
+    """A graph as it is on a GPU: recording does nothing, every replay does all. Here it asks the phase again."""
+
+    def __init__(self, phase):
+        self.phase, self.replays = phase, 0
+
+    def replay(self):
+        self.replays += 1
+        self.phase()
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request, monkeypatch):
+    """The GPU, where these tests belong; on every other machine their bodies are rehearsed on the CPU."""
+    if request.param == "cpu":
+        monkeypatch.setattr(device_step, "record_graph", Rehearsed)
+        monkeypatch.setattr(device_step, "side_stream", nullcontext)
+    return request.param
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_graphs_give_the_losses_of_eager_steps(device, every):
     """Three steps each, from equal weights and equal random numbers."""
     found = []
     for graphs in (False, True):
-        step = made_up_step(device="cuda", occluded=0.0, dimmed=0.0, warp=(0.0, 0.0), identity_jitter=0.0)
+        step = made_up_step(
+            device=device,
+            occluded=0.0,
+            dimmed=0.0,
+            warp=(0.0, 0.0),
+            identity_jitter=0.0,
+            discriminator_every=every,
+        )
         step.set_rates(0.0, 0.0, 1.0)
         step.run(rows_of(step, 0), 0)
         if graphs:
             step.capture()
+            kinds = {"warm-up", "penalty", "step", *(("generator",) if every > 1 else ())}
+            assert step.graphs.keys() == kinds
         step.read_stats()
         for number in range(3):
             step.run(rows_of(step, number), number)
-        torch.cuda.synchronize()
         found.append(step.read_stats())
-    for name in ("reconstruction", "segmentation", "perceptual", "identity", "leak", "outline", "gaze"):
+    for name in (
+        "reconstruction",
+        "segmentation",
+        "perceptual",
+        "identity",
+        "leak",
+        "outline",
+        "gaze",
+        "fine_r1",
+    ):
         assert found[1][name] == pytest.approx(found[0][name], rel=1e-3, abs=1e-5), name
 
 
-@pytest.mark.gpu
-def test_rates_reach_a_captured_graph():
-    step = made_up_step(device="cuda")
+def test_rates_reach_a_captured_graph(device):
+    step = made_up_step(device=device)
     step.set_rates(0.0, 0.0, 1.0)
     step.run(rows_of(step, 0), 0)
     step.capture()
@@ -337,3 +377,33 @@ def test_rates_reach_a_captured_graph():
     assert any(
         not torch.equal(a, b) for a, b in zip(before, step.networks.generator.parameters(), strict=True)
     )
+
+
+def test_a_state_that_is_gone_back_to_is_what_graphs_go_on_from(device):
+    """Restored in place: a replay reads the weights where they were when it was recorded."""
+    step = made_up_step(device=device)
+    step.set_rates(0.0, 0.0, 1.0)
+    step.run(rows_of(step, 0), 0)
+    step.capture()
+    watch = Watch(step, BandConfig(identity=(0.3, 0.8), patience=1))
+    assert watch.look({"cosine_0": 0.5}) is None
+    good = [p.detach().clone() for p in step.networks.generator.parameters()]
+    step.set_rates(1e-3, 1e-3, 1.0)
+    step.run(rows_of(step, 1), 1)
+    assert watch.look({"cosine_0": 0.1}) is not None
+    step.set_rates(0.0, 0.0, 1.0)
+    step.run(rows_of(step, 2), 3)
+    assert all(torch.equal(a, b) for a, b in zip(good, step.networks.generator.parameters(), strict=True))
+
+
+def test_bfloat16_gives_nearly_the_losses_of_float32(device):
+    found = []
+    for half in (False, True):
+        step = made_up_step(device=device, occluded=0.0, dimmed=0.0, warp=(0.0, 0.0), identity_jitter=0.0)
+        step.half_precision = half
+        step.set_rates(0.0, 0.0, 1.0)
+        torch.manual_seed(4)
+        step.run(rows_of(step, 1), 1)
+        found.append(step.read_stats())
+    for name in ("reconstruction", "segmentation", "outline", "colour"):
+        assert found[1][name] == pytest.approx(found[0][name], rel=0.05, abs=2e-3), name

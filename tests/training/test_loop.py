@@ -8,15 +8,18 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from hififace.errors import DataError, InterruptedByUserError, OptionError, TrainingError
-from hififace.training.checkpoint import CheckpointFolder
+from hififace.training import held_out
+from hififace.training.checkpoint import CheckpointFolder, read_state
 from hififace.training.config import parse_config, with_overrides
 from hififace.training.loop import RunOptions, train
+from hififace.training.starting_weights import read_generator_weights
 from tests.support.training_doubles import FakeLossNetworks, tiny_config, write_tiny_set
 
 ROOT = Path(__file__).parents[2]
@@ -179,6 +182,7 @@ def test_signal_saves_and_the_same_command_goes_on(photos, tmp_path):
         from tests.support.training_doubles import FakeLossNetworks, tiny_config
         from hififace.errors import HififaceError
         from hififace.training.loop import RunOptions, train
+from hififace.training.starting_weights import read_generator_weights
         try:
             train(tiny_config(total_images=100_000, log_every_images=4), Path({str(photos)!r}), Path({str(tmp_path)!r}),
                   RunOptions(device="cpu", loss_networks=FakeLossNetworks(),
@@ -213,6 +217,7 @@ def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(photos, tmp_path):
         from pathlib import Path
         from tests.support.training_doubles import FakeLossNetworks, tiny_config
         from hififace.training.loop import RunOptions, train
+from hififace.training.starting_weights import read_generator_weights
         train(tiny_config(total_images=100_000, checkpoint_every_images=4), Path({str(photos)!r}),
               Path({str(tmp_path)!r}), RunOptions(device="cpu", loss_networks=FakeLossNetworks()))
         """
@@ -248,6 +253,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path,
             from pathlib import Path
             from tests.support.training_doubles import FakeLossNetworks, tiny_config
             from hififace.training.loop import RunOptions, train
+from hififace.training.starting_weights import read_generator_weights
             train(tiny_config(total_images=12, log_every_images=4), Path({str(photos)!r}),
                   Path({str(tmp_path / "two")!r}), RunOptions(device="cpu", loss_networks=FakeLossNetworks()))
             """
@@ -281,6 +287,45 @@ def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path,
         assert process.returncode == 0, errors[-2000:]
     run_training(tiny_config(total_images=12, log_every_images=4), photos, tmp_path / "one")
     assert_same_numbers(logged(tmp_path / "one"), logged(tmp_path / "two"))
+
+
+def test_a_resident_set_trains_to_the_numbers_of_the_loader(photos, tmp_path):
+    for resident in ("no", "yes"):
+        config = tiny_config(total_images=12, log_every_images=4)
+        config = config.model_copy(update={"data": config.data.model_copy(update={"resident": resident})})
+        run_training(config, photos, tmp_path / resident)
+    assert_same_numbers(logged(tmp_path / "no"), logged(tmp_path / "yes"))
+
+
+def test_minutes_end_a_run_saved_and_the_report_says_how_far_it_is(photos, tmp_path):
+    reports = []
+    progress = run_training(
+        tiny_config(total_images=10**7, log_every_images=4), photos, tmp_path, stop_after_minutes=0.02,
+        report=lambda progress, values: reports.append(dict(values)),
+    )  # fmt: skip
+    assert 4 <= progress.images < 10**6
+    assert (
+        CheckpointFolder(tmp_path, keep_last=3, keep_every_images=None).newest().name
+        == f"{progress.images:09d}"
+    )
+    keys = {"run/share", "run/seconds_left", "run/memory_gib", "run/learning_rate", "speed/images_per_s"}
+    assert keys <= reports[-1].keys()
+    assert reports[-1]["run/seconds_left"] < 2.0
+    assert reports[-1]["run/memory_gib"] > 0.05
+
+
+def test_held_out_figures_and_the_best_checkpoint(photos, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.7, 0.6])
+    protocol = SimpleNamespace(
+        measure=lambda generator: {"sface": next(scores), "pose_deg": 0.0, "gaze_deg": 0.0, "sharpness": 0.0}
+    )
+    monkeypatch.setattr(held_out.HeldOutProtocol, "load", lambda *args: protocol)
+    config = tiny_config(total_images=12, log_every_images=4, held_out={"every_s": 0.0})
+    run_training(config, photos, tmp_path, held_out=(tmp_path,))
+    assert [line["held_out/sface"] for line in logged(tmp_path)] == [0.5, 0.7, 0.6]
+    state = read_state(tmp_path / "best")
+    assert (state["progress"]["images"], state["figures"]["score"]) == (8, 0.7)
+    assert read_generator_weights(tmp_path / "best")
 
 
 def test_a_new_run_starts_from_given_weights(photos, tmp_path):

@@ -64,7 +64,7 @@ def test_nothing_is_told_unless_asked(told, tmp_path):
 def test_a_program_that_is_missing_is_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(
-        RuntimeUnavailableError, match=r"--track wandb needs wandb, which is not installed: pip"
+        RuntimeUnavailableError, match=r"--track wandb needs wandb, which is not installed: pip install wandb"
     ):
         Tracker("wandb", tmp_path, {})
 

@@ -91,7 +91,7 @@ class _FoundTwice(torch.autograd.Function):
         return found.detach(), found.detach().clone()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (all_over,) = torch.autograd.grad(ctx.found, ctx.seen, gradients[0], retain_graph=True)
         (within,) = torch.autograd.grad(ctx.found, ctx.seen, gradients[1])
         return torch.addcmul(all_over, within, ctx.region), None, None

@@ -76,6 +76,13 @@ class DataConfig(Section):
     smaller photos are sources only. In pixels of the crop's side."""
     workers: int = Field(1, ge=0)
     """Threads that read ahead in each process; 0 reads in the loop."""
+    resident: Literal["auto", "yes", "no"] = "auto"
+    """Whether the whole set lies on the training device, from where batches are gathered without a reader. auto: on a
+    GPU with room for it. The pairs are the same either way."""
+
+    def is_resident(self, fits: bool) -> bool:
+        """Whether the set shall lie on the device, given that it fits or not."""
+        return self.resident == "yes" or (self.resident == "auto" and fits)
 
     def augment_options(self) -> AugmentOptions:
         """These settings in the data loader's terms."""

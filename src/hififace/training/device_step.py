@@ -11,7 +11,8 @@ Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +53,6 @@ class DeviceStep(StepTerms):
 
     def capture(self) -> None:
         """Makes the CUDA graphs; later steps are replays. Does three steps of each kind first."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
         kinds: list[tuple[str, Callable[[], object]]] = [
             ("warm-up", self._discriminators_alone),
             ("penalty", self._penalty),
@@ -61,19 +60,14 @@ class DeviceStep(StepTerms):
         ]
         if self.settings.discriminator_every > 1:
             kinds.append(("generator", self._generator_alone))
-        with torch.cuda.stream(stream):
+        with side_stream():
             for _ in range(3):
                 for _, phase in kinds:
                     phase()
-        torch.cuda.current_stream().wait_stream(stream)
-        torch.cuda.synchronize()
         for name, phase in kinds:
             self.generator_adam.zero_grad(set_to_none=True)
             self.discriminator_adam.zero_grad(set_to_none=True)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                phase()
-            self.graphs[name] = graph
+            self.graphs[name] = record_graph(phase)
 
     def read_stats(self) -> dict[str, float]:
         """Means since the last reading. Waits for the device."""
@@ -191,3 +185,22 @@ class DeviceStep(StepTerms):
         optimiser.step()
         self._note("skipped", 1.0 - fine.float())
         return torch.where(fine, norm, 0.0)
+
+
+def record_graph(phase: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    """A CUDA graph of all that a phase does; recording does none of it."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        phase()
+    return graph
+
+
+@contextmanager
+def side_stream() -> Iterator[None]:
+    """A stream of its own, as CUDA asks of what runs before a graph is recorded; at the end the device has done all."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.synchronize()

@@ -20,6 +20,8 @@ import torch
 
 from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader
+from hififace.data.resident import ResidentSet
+from hififace.data.resident_loader import ResidentLoader, fits
 from hififace.errors import InterruptedByUserError, TrainingError
 from hififace.media.atomic import atomic_write
 from hififace.media.lock import folder_lock
@@ -102,7 +104,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             run, keep_last=config.keep_last_checkpoints, keep_every_images=config.keep_every_images
         )
         progress = _resume(config, run, checkpoints, parts, options, world)
-        loader = BatchLoader(
+        loader: BatchLoader | ResidentLoader = BatchLoader(
             photos,
             seed=config.seed,
             batch_size=round_size * config.accumulation,
@@ -115,6 +117,8 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             workers=config.data.workers,
             pin_memory=world.device.type == "cuda",
         )
+        if config.data.is_resident(fits(photos, world.device)):
+            loader = ResidentLoader(ResidentSet.from_prepared(photos, world.device), loader)
         step = TrainingStep(config, parts, loss_networks, world)
         preview = Preview(photos, loss_networks, config.preview_pairs, run / "previews", world.device)
         dumped = config.model_dump(mode="json")

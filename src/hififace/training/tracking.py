@@ -1,4 +1,4 @@
-"""Reports of a run to Weights & Biases or to Trackio, where they are installed: `pip install '.[track]'`.
+"""Reports of a run to Weights & Biases (`pip install '.[track]'`) or to Trackio (`pip install trackio`).
 
 Both have one interface (`init`, `log`, `finish`). Nothing is sent anywhere unless `--track` asks for it; Trackio, and
 Weights & Biases with WANDB_MODE=offline, keep everything on this machine.
@@ -35,7 +35,7 @@ class Tracker:
             self._module: Any = importlib.import_module(program)
         except ImportError as error:
             raise RuntimeUnavailableError(
-                f"--track {program} needs {program}, which is not installed: pip install '.[track]'."
+                f"--track {program} needs {program}, which is not installed: pip install {program}."
             ) from error
         name = run.resolve().name
         extra: dict[str, Any] = {"dir": str(run), "id": name} if program == "wandb" else {}

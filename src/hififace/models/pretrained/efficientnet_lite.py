@@ -142,7 +142,7 @@ def fold_normalisations(network: EfficientNetLite0) -> EfficientNetLite0:
     Args:
         network: in inference mode; changed in place. Its state dict is no longer the published one.
     """
-    pairs = [(network, "_conv_stem", "_bn0")]
+    pairs: list[tuple[nn.Module, str, str]] = [(network, "_conv_stem", "_bn0")]
     for block in network._blocks:
         pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
         if block.expands:
