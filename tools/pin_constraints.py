@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("cpu", "train", "app", "server", "client", "scale", "heic", "docs", "dev")
+EXTRAS = ("cpu", "train", "app", "server", "client", "scale", "heic", "track", "docs", "dev")
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 
 

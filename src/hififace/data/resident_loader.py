@@ -1,7 +1,7 @@
 """Batches out of a set that lies on the training device: the pairs, mirror images and colours of `data/loader.py`.
 
-Pair numbers mean the same as there, so a run may go on with the other loader. Only a few numbers a pair are drawn on the
-host; pixels and facts are gathered, mirrored and recoloured on the device.
+Pair numbers mean the same as there, so a run may go on with the other loader. Only a few numbers a pair are drawn on
+the host; pixels and facts are gathered, mirrored and recoloured on the device.
 
 Letters: B pairs, S side of the crop.
 """
@@ -75,6 +75,6 @@ class ResidentLoader:
 
 
 def recoloured(images: Tensor, matrices: Tensor) -> Tensor:
-    """(B, 3, S, S) RGB 0..1 through `augment.colour_matrix` (B, 3, 4), in whole levels of 255 as 8-bit images have them."""
+    """(B, 3, S, S) RGB 0..1 through `augment.colour_matrix` (B, 3, 4), in the whole levels of 8-bit images."""
     mixed = torch.einsum("bij,bjhw->bihw", matrices[:, :, :3], images) + matrices[:, :, 3, None, None]
     return (mixed * 255.0).round().clamp(0.0, 255.0) / 255.0

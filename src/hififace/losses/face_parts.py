@@ -93,5 +93,5 @@ class _FoundTwice(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (all_over,) = torch.autograd.grad(ctx.found, ctx.seen, gradients[0], retain_graph=True)
-        (within,) = torch.autograd.grad(ctx.found, ctx.seen, gradients[1])
+        (within,) = torch.autograd.grad(ctx.found, ctx.seen, gradients[1], retain_graph=True)
         return torch.addcmul(all_over, within, ctx.region), None, None
