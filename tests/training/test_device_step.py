@@ -359,7 +359,6 @@ def test_graphs_give_the_losses_of_eager_steps(device, every):
         "leak",
         "outline",
         "gaze",
-        "fine_r1",
     ):
         assert found[1][name] == pytest.approx(found[0][name], rel=1e-3, abs=1e-5), name
 

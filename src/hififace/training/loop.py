@@ -104,7 +104,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             run, keep_last=config.keep_last_checkpoints, keep_every_images=config.keep_every_images
         )
         progress = _resume(config, run, checkpoints, parts, options, world)
-        loader: BatchLoader | ResidentLoader = BatchLoader(
+        reader = BatchLoader(
             photos,
             seed=config.seed,
             batch_size=round_size * config.accumulation,
@@ -117,8 +117,9 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             workers=config.data.workers,
             pin_memory=world.device.type == "cuda",
         )
+        loader: BatchLoader | ResidentLoader = reader
         if config.data.is_resident(fits(photos, world.device)):
-            loader = ResidentLoader(ResidentSet.from_prepared(photos, world.device), loader)
+            loader = ResidentLoader(ResidentSet.from_prepared(photos, world.device), reader)
         step = TrainingStep(config, parts, loss_networks, world)
         preview = Preview(photos, loss_networks, config.preview_pairs, run / "previews", world.device)
         dumped = config.model_dump(mode="json")
