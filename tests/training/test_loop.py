@@ -182,7 +182,6 @@ def test_signal_saves_and_the_same_command_goes_on(photos, tmp_path):
         from tests.support.training_doubles import FakeLossNetworks, tiny_config
         from hififace.errors import HififaceError
         from hififace.training.loop import RunOptions, train
-from hififace.training.starting_weights import read_generator_weights
         try:
             train(tiny_config(total_images=100_000, log_every_images=4), Path({str(photos)!r}), Path({str(tmp_path)!r}),
                   RunOptions(device="cpu", loss_networks=FakeLossNetworks(),
@@ -217,7 +216,6 @@ def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(photos, tmp_path):
         from pathlib import Path
         from tests.support.training_doubles import FakeLossNetworks, tiny_config
         from hififace.training.loop import RunOptions, train
-from hififace.training.starting_weights import read_generator_weights
         train(tiny_config(total_images=100_000, checkpoint_every_images=4), Path({str(photos)!r}),
               Path({str(tmp_path)!r}), RunOptions(device="cpu", loss_networks=FakeLossNetworks()))
         """
@@ -253,7 +251,6 @@ def test_two_processes_train_as_one_with_the_same_global_batch(photos, tmp_path,
             from pathlib import Path
             from tests.support.training_doubles import FakeLossNetworks, tiny_config
             from hififace.training.loop import RunOptions, train
-from hififace.training.starting_weights import read_generator_weights
             train(tiny_config(total_images=12, log_every_images=4), Path({str(photos)!r}),
                   Path({str(tmp_path / "two")!r}), RunOptions(device="cpu", loss_networks=FakeLossNetworks()))
             """
