@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not (report / "report.json").is_file():
                 few = ["--pairs", options.measured_pairs] if options.measured_pairs else []
                 hififace("evaluate", bundle, "--data", options.data, "--no-baselines", "-o", report, *few)
-            (method,) = json.loads((report / "report.json").read_text(encoding="utf-8"))["contestants"]
+            (method,) = json.loads((report / "report.json").read_text(encoding="utf-8"))["methods"]
             swap = method["measures"]["swap"]
             measured[arm][seed] = {name: float(swap[name]["mean"]) for name in MEASURES}
             text = table({arm: seeds for arm, seeds in measured.items() if seeds})

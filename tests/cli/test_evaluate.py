@@ -46,15 +46,15 @@ def test_a_bundle_beside_the_baselines(run, workplace, tmp_path):
     assert done.exit_code == 0, done.output
     assert str(tmp_path / "report" / "report.json") in done.output
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert [one["name"] for one in report["contestants"]] == ["copy", "paste", "double"]
-    assert all("options" not in one for one in report["contestants"])
+    assert [one["name"] for one in report["methods"]] == ["copy", "paste", "double"]
+    assert all("options" not in one for one in report["methods"])
 
 
 def test_other_options_are_used_and_told(run, workplace, tmp_path):
     words = ["--no-baselines", "--no-match-colour", "--detail", 0.5, "--pairs", 1, "--workers", 1, "-q"]
     done = run(workplace / "bundle", "--data", workplace / "data", *words, "-o", tmp_path / "report")
     assert done.exit_code == 0, done.output
-    (one,) = json.loads((tmp_path / "report" / "report.json").read_text())["contestants"]
+    (one,) = json.loads((tmp_path / "report" / "report.json").read_text())["methods"]
     assert one["options"] == {"match_colour": False, "detail": 0.5}
     assert "match_colour False, detail 0.5" in (tmp_path / "report" / "report.md").read_text()
 

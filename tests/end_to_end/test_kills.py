@@ -135,7 +135,7 @@ report.to_json, report.to_markdown = lambda _: {"new": 1}, lambda _: "new"
 report._pair_lines = lambda *_: ["new"]
 report.contact_sheets = lambda *_: {".png": np.zeros((8, 8, 3), np.uint8)}
 model = SimpleNamespace(entry=SimpleNamespace(name="a", version="1"))
-report.write_report(SimpleNamespace(standings=[model]), Path(sys.argv[1]))
+report.write_report(SimpleNamespace(results=[model]), Path(sys.argv[1]))
 """
 )
 

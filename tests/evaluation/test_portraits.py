@@ -125,7 +125,7 @@ def evaluation(workplace):
 
 
 def parts(evaluation, name):
-    return next(one.parts for one in evaluation.standings if one.entry.name == name)
+    return next(one.parts for one in evaluation.results if one.entry.name == name)
 
 
 def test_a_folder_of_large_photos_gives_sources_and_targets(workplace):

@@ -35,9 +35,9 @@ def test_json_says_what_was_measured_and_how(evaluation, folder):
     assert report["protocol"]["complete"] is False
     assert report["protocol"]["num_pairs"]["swap"] == 3
     assert set(report["versions"]) >= {"hififace", "numpy", "onnxruntime", "torch"}
-    double = report["contestants"][2]
+    double = report["methods"][2]
     assert (double["kind"], double["version"], len(double["model_json_sha256"])) == ("bundle", "1", 64)
-    found = evaluation.standings[2].parts["swap"]["pose_deg"]
+    found = evaluation.results[2].parts["swap"]["pose_deg"]
     written = double["measures"]["swap"]["pose_deg"]
     assert written["mean"] == pytest.approx(found.mean, abs=1e-6)
     assert written["num"] == 3
@@ -74,7 +74,7 @@ def test_the_contact_sheet_shows_triples_and_is_marked(evaluation, folder):
     claim = claim_in_xmp((folder / "contact-double.png").read_bytes())
     assert claim is not None
     assert (claim.statement, claim.model, claim.model_version) == ("face swap", "double", "1")
-    assert contact_sheets(evaluation, evaluation.standings[0]) == {}
+    assert contact_sheets(evaluation, evaluation.results[0]) == {}
     # Source, target, result: the result differs from the target inside the face.
     target, result = image[:, 200:400].astype(int), image[:, 400:600].astype(int)
     assert abs(target - result)[70:130, 70:130].mean() > 5

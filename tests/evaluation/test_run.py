@@ -9,12 +9,12 @@ from hififace.errors import BundleError, OptionError, WeightsError
 from hififace.evaluation.run import Settings, evaluate
 
 
-def standing(evaluation, name):
-    return next(s for s in evaluation.standings if s.entry.name == name)
+def result(evaluation, name):
+    return next(s for s in evaluation.results if s.entry.name == name)
 
 
-def test_all_contestants_went_through_all_parts(evaluation):
-    assert [s.entry.name for s in evaluation.standings] == ["copy", "paste", "double"]
+def test_all_methods_went_through_all_parts(evaluation):
+    assert [s.entry.name for s in evaluation.results] == ["copy", "paste", "double"]
     assert {part: len(pairs) for part, pairs in evaluation.protocol.parts.items()} == {
         "swap": 3,
         "same_person": 3,
@@ -23,13 +23,13 @@ def test_all_contestants_went_through_all_parts(evaluation):
     assert evaluation.protocol.left_out == {"p2": "no face was found in its middle"}
     assert not evaluation.complete
     assert evaluation.network == "sface"
-    for one in evaluation.standings:
+    for one in evaluation.results:
         assert one.refusals == {"swap": {}, "same_person": {}, "reconstruction": {}}
 
 
 def test_copy_bounds_every_measure(evaluation):
     """Nothing changed: no error anywhere, the target leaks whole."""
-    swap = standing(evaluation, "copy").parts["swap"]
+    swap = result(evaluation, "copy").parts["swap"]
     for name in (
         "dlib_target",
         "pose_deg",
@@ -47,7 +47,7 @@ def test_copy_bounds_every_measure(evaluation):
 
 
 def test_a_flat_colour_is_no_good_swap(evaluation):
-    double, copy = (standing(evaluation, name).parts for name in ("double", "copy"))
+    double, copy = (result(evaluation, name).parts for name in ("double", "copy"))
     assert double["swap"]["sface_target"].mean < 0.95
     assert double["reconstruction"]["psnr_db"].mean < 40
     # The double's disc of radius 0.35 sides, eroded and softened, against the face in the crop.
@@ -57,15 +57,15 @@ def test_a_flat_colour_is_no_good_swap(evaluation):
 
 def test_paste_puts_the_source_in(evaluation):
     """Pairs of one person are another brightness of one photo: pasted, it is nearly the target."""
-    paste = standing(evaluation, "paste")
+    paste = result(evaluation, "paste")
     assert 0.3 < paste.parts["swap"]["mask_area"].mean < 1.1
     assert paste.parts["reconstruction"]["psnr_db"].mean > 35
     assert paste.parts["same_person"]["sface_source"].mean > 0.9
 
 
 def test_pictures_are_kept_of_bundles_only(evaluation):
-    assert [p is not None for p in standing(evaluation, "double").images] == [True] * 3
-    assert not any(p is not None for p in standing(evaluation, "paste").images)
+    assert [p is not None for p in result(evaluation, "double").images] == [True] * 3
+    assert not any(p is not None for p in result(evaluation, "paste").images)
 
 
 def test_a_second_run_gives_the_same_from_what_was_kept(evaluation, workplace, monkeypatch):
@@ -77,7 +77,7 @@ def test_a_second_run_gives_the_same_from_what_was_kept(evaluation, workplace, m
 
     monkeypatch.setattr("hififace.evaluation.work.Describer", refuse)
     again = evaluate([], Settings(workplace / "data", num_pairs=3))
-    for first, second in zip(evaluation.standings[:2], again.standings, strict=True):
+    for first, second in zip(evaluation.results[:2], again.results, strict=True):
         assert first.parts == second.parts
 
 
@@ -86,7 +86,7 @@ def test_two_processes_find_the_same(evaluation, workplace, monkeypatch, tmp_pat
     monkeypatch.setenv("HIFIFACE_HOME", str(workplace / "home"))
     settings = Settings(workplace / "data", num_pairs=3, workers=2, cache=tmp_path)
     again = evaluate([str(workplace / "bundle")], settings)
-    for first, second in zip(evaluation.standings, again.standings, strict=True):
+    for first, second in zip(evaluation.results, again.results, strict=True):
         assert first.parts == second.parts
         for one, other in zip(first.images, second.images, strict=True):
             np.testing.assert_array_equal(one, other)

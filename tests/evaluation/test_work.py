@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hififace.errors import DataError, FaceError
-from hififace.evaluation.contestants import Entry
 from hififace.evaluation.description import DescriptionCache
+from hififace.evaluation.methods import Entry
 from hififace.evaluation.pairs import Pair
 from hififace.evaluation.photos import read_photo_set
 from hififace.evaluation.scenes import Scene

@@ -15,7 +15,7 @@ def report(*versions: str) -> dict:
     baseline = {"name": "copy", "kind": "baseline", "version": None, "measures": means}
     bundles = [{"name": "mini", "kind": "bundle", "version": v, "measures": means} for v in versions]
     protocol = {"name": "open", "sha256": "ab", "complete": True, "num_pairs": {"swap": 8}, "seed": 1}
-    return {"protocol": protocol, "contestants": [baseline, *bundles]}
+    return {"protocol": protocol, "methods": [baseline, *bundles]}
 
 
 def write(tmp_path: Path, content: object) -> Path:
@@ -38,7 +38,7 @@ def test_figures_of_another_version_are_refused(tmp_path: Path) -> None:
 
 def test_figures_of_other_options_are_refused(tmp_path: Path) -> None:
     made = report("100")
-    made["contestants"][1]["options"] = {"detail": 0.0}
+    made["methods"][1]["options"] = {"detail": 0.0}
     with pytest.raises(OptionError, match=r"other options than the defaults \(detail 0.0\)"):
         read_figures(write(tmp_path, made), "100")
 

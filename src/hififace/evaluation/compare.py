@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.errors import DataError, FaceError, OptionError
-from hififace.evaluation.expression import eye_opening_error, mouth_opening_error
-from hififace.evaluation.gaze import gaze_error_deg
-from hififace.evaluation.pose import pose_error_deg
+from hififace.evaluation.metrics import eye_opening_error, gaze_error_deg, mouth_opening_error, pose_error_deg
 from hififace.faces.identity import SFaceEmbedder, cosine
 from hififace.faces.landmarks import FaceMeshLandmarker, IrisLocator
 from hififace.media.image import SUFFIX_FORMATS, LoadedImage, read_image

@@ -8,16 +8,23 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hififace.evaluation.contestants import Subject, Swapped
 from hififace.evaluation.description import OPEN, Asked, Description
-from hififace.evaluation.expression import expression_error, eye_opening_error, mouth_opening_error
-from hififace.evaluation.gaze import gaze_error_deg
 from hififace.evaluation.identity import retrieved_within
-from hififace.evaluation.mask import mask_area
-from hififace.evaluation.pose import pose_error_deg
-from hififace.evaluation.realism import frechet_distance
-from hififace.evaluation.reconstruction import SIDE_PX, face_crop, psnr_db, ssim
-from hififace.evaluation.shape import shape_error
+from hififace.evaluation.methods import Subject, Swapped
+from hififace.evaluation.metrics import (
+    SIDE_PX,
+    expression_error,
+    eye_opening_error,
+    face_crop,
+    frechet_distance,
+    gaze_error_deg,
+    mask_area,
+    mouth_opening_error,
+    pose_error_deg,
+    psnr_db,
+    shape_error,
+    ssim,
+)
 from hififace.evaluation.sharpness import sharpness
 from hififace.evaluation.untouched import occluder_change
 from hififace.faces.identity import cosine

@@ -23,7 +23,7 @@ from hififace.evaluation.description import DESCRIPTION_VERSION, cache_version
 from hififace.evaluation.measure import Summary
 from hififace.evaluation.moved import REGIONS
 from hififace.evaluation.portraits import SIZES_PX
-from hififace.evaluation.run import Evaluation, Standing, what_is_asked
+from hififace.evaluation.run import Evaluation, MethodResult, what_is_asked
 from hififace.evaluation.temporal import VideoFlicker
 from hififace.media.atomic import atomic_write
 from hififace.media.image import LoadedImage
@@ -161,12 +161,12 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
 
     put("report.json", json.dumps(to_json(evaluation), indent=2, ensure_ascii=False) + "\n")
     put("report.md", to_markdown(evaluation))
-    for standing in evaluation.standings:
-        name = standing.entry.name
-        put(f"pairs-{name}.jsonl", "".join(_pair_lines(evaluation, standing)))
-        for ending, sheet in contact_sheets(evaluation, standing).items():
+    for result in evaluation.results:
+        name = result.entry.name
+        put(f"pairs-{name}.jsonl", "".join(_pair_lines(evaluation, result)))
+        for ending, sheet in contact_sheets(evaluation, result).items():
             path = folder / f"contact-{name}{ending}"
-            claim = Claim(model=name, model_version=standing.entry.version)
+            claim = Claim(model=name, model_version=result.entry.version)
             written.append(save_image(sheet, LoadedImage.from_pixels(sheet), path, claim))
     return written
 
@@ -193,7 +193,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         },
         "feature_network": evaluation.network,
         "recognisers": {name: dict(told) for name, told in evaluation.recognisers.items()},
-        "contestants": [_standing_json(standing) for standing in evaluation.standings],
+        "methods": [_method_json(result) for result in evaluation.results],
         "videos": [
             {
                 "video": one.target.video.name,
@@ -208,8 +208,8 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def to_markdown(evaluation: Evaluation) -> str:
-    """One table: measures down, contestants across."""
-    protocol, standings = evaluation.protocol, evaluation.standings
+    """One table: measures down, methods across."""
+    protocol, results = evaluation.protocol, evaluation.results
     sizes = ", ".join(f"{len(pairs)} {part}" for part, pairs in protocol.parts.items())
     scope = "the whole protocol" if evaluation.complete else "**the first pairs of the protocol only**"
     lines = [
@@ -219,15 +219,15 @@ def to_markdown(evaluation: Evaluation) -> str:
         f"{len(protocol.left_out)} photos left out. Protocol {protocol.sha256[:12]}, hififace {__version__}. "
         "Mean ± standard error of the mean.",
         "",
-        "| measure | " + " | ".join(_heading(standing) for standing in standings) + " |",
-        "|---|" + "---|" * len(standings),
+        "| measure | " + " | ".join(_heading(result) for result in results) + " |",
+        "|---|" + "---|" * len(results),
     ]
     for line in lines_of(protocol.name):
         measure = line.measure.replace("NETWORK", evaluation.network)
-        cells = [_cell(standing.parts.get(line.part, {}).get(measure), line.digits) for standing in standings]
+        cells = [_cell(result.parts.get(line.part, {}).get(measure), line.digits) for result in results]
         title = line.title.replace("NETWORK", evaluation.network) + _ARROWS[line.better]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    lines += _group_table(standings)
+    lines += _group_table(results)
     lines += _video_table(evaluation)
     for name, told in evaluation.recognisers.items():
         lines += [
@@ -241,26 +241,26 @@ def to_markdown(evaluation: Evaluation) -> str:
     if changed:
         listed = ", ".join(f"{name} {value}" for name, value in changed.items())
         lines += ["", f"Bundles were used with other options than the defaults: {listed}."]
-    for standing in standings:
-        num = sum(len(refused) for refused in standing.refusals.values())
+    for result in results:
+        num = sum(len(refused) for refused in result.refusals.values())
         if num:
-            lines += ["", f"{standing.entry.name} refused {num} pairs; they are in no mean."]
+            lines += ["", f"{result.entry.name} refused {num} pairs; they are in no mean."]
     return "\n".join(lines) + "\n"
 
 
-def _group_table(standings: Sequence[Standing]) -> list[str]:
+def _group_table(results: Sequence[MethodResult]) -> list[str]:
     """Likeness by the source's group, one table for all measures and bundles."""
     keys = dict.fromkeys(
         (part, name.partition("[")[2].rstrip("]"))
-        for standing in standings
-        for part, measures in standing.parts.items()
+        for result in results
+        for part, measures in result.parts.items()
         for name in measures
         if name.startswith("dlib_same[") and part in ("swap", "groups")
     )
     groups = [(part, label) for part, label in keys if label != "worst"]
     if not groups:
         return []
-    shown = [one for one in standings if any("dlib_same" in measures for measures in one.parts.values())]
+    shown = [one for one in results if any("dlib_same" in measures for measures in one.parts.values())]
     shown = [one for one in shown if "swap" in one.parts]
     lines = ["", "Likeness by the source's group:", ""]
     lines += ["| group | pairs | " + " | ".join(_heading(one) for one in shown) + " |"]
@@ -327,7 +327,7 @@ def _video_json(row: VideoFlicker) -> dict[str, float | None]:
     }
 
 
-def contact_sheets(evaluation: Evaluation, standing: Standing) -> dict[str, RGBImage]:
+def contact_sheets(evaluation: Evaluation, result: MethodResult) -> dict[str, RGBImage]:
     """Ending of the file's name -> source, target and result of the first pairs of `swap`; empty without images.
 
     `open` has one sheet of small images, four triples in a row. `portraits` has several, two triples in a row, each
@@ -335,7 +335,7 @@ def contact_sheets(evaluation: Evaluation, standing: Standing) -> dict[str, RGBI
     """
     shown = [
         (pair, image)
-        for pair, image in zip(evaluation.protocol.parts["swap"], standing.images, strict=False)
+        for pair, image in zip(evaluation.protocol.parts["swap"], result.images, strict=False)
         if image is not None
     ]
     if not shown:
@@ -405,8 +405,8 @@ def image_tile(image: RGBImage) -> RGBImage:
     return tile
 
 
-def _heading(standing: Standing) -> str:
-    return f"{standing.entry.name} {standing.entry.version}".strip()
+def _heading(result: MethodResult) -> str:
+    return f"{result.entry.name} {result.entry.version}".strip()
 
 
 def _cell(summary: Summary | None, digits: int) -> str:
@@ -416,8 +416,8 @@ def _cell(summary: Summary | None, digits: int) -> str:
     return f"{summary.mean:.{digits}f}{error}"
 
 
-def _standing_json(standing: Standing) -> dict[str, Any]:
-    entry = standing.entry
+def _method_json(result: MethodResult) -> dict[str, Any]:
+    entry = result.entry
     changed = _changed_options(entry.options)
     return {
         "name": entry.name,
@@ -426,11 +426,11 @@ def _standing_json(standing: Standing) -> dict[str, Any]:
         "model_json_sha256": entry.sha256 or None,
         **entry.details,
         **({"options": changed} if changed else {}),
-        "seconds": round(standing.seconds, 1),
-        "refusals": {part: len(refused) for part, refused in standing.refusals.items()},
+        "seconds": round(result.seconds, 1),
+        "refusals": {part: len(refused) for part, refused in result.refusals.items()},
         "measures": {
             part: {name: _summary_json(summary) for name, summary in measures.items()}
-            for part, measures in standing.parts.items()
+            for part, measures in result.parts.items()
         },
     }
 
@@ -450,10 +450,10 @@ def _summary_json(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _pair_lines(evaluation: Evaluation, standing: Standing) -> list[str]:
+def _pair_lines(evaluation: Evaluation, result: MethodResult) -> list[str]:
     """One JSON object a line for each pair: who, what, and every measure of it."""
     lines = []
-    for part, rows in standing.rows.items():
+    for part, rows in result.rows.items():
         for number, (pair, row) in enumerate(zip(evaluation.protocol.parts[part], rows, strict=True)):
             record: dict[str, Any] = {
                 "part": part,
@@ -466,7 +466,7 @@ def _pair_lines(evaluation: Evaluation, standing: Standing) -> list[str]:
             if pair.source_scene.tag:
                 record["source_scene"] = pair.source_scene.tag
             if row is None:
-                record["refused"] = standing.refusals[part][number]
+                record["refused"] = result.refusals[part][number]
             else:
                 record |= {name: _number(value) for name, value in row.values.items()}
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")

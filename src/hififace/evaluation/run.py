@@ -1,4 +1,4 @@
-"""A whole evaluation: photos described, pairs chosen, each contestant's swaps measured, everything summed up."""
+"""A whole evaluation: photos described, pairs chosen, each method's swaps measured, everything summed up."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 
 from hififace.errors import DataError, OptionError
 from hififace.evaluation.breakdown import by_group, shares_moved, skin_tones
-from hififace.evaluation.contestants import PERFECT, Entry, baseline_entries, bundle_entries
 from hififace.evaluation.description import OPEN, Asked, Description, DescriptionCache
 from hififace.evaluation.features import feature_network_name
 from hififace.evaluation.identity import distances, retrieved_within, verification_accuracy
 from hififace.evaluation.measure import RETRIEVAL_DEPTHS, Measured, Summary, frechet, retrieval, summarise
+from hififace.evaluation.methods import PERFECT, Entry, baseline_entries, bundle_entries
 from hififace.evaluation.moved import ShapeModel, fit_shape_model
 from hififace.evaluation.pairs import Pair, Protocol
 from hififace.evaluation.photos import PhotoSet, read_photo_set
@@ -92,8 +92,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One contestant's numbers."""
+class MethodResult:
+    """One method's numbers."""
 
     entry: Entry
     parts: Mapping[str, Mapping[str, Summary]]
@@ -119,7 +119,7 @@ class Evaluation:
     """Whose features the Fréchet distance compares."""
     recognisers: Mapping[str, Mapping[str, float]]
     """How well each tells the people of the validation photos apart."""
-    standings: Sequence[Standing]
+    results: Sequence[MethodResult]
     middles: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     """SHA-256 of a photo -> (x, y) the middle of its face."""
     videos: Sequence[VideoOutcome] = ()
@@ -157,10 +157,10 @@ def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | No
         whole = build_protocol(settings.protocol, photos, known)
         protocol = whole.first(settings.num_pairs)
         facts = Facts.of(whole, photos, known, asked)
-        standings = [_measure(entry, protocol, facts, force, tell) for entry in entries]
+        results = [_measure(entry, protocol, facts, force, tell) for entry in entries]
         videos = _swap_videos(entries, protocol, settings, force, tell)
     if asked.landmarks68 and settings.baselines:
-        standings.append(other_photo(protocol, facts))
+        results.append(other_photo(protocol, facts))
     complete = all(len(protocol.parts[part]) == len(whole.parts[part]) for part in whole.parts)
     told = tell_apart(photos, known, whole)
     middles = {
@@ -168,7 +168,7 @@ def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | No
         for digest, found in known.items()
         if found is not None
     }
-    return Evaluation(settings, protocol, complete, facts.network, told, standings, middles, videos)
+    return Evaluation(settings, protocol, complete, facts.network, told, results, middles, videos)
 
 
 def what_is_asked(protocol: str) -> Asked:
@@ -207,7 +207,7 @@ class Facts:
         return cls(known, real, feature_network_name(), model, tones)
 
 
-def other_photo(protocol: Protocol, facts: Facts) -> Standing:
+def other_photo(protocol: Protocol, facts: Facts) -> MethodResult:
     """What another real photo of the source reaches in likeness and shape: no swap can be expected to exceed it."""
     pairs = []
     for pair in protocol.parts["swap"]:
@@ -224,7 +224,9 @@ def other_photo(protocol: Protocol, facts: Facts) -> Standing:
         row = Measured(values, other.sface, other.dlib, other.features, other.points68, other.second)
         pairs.append((pair, row))
     found = summarise([row for _, row in pairs]) | _of_all(pairs, protocol, facts)
-    return Standing(Entry("other photo"), {"swap": found}, {"swap": [row for _, row in pairs]}, {}, (), 0.0)
+    return MethodResult(
+        Entry("other photo"), {"swap": found}, {"swap": [row for _, row in pairs]}, {}, (), 0.0
+    )
 
 
 def describe_photos(
@@ -277,7 +279,7 @@ def tell_apart(
 
 def _measure(
     entry: Entry, protocol: Protocol, facts: Facts, force: Workforce, progress: Progress
-) -> Standing:
+) -> MethodResult:
     start = time.perf_counter()
     parts = [part for part in protocol.parts if part in PARTS_OF_BOUNDS.get(entry.name, protocol.parts)]
     outcomes = {part: _swap_all(entry, part, protocol.parts[part], force, progress) for part in parts}
@@ -295,7 +297,7 @@ def _measure(
             summaries[part] |= frechet(measured, facts.real, facts.network)
         elif protocol.name == "portraits":
             summaries[part] |= by_group(pairs, facts.tones)
-    return Standing(
+    return MethodResult(
         entry=entry,
         parts=summaries,
         rows={part: [one.measured for one in outcomes[part]] for part in parts},

@@ -20,11 +20,11 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 
 from hififace.errors import DataError, FaceError
-from hififace.evaluation.contestants import BundleContestant, Contestant, Entry, Subject, Swapped
 from hififace.evaluation.description import OPEN, Asked, Describer, Description, DescriptionCache, placed
 from hififace.evaluation.features import feature_network_name
 from hififace.evaluation.identity import DlibEmbedder
 from hififace.evaluation.measure import Measured, measure_result
+from hififace.evaluation.methods import BundleMethod, Entry, Method, Subject, Swapped
 from hififace.evaluation.pairs import Pair
 from hififace.evaluation.photos import Photo
 from hififace.evaluation.scenes import PLAIN, Scene, render
@@ -45,7 +45,7 @@ VECTORS: Final = tuple(name for name in Measured._fields if name != "values")
 
 
 class SwapTask(NamedTuple):
-    """A few pairs for one contestant."""
+    """A few pairs for one method."""
 
     entry: Entry
     pairs: tuple[Pair, ...]
@@ -96,7 +96,7 @@ class Worker:
         self._cache = DescriptionCache(self.cache_folder, feature_network_name(), self.asked)
         self._describer: Describer | None = None
         self._prior = MeshShapePrior.load()
-        self._contestants: dict[str, Contestant] = {}
+        self._methods: dict[str, Method] = {}
         self._subject = lru_cache(maxsize=64)(self._read_subject)
 
     def describe(self, photos: tuple[Photo, ...]) -> int:
@@ -126,8 +126,8 @@ class Worker:
             FaceError: nothing in it can be swapped.
         """
         source = self._subject(task.source)
-        contestant = self._contestant(task.entry)
-        if not isinstance(contestant, BundleContestant):
+        method = self._method(task.entry)
+        if not isinstance(method, BundleMethod):
             raise TypeError(f"{task.entry.name} swaps no videos")
         dlib = DlibEmbedder()
 
@@ -136,29 +136,29 @@ class Worker:
 
         with scratch_folder() as folder:
             result = folder / f"{task.video.stem}.mp4"
-            contestant.swap_video(source, task.video, result, task.seconds)
+            method.swap_video(source, task.video, result, task.seconds)
             rows = measure_flicker(task.video, [result], source=source.face.sface, unseen=distance)
         return VideoOutcome(task.entry, *rows)
 
     def _swap_pair(self, task: SwapTask, pair: Pair) -> SwapOutcome:
         source = self._subject(pair.source, pair.source_scene)
         target = self._subject(pair.target, pair.scene)
-        contestant = self._contestant(task.entry)
+        method = self._method(task.entry)
         try:
-            swapped = contestant.swap(source, target)
+            swapped = method.swap(source, target)
         except FaceError as error:
             return SwapOutcome(None, str(error))
         unchanged = swapped.image is target.pixels
         result = target.face if unchanged else self._parts().describe_result(swapped.image, target.face)
         measured = measure_result(source, target, swapped, result, self._prior, self.asked)
         try:
-            measured.values.update(self._beside_its_twin(contestant, pair, target, swapped))
+            measured.values.update(self._beside_its_twin(method, pair, target, swapped))
         except FaceError as error:
             return SwapOutcome(None, str(error))
         return SwapOutcome(measured, image=swapped.image if task.keep_images else None)
 
     def _beside_its_twin(
-        self, contestant: Contestant, pair: Pair, target: Subject, swapped: Swapped
+        self, method: Method, pair: Pair, target: Subject, swapped: Swapped
     ) -> dict[str, float]:
         """What only the same swap without its scene can tell.
 
@@ -167,12 +167,12 @@ class Worker:
         """
         mesh = target.face.mesh
         if pair.source_scene.occluder == "glasses":
-            plain = contestant.swap(self._subject(pair.source, PLAIN), target).image
+            plain = method.swap(self._subject(pair.source, PLAIN), target).image
             leak = frames_leak(swapped.image, plain, mesh)
             return {"frames_leak": leak, "frames_seen": 100.0 * (leak > SEEN_PERCENT)}
         if pair.scene.gain != 1.0:
             bright = self._subject(pair.target, pair.scene._replace(gain=1.0))
-            twin = contestant.swap(self._subject(pair.source, PLAIN), bright)
+            twin = method.swap(self._subject(pair.source, PLAIN), bright)
             return {"dim_error": dim_error(swapped.image, twin.image, pair.scene.gain, bright.face.mesh)}
         if pair.scene.occluder == "glasses" and target.drawn is not None:
             return {"frames_kept": frames_kept(swapped.image, target.pixels, target.drawn)}
@@ -196,10 +196,10 @@ class Worker:
             self._describer = Describer(self.asked)
         return self._describer
 
-    def _contestant(self, entry: Entry) -> Contestant:
-        if entry.name not in self._contestants:
-            self._contestants[entry.name] = entry.open()
-        return self._contestants[entry.name]
+    def _method(self, entry: Entry) -> Method:
+        if entry.name not in self._methods:
+            self._methods[entry.name] = entry.open()
+        return self._methods[entry.name]
 
     def _kept_rows(self, task: SwapTask) -> Path:
         pairs = " ".join(

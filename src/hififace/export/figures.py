@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,15 @@ def read_figures(path: Path, version: str) -> dict[str, Any]:
         raise OptionError(f"--metrics {path} cannot be read as JSON ({error}).") from error
     if not isinstance(content, dict):
         raise OptionError(f"--metrics {path} holds a {type(content).__name__}; expected an object by name.")
-    return _from_report(content, path, version) if "contestants" in content else content
+    # Reports of versions before 0.4 call their methods by another name.
+    methods = content.get("methods", content.get("contestants"))
+    return content if methods is None else _from_report(content["protocol"], methods, path, version)
 
 
-def _from_report(report: Mapping[str, Any], path: Path, version: str) -> dict[str, Any]:
-    bundles = [entry for entry in report["contestants"] if entry["kind"] == "bundle"]
+def _from_report(
+    protocol: Mapping[str, Any], methods: Sequence[Mapping[str, Any]], path: Path, version: str
+) -> dict[str, Any]:
+    bundles = [entry for entry in methods if entry["kind"] == "bundle"]
     fitting = [entry for entry in bundles if entry["version"] == version]
     if len(fitting) != 1:
         measured = ", ".join(f"{entry['name']} {entry['version']}" for entry in bundles) or "none"
@@ -46,7 +50,6 @@ def _from_report(report: Mapping[str, Any], path: Path, version: str) -> dict[st
             f"--metrics {path} was measured with other options than the defaults ({changed}). A bundle carries the "
             "figures of a plain `hififace swap`: evaluate it without them."
         )
-    protocol = report["protocol"]
     figures = {
         part: {name: value["mean"] for name, value in measures.items()}
         for part, measures in fitting[0]["measures"].items()

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.evaluation.measure import Summary, mean_of
+from hififace.evaluation.metrics import frechet_distance
 from hififace.evaluation.papers.facts import ClipFacts
 from hififace.evaluation.papers.networks import Facts
-from hififace.evaluation.realism import frechet_distance
 from hififace.types import FloatArray
 
 DEPTHS: Final = {"retrieval": 1, "top5": 5}

@@ -14,8 +14,8 @@ import numpy as np
 
 from hififace import __version__
 from hififace.errors import DataError, FaceError, OptionError
-from hififace.evaluation.contestants import Entry, bundle_entries
 from hififace.evaluation.measure import Summary
+from hififace.evaluation.methods import Entry, bundle_entries
 from hififace.evaluation.papers.clips import Clip
 from hififace.evaluation.papers.facts import ClipFacts, FactsCache, describe_frames, of_clip
 from hififace.evaluation.papers.measures import PairFacts, summarise, told_apart

@@ -50,7 +50,7 @@ class Swapped(NamedTuple):
     """The same with `--detail 0`, where that was asked for."""
 
 
-class Contestant(Protocol):
+class Method(Protocol):
     """Swaps a face."""
 
     def swap(self, source: Subject, target: Subject) -> Swapped:
@@ -59,7 +59,7 @@ class Contestant(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A contestant by name: small and picklable, opened where it works."""
+    """A method by name: small and picklable, opened where it works."""
 
     name: str
     """Unique among those of one report."""
@@ -74,7 +74,7 @@ class Entry:
     plain: bool = False
     """Whether results without detail are wanted too."""
 
-    def open(self) -> Contestant:
+    def open(self) -> Method:
         """Ready to swap.
 
         Raises:
@@ -82,7 +82,7 @@ class Entry:
         """
         if self.folder is None:
             return _Baseline(self.name)
-        return BundleContestant(self.folder, self.options, plain=self.plain)
+        return BundleMethod(self.folder, self.options, plain=self.plain)
 
 
 def baseline_entries(protocol: str = "open") -> list[Entry]:
@@ -124,7 +124,7 @@ def bundle_entries(
     return entries
 
 
-class BundleContestant:
+class BundleMethod:
     """A bundle as `hififace swap` would use it, but that no face is too much turned away to be measured.
 
     Args:

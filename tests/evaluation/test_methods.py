@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hififace.errors import FaceError
-from hififace.evaluation.contestants import Subject, baseline_entries, bundle_entries
 from hififace.evaluation.description import Description
+from hififace.evaluation.methods import Subject, baseline_entries, bundle_entries
 from hififace.faces.analysis import FaceAnalyser
 from hififace.swap.options import SwapOptions
 from hififace.swapper import FaceSwapper
