@@ -66,10 +66,11 @@ def bundles() -> str:
 
 def page() -> str:
     kinds = {
-        kind: [card for card in CARDS if card.kind == kind] for kind in ("embedded", "fetchable", "bring")
+        kind: [card for card in CARDS if card.kind == kind]
+        for kind in ("embedded", "fetchable", "user-supplied")
     }
     reasons = "\n".join(
-        f"- **{card.name}**, for {card.used_by}. {card.instructions}" for card in kinds["bring"]
+        f"- **{card.name}**, for {card.used_by}. {card.instructions}" for card in kinds["user-supplied"]
     )
     sections = [HEAD, "## Ships inside the package\n", table(kinds["embedded"])]
     if available_models():
@@ -78,7 +79,7 @@ def page() -> str:
         "\n## Fetched when you ask for it\n",
         table(kinds["fetchable"]),
         "\n## User-supplied files\n",
-        table(kinds["bring"]),
+        table(kinds["user-supplied"]),
         "\nWhere each is found, and why it is not redistributed:\n",
         reasons,
         ENCODERS.rstrip("\n"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hififace.errors import WeightsError
-from hififace.weights import download, store
+from hififace.weights import download, places, store
 from hififace.weights.registry import Card, find_card
 
 CONTENT = b"weights" * 100
@@ -40,7 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(content: bytes = CONTENT) -> Path:
-    path = store.model_dir() / "part.bin"
+    path = places.model_dir() / "part.bin"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
@@ -61,11 +61,11 @@ def test_data_dir_follows_the_platform(monkeypatch, platform, variables, tail):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(store.sys, "platform", platform)
-    assert store.data_dir().as_posix().endswith(tail)
+    assert places.data_dir().as_posix().endswith(tail)
 
 
 def test_asking_where_things_are_makes_no_folder(home: Path):
-    store.model_dir()
+    places.model_dir()
     assert list(home.iterdir()) == []
 
 
@@ -84,7 +84,7 @@ def test_locate_says_how_to_get_what_is_missing(home: Path):
     with pytest.raises(WeightsError, match="hififace weights fetch part"):
         store.locate(card())
     with pytest.raises(WeightsError, match=r"may not be redistributed.*on the shelf.*part\.bin"):
-        store.locate(card("bring"))
+        store.locate(card("user-supplied"))
     assert store.locate(card()) if put() else False
 
 
@@ -96,8 +96,8 @@ def test_embedded_path_of_a_damaged_installation():
 
 def test_commercial_use_refuses_by_licence():
     put()
-    research = card("bring", commercial=False, licence="research only")
-    assert store.locate(research) == store.model_dir() / "part.bin"
+    research = card("user-supplied", commercial=False, licence="research only")
+    assert store.locate(research) == places.model_dir() / "part.bin"
     with pytest.raises(WeightsError, match="research only"):
         store.locate(research, commercial=True)
     with pytest.raises(WeightsError, match="research only"):
@@ -121,7 +121,7 @@ def test_offline_never_touches_the_network(monkeypatch, way):
 def test_fetch_of_a_whole_file_downloads_nothing(monkeypatch):
     monkeypatch.setattr(download, "download", None)
     put()
-    assert store.fetch(card()) == store.model_dir() / "part.bin"
+    assert store.fetch(card()) == places.model_dir() / "part.bin"
     assert store.fetch(find_card("yunet")).name == "yunet.onnx"
 
 
@@ -132,7 +132,7 @@ def test_fetch_replaces_an_altered_file(monkeypatch):
         download, "download", lambda urls, final, **settings: calls.append((urls, final, settings["sha256"]))
     )
     store.fetch(card())
-    assert calls == [(card().urls, store.model_dir() / "part.bin", card().sha256)]
+    assert calls == [(card().urls, places.model_dir() / "part.bin", card().sha256)]
 
 
 def test_the_http_library_is_imported_only_to_fetch():
@@ -147,8 +147,8 @@ def test_the_http_library_is_imported_only_to_fetch():
 def test_a_file_in_the_given_folder_comes_first(tmp_path):
     put()
     (tmp_path / "mine").mkdir()
-    assert store.locate_in(tmp_path / "mine", card()) == store.model_dir() / "part.bin"
+    assert store.locate_in(tmp_path / "mine", card()) == places.model_dir() / "part.bin"
     (tmp_path / "mine" / "part.bin").write_bytes(CONTENT)
     assert store.locate_in(tmp_path / "mine", card()) == tmp_path / "mine" / "part.bin"
     with pytest.raises(WeightsError, match="not on this machine"):
-        store.locate_in(None, card("bring", filename="other.bin"))
+        store.locate_in(None, card("user-supplied", filename="other.bin"))

@@ -141,7 +141,8 @@ def _look_at_codecs(findings: Findings) -> None:
 
 
 def _look_at_places(findings: Findings) -> None:
-    from hififace.weights.store import EMBEDDED, data_dir, model_dir, offline
+    from hififace.weights.places import data_dir, model_dir
+    from hififace.weights.store import EMBEDDED, offline
 
     home = data_dir()
     existing = next(folder for folder in (home, *home.parents) if folder.exists())

@@ -12,7 +12,7 @@ from hififace.cli.option_flags import Flags, takes_options
 from hififace.cli.running import commercial_option, providers_option, threads_option
 from hififace.errors import OptionError, RuntimeUnavailableError
 from hififace.server.settings import ServiceLimits, ServiceOptions, server_settings
-from hififace.weights.store import data_dir
+from hififace.weights.places import data_dir
 
 _WHERE, _LIMITS, _PAGE = "Where and with what", "Limits", "/page"
 

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from hififace.errors import HififaceError, OptionError, WeightsError
-from hififace.weights.registry import CARDS, PURPOSES, Card, cards_for, find_card
-from hififace.weights.store import Finding, expected_path, fetch, model_dir, verify
+from hififace.weights.places import model_dir
+from hififace.weights.registry import PURPOSES, Card, all_cards, cards_for, find_card
+from hififace.weights.store import Finding, expected_path, fetch, verify
 
 weights = typer.Typer(no_args_is_help=True)
 
@@ -21,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per file."
 @weights.command("list")
 def list_cards(commercial: Commercial = False, as_json: AsJson = False) -> None:
     """Every file: what for, from where, under which licence, and whether it is here."""
-    cards = [card for card in CARDS if card.commercial or not commercial]
+    cards = [card for card in all_cards() if card.commercial or not commercial]
     if as_json:
         for card in cards:
             typer.echo(json.dumps(_described(card)))
@@ -29,7 +30,7 @@ def list_cards(commercial: Commercial = False, as_json: AsJson = False) -> None:
     for kind, heading in (
         ("embedded", "Part of this installation"),
         ("fetchable", "To be had with `hififace weights fetch NAME`"),
-        ("bring", f"User-supplied (see `hififace weights show NAME`), below {model_dir()}"),
+        ("user-supplied", f"User-supplied (see `hififace weights show NAME`), below {model_dir()}"),
     ):
         typer.echo(f"\n{heading}")
         for card in (card for card in cards if card.kind == kind):
@@ -86,16 +87,20 @@ def fetch_files(
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     commercial: Commercial = False,
 ) -> None:
-    """Download files, verified; an interrupted download goes on where it stopped."""
+    """Download files, verified; an interrupted download resumes where it stopped."""
     if bool(names) == everything:
         raise OptionError(
             f"Name the files to fetch, a purpose ({', '.join(PURPOSES)}), or say --all. `hififace weights list` shows "
             "the files."
         )
-    cards = [card for card in CARDS if card.kind == "fetchable"] if everything else _wanted(names or [])
+    cards = [card for card in all_cards() if card.kind == "fetchable"] if everything else _wanted(names or [])
     failures: list[HififaceError] = []
     for card in cards:
-        if card.kind == "bring" and card.name not in (names or []) and not expected_path(card).is_file():
+        if (
+            card.kind == "user-supplied"
+            and card.name not in (names or [])
+            and not expected_path(card).is_file()
+        ):
             # Part of a purpose: what can be fetched is, and this is said.
             typer.echo(f"{card.name}: user-supplied; see `hififace weights show {card.name}`", err=True)
             continue
@@ -119,7 +124,7 @@ def _wanted(names: list[str]) -> list[Card]:
 
 
 def _chosen(names: list[str] | None) -> list[Card]:
-    return [find_card(name) for name in names] if names else list(CARDS)
+    return [find_card(name) for name in names] if names else list(all_cards())
 
 
 def _must_be_there(finding: Finding) -> bool:

@@ -27,8 +27,9 @@ from hififace.faces.identity import MobileFaceNetEmbedder, SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker, IrisLocator
 from hififace.media.atomic import atomic_write
 from hififace.types import Detection, Face, FloatArray, Landmarks, RGBImage
+from hififace.weights.places import data_dir
 from hififace.weights.registry import find_card
-from hififace.weights.store import data_dir, locate
+from hififace.weights.store import locate
 
 DESCRIPTION_VERSION: Final = 4
 """Raised whenever a description would come out otherwise, so that kept ones are made again."""

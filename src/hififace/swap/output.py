@@ -24,7 +24,7 @@ from hififace.provenance.content_credentials import MIME_TYPES, sign_bytes, sign
 from hififace.provenance.signer import obtain_identity
 from hififace.provenance.verify import claim_in_tags
 from hififace.types import RGBImage
-from hififace.weights.store import data_dir
+from hififace.weights.places import data_dir
 
 LOGGER = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from hififace.errors import WeightsError
+from hififace.weights.places import model_dir
 from hififace.weights.registry import CARDS, PURPOSES, Card, find_card
 
 if TYPE_CHECKING:
@@ -38,23 +38,6 @@ class Finding:
     def usable(self) -> bool:
         """There, and not known to be wrong."""
         return self.state in {"intact", "present"}
-
-
-def data_dir() -> Path:
-    """The folder of what is kept for this user: `HIFIFACE_HOME`, or the platform's place. Not made here."""
-    chosen = os.environ.get("HIFIFACE_HOME")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "hififace"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "hififace"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "hififace"
-
-
-def model_dir() -> Path:
-    """The folder of fetched and user-supplied files, below `data_dir()`."""
-    return data_dir() / "models"
 
 
 def offline() -> bool:
@@ -189,7 +172,7 @@ def fetch(
         return embedded_path(card.filename)
     if verify(card).usable:
         return expected_path(card)
-    if card.kind == "bring" or card.sha256 is None:
+    if card.kind == "user-supplied" or card.sha256 is None:
         return locate(card, commercial=commercial)
     if offline() if no_network is None else no_network:
         raise WeightsError(

@@ -26,7 +26,7 @@ from hififace.swap.engine import swap_faces
 from hififace.swap.options import SwapOptions
 from hififace.swapper import FaceSwapper
 from hififace.types import Detection, Face, FloatArray, RGBImage
-from hififace.weights.store import data_dir
+from hififace.weights.places import data_dir
 
 SHEET_PAIRS: Final = 48
 
