@@ -189,7 +189,7 @@ def test_one_source_photo_is_removed_from_the_list_and_the_disk(
     with pytest.raises(OptionError, match="no source photo 8"):
         studio.remove_source("v", 7)
     studio.remove_source("v", 0)
-    assert studio.who("v") == ["Add a photo of the person to put in."]
+    assert studio.who("v") == ["Add a photo of the source face."]
 
 
 def test_a_result_is_out_of_date_as_soon_as_anything_else_is_asked(
@@ -364,7 +364,7 @@ def test_removed_photos_are_removed_from_the_disk(studio: Studio, upload: Callab
     studio.clear_sources("v")
     studio.clear_target("v")
     assert not any(path.exists() for path in paths)
-    assert studio.who("v") == ["Add a photo of the person to put in."]
+    assert studio.who("v") == ["Add a photo of the source face."]
 
 
 def test_another_model_finds_the_faces_again(studio: Studio, upload: Callable[[str], Path]):

@@ -225,7 +225,7 @@ def test_removing_the_sources_takes_their_parts_away(ready: VideoStudio, studio:
     ready.assign("v", 0)
     studio.clear_sources("v")
     assert ready.look("v").mapping == {}
-    assert ready.who("v") == ["Add a photo of the person to put in."]
+    assert ready.who("v") == ["Add a photo of the source face."]
     with pytest.raises(OptionError, match="Add a source"):
         ready.start("v", ASKED)
 

@@ -13,9 +13,9 @@ from hififace.errors import DataError
 from hififace.evaluation.detection import (
     best_verification,
     count_false_faces,
+    images_of_things,
     measure_recall,
     measure_verification,
-    pictures_of_things,
     portrait_face,
     read_photos,
     recall_by_size,
@@ -118,7 +118,7 @@ def test_shards_are_read_in_order(tmp_path):
         next(read_photos(tmp_path, "identities-val-*.tar"))
 
 
-def test_pictures_of_things_show_nobody_and_are_many():
-    names = [name for name, _ in pictures_of_things()]
+def test_images_of_things_show_nobody_and_are_many():
+    names = [name for name, _ in images_of_things()]
     assert len(names) >= 60
     assert not any(name.startswith(("astronaut", "camera")) for name in names)

@@ -9,12 +9,12 @@ from hififace.media.planes import (
     changed_box,
     copy_frame,
     is_planar,
-    paint,
     plain_name,
     planes_of,
     turn_image,
     turn_upright,
     upright_format,
+    write_changes,
 )
 from hififace.media.video_colour import ColourFacts, from_rgb, to_rgb
 
@@ -100,7 +100,7 @@ def test_paint_leaves_every_untouched_sample_exact_and_shows_the_new_picture(pix
     after = before.copy()
     x0, y0, x1, y1 = box
     after[y0:y1, x0:x1] = (150, 110, 90)
-    paint(frame, before, after, box, facts)
+    write_changes(frame, before, after, box, facts)
     changed = (before != after).any(axis=2)
     for old, new in zip(original, planes_of(frame), strict=True):
         step_y, step_x = -(-size[1] // old.shape[0]), -(-size[0] // old.shape[1])
@@ -120,7 +120,7 @@ def test_fading_changes_of_a_ten_bit_video_keep_their_fine_steps():
     luma[...] = 400 + np.arange(64)
     blue[...] = red[...] = 512
     before = to_rgb(frame, BT709)
-    paint(frame, before, before + np.uint8(1), (0, 0, 64, 16), BT709)
+    write_changes(frame, before, before + np.uint8(1), (0, 0, 64, 16), BT709)
     steps = np.diff(planes_of(frame)[0][8].astype(int))
     assert steps.max() <= 3
     assert (steps == 0).mean() < 0.35

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hififace.models.identity import average_sources, basel_quantities, identity_vector, interpolate, split
+from hififace.models.identity import average_sources, basel_features, identity_vector, interpolate, split
 from hififace.models.params import BASEL_VECTOR, mesh_vector
 from hififace.models.pretrained.deep3d import FaceCoefficients
 
@@ -31,8 +31,8 @@ def test_basel_vector_equals_the_reference_slices() -> None:
     source, target, v_id = torch.randn(2, 257), torch.randn(2, 257), torch.randn(2, 512)
     vector = identity_vector(
         BASEL_VECTOR,
-        basel_quantities(FaceCoefficients.from_flat(source), v_id),
-        basel_quantities(FaceCoefficients.from_flat(target)),
+        basel_features(FaceCoefficients.from_flat(source), v_id),
+        basel_features(FaceCoefficients.from_flat(target)),
     )
     assert torch.equal(vector, torch.cat([source[:, :80], target[:, 80:], v_id], dim=1))
 

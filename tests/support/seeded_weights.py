@@ -26,7 +26,7 @@ def reference_shapes(name: str, prefix: str = "") -> dict[str, tuple[int, ...]]:
     """Names and shapes of the reference's state dict, in its order.
 
     Args:
-        name: "generator" (1425 entries, frozen parts included) or "discriminator" (42).
+        name: "generator" (1425 entries, frozen networks included) or "discriminator" (42).
         prefix: keep only the names that start so, and cut it off.
     """
     with gzip.open(GOLDEN / f"reference_{name}_keys.tsv.gz", "rt") as lines:

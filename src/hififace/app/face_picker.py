@@ -27,7 +27,7 @@ class Shown:
     """A word or two below the image."""
     pressed: bool = False
     inset: RGBImage | None = field(default=None, repr=False)
-    """(T, T, 3) of who is put in there."""
+    """(T, T, 3) of the source face there."""
     remove: tuple[int, str] | None = None
     """Number and name of the photo that a button on this face removes."""
 

@@ -163,7 +163,7 @@ class Studio:
     # Who
 
     def add_source(self, key: str, upload: Path, name: str, model: str | None, client: str = "") -> None:
-        """Take a photo of somebody to put in; its largest face is chosen if nobody is yet.
+        """Take a photo of a source face; its largest face is chosen if nobody is yet.
 
         Raises:
             HififaceError: it cannot be read, is too large, or shows no face; the sentence says which.
@@ -230,7 +230,7 @@ class Studio:
             state.forget_result()
 
     def choose_source(self, key: str, place: int) -> None:
-        """Say which source face the next clicks put in.
+        """Choose the source face that the next clicks assign.
 
         Raises:
             OptionError: there is no such face.
@@ -283,7 +283,7 @@ class Studio:
         with self._state(key) as (_, state):
             people = state.people
             if people.chosen is None:
-                return ["Add a photo of the person to put in."]
+                return ["Add a photo of the source face."]
             if state.target is None:
                 return ["Add the photo whose faces shall be replaced."]
             if state.everybody:

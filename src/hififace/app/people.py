@@ -1,4 +1,4 @@
-"""Who is put in: a visitor's source photos, the face chosen among them, and what was worked out about them."""
+"""Source faces: a visitor's source photos, the face chosen among them, and what was worked out about them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class People:
         return photo.name if len(photo.faces) == 1 else f"face {face + 1} of {photo.name}"
 
     def choose(self, place: int) -> None:
-        """Say which source face the next clicks put in.
+        """Choose the source face that the next clicks assign.
 
         Raises:
             OptionError: there is no such face.
@@ -81,7 +81,7 @@ class People:
             face: of the target.
 
         Raises:
-            OptionError: nobody was given yet.
+            OptionError: no source was given yet.
         """
         if self.chosen is None:
             raise OptionError("No source was given. Add a source photo first.")
@@ -94,7 +94,7 @@ class People:
         """The source for targets of which no face was clicked.
 
         Raises:
-            OptionError: nobody was given yet.
+            OptionError: no source was given yet.
             HififaceError: why the face cannot be a source.
         """
         if self.chosen is None:

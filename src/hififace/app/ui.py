@@ -145,7 +145,7 @@ class _Page:
         self._desk.visits.leave(page_of(request))
 
     # -------------------------------------------------------------------------------------------------------
-    # Who is put in
+    # Source face
 
     def _add_sources(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
         key, problems = self._desk.key(request), []

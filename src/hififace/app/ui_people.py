@@ -35,7 +35,9 @@ class PeopleCard:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         limits = desk.studio.limits
-        gr.HTML('<h2 class="hf-h">Source <span>the face that is put in</span></h2>', apply_default_css=False)
+        gr.HTML(
+            '<h2 class="hf-h">Source <span>the face that the result gets</span></h2>', apply_default_css=False
+        )
         self.faces = face_picker("source-faces")
         self._zone = DropZone(
             "source-photo",
@@ -61,7 +63,7 @@ class PeopleCard:
         """
         people = self._desk.studio.look(key).people
         several = len(people.photos) > 1
-        title = "Click the face to put in" if len(people.faces) > 1 else ""
+        title = "Click the source face" if len(people.faces) > 1 else ""
         return [
             faces_html(title, shown_people(people)),
             self._zone.value(compact=bool(people.photos), problems=problems or ()),

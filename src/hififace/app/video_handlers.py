@@ -260,7 +260,7 @@ class VideoStudio:
         with self._state(key) as (_, state):
             people = state.people
             if people.chosen is None:
-                return ["Add a photo of the person to put in."]
+                return ["Add a photo of the source face."]
             if state.video is None:
                 return ["Add the video whose faces shall be replaced."]
             if not state.mapping:

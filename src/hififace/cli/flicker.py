@@ -28,7 +28,7 @@ def flicker(
         typer.Option(
             "--source",
             "-s",
-            help="A photo of who was put in; without it, each face is compared with its own mean.",
+            help="A photo of the source face; without it, each face is compared with its own mean.",
         ),
     ] = None,
     start: Annotated[str | None, typer.Option(help="The --start that the results were swapped with.")] = None,

@@ -103,7 +103,7 @@ def swap(
         list[str],
         typer.Argument(
             metavar="SOURCE TARGET...",
-            help="A photo of the person to put in, then what to put them into: images, videos, folders, patterns. "
+            help="A photo of the source face, then the targets: images, videos, folders, patterns. "
             "With --map alone, SOURCE may be left out.",
         ),
     ],
@@ -122,8 +122,8 @@ def swap(
         typer.Option(
             "--map",
             metavar="REFERENCE=SOURCE",
-            help="Who is put in for one person of the targets: a photo of that person (or the number of a face) = a "
-            "photo of who is put in; repeatable.",
+            help="The source for one person of the targets: a photo of that person (or the number of a face) = a "
+            "photo of the source face; repeatable.",
             rich_help_panel=_FACES,
         ),
     ] = None,

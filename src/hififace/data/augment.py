@@ -1,6 +1,6 @@
 """Small changes that a photo survives: mirroring, and for sources a slight change of colours.
 
-What the frozen parts said about the photo changes along: coefficients were computed for the mirror image in
+What the frozen networks said about the photo changes along: coefficients were computed for the mirror image in
 preparation, landmarks are mirrored here, and the identity vector averages both sides already. The draw is a
 pure function of (seed, n), like the pairs.
 """

@@ -33,7 +33,7 @@ class SetCard(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     family: str
-    """Which frozen parts described it: "mesh" or "basel"."""
+    """Which frozen networks described it: "mesh" or "basel"."""
     template: str
     """The name of the alignment template (`faces/templates.py`)."""
     resolution: int

@@ -37,7 +37,7 @@ CacheKind = Literal["none", "compressed", "decoded"]
 
 
 class CropBatch(NamedTuple):
-    """Crops and what the frozen parts say about them."""
+    """Crops and what the frozen networks say about them."""
 
     image: torch.Tensor
     """(B, 3, S, S) RGB 0..1."""

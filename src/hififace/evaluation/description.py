@@ -74,7 +74,7 @@ class Description(NamedTuple):
         return self.detection().size_px
 
     def detection(self) -> Detection:
-        """For who aligns or swaps."""
+        """For callers that align or swap."""
         return Detection(self.box, 1.0, self.points5)
 
     def face(self) -> Face:
@@ -102,7 +102,7 @@ OPEN: Final = Asked()
 
 
 class Describer:
-    """The frozen parts, one thread each: work is spread over processes.
+    """The frozen networks, one thread each: work is spread over processes.
 
     Args:
         asked: what more than `open` compares.

@@ -163,7 +163,7 @@ def read_photos(folder: Path, pattern: str) -> Iterator[tuple[str, RGBImage]]:
                     yield member.name.removesuffix(".jpg"), read_image(handle.read()).pixels
 
 
-def pictures_of_things() -> Iterator[tuple[str, RGBImage]]:
+def images_of_things() -> Iterator[tuple[str, RGBImage]]:
     """scikit-image's own images without people, each in four variants.
 
     Raises:
@@ -225,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
         people, found = measure_recall(read_photos(options.data, "identities-val-*.tar"), detector)
         verified = measure_verification(read_photos(options.data, "identities-val-*.tar"), found, embedder)
         by_size = recall_by_size(read_photos(options.data, "identities-val-*.tar"), found, detector)
-        false = count_false_faces(pictures_of_things(), detector)
+        false = count_false_faces(images_of_things(), detector)
     except HififaceError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

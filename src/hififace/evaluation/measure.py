@@ -72,7 +72,7 @@ def measure_result(
     """Everything about one result.
 
     Args:
-        source: who was put in.
+        source: the source face.
         target: into what.
         swapped: what came out.
         result: the description of its image.

@@ -1,6 +1,6 @@
 """Sharpness: how much of the fine detail of the target's face the result still has.
 
-    sharpness = mean over the painted face of L(result)² / mean over the same pixels of L(target)²
+    sharpness = mean over the generated face of L(result)² / mean over the same pixels of L(target)²
 
 L is the Laplacian of the luma, in pixels of the image itself: nothing is resampled before it is measured, so that a
 face of 400 px in a photo is asked for detail that a face of 100 px does not have. The rim is left out: there result and
@@ -28,7 +28,7 @@ PERFECT_SIDES_PX: Final = (128, 256, 512)
 RIM_SHARE: Final = 0.05
 """How far inside the outline of the face is measured, in widths of the face."""
 
-PAINTED: Final = 0.95
+GENERATED: Final = 0.95
 """A mask above this: the generated face alone is seen."""
 
 LEAST_ENERGY: Final = 0.25
@@ -55,8 +55,8 @@ def sharpness(
     inside = (
         region_mask(points - low, size, dilate_px=-RIM_SHARE * float(np.ptp(points[:, 0])), feather_px=0) > 0
     )
-    painted = inside & (mask[part] > PAINTED)
-    where = painted if painted.any() else inside
+    generated = inside & (mask[part] > GENERATED)
+    where = generated if generated.any() else inside
     before, after = (_energy(image[part], where) for image in (target, result))
     return after / before if before >= LEAST_ENERGY else float("nan")
 

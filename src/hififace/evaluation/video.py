@@ -80,7 +80,7 @@ def measure_flicker(
     Args:
         target: the video.
         results: of the same frames: with `--fps` there is nothing to compare.
-        source: (D,) identity of who was put in, by `SFaceEmbedder`; None compares each track with its own mean face.
+        source: (D,) identity of the source face, by `SFaceEmbedder`; None compares each track with its own mean face.
         start_s: where in the video the results begin, seconds.
         unseen: the distance of a frame's face, by its mesh (468, 3), to the source, by a recogniser that training never
             sees; below 0.6 they are one person.
@@ -130,7 +130,7 @@ def identity_of_photo(photo: str | os.PathLike[str]) -> FloatArray:
     image = read_image(photo).pixels
     found = max(YuNetDetector(threads=1).detect(image), key=lambda face: face.size_px, default=None)
     if found is None:
-        raise NoFaceFoundError(f"No face was found in {photo}; a photo of who was put in was expected.")
+        raise NoFaceFoundError(f"No face was found in {photo}; a photo of the source face was expected.")
     return SFaceEmbedder(threads=1).embed(image, found.points)
 
 

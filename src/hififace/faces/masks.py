@@ -211,7 +211,7 @@ def match_colour(
 
 
 def grey_as(crop: RGBImage, reference: RGBImage) -> RGBImage:
-    """A crop without its colours where another has none: networks trained on colour paint colour into grey images.
+    """A crop without its colours where another has none: networks trained on colour put colour into grey images.
 
     Args:
         crop: (S, S, 3).

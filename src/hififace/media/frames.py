@@ -15,13 +15,13 @@ from hififace.media.planes import (
     Box,
     changed_box,
     copy_frame,
-    paint,
     plain_name,
     planes_of,
     turn_image,
     turn_upright,
     twin_frame,
     video_rgb,
+    write_changes,
 )
 from hififace.media.tonemap import tone_map
 from hififace.media.video_colour import ColourFacts, convert_format, from_rgb, reformat, to_rgb
@@ -208,7 +208,7 @@ class Frame:
             assert self._before is not None
             upright = self._upright(plain_name(pixel_format))
             frame = twin_frame(upright) if upright is self._raw else upright
-            paint(frame, self._before, self.rgb(), self._box, own)
+            write_changes(frame, self._before, self.rgb(), self._box, own)
             frame = convert_format(frame, pixel_format, own)
         return self._stamp(frame, colour)
 

@@ -146,7 +146,9 @@ def changed_box(before: RGBImage, after: RGBImage, within: Box | None = None) ->
     return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
 
 
-def paint(frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, facts: ColourFacts) -> None:
+def write_changes(
+    frame: av.VideoFrame, before: RGBImage, after: RGBImage, box: Box, facts: ColourFacts
+) -> None:
     """Write the pixels of `after` that differ from `before` into the planes of `frame`, inside `box`.
 
     `before` must be what `frame` looks like. Samples under unchanged pixels keep their exact value: no second

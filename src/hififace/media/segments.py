@@ -83,7 +83,7 @@ class Segment:
         return Place(self.first_index + self.num_frames - 1, self.last_pts)
 
     def read_state(self) -> dict[str, Any]:
-        """What the writer wanted to find again when a run goes on behind this segment.
+        """What the writer wanted to find again when a run resumes after this segment.
 
         Read from the file whenever it is asked for: the states of a long video would fill the memory.
         """

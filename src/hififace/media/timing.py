@@ -40,7 +40,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The last frame that is safely written: where a stopped run goes on behind."""
+    """The last frame that is safely written: after which a stopped run resumes."""
 
     index: int
     pts: int

@@ -1,4 +1,4 @@
-"""HDR to SDR, on request only: the networks see and paint ordinary images.
+"""HDR to SDR, on request only: the networks see and generate SDR images.
 
 The way is the plain one: undo the curve (PQ: SMPTE ST 2084; HLG: ARIB STD-B67 with the system gamma of a
 1000 cd/m2 display, ITU-R BT.2100), divide by reference white (203 cd/m2, ITU-R BT.2408), bend what is

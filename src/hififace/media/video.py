@@ -73,7 +73,7 @@ class ReadProblems:
 class VideoReader:
     """A video as a sequence of frames.
 
-    Iterating decodes from the beginning of the span; `frames(after=...)` goes on behind a frame that is
+    Iterating decodes from the beginning of the span; `frames(after=...)` resumes after a frame that is
     already done. Both may be called again: each opens the file anew.
 
     Attributes:

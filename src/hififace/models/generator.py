@@ -31,7 +31,7 @@ class GeneratorOutput(NamedTuple):
 
     image: Tensor  # (B, 3, N, N) I_r
     image_low: Tensor  # (B, 3, S, S) I_low
-    mask: Tensor  # (B, 1, N, N) M_r, 0..1: where the result is painted
+    mask: Tensor  # (B, 1, N, N) M_r, 0..1: where the face is generated
     mask_low: Tensor  # (B, 1, S, S) M_low, 0..1
 
 
@@ -155,7 +155,7 @@ class Generator(nn.Module):
         return GeneratorOutput(image, fused.image_low, mask, fused.mask_low)
 
     def _at_output_size(self, target: Tensor) -> Tensor:
-        """The 512 model paints 512 px around a 256 px target: outside the mask that target, enlarged."""
+        """The 512 model generates 512 px around a 256 px target: outside the mask that target, enlarged."""
         factor = self.params.output_resolution / self.params.resolution
         if factor == 1.0:
             return target

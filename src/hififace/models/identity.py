@@ -3,8 +3,8 @@
 Method, section 1.1 "3D shape-aware identity extractor"; in the paper its part of the same
 name. Its idea: face *shape* and identity from the source, expression and pose from the target.
 
-A layout (`GeneratorParams.vector`) lists the parts in order; each is called after its owner and a quantity,
-so `source_shape` is the `shape` of the source. What is known of a face is a mapping from quantity to tensor:
+A layout (`GeneratorParams.vector`) lists the parts in order; each is called after its owner and a feature,
+so `source_shape` is the `shape` of the source. What is known of a face is a mapping from feature to tensor:
 
     mesh family    shape (B, K_id)  expression (B, K_exp)  pose (B, 3)  identity (B, 128)
     Basel family   shape (B, 80)    expression (B, 64)     texture (B, 80)  pose (B, 3)  light (B, 27)
@@ -22,21 +22,21 @@ from torch.nn import functional as F
 from hififace.models.params import VectorPart
 from hififace.models.pretrained.deep3d import FaceCoefficients
 
-Quantities = Mapping[str, Tensor]
+Features = Mapping[str, Tensor]
 
 IDENTITY = "identity"
-"""The quantity that `id_rate` governs; `shape_rate` governs everything else that the source owns."""
+"""The feature that `id_rate` governs; `shape_rate` governs everything else that the source owns."""
 
 
-def quantity_of(part: VectorPart) -> str:
+def feature_of(part: VectorPart) -> str:
     """`shape` of the part `source_shape`."""
     return part.name.removeprefix(f"{part.owner}_")
 
 
 def identity_vector(
     layout: Sequence[VectorPart],
-    source: Quantities,
-    target: Quantities,
+    source: Features,
+    target: Features,
     shape_rate: float | Tensor = 1.0,
     id_rate: float | Tensor = 1.0,
     unit_identity: bool = False,
@@ -60,7 +60,7 @@ def identity_vector(
     """
     parts = []
     for part in layout:
-        name = quantity_of(part)
+        name = feature_of(part)
         if part.owner == "target":
             values = _look_up(target, name, part)
         else:
@@ -95,8 +95,8 @@ def split(vector: Tensor, layout: Sequence[VectorPart]) -> dict[str, Tensor]:
     return dict(zip(names, torch.split(vector, sizes, dim=1), strict=True))
 
 
-def average_sources(faces: Sequence[Quantities]) -> dict[str, Tensor]:
-    """Several photos of one person as one source: the mean of each quantity, (B, size) as before.
+def average_sources(faces: Sequence[Features]) -> dict[str, Tensor]:
+    """Several photos of one person as one source: the mean of each feature, (B, size) as before.
 
     The mean identity is brought back to unit length: photos that disagree would otherwise weaken it.
 
@@ -118,9 +118,9 @@ def average_sources(faces: Sequence[Quantities]) -> dict[str, Tensor]:
     return means
 
 
-def basel_quantities(coefficients: FaceCoefficients, identity: Tensor | None = None) -> dict[str, Tensor]:
+def basel_features(coefficients: FaceCoefficients, identity: Tensor | None = None) -> dict[str, Tensor]:
     """Deep3DFaceRecon's coefficients and an embedding (B, 512) under the names of this page."""
-    quantities = {
+    features = {
         "shape": coefficients.identity,
         "expression": coefficients.expression,
         "texture": coefficients.texture,
@@ -128,10 +128,10 @@ def basel_quantities(coefficients: FaceCoefficients, identity: Tensor | None = N
         "light": coefficients.light,
         "translation": coefficients.translation,
     }
-    return quantities if identity is None else {**quantities, IDENTITY: identity}
+    return features if identity is None else {**features, IDENTITY: identity}
 
 
-def _look_up(face: Quantities, name: str, part: VectorPart) -> Tensor:
+def _look_up(face: Features, name: str, part: VectorPart) -> Tensor:
     if name not in face:
         raise ValueError(
             f"The part '{part.name}' needs '{name}', but the face says only {', '.join(sorted(face)) or 'nothing'}."

@@ -1,4 +1,4 @@
-"""The Basel family of frozen parts: ArcFace R100, Deep3DFaceRecon and BiSeNet, whose files the user brings.
+"""The Basel family of frozen networks: ArcFace R100, Deep3DFaceRecon and BiSeNet, whose files are user-supplied.
 
 Everything is computed on the crop, as the reference implementation does in every training step (its
 `ShapeAwareIdentityExtractor` and `generate_mask.py`): the identity from the crop shrunk to 112 px, the
@@ -85,7 +85,7 @@ class BaselParts:
 
 
 class BaselDescriber(MeshDescriber):
-    """The embedded parts for finding faces, the brought ones for describing them."""
+    """The embedded parts for finding faces, the user-supplied ones for describing them."""
 
     family = "basel"
     identity_name = "arcface_r100"

@@ -59,7 +59,7 @@ class PrepareOptions:
     """What decides the content of a set."""
 
     family: str = "mesh"
-    """Frozen parts: mesh (embedded), or basel (user-supplied files)."""
+    """Frozen networks: mesh (embedded), or basel (user-supplied files)."""
     template: str = "mini_128"
     """Alignment template."""
     resolution: int = 128
@@ -118,7 +118,7 @@ def prepare_set(
         landmarks: landmark list of an archive.
         workers: who does the work; decides nothing about the content.
         progress: called after each block.
-        factory: builds the frozen parts in each worker; another one for tests.
+        factory: builds the frozen networks in each worker; another one for tests.
 
     Returns:
         The card of the finished set; the report lies beside it.

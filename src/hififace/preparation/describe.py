@@ -45,7 +45,7 @@ class Description(NamedTuple):
 
 
 class Describer(Protocol):
-    """A family of frozen parts."""
+    """A family of frozen networks."""
 
     family: str
     template: Template

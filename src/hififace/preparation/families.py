@@ -7,7 +7,7 @@ from hififace.preparation.describe import Describer, DescriberSettings, MeshDesc
 
 
 def create_describer(settings: DescriberSettings) -> Describer:
-    """Build the frozen parts of a family, with one thread each: work is spread over processes.
+    """Build the frozen networks of a family, with one thread each: work is spread over processes.
 
     Raises:
         OptionError: an unknown family, template or resolution.
@@ -19,4 +19,4 @@ def create_describer(settings: DescriberSettings) -> Describer:
         from hififace.preparation.basel import BaselDescriber  # PyTorch, which the other family does without
 
         return BaselDescriber(settings)
-    raise OptionError(f"There is no family {settings.family!r} of frozen parts; choose mesh or basel.")
+    raise OptionError(f"There is no family {settings.family!r} of frozen networks; choose mesh or basel.")

@@ -147,7 +147,7 @@ class SwapAsked(SwapSettings):
 class SwapInJson(SwapAsked):
     """A swap of one image, with its photos as base64."""
 
-    source: str | list[str] = Field(description="Photo of the person to put in, base64; or several of them.")
+    source: str | list[str] = Field(description="Photo of the source face, base64; or several of them.")
     target: str = Field(description="The image whose faces are replaced, base64.")
 
 

@@ -75,7 +75,7 @@ class StageClock:
 
 
 class Engine:
-    """A bundle's generator and the frozen parts around it. Holds no state between calls: threads may share one.
+    """A bundle's generator and the frozen networks around it. Holds no state between calls: threads may share one.
 
     Attributes:
         bundle: what is swapped with.

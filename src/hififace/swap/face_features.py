@@ -29,7 +29,7 @@ POSE: Final = "pose"
 
 
 class FeatureEncoder(Protocol):
-    """A family of frozen parts."""
+    """A family of frozen networks."""
 
     border: Border
     """What the family's crops show beyond the image."""

@@ -26,14 +26,14 @@ IDENTITY: Final = "identity"
 
 
 def source_needs(layout: Sequence[VectorEntry]) -> frozenset[str]:
-    """Quantities that a source must be measured for, whatever the rates."""
+    """Features that a source must be measured for, whatever the rates."""
     return frozenset(part.feature for part in layout if part.owner == "source")
 
 
 def target_needs(
     layout: Sequence[VectorEntry], shape_rate: float = 1.0, id_rate: float = 1.0
 ) -> frozenset[str]:
-    """Quantities that a target must be measured for: at a rate of 1 nothing of what the source owns."""
+    """Features that a target must be measured for: at a rate of 1 nothing of what the source owns."""
     return frozenset(
         part.feature for part in layout if part.owner == "target" or _rate(part, shape_rate, id_rate) != 1.0
     )

@@ -76,7 +76,7 @@ def marked_image(
     format: str | None = None,
     quality: int | None = None,
 ) -> bytes:
-    """The bytes of a marked result, for who hands it on without a file (the web page, the service).
+    """The bytes of a marked result, for callers that hand it on without a file (the web page, the service).
 
     Raises:
         ImageError: a format that cannot be written or marked.

@@ -19,7 +19,7 @@ Embed: TypeAlias = Callable[[Face], FloatArray]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A person to be put into targets: everything that is worked out once."""
+    """A source: everything that is worked out once."""
 
     name: str
     """For people: the photo's file name."""
@@ -104,7 +104,7 @@ def assign(
     """Decide for every face of one image.
 
     Args:
-        source_map: who may be put in.
+        source_map: the sources to choose from.
         faces: of the image, left to right.
         options: which faces, and the thresholds.
         embed: asked only where people are told apart.

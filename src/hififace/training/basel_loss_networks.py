@@ -21,7 +21,7 @@ from hififace.losses.perceptual import lpips_distance
 from hififace.losses.resampling import fill_invalid
 from hififace.losses.shape import landmark_loss
 from hififace.models.generator import GeneratorOutput
-from hififace.models.identity import basel_quantities, identity_vector
+from hififace.models.identity import basel_features, identity_vector
 from hififace.models.params import VectorPart
 from hififace.models.pretrained.arcface import ArcFace, load_arcface
 from hififace.models.pretrained.bfm import BaselFaceModel, load_bfm
@@ -119,14 +119,14 @@ class BaselLossNetworks:
         return self._vector(batch.target, self._coefficients(output.image, CROP_PX).flat())
 
     def _vector(self, source: CropBatch, target_coefficients: Tensor) -> Tensor:
-        giver = basel_quantities(FaceCoefficients.from_flat(source.coefficients), source.identity)
-        taker = basel_quantities(FaceCoefficients.from_flat(target_coefficients))
+        giver = basel_features(FaceCoefficients.from_flat(source.coefficients), source.identity)
+        taker = basel_features(FaceCoefficients.from_flat(target_coefficients))
         return identity_vector(self.layout, giver, taker)
 
     # ---- Features and landmarks.
 
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """(B,) LPIPS; padding is left out by painting the target there, except when repeating the reference."""
+        """(B,) LPIPS; padding is left out by copying the target there, except when repeating the reference."""
         if self.lpips is None:
             raise ValueError("the perceptual term was not configured when the frozen networks were loaded")
         if not self.like_reference:

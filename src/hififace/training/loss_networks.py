@@ -75,15 +75,15 @@ def check_set(config: TrainingConfig | DeviceConfig, card: SetCard) -> None:
         )
     sizes = dict(card.coefficients)
     for part in config.generator.vector:
-        quantity = part.name.removeprefix(f"{part.owner}_")
-        if quantity == "identity":
+        feature = part.name.removeprefix(f"{part.owner}_")
+        if feature == "identity":
             found = card.identity_size
         else:
-            found = sizes.get("identity" if quantity == "shape" else quantity, 0)
+            found = sizes.get("identity" if feature == "shape" else feature, 0)
         if found != part.size:
             raise DataError(
                 f"The generator '{config.generator.name}' expects {part.size} numbers for '{part.name}', the set holds "
-                f"{found}: use the preset that belongs to this version of the frozen parts, or prepare again."
+                f"{found}: use the preset that belongs to this version of the frozen networks, or prepare again."
             )
 
 

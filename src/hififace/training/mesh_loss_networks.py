@@ -196,7 +196,7 @@ class MeshLossNetworks:
     # ---- Features.
 
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """(B,) L1 of features, each layer in units of its own size; padding is painted with the target first."""
+        """(B,) L1 of features, each layer in units of its own size; the target is copied into the padding first."""
         if self.features is None:
             raise ValueError("the perceptual term was not configured when the frozen networks were loaded")
         ours = self.features(fill_invalid(result, target, valid))

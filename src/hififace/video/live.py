@@ -72,7 +72,7 @@ class LiveSwap:
 
     Args:
         engine: what runs the networks.
-        source: who is put in.
+        source: the source face.
         options: see `SwapOptions`; which faces is not asked: it is the largest.
         clock: seconds that only grow.
     """

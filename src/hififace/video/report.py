@@ -18,7 +18,7 @@ class TrackReport:
     first_s: float
     last_s: float
     source: str | None = None
-    """Name of who was put in; None: it stayed as it was."""
+    """Name of the source; None: left unchanged."""
     reason: str | None = None
     """Why it stayed as it was in the last of the frames in which it did: a sentence without its end."""
     num_frames: int = 0

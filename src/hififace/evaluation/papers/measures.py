@@ -37,7 +37,7 @@ class PairFacts(NamedTuple):
     source: str
     """Name of the clip."""
     source_facts: Mapping[str, FloatArray]
-    """(D,) of the frame that was put in."""
+    """(D,) of the source frame."""
     target: Facts
     """(N, D)."""
     result: Facts
