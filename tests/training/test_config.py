@@ -16,6 +16,17 @@ def test_every_preset_survives_json_and_divides_its_batch(name):
     assert config.split_batch(1) * config.accumulation == config.batch_size
 
 
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_is_a_recipe(name):
+    """At most four knots a schedule; the learning rate's last knot is the end of the run."""
+    config = make_preset(name)
+    rate = config.generator_optimiser.learning_rate
+    schedules = [rate, config.discriminator_optimiser.learning_rate, *config.loss.weights.values()]
+    knots = [schedule for schedule in schedules if isinstance(schedule, tuple)]
+    assert all(len(schedule) <= 4 and schedule[-1][0] <= config.total_images for schedule in knots)
+    assert not isinstance(rate, tuple) or rate[-1][0] == config.total_images
+
+
 def test_the_papers_numbers():
     config = make_preset("paper_256")
     adam = config.generator_optimiser

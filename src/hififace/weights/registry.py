@@ -101,10 +101,9 @@ def find_card(name: str) -> Card:
         WeightsError: it is none of those that ship, and the user's own cannot be read.
     """
     # A broken card of the user's is no reason to lose the files that ship.
-    for cards in (lambda: CARDS, user_cards):
-        for card in cards():
-            if card.name == name:
-                return card
+    card = _named(name, CARDS) or _named(name, user_cards())
+    if card is not None:
+        return card
     raise OptionError(
         f"There is no file of weights called {name!r}. Known: {', '.join(c.name for c in all_cards())}."
     )
@@ -119,6 +118,10 @@ def cards_for(purpose: str) -> tuple[Card, ...]:
     if purpose not in PURPOSES:
         raise OptionError(f"There is no purpose called {purpose!r}. Expected one of {', '.join(PURPOSES)}.")
     return tuple(find_card(name) for name in PURPOSES[purpose])
+
+
+def _named(name: str, cards: tuple[Card, ...]) -> Card | None:
+    return next((card for card in cards if card.name == name), None)
 
 
 # ---------------------------------------------------------------------------------------------------------
