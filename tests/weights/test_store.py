@@ -60,7 +60,7 @@ def test_data_dir_follows_the_platform(monkeypatch, platform, variables, tail):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(store.sys, "platform", platform)
+    monkeypatch.setattr(places.sys, "platform", platform)
     assert places.data_dir().as_posix().endswith(tail)
 
 
