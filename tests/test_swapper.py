@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hififace import FaceSwapper, OutputOptions, SwapOptions, SwapResult
-from hififace.errors import BundleError, FaceError, NoFaceFoundError, OptionError
+from hififace.errors import BundleError, FaceError, ImageError, NoFaceFoundError, OptionError
 from hififace.swap.engine import Target, generate_faces, paste_faces, swap_faces
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.source_map import SourceMap
@@ -232,6 +232,8 @@ def test_large_faces_come_back_sharp_where_nothing_was_painted(swapper: FaceSwap
 def test_a_bundle_that_is_not_there_is_a_sentence():
     with pytest.raises(BundleError, match="No bundle 'no-such-model'"):
         FaceSwapper.load("no-such-model")
+    with pytest.raises(BundleError, match="Did you mean mini"):
+        FaceSwapper.load("minni")
 
 
 def test_an_altered_bundle_is_refused(mesh_bundle: Path, tmp_path: Path):
@@ -257,6 +259,17 @@ def test_many_images_give_what_one_by_one_gives(swapper: FaceSwapper, pair: RGBI
     for image, result in zip(images, results, strict=True):
         assert isinstance(result, SwapResult)
         np.testing.assert_array_equal(result.pixels, swapper.swap(image).pixels)
+
+
+def test_a_list_gives_a_list(swapper: FaceSwapper, pair: RGBImage, astronaut: RGBImage):
+    results = swapper.swap([pair, astronaut], select="largest")
+    assert [result.num_swapped for result in results] == [1, 1]
+    np.testing.assert_array_equal(results[1].pixels, swapper.swap(astronaut, select="largest").pixels)
+    assert swapper.swap([]) == []
+    with pytest.raises(ImageError):
+        swapper.swap([pair, "nobody.jpg"])
+    with pytest.raises(OptionError, match="faces belong to one image"):
+        swapper.swap([pair], faces=swapper.find_faces(pair))
 
 
 def test_an_image_of_many_that_fails_is_raised_or_given(swapper: FaceSwapper, astronaut: RGBImage):

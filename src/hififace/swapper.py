@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -172,6 +172,7 @@ class FaceSwapper:
     # -------------------------------------------------------------------------------------------------------
     # The cheap half: targets
 
+    @overload
     def swap(
         self,
         image: ImageLike,
@@ -181,16 +182,39 @@ class FaceSwapper:
         sources: SourceMap | Source | None = None,
         faces: Sequence[Face] | None = None,
         **changes: Any,
-    ) -> SwapResult:
-        """Swap the faces of one image.
+    ) -> SwapResult: ...
+
+    @overload
+    def swap(
+        self,
+        image: list[Any],
+        options: SwapOptions | None = None,
+        output_options: OutputOptions | None = None,
+        *,
+        sources: SourceMap | Source | None = None,
+        **changes: Any,
+    ) -> list[SwapResult]: ...
+
+    def swap(
+        self,
+        image: ImageLike | list[Any],
+        options: SwapOptions | None = None,
+        output_options: OutputOptions | None = None,
+        *,
+        sources: SourceMap | Source | None = None,
+        faces: Sequence[Face] | None = None,
+        **changes: Any,
+    ) -> SwapResult | list[SwapResult]:
+        """Swap the faces of one image, or of each image of a list.
 
         Args:
             image: a path, bytes, an open file, a PIL image, a numpy array (grey, RGB or RGBA; uint8, or float 0 to 1),
-                or a `LoadedImage`.
+                or a `LoadedImage`; or a list of these, which gives a list of results (`swap_many` gives them one by
+                one, and goes on after an image that cannot be swapped).
             options: see `SwapOptions`.
             output_options: see `OutputOptions`.
             sources: who becomes whom; None takes what `set_source` and `map_source` said.
-            faces: of the image, where they were found already (`find_faces`, or your own).
+            faces: of the image, where they were found already (`find_faces`, or your own); not with a list.
             changes: options of both kinds by name, such as `select="largest"`, over those given as objects.
 
         Raises:
@@ -199,6 +223,13 @@ class FaceSwapper:
             FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
             ImageError: it cannot be read.
         """
+        if isinstance(image, list):
+            if faces is not None:
+                raise OptionError(
+                    "faces belong to one image, but a list of images was given: swap each by itself."
+                )
+            results = self.swap_many(image, options, output_options, sources=sources, **changes)
+            return [result for result in results if isinstance(result, SwapResult)]
         chosen, output = with_changes(changes, options or SwapOptions(), output_options or OutputOptions())
         (result,) = self._swap_batch([image], chosen, output, sources, faces)
         if isinstance(result, HififaceError):

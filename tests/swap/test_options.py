@@ -35,7 +35,9 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: float):
         SwapOptions(**{name: value})
 
 
-@pytest.mark.parametrize("value", ["", [], [-1], [True], ["x"], 1.5, np.zeros((4, 4, 3)), None])
+@pytest.mark.parametrize(
+    "value", ["", [], [-1], [True], ["x"], "biggest", "Largest", 1.5, np.zeros((4, 4, 3)), None]
+)
 def test_a_selection_that_means_nothing_is_refused(value: object):
     with pytest.raises(OptionError, match="select is"):
         SwapOptions(select=value)  # type: ignore[arg-type]
@@ -46,6 +48,7 @@ def test_selections_become_one_of_four_kinds():
     assert SwapOptions(select=[2, 0]).indices == (2, 0)
     assert SwapOptions(select=1).indices == (1,)  # type: ignore[arg-type]
     assert SwapOptions(select="anna.jpg").reference == Path("anna.jpg")
+    assert SwapOptions(select="people/anna").reference == Path("people/anna")
     assert SwapOptions(select=PHOTO).reference is PHOTO
     assert SwapOptions().indices is None
     assert SwapOptions().reference is None

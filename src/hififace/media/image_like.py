@@ -100,7 +100,12 @@ def _levels(array: NDArray[Any], pixels: NDArray[Any]) -> RGBImage:
             "array.astype(np.uint8) if its numbers go from 0 to 255."
         )
     low, high = float(np.min(pixels)), float(np.max(pixels))
-    if not (low >= -_TOLERANCE and high <= 1.0 + _TOLERANCE):  # written so that NaN is refused
+    if not np.isfinite(low + high):
+        raise ImageError(
+            "The array holds floats that are NaN or infinite; 0 to 1 was expected. Look where they come from, or use "
+            "np.nan_to_num."
+        )
+    if low < -_TOLERANCE or high > 1.0 + _TOLERANCE:
         hint = {
             True: "Divide by 255, or use array.astype(np.uint8).",
             False: "Bring it to 0 to 1: from -1 to 1, that is array / 2 + 0.5.",

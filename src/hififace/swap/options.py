@@ -127,7 +127,20 @@ def parse_selection(text: str) -> Selection:
     numbers = [word.strip() for word in text.split(",")]
     if all(word.isdecimal() and len(word) < 10 for word in numbers):
         return tuple(int(word) for word in numbers)
-    return text if text in NAMED_SELECTIONS else Path(text)
+    return _named_or_photo(text)
+
+
+def _named_or_photo(text: str) -> str | Path:
+    """A name, else a path; a word that is neither is a name misspelt, and no photo that is missing."""
+    if text in NAMED_SELECTIONS:
+        return text
+    path = Path(text)
+    if not path.suffix and path.name == text and not path.exists():
+        raise OptionError(
+            f"select is {text!r}; {', '.join(NAMED_SELECTIONS)}, numbers of faces or the path of a reference photo was "
+            "expected."
+        )
+    return path
 
 
 def _checked_selection(select: Any) -> str | Path | tuple[int, ...] | RGBImage:
@@ -136,7 +149,7 @@ def _checked_selection(select: Any) -> str | Path | tuple[int, ...] | RGBImage:
             raise OptionError(
                 "select is empty; main, all, largest, numbers of faces or a reference photo was expected."
             )
-        return select if select in NAMED_SELECTIONS else Path(select)
+        return _named_or_photo(select)
     if isinstance(select, os.PathLike):
         return Path(select)
     if isinstance(select, np.ndarray):

@@ -58,9 +58,9 @@ BEST = "best"
 _SEED = 20_261_127
 _BATCH = 16
 _IRIS_PER_WIDTH = 3.0
-"""An eye 30 mm wide between its corners whose iris stands 10 mm before the centre of rotation (evaluation/gaze.py)."""
+"""An eye 30 mm wide between its corners whose iris stands 10 mm before the centre of rotation (metrics.py)."""
 _LARGEST_SINE = 0.95
-_PAINTED = 0.95
+_GENERATED = 0.95
 _LEAST_ENERGY = (0.5 / 255.0) ** 2
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -337,7 +337,7 @@ def sharpness(result: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         target: likewise.
         mask: (n, 1, S, S) 0..1; the whole image counts where it is nowhere near 1.
     """
-    inside = (mask > _PAINTED).float()
+    inside = (mask > _GENERATED).float()
     inside = torch.where(inside.flatten(1).any(dim=1)[:, None, None, None], inside, torch.ones_like(inside))
     inside = inside[..., 1:-1, 1:-1]
     luma = torch.tensor(_LUMA, device=result.device).view(1, 3, 1, 1)

@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -303,8 +304,10 @@ def _resolve(name_or_folder: str | Path) -> Path:
     folder = Path(name_or_folder).expanduser()
     if not folder.is_dir():
         shipped = ", ".join(available_models()) or "none"
+        near = get_close_matches(str(name_or_folder), available_models(), n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
         raise BundleError(
-            f"No bundle '{name_or_folder}': neither a folder nor one of the models that ship ({shipped}). "
+            f"No bundle '{name_or_folder}': neither a folder nor one of the models that ship ({shipped}). {hint}"
             "Give the folder that holds model.json; `hififace convert` makes one from a published checkpoint."
         )
     return folder
