@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,8 +27,8 @@ def lives(bundles: Bundles, sessions: Sessions, upload: Callable[[str], Path]) -
     lives.stop()
 
 
-def packed(album: Path) -> str:
-    return base64.b64encode((album / "target.jpg").read_bytes()).decode()
+def packed(album: Path) -> bytes:
+    return (album / "target.jpg").read_bytes()
 
 
 def test_without_consent_or_source_no_camera_is_opened(lives: Lives):
@@ -42,16 +41,17 @@ def test_without_consent_or_source_no_camera_is_opened(lives: Lives):
 def test_frames_find_their_camera_by_its_secret_alone(lives: Lives, album: Path):
     secret = lives.begin("v", ASKED)
     assert len(secret) == 32
-    answer = lives.frame(secret, packed(album))
-    assert base64.b64decode(answer["image"])[:2] == b"\xff\xd8"
-    assert lives.frame("0" * 32, packed(album)) == {"over": True}
+    frame = lives.frame(secret, packed(album))
+    assert frame is not None
+    assert frame.jpeg[:2] == b"\xff\xd8"
+    assert lives.frame("0" * 32, packed(album)) is None
     lives.end("v")
-    assert lives.frame(secret, packed(album)) == {"over": True}
+    assert lives.frame(secret, packed(album)) is None
 
 
-def test_what_is_no_frame_is_a_sentence(lives: Lives):
+def test_what_is_no_frame_is_a_sentence(lives: Lives, album: Path):
     secret = lives.begin("v", ASKED)
-    for nonsense in ("", "not base64!", base64.b64encode(b"no image").decode()):
+    for nonsense in (b"", b"no image", b"\xff\xd8 nothing more", (album / "me.png").read_bytes()):
         with pytest.raises(OptionError, match="frame is"):
             lives.frame(secret, nonsense)
 
@@ -59,9 +59,9 @@ def test_what_is_no_frame_is_a_sentence(lives: Lives):
 def test_consent_that_is_taken_back_ends_the_camera(lives: Lives, album: Path):
     secret = lives.begin("v", ASKED)
     lives.change("v", ASKED)
-    assert "over" not in lives.frame(secret, packed(album))
+    assert lives.frame(secret, packed(album)) is not None
     lives.change("v", SwapRequest("double"))
-    assert lives.frame(secret, packed(album)) == {"over": True}
+    assert lives.frame(secret, packed(album)) is None
 
 
 def test_as_many_cameras_as_the_limit_says(lives: Lives):
@@ -74,4 +74,4 @@ def test_as_many_cameras_as_the_limit_says(lives: Lives):
 def test_a_visitor_who_goes_takes_the_camera_along(lives: Lives, sessions: Sessions, album: Path):
     secret = lives.begin("v", ASKED)
     sessions.close("v")
-    assert lives.frame(secret, packed(album)) == {"over": True}
+    assert lives.frame(secret, packed(album)) is None

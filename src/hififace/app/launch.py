@@ -138,7 +138,7 @@ def serve(options: ServeOptions, *, folder: Path | None = None) -> Served:
             prevent_thread_lock=True,
             **_common(options),
         )
-        _put_before(parts.page.app, options, parts.sessions.root)
+        _put_before(parts.page.app, options, parts)
     except BaseException:
         parts.sessions.stop()
         raise
@@ -176,7 +176,7 @@ def mount(
             server, parts.page, path, root_path=path, server_name=options.host, **_common(options)
         )
         (mounted,) = [route for route in server.routes if getattr(route, "path", None) == path]
-        mounted.app = _gate(mounted.app, options, parts.sessions.root)
+        mounted.app = _gate(mounted.app, options, parts)
     except BaseException:
         parts.sessions.stop()
         raise
@@ -251,20 +251,22 @@ def _parts(options: ServeOptions, folder: Path | None, turns: Turns | None) -> _
     return _Parts(page, sessions, jobs, lives, visits.sweep)
 
 
-def _put_before(app: Any, options: ServeOptions, root: Path) -> None:
+def _put_before(app: Any, options: ServeOptions, parts: _Parts) -> None:
     """Wrap the running server in the gate; middleware can no longer be added by the usual call."""
     inner = app.build_middleware_stack() if app.middleware_stack is None else app.middleware_stack
-    app.middleware_stack = _gate(inner, options, root)
+    app.middleware_stack = _gate(inner, options, parts)
 
 
-def _gate(inner: Any, options: ServeOptions, root: Path) -> Any:
+def _gate(inner: Any, options: ServeOptions, parts: _Parts) -> Any:
+    """The gate, behind it the way of a camera's frames, behind that the page."""
     from hififace.app.gate import Gate
+    from hififace.app.live_route import LiveRoute
 
     return Gate(
-        inner,
+        LiveRoute(inner, parts.lives, cameras=options.limits.cameras),
         host=options.host,
         names=options.names,
         limits=options.limits,
-        root=root,
+        root=parts.sessions.root,
         headers=SECURITY_HEADERS,
     )

@@ -1,18 +1,16 @@
 """Cameras of visitors: each has a secret, by which its frames find the swap that belongs to them.
 
-Frames do not wait in the page's queue: they come as calls of their own, which know no visitor.
+Frames do not wait in the page's queue: they come by a route of their own (`live_route`), which knows no visitor.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -41,6 +39,16 @@ class _Camera:
     claim: Claim
     last_s: float
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    """What becomes of one frame."""
+
+    jpeg: bytes = field(repr=False)
+    """Labelled."""
+    swapped: bool
+    """It shows a swapped face."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +88,7 @@ class Lives:
         options, output = request.options(), request.output_options()
         self._studio.meter.count(client)
         self.end(key)
-        swapper = self._studio.bundles.swapper(request.model)
+        swapper = self._studio.bundles.live_swapper(request.model)
         people = self._studio.look(key).people
         source = people.everybody(swapper, self._studio.limits, average=request.average)
         most = self._studio.limits.cameras
@@ -106,7 +114,7 @@ class Lives:
         if request.consent is not True or people.chosen is None:
             self.end(key)
             return
-        swapper = self._studio.bundles.swapper(request.model)
+        swapper = self._studio.bundles.live_swapper(request.model)
         if swapper.engine is not camera.swap.engine:
             self.end(key)
             return
@@ -122,28 +130,24 @@ class Lives:
             secret, state.secret = state.secret, ""
         self._close(secret)
 
-    def frame(self, secret: str, jpeg: str) -> dict[str, Any]:
+    def frame(self, secret: str, jpeg: bytes) -> LiveFrame | None:
         """Swap one frame.
 
         Args:
             secret: of the camera.
-            jpeg: base64 of the frame.
+            jpeg: the frame.
 
         Returns:
-            `image`, base64 of a labelled JPEG, and `swapped`, whether it shows a swapped face; `over` where the camera
-            is not at work any more.
+            The labelled frame; None where the camera is not at work any more.
 
         Raises:
             OptionError: it is no JPEG, or larger than `LARGEST_FRAME_PX`.
         """
         camera = self._cameras.get(secret)
         if camera is None:
-            return {"over": True}
-        try:
-            packed = np.frombuffer(base64.b64decode(jpeg, validate=True), np.uint8)
-        except (binascii.Error, ValueError):
-            raise OptionError("The frame is not base64; a JPEG in base64 was expected.") from None
-        seen = None if len(packed) < 4 else cv2.imdecode(packed, cv2.IMREAD_COLOR)
+            return None
+        packed = np.frombuffer(jpeg, np.uint8)
+        seen = cv2.imdecode(packed, cv2.IMREAD_COLOR) if jpeg[:2] == b"\xff\xd8" else None
         if seen is None or seen.shape[0] * seen.shape[1] > LARGEST_FRAME_PX:
             raise OptionError("The frame is no JPEG of up to 1280 x 720 pixels, which was expected.")
         with camera.lock:
@@ -151,8 +155,7 @@ class Lives:
             before = camera.swap.tally.num_swapped
             shown = camera.swap.frame(np.ascontiguousarray(seen[..., ::-1]))
             swapped = camera.swap.tally.num_swapped > before
-        out = live_jpeg(shown, camera.claim)
-        return {"image": base64.b64encode(out).decode(), "swapped": swapped}
+        return LiveFrame(live_jpeg(shown, camera.claim), swapped)
 
     def stop(self) -> None:
         """Close all cameras."""

@@ -74,7 +74,7 @@ class _Page:
                 with gr.Column(elem_classes="hf-video-only", elem_id="video-stage"):
                     video_stage = VideoStage()
                 with gr.Column(elem_classes="hf-live-only", elem_id="live-stage"):
-                    live_stage = LiveStage(desk)
+                    live_stage = LiveStage()
                 self.history = gr.HTML(
                     elem_id="history", js_on_load=asset("history.js"), apply_default_css=False
                 )

@@ -12,7 +12,6 @@ from hififace.app.desk import PRIVATE, QUICK, Desk
 from hififace.app.icons import icon
 from hififace.app.ui_people import Settings, request_of
 from hififace.app.visits import client, spoken
-from hififace.errors import HififaceError
 from hififace.swap.output import LIVE_LABEL
 
 _START, _STOP = "Start the camera", "Stop the camera"
@@ -21,22 +20,12 @@ _START, _STOP = "Start the camera", "Stop the camera"
 class LiveStage:
     """The camera's image, swapped."""
 
-    def __init__(self, desk: Desk) -> None:
-        def live_frame(given: Any) -> dict[str, Any]:
-            given = given[0] if isinstance(given, list) and given else given
-            if not isinstance(given, dict):
-                return {"over": True}
-            try:
-                return desk.lives.frame(str(given.get("secret", "")), str(given.get("image", "")))
-            except HififaceError:
-                return {"over": True}
-
+    def __init__(self) -> None:
         self.camera = gr.HTML(
             live_html(),
             elem_id="camera",
             js_on_load=asset("live.js"),
             apply_default_css=False,
-            server_functions=[live_frame],
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from hififace.errors import HififaceError, OptionError
 from hififace.swapper import FaceSwapper
 from hififace.weights.bundle import MANIFEST_NAME, Bundle, available_models, load_bundle
+from hififace.weights.sessions import CPU
 
 NO_MODEL = "No model was found. Whoever serves this page gives one: hififace app --bundles FOLDER."
 
@@ -66,7 +67,7 @@ class Bundles:
         for folder in folders:
             places += _bundles_in(folder)
         self.offers = {offer.name: offer for offer in _looked_at(places, commercial)}
-        self._open: dict[str, FaceSwapper] = {}
+        self._open: dict[tuple[str, int | None], FaceSwapper] = {}
         self._lock = threading.Lock()
 
     @property
@@ -92,18 +93,33 @@ class Bundles:
             raise OptionError(
                 f"There is no model {name!r} here. Choose one of: {known}." if known else NO_MODEL
             )
+        return self._opened(offer, self._threads)
+
+    def live_swapper(self, name: str | None) -> FaceSwapper:
+        """The same model for a camera: its generator runs beside the frames, so on a CPU it has one thread only.
+
+        On two cores, a generator with two would let the frames wait: 24 frames per second became 11 to 18.
+
+        Raises:
+            OptionError: no such model.
+            HififaceError: why it cannot be used.
+        """
+        swapper = self.swapper(name)
+        if self._threads is not None or swapper.engine.provider != CPU:
+            return swapper
+        return self._opened(self.offers[name or ""], 1)
+
+    def _opened(self, offer: Offer, threads: int | None) -> FaceSwapper:
         with self._lock:
-            if offer.name not in self._open:
+            kept = offer.name, threads
+            if kept not in self._open:
                 try:
-                    self._open[offer.name] = FaceSwapper.load(
-                        offer.where,
-                        providers=self._providers,
-                        threads=self._threads,
-                        commercial=self._commercial,
+                    self._open[kept] = FaceSwapper.load(
+                        offer.where, providers=self._providers, threads=threads, commercial=self._commercial
                     )
                 except HififaceError as error:
                     raise _without_place(error, offer.where) from error
-            return self._open[offer.name]
+            return self._open[kept]
 
 
 def _bundles_in(folder: Path) -> list[Path]:

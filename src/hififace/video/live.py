@@ -10,6 +10,9 @@ is followed at once; what the network alone knows (light, teeth, wrinkles) is on
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +39,8 @@ LOOK_EVERY_S: Final = 0.4
 """How often a frame without a face is searched for one: the detector costs as much as all the rest of a frame."""
 CHECK_EVERY_S: Final = 2.0
 """How often the detector says whether what is followed still is the largest face."""
+_PATIENT_NICE: Final = 10
+"""Priority of the generator's thread, under Linux: frames are shown first."""
 _GRID: Final = 24
 """Nodes of the bending, on a side."""
 _REACH: Final = 0.07
@@ -200,6 +205,7 @@ class LiveSwap:
         return Face(0, detection, Landmarks(points, found.score))
 
     def _generate_on(self) -> None:
+        _step_back()
         while True:
             with self._changed:
                 while self._wanted is None and not self._ended:
@@ -246,6 +252,13 @@ class _Timed:
     def __exit__(self, *_: object) -> None:
         spent = time.perf_counter() - self._began
         self._busy_s[self._stage] = self._busy_s.get(self._stage, 0.0) + spent
+
+
+def _step_back() -> None:
+    """Let the frames go before this thread: Linux has a priority for each; elsewhere the system decides."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PATIENT_NICE)
 
 
 def compose_after(first: Matrix23, both: Matrix23) -> Matrix23:
