@@ -66,7 +66,8 @@ def main() -> None:
                 page.click("#live-button")
                 page.wait_for_selector("#camera[data-swapped=true], #camera [data-swapped=true]")
                 time.sleep(3)
-                data = "() => ({ ...(document.querySelector('#camera[data-rate], #camera [data-rate]')?.dataset ?? {}) })"
+                data = "() => ({ ...document.querySelector('#camera[data-rate], #camera [data-rate]').dataset })"
+                page.wait_for_selector("#camera[data-rate], #camera [data-rate]")
                 own, others = busy_s(os.getpid()), {pid: busy_s(pid) for pid in browsers()}
                 first, began, rates, delays = page.evaluate(data), time.perf_counter(), [], []
                 while time.perf_counter() - began < asked.seconds:
@@ -76,7 +77,9 @@ def main() -> None:
                     delays.append(float(now["delay"]))
                 seconds = time.perf_counter() - began
                 own = busy_s(os.getpid()) - own
-                browser = sum(busy_s(pid) - before for pid, before in others.items() if Path(f"/proc/{pid}").exists())
+                browser = sum(
+                    busy_s(pid) - before for pid, before in others.items() if Path(f"/proc/{pid}").exists()
+                )
             sees.close()
         served.stop()
     rate = sum(rates) / len(rates)

@@ -54,7 +54,11 @@ def test_a_frame_comes_back_labelled_under_every_path(lives: Lives, album: Path)
     jpeg = (album / "target.jpg").read_bytes()
     for path in ("/live-frame", "/page/live-frame"):
         status, headers, body = asked(lives, path, secret, jpeg[:1000], jpeg[1000:])
-        assert (status, headers[b"content-type"], headers[b"cache-control"]) == (200, b"image/jpeg", b"no-store")
+        assert (status, headers[b"content-type"], headers[b"cache-control"]) == (
+            200,
+            b"image/jpeg",
+            b"no-store",
+        )
         assert body[:2] == b"\xff\xd8"
         assert b"face swap" in body or b"faceSwap" in body  # the plain mark
         assert headers[b"x-swapped"] in {b"0", b"1"}

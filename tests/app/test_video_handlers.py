@@ -20,6 +20,7 @@ from hififace.hosting.consent import CONSENT
 from hififace.hosting.meter import LimitError
 from hififace.media.probe import probe
 from hififace.media.video import VideoReader
+from hififace.provenance.claim import claim_in_xmp
 from hififace.provenance.verify import check_file
 from hififace.swap.source_map import ReferencePerson, SourceMap
 from hififace.video.job import swap_video
@@ -143,6 +144,23 @@ def test_a_preview_is_short_and_begins_at_the_frame_shown(
     ready.show_frame("v", 1.1, "double")
     assert ready.start("v", ASKED, preview=True).wait(WAIT_S)
     assert ready.look("v").start_s == pytest.approx(0.8)  # the last that gives a whole preview
+
+
+def test_a_frame_can_be_watched_while_the_video_is_worked_on(
+    ready: VideoStudio, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hififace.app.watching.EVERY_S", 0.0)
+    monkeypatch.setattr("hififace.app.watching._PATIENCE_S", math.inf)
+    ready.start("v", ASKED).wait(WAIT_S)
+    watching = ready.look("v").watching
+    assert watching is not None
+    jpeg = watching.latest()
+    assert jpeg is not None
+    claim = claim_in_xmp(jpeg)
+    assert claim is not None
+    assert claim.consent_statement == CONSENT
+    ready.clear_video("v")
+    assert ready.look("v").watching is None
 
 
 def test_cancelling_stops_and_the_same_settings_go_on(ready: VideoStudio, monkeypatch: pytest.MonkeyPatch):

@@ -229,8 +229,9 @@ class VideoTab:
             if not standing.over:
                 values = [gr.skip()] * len(self._made)
                 values[0] = progress_html(standing, is_preview=state.is_preview)
-                if state.latest is not None:
-                    values[4] = frame_html(state.latest, "The frame at work")
+                latest = None if state.watching is None else state.watching.latest()
+                if latest is not None:
+                    values[4] = frame_html(latest, "The frame finished last")
                 return values
         return self._show_made(key)
 

@@ -35,9 +35,11 @@ from hififace.app.videos import (
     frame_at,
     open_video,
 )
+from hififace.app.watching import Watching
 from hififace.errors import HififaceError, OptionError
 from hififace.faces.identity import SAME_PERSON_COSINE, cosine
 from hififace.hosting.meter import LimitError
+from hififace.swap.image import claim_of
 from hififace.swap.source_map import ReferencePerson, SourceMap
 from hififace.swapper import FaceSwapper
 from hififace.types import FloatArray, RGBImage
@@ -81,8 +83,8 @@ class VideoState:
     """The choices that the last job was begun with."""
     kept: Path | None = None
     """The last result that was put among the kept."""
-    latest: str | None = None
-    """A data URL of the last frame that was shown of a job at work."""
+    watching: Watching | None = None
+    """What may be shown of a job at work."""
     previewed: tuple[object, list[Patch]] | None = None
     """Choices and frame, and the preview that belongs to them."""
     is_preview: bool = False
@@ -164,7 +166,7 @@ class VideoStudio:
                 self._studio.sessions.drop(session, state.video.path)
                 kept = {one.file for one in self._studio.look(key).kept}
                 _empty(state.video.path.parent, kept)
-            state.video = state.frame = state.job = state.made_from = state.previewed = state.latest = None
+            state.video = state.frame = state.job = state.made_from = state.previewed = state.watching = None
             state.start_s_wanted = state.end_s_wanted = 0.0
             state.forget_picks()
 
@@ -316,6 +318,7 @@ class VideoStudio:
                     shutil.rmtree(old)
 
             most = self._studio.limits.video_frames
+            watching = Watching(claim_of(swapper.engine, output_options))
 
             def work(
                 progress: Callable[[VideoProgress], None], should_stop: Callable[[], bool]
@@ -338,11 +341,12 @@ class VideoStudio:
                         source_map=source_map,
                         progress=counted,
                         should_stop=should_stop,
+                        watch=watching.take,
                     )
                 except HififaceError as error:
                     raise video.says(error) from error
 
-            state.latest = None
+            state.watching = watching
             state.job, state.is_preview = self._jobs.submit(work), preview
             state.made_from = state.choices(request)
             state.own_format = own_format

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,12 @@ def video_html(result: Path, target: Path | None, start_s: float = 0.0) -> str:
     )
 
 
-def frame_html(image: str, told: str) -> str:
+def frame_html(jpeg: bytes, told: str) -> str:
     """A frame of a video at work.
 
     Args:
-        image: a data URL, marked.
+        jpeg: labelled.
         told: what it is, for screen readers.
     """
-    return f'<div class="hf-video hf-atwork"><img src="{image}" alt="{escape(told)}"></div>'
+    packed = base64.b64encode(jpeg).decode()
+    return f'<div class="hf-video hf-atwork"><img src="data:image/jpeg;base64,{packed}" alt="{escape(told)}"></div>'

@@ -109,6 +109,7 @@ def swap_video(
     source_map: SourceMap,
     progress: Callable[[VideoProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    watch: Callable[[Frame], None] | None = None,
 ) -> VideoReport:
     """Swap the faces of a video.
 
@@ -123,6 +124,7 @@ def swap_video(
         source_map: who becomes whom.
         progress: told after each frame.
         should_stop: asked after each frame; True stops as Ctrl-C does.
+        watch: shown each finished frame before it is written; what it shows to people it has to mark itself.
 
     Raises:
         OptionError: no source was given, or an option that does not fit this video.
@@ -146,7 +148,7 @@ def swap_video(
     )
     with folder_lock(run.folder, refusal):
         run.take_up()
-        return run.finish(progress, should_stop or (lambda: False))
+        return run.finish(progress, should_stop or (lambda: False), watch)
 
 
 class _VideoRun:
@@ -223,7 +225,10 @@ class _VideoRun:
         )
 
     def finish(
-        self, progress: Callable[[VideoProgress], None] | None, should_stop: Callable[[], bool]
+        self,
+        progress: Callable[[VideoProgress], None] | None,
+        should_stop: Callable[[], bool],
+        watch: Callable[[Frame], None] | None = None,
     ) -> VideoReport:
         """Do what is left and put the video into its place."""
         began, worked = time.perf_counter(), time.thread_time()
@@ -246,6 +251,8 @@ class _VideoRun:
                     self._count(one)
                     if progress is not None:
                         progress(self._progress(time.perf_counter() - began, pipeline.busy_s))
+                    if watch is not None:
+                        watch(one.frame)
                     yield one.frame
 
             try:
