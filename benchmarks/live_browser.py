@@ -66,7 +66,9 @@ def main() -> None:
                 page.click("#live-button")
                 page.wait_for_selector("#camera[data-swapped=true], #camera [data-swapped=true]")
                 time.sleep(3)
-                data = "() => ({ ...document.querySelector('#camera[data-rate], #camera [data-rate]').dataset })"
+                data = (
+                    "() => ({ ...document.querySelector('#camera[data-rate], #camera [data-rate]').dataset })"
+                )
                 page.wait_for_selector("#camera[data-rate], #camera [data-rate]")
                 own, others = busy_s(os.getpid()), {pid: busy_s(pid) for pid in browsers()}
                 first, began, rates, delays = page.evaluate(data), time.perf_counter(), [], []

@@ -16,7 +16,6 @@ from tests.support.browser import (
     give,
     give_several,
     opened,
-    photograph,
     serious_findings,
     swapped,
     with_camera,
@@ -38,7 +37,6 @@ def limits() -> Limits:
 
 
 def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Path):
-    photograph(page, "empty")
     fill(page, place / "album")
     page.get_by_text("Face 1 of the target becomes me.png.").wait_for()  # the main one
     faces(page, "target-faces").nth(1).click()
@@ -46,7 +44,6 @@ def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Pat
     assert faces(page, "target-faces").nth(1).get_attribute("aria-pressed") == "true"
     faces(page, "target-faces").nth(0).click()
     page.get_by_text("Face 1 of the target becomes me.png.").wait_for(state="detached")
-    photograph(page, "chosen")
     page.locator("#settings-box button").first.click()
     page.locator("#option-shape-rate input[type=number]").fill("0.6")
     page.locator("#option-shape-rate input[type=number]").press("Tab")
@@ -57,7 +54,6 @@ def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Pat
     page.wait_for_selector("#mask img")
     assert page.locator("#result img").count() == 2
     page.mouse.move(0, 0)
-    photograph(page, "result")
     file = downloaded(page, "download", tmp_path)
     assert file.name == "target-swapped.jpg"
     swapper = FaceSwapper.load("mini", threads=1)  # what the page chooses where nobody does
@@ -94,7 +90,6 @@ def test_a_preview_follows_every_change_and_an_old_result_says_so(page: Any, pla
     page.locator("#consent input").check()
     page.wait_for_selector("#result [data-kind=preview] .hf-patch")
     page.mouse.move(0, 0)
-    photograph(page, "preview")
     first = page.locator("#result .hf-patch").get_attribute("src")
     page.locator("#settings-box button").first.click()
     page.locator("#option-id-rate input[type=number]").fill("0.2")
@@ -111,7 +106,6 @@ def test_a_preview_follows_every_change_and_an_old_result_says_so(page: Any, pla
         "#download:has-text('Out of date')[disabled], #download button:has-text('Out of date')[disabled]"
     )
     page.wait_for_selector("#result [data-kind=preview]")
-    photograph(page, "out-of-date")
 
 
 def test_examples_lead_to_a_result_without_a_file(page: Any, tmp_path: Path):
@@ -127,7 +121,6 @@ def test_examples_lead_to_a_result_without_a_file(page: Any, tmp_path: Path):
     page.get_by_text("The target's face becomes portrait-143.jpg.").wait_for()
     swapped(page)
     page.wait_for_function("document.querySelectorAll('#history .hf-kept').length === 2")
-    photograph(page, "history")
     with page.expect_download() as packed:
         page.get_by_text("Download all").click()
     assert packed.value.suggested_filename == "hififace-results.zip"
@@ -148,7 +141,6 @@ def test_a_camera_is_swapped_and_every_frame_is_labelled(chromium: Any, served: 
         assert page.locator("#live-button").is_disabled()
         give(page, "source-photo", place / "album" / "me.png")
         page.wait_for_selector("#live-button:not([disabled])")
-        photograph(page, "live-empty")
         page.click("#live-button")
         page.get_by_text("not confirmed yet").first.wait_for()
         page.locator("#consent input").check()
@@ -163,7 +155,6 @@ def test_a_camera_is_swapped_and_every_frame_is_labelled(chromium: Any, served: 
         )
         assert label[0] > 200 > 80 > label[1], label  # white words on a dark ground
         page.wait_for_timeout(2500)
-        photograph(page, "live")
         assert not serious_findings(page)
         page.locator("#consent input").uncheck()  # taken back: the camera ends
         page.wait_for_selector("#live-button:has-text('Start the camera')")
@@ -182,7 +173,6 @@ def test_several_photos_at_once_are_two_people_or_one(page: Any, place: Path, tm
     faces(page, "target-faces").nth(0).click()
     page.get_by_text("Face 1 of the target becomes face 2 of target.jpg.").wait_for()
     page.get_by_text("Face 2 of the target becomes me.png.").wait_for()
-    photograph(page, "two-people")
     swapped(page)
     page.get_by_text("2 of 2 faces swapped").wait_for()
     page.get_by_role("button", name="Everybody").click()
@@ -196,7 +186,6 @@ def test_a_photo_comes_from_the_camera(chromium: Any, served: Served, place: Pat
     with opened(sees, served, permissions=["camera"]) as page:
         page.locator("#source-photo").get_by_label("Take a photo").click()
         page.wait_for_function("document.querySelector('.hf-camera video')?.videoWidth > 0")
-        photograph(page, "camera")
         page.get_by_role("button", name="Take the photo").click()
         faces(page, "source-faces").first.wait_for()
     sees.close()
@@ -234,7 +223,6 @@ def test_refused_files_are_sentences(page: Any, place: Path, tmp_path: Path):
     page.get_by_text("broken.jpg is not an image").first.wait_for()
     give(page, "source-photo", place / "album" / "empty.png")
     page.get_by_text("No face was found in empty.png").first.wait_for()
-    photograph(page, "refused")
     (tmp_path / "huge.png").write_bytes(bytes(1_200_000))
     give(page, "target-photo", tmp_path / "huge.png")
     page.get_by_text("huge.png has 1.20 MB; this page takes up to 1 MB.").first.wait_for()
@@ -243,14 +231,13 @@ def test_refused_files_are_sentences(page: Any, place: Path, tmp_path: Path):
 
 
 def test_a_broken_model_is_a_sentence(page: Any):
-    page.locator("#model-box button").first.click()
+    page.locator("#settings-box button").first.click()
     page.locator("#model input").click()
     page.get_by_role("option", name="double").click()
     page.locator("#card dd", has_text="none").first.wait_for()
     page.locator("#model input").click()
     page.get_by_role("option", name="torn").click()
     page.get_by_text("was altered").first.wait_for()
-    photograph(page, "broken-model")
 
 
 def test_a_reload_finds_everything_again(page: Any, place: Path):
@@ -305,7 +292,6 @@ def test_it_fits_a_phone_in_light_and_dark(chromium: Any, served: Served, place:
         viewer = page.locator("#result .hf-viewer")
         wait_until(lambda: -10 < viewer.bounding_box()["y"] < 300)  # the result glides into view
         assert page.locator("#swap-button").bounding_box()["y"] > 600  # in reach of the thumb
-        photograph(page, f"phone-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
         assert not serious_findings(page)
 
@@ -315,11 +301,9 @@ def test_axe_finds_nothing_serious(page: Any, place: Path):
     fill(page, place / "album")
     faces(page, "target-faces").nth(1).click()
     page.get_by_text("Face 2 of the target becomes me.png.").wait_for()
-    page.locator("#model-box button").first.click()
     page.locator("#settings-box button").first.click()
     swapped(page)
     page.locator("#details button").first.click()
-    photograph(page, "details")
     found = serious_findings(page)
     assert not found, "\n".join(found)
 

@@ -14,7 +14,6 @@ from tests.support.browser import (
     fill_video,
     give,
     opened,
-    photograph,
     serious_findings,
     standing,
 )
@@ -61,13 +60,11 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     page.wait_for_timeout(500)
     page.wait_for_selector("#video-frame .hf-box")
     assert faces(page, "video-faces").first.get_attribute("aria-pressed") == "true"
-    photograph(page, "video-chosen")
     start(page, "video-whole")
     page.wait_for_selector("#video-progress [role=progressbar]:not([aria-valuenow='0'])")
     told = page.locator("#video-progress .hf-figures").inner_text()
     assert re.fullmatch(r"\d+%, \d+ of 100 frames, [\d.]+ frames per second, \d+:\d\d left", told), told
     assert page.locator("#video-whole").is_disabled()
-    photograph(page, "video-working")
     standing(page, "done")
     page.locator("#video-details button").first.click()
     page.wait_for_selector("#video-figures table")
@@ -78,7 +75,6 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     page.locator("#video-result input[type=range]").fill("50")
     assert page.evaluate("document.querySelector('.hf-video').style.getPropertyValue('--line')") == "50%"
     page.mouse.move(0, 0)
-    photograph(page, "video-done", settle_ms=3000)  # the player stops spinning
 
     file = downloaded(page, "video-download", tmp_path)
     assert file.name == "video-swapped.mp4"
@@ -122,7 +118,6 @@ def test_a_reloaded_page_finds_its_video_and_cancel_cancels(page: Any, place: Pa
     assert not page.locator("#video-download").is_visible()
     assert page.locator("#video-result video").count() == 0
     assert page.locator("#video-whole").is_enabled()
-    photograph(page, "video-cancelled")
 
 
 def test_two_browsers_wait_for_each_other_and_get_their_own(chromium: Any, served: Served, place: Path):
@@ -134,7 +129,6 @@ def test_two_browsers_wait_for_each_other_and_get_their_own(chromium: Any, serve
         start(second, "video-preview")
         standing(second, "waiting")
         second.get_by_text("The preview waits: 1 before it.").wait_for()
-        photograph(second, "video-waiting")
         first.click("#video-cancel")
         standing(first, "cancelled")
         standing(second, "done")
@@ -146,7 +140,6 @@ def test_refused_videos_are_sentences(page: Any, place: Path, tmp_path: Path):
     page.get_by_role("tab", name="Video").click()
     give(page, "video-file", place / "album" / "letter.mp4")
     page.get_by_text("letter.mp4 is not a video").first.wait_for()
-    photograph(page, "video-refused")
     page.wait_for_selector("#video-file input[type=file]", state="attached")
     give(page, "video-file", write_video(tmp_path / "endless.mp4", 800))
     page.get_by_text("endless.mp4 lasts 0.5 minutes; this page takes videos of up to 0.5").first.wait_for()
@@ -176,7 +169,6 @@ def test_it_fits_a_phone_in_the_dark_and_axe_finds_nothing_serious(
         page.wait_for_selector("#video-result video")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
         page.locator("#video-progress").scroll_into_view_if_needed()
-        photograph(page, "video-dark")
         found += serious_findings(page)
         assert not found, "\n".join(found)
 

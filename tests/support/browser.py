@@ -130,12 +130,13 @@ def downloaded(page: Any, button: str, folder: Path) -> Path:
 
 
 def photograph(page: Any, name: str, *, settle_ms: int = 600) -> None:
-    """Kept for the documentation; written only when asked, so that a test run changes no tracked file."""
+    """Kept for the documentation; written only when asked (KEEP_SCREENSHOTS=1), so that a test run changes no tracked file."""
     if os.environ.get("KEEP_SCREENSHOTS"):
         page.wait_for_timeout(settle_ms)  # bars and lines glide into their places
+        page.mouse.move(0, 0)
         shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         PICTURES.mkdir(parents=True, exist_ok=True)
-        shown.quantize(256, method=Image.Quantize.MEDIANCUT).save(PICTURES / f"{name}.png", optimize=True)
+        shown.save(PICTURES / f"{name}.webp", quality=82, method=6)
 
 
 def serious_findings(page: Any) -> list[str]:

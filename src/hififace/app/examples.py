@@ -47,6 +47,9 @@ TARGETS: Final = (
     Example("portrait-128.jpg", "a fair young man"),
 )
 VIDEOS: Final = (Example("moving-portrait.mp4", "four seconds of a smiling woman"),)
+PAIRS: Final = ((SOURCES[0], TARGETS[0]), (SOURCES[1], TARGETS[2]), (SOURCES[2], TARGETS[1]))
+"""Sources and targets to try with one click."""
+VIDEO_PAIRS: Final = ((SOURCES[0], VIDEOS[0]),)
 _ALL: Final = {example.name: example for example in (*SOURCES, *TARGETS, *VIDEOS)}
 
 

@@ -114,6 +114,10 @@ class _Page:
             people.faces.select(spoken(self._choose_source), None, shown, **quiet),
             people.faces.remove(spoken(self._remove_source), None, shown, **quiet),
             model.input(spoken(self._choose_model), model, [settings.card, *shown], **QUICK),
+            self.image.viewer.pair(spoken(self._try_pair), model, shown, **quiet),
+            self.video.viewer.pair(
+                spoken(self._try_video), model, [*people.shown, *self.video.restored], **quiet
+            ),
         ]
         for event in events:
             for tab in (self.image, self.video, self.live):
@@ -162,6 +166,33 @@ class _Page:
                 upload = example.copy_to(self._desk.studio.sessions.arriving())
                 self._desk.studio.add_source(key, upload, example.name, model, client(request))
         return self._show(key, problems)
+
+    def _try_pair(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
+        key, problems = self._desk.key(request), self._try_source(model, request, given)
+        target = find_example(str(given.into))
+        with problems_of() as refused:
+            if target is not None:
+                upload = target.copy_to(self._desk.studio.sessions.arriving())
+                self._desk.studio.set_target(key, upload, target.name, model, client(request))
+        return self._show(key, [*problems, *refused])
+
+    def _try_video(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
+        key, problems = self._desk.key(request), self._try_source(model, request, given)
+        target = find_example(str(given.into))
+        with problems_of() as refused:
+            if target is not None:
+                upload = target.copy_to(self._desk.studio.sessions.arriving())
+                self._desk.videos.set_video(key, upload, target.name, model, client(request))
+        return [*self.people.show(key, [*problems, *refused]), *self.video.restore(key)]
+
+    def _try_source(self, model: str | None, request: gr.Request, given: gr.EventData) -> list[str]:
+        """The source of a pair to try; why it was refused, if it was."""
+        key, example = self._desk.key(request), find_example(str(given.source))
+        with problems_of() as problems:
+            if example is not None:
+                upload = example.copy_to(self._desk.studio.sessions.arriving())
+                self._desk.studio.add_source(key, upload, example.name, model, client(request))
+        return problems
 
     def _choose_source(self, request: gr.Request, clicked: gr.EventData) -> Any:
         key = self._desk.key(request)

@@ -14,7 +14,7 @@ from gradio.processing_utils import save_img_array_to_cache
 from hififace.app.asking import SwapRequest
 from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
-from hififace.app.examples import TARGETS, find_example
+from hififace.app.examples import PAIRS, TARGETS, find_example
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.handlers import ImageState
 from hififace.app.images import data_url
@@ -87,6 +87,7 @@ class ImageTab:
     """What happens on the photo tab.
 
     Attributes:
+        viewer: the large image.
         shown: components that `show` gives values to, when somebody else's click changed what they show.
         stage: components that `draw` gives values to.
     """
@@ -101,7 +102,7 @@ class ImageTab:
         consent: Any,
         history: Any,
     ) -> None:
-        self._desk, self._rail, self._settings = desk, rail, settings
+        self._desk, self._rail, self._settings, self.viewer = desk, rail, settings, stage.viewer
         self.shown = rail.shown
         self.stage = [stage.viewer, button, stage.download, stage.told, stage.details]
         self._figures = [stage.figures, stage.mask]
@@ -109,14 +110,13 @@ class ImageTab:
         zone, model = rail.zone, settings.model
         set_target = zone.upload(spoken(self._set_target), model, self.shown, **QUICK)
         example = zone.example(spoken(self._set_example), model, self.shown, **QUICK)
-        shown_example = stage.viewer.example(spoken(self._set_example), model, self.shown, **QUICK)
         cleared = zone.clear(spoken(self._clear_target), None, self.shown, **QUICK)
         clicked = rail.faces.select(spoken(self._assign), None, self.shown, **QUICK, show_progress="hidden")
         boxed = stage.viewer.select(spoken(self._assign), None, self.shown, **QUICK, show_progress="hidden")
         everybody = rail.faces.everybody(
             spoken(self._everybody), None, self.shown, **QUICK, show_progress="hidden"
         )
-        for event in (set_target, example, shown_example, cleared, clicked, boxed, everybody):
+        for event in (set_target, example, cleared, clicked, boxed, everybody):
             self.draw_after(event)
         made = button.click(
             spoken(self._swap),
@@ -249,7 +249,9 @@ class ImageTab:
     def _view(self, key: str, state: ImageState, wanted: SwapRequest) -> View:
         if state.target is None:
             return View(
-                "empty", told="Add a source and a target, or try the examples. The result appears here."
+                "empty",
+                told="Add a source and a target, or try a pair. The result appears here.",
+                pairs=() if state.people.photos else PAIRS,
             )
         width, height = state.target.size
         target = self._address(key, state)

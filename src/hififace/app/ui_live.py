@@ -10,6 +10,7 @@ import gradio as gr
 from hififace.app.assets import asset
 from hififace.app.desk import PRIVATE, QUICK, Desk
 from hififace.app.icons import icon
+from hififace.app.images import data_url
 from hififace.app.ui_people import Settings, request_of
 from hififace.app.visits import client, spoken
 from hififace.swap.output import LIVE_LABEL
@@ -61,10 +62,11 @@ class LiveTab:
 
     def show(self, key: str) -> list[Any]:
         """The camera, and the button."""
-        secret = self._desk.lives.look(key).secret
-        ready = self._desk.studio.look(key).people.chosen is not None
+        secret, people = self._desk.lives.look(key).secret, self._desk.studio.look(key).people
+        ready = people.chosen is not None
         label = _STOP if secret else (_START if ready else "Add a source photo")
-        return [live_html(secret), gr.Button(value=label, interactive=bool(secret) or ready)]
+        source = "" if people.chosen is None else data_url(people.thumbnail(people.chosen))
+        return [live_html(secret, source), gr.Button(value=label, interactive=bool(secret) or ready)]
 
     def _toggle(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
         key = self._desk.key(request)
@@ -85,13 +87,20 @@ class LiveTab:
         return self.show(key)
 
 
-def live_html(secret: str = "") -> str:
-    """HTML of the camera; it starts as soon as there is a secret."""
+def live_html(secret: str = "", source: str = "") -> str:
+    """HTML of the camera; it starts as soon as there is a secret.
+
+    Args:
+        secret: of the camera at work; empty: none is.
+        source: a data URL of the face that is put in; empty: none is chosen.
+    """
     label = escape(LIVE_LABEL)
+    face = f'<img class="hf-live-source" src="{source}" alt="The source">' if source else ""
+    shown = f'<img class="hf-live-large" src="{source}" alt="">' if source else icon("live", side_px=44)
     return (
         f'<div class="hf-viewer hf-live" data-secret="{secret}"><div class="hf-canvas">'
         '<canvas width="640" height="480" role="img" aria-label="The camera with the source\'s face"></canvas>'
-        f'<div class="hf-nothing">{icon("live", side_px=44)}<p>The camera of this device, with the source\'s face on the '
+        f'<div class="hf-nothing">{shown}<p>The camera of this device, with the source\'s face on the '
         f"largest face it sees. Every frame says &ldquo;{label}&rdquo;.</p></div></div>"
-        '<div class="hf-tools"><p class="hf-hint hf-live-told" role="status"></p></div></div>'
+        f'<div class="hf-tools">{face}<p class="hf-hint hf-live-told" role="status"></p></div></div>'
     )

@@ -81,12 +81,13 @@ class Settings:
     def __init__(self, desk: Desk, people: PeopleCard) -> None:
         bundles = desk.studio.bundles
         first = next(iter(bundles.names), None)
-        with gr.Accordion("Strength and blending", open=False, elem_id="settings-box"):
+        with gr.Accordion("Settings", open=False, elem_id="settings-box"):
+            _heading("Strength and blending")
             settings = controls(SwapOptions, SETTINGS)
-        with gr.Accordion("Result file", open=False, elem_id="file-box"):
+            _heading("Result file")
             self.format = gr.Radio(_FORMATS, value="same", label="Format of images", elem_id="format")
             self.quality = gr.Slider(50, 100, 95, step=1, label="JPEG quality", elem_id="quality")
-        with gr.Accordion("Model", open=False, elem_id="model-box"):
+            _heading("Model")
             self.model = gr.Dropdown(
                 bundles.names,
                 value=first,
@@ -126,6 +127,10 @@ def request_of(
     return SwapRequest(
         model, consent, average, made_of(SwapOptions, SETTINGS, settings), format=format, quality=int(quality)
     )
+
+
+def _heading(text: str) -> None:
+    gr.HTML(f'<h3 class="hf-part">{text}</h3>', apply_default_css=False)
 
 
 def consent_box() -> Any:

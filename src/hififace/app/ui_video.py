@@ -10,7 +10,7 @@ from hififace.app.asking import SwapRequest
 from hififace.app.assets import asset
 from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
-from hififace.app.examples import VIDEOS, find_example
+from hififace.app.examples import VIDEO_PAIRS, VIDEOS, find_example
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.images import data_url
 from hififace.app.preview import Patch
@@ -83,6 +83,7 @@ class VideoTab:
     """What happens on the video tab.
 
     Attributes:
+        viewer: the large image.
         shown: components that `show` gives values to, when somebody else's click changed what they show.
         restored: all that a reloaded page must show again.
     """
@@ -97,7 +98,7 @@ class VideoTab:
         consent: Any,
         history: Any,
     ) -> None:
-        self._desk, self._rail, self._settings = desk, rail, settings
+        self._desk, self._rail, self._settings, self.viewer = desk, rail, settings, stage.frame
         self.timer = gr.Timer(_EVERY_S, active=False)
         self.shown = [rail.zone, rail.faces, rail.who]
         self.stage = [stage.frame, buttons.preview, buttons.whole, stage.download]
@@ -123,7 +124,6 @@ class VideoTab:
         events = [
             rail.zone.upload(spoken(self._set_video), model, self.restored, **QUICK),
             rail.zone.example(spoken(self._set_example), model, self.restored, **QUICK),
-            stage.frame.example(spoken(self._set_example), model, self.restored, **QUICK),
             rail.zone.clear(spoken(self._clear_video), None, self.restored, **QUICK),
             stage.moment.input(
                 spoken(self._show_frame),
@@ -289,7 +289,9 @@ class VideoTab:
         frame = state.frame
         if frame is None:
             return View(
-                "empty", told="Add a source and a video, or try the example. The result appears here."
+                "empty",
+                told="Add a source and a video, or try the example. The result appears here.",
+                pairs=() if state.people.photos else VIDEO_PAIRS,
             )
         height, width = frame.image.shape[:2]
         shown = _shown_faces(state)

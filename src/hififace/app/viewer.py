@@ -13,6 +13,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from hififace.app.assets import asset
+from hififace.app.examples import Example, example_thumbnail
 from hififace.app.icons import icon
 from hififace.app.preview import Patch
 from hififace.types import Detection
@@ -56,6 +57,8 @@ class View:
     boxes: Sequence[Box] = ()
     told: str = ""
     """A sentence over the image: what is missing."""
+    pairs: Sequence[tuple[Example, Example]] = ()
+    """Sources and targets to try, where nothing is given yet."""
 
 
 def viewer(elem_id: str) -> Any:
@@ -72,7 +75,8 @@ def view_html(view: View) -> str:
     """HTML of the viewer."""
     if view.kind == "empty":
         return (
-            f'<div class="hf-viewer" data-kind="empty"><div class="hf-nothing">{icon("photo", side_px=44)}'
+            '<div class="hf-viewer" data-kind="empty"><div class="hf-nothing">'
+            f"{_pairs(view) or icon('photo', side_px=44)}"
             f"<p>{escape(view.told or 'The result appears here.')}</p></div></div>"
         )
     compared = bool(view.result or view.patches)
@@ -114,6 +118,20 @@ def _tools(compared: bool) -> str:
     )
     zoom = '<span class="hf-zoom">100 %</span>'
     return f'<div class="hf-tools">{line}<div class="hf-zooming">{small}{zoom}{large}{screen}</div></div>'
+
+
+def _pairs(view: View) -> str:
+    """Buttons that fill in a source and a target at once."""
+    if not view.pairs:
+        return ""
+    buttons = "".join(
+        f'<button type="button" class="hf-pair" data-do="pair" data-source="{source.name}" data-into="{target.name}" '
+        f'aria-label="Try {escape(source.told)} in {escape(target.told)}" title="Try this pair">'
+        f'<img class="hf-pair-target" src="{example_thumbnail(target.name)}" alt="">'
+        f'<img class="hf-pair-source" src="{example_thumbnail(source.name)}" alt=""></button>'
+        for source, target in view.pairs
+    )
+    return f'<div class="hf-pairs">{buttons}</div>'
 
 
 def _patch(view: View, patch: Patch) -> str:

@@ -36,6 +36,7 @@ const start = async (secret) => {
     const [w, h] = [video.videoWidth * scale, video.videoHeight * scale];
     pen.drawImage(video, (WIDTH - w) / 2, (HEIGHT - h) / 2, w, h);
   };
+  me.seen = true;
   element.querySelector(".hf-live").setAttribute("data-on", "");
   let sent = 0, shown = -1, told = 0, last = -1;
   const times = [];
@@ -94,6 +95,7 @@ const settle = () => {
   const secret = element.querySelector(".hf-live")?.dataset.secret ?? "";
   if (running && running.secret !== secret) stop();
   if (secret && !running) start(secret);
+  if (running?.seen) element.querySelector(".hf-live").setAttribute("data-on", "");  // drawn anew beneath it
 };
 watch("value", settle);
 settle();

@@ -1,7 +1,7 @@
 // Target and result, one over the other: a line between them, zoom about the pointer, the whole screen.
 // The line lies in the frame, not in the image, so it stays in reach however far one looks into the image.
-const START = 0.06;  // the result is what people came for
-let line = START, scale = 1, x = 0, y = 0, shown = null;
+const START = 0.06;  // of the image, from its left: the result is what people came for
+let line = null, scale = 1, x = 0, y = 0, shown = null;
 const MOST = 8;
 const find = (what) => element.querySelector(what);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -10,6 +10,8 @@ const apply = () => {
   if (!frame || !plane) return;
   const ratio = Number(plane.dataset.width) / Number(plane.dataset.height);
   const width = Math.min(frame.clientWidth, frame.clientHeight * ratio), height = width / ratio;
+  if (!width) return;
+  if (line === null) line = ((frame.clientWidth - width) / 2 + START * width) / frame.clientWidth;
   scale = clamp(scale, 1, MOST);
   const [roomX, roomY] = [Math.max(width * scale - frame.clientWidth, 0) / 2, Math.max(height * scale - frame.clientHeight, 0) / 2];
   x = clamp(x, -roomX, roomX);
@@ -82,10 +84,13 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.face !== undefined) return trigger("select", { face: Number(button.dataset.face) });
-  if (button.dataset.do === "example") return trigger("example", { name: button.dataset.name });
+  if (button.dataset.do === "pair") {
+    button.closest(".hf-viewer").dataset.busy = "yes";
+    return trigger("pair", { source: button.dataset.source, into: button.dataset.into });
+  }
   if (button.dataset.do === "in") zoomAt(1.5);
   if (button.dataset.do === "out") zoomAt(1 / 1.5);
-  if (button.dataset.do === "reset") { scale = 1; x = y = 0; line = START; apply(); }
+  if (button.dataset.do === "reset") { scale = 1; x = y = 0; line = null; apply(); }
   if (button.dataset.do === "screen")
     document.fullscreenElement ? document.exitFullscreen() : find(".hf-viewer").requestFullscreen();
 });
@@ -97,7 +102,7 @@ const settle = () => {
   if (!viewer || !desk) return;
   const kind = viewer.dataset.kind;
   desk.dataset.stage = kind;
-  if (viewer.dataset.image !== shown) { scale = 1; x = y = 0; line = START; shown = viewer.dataset.image; }
+  if (viewer.dataset.image !== shown) { scale = 1; x = y = 0; line = null; shown = viewer.dataset.image; }
   apply();
   for (const image of element.querySelectorAll("img")) image.addEventListener("load", apply);
   const fresh = kind === "result" && element.dataset.last !== viewer.dataset.result;
