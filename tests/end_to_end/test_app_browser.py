@@ -43,17 +43,18 @@ def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Pat
     page.get_by_text("Face 2 of the target becomes me.png.").wait_for()
     assert faces(page, "target-faces").nth(1).get_attribute("aria-pressed") == "true"
     faces(page, "target-faces").nth(0).click()
+    page.wait_for_selector("#target-faces [data-face='0'][aria-pressed=false]")
     page.get_by_text("Face 1 of the target becomes me.png.").wait_for(state="detached")
     page.locator("#settings-box button").first.click()
     page.locator("#option-shape-rate input[type=number]").fill("0.6")
     page.locator("#option-shape-rate input[type=number]").press("Tab")
+    page.wait_for_function("document.querySelector('#option-shape-rate input[type=range]').value === '0.6'")
     page.locator("#settings-box button").first.click()
     swapped(page)
     page.locator("#details button").first.click()
     page.locator("#show-mask input").check()
     page.wait_for_selector("#mask img")
     assert page.locator("#result img").count() == 2
-    page.mouse.move(0, 0)
     file = downloaded(page, "download", tmp_path)
     assert file.name == "target-swapped.jpg"
     swapper = FaceSwapper.load("mini", threads=1)  # what the page chooses where nobody does
@@ -89,7 +90,6 @@ def test_a_preview_follows_every_change_and_an_old_result_says_so(page: Any, pla
     page.get_by_text("Confirm the statement to see a preview.").wait_for()
     page.locator("#consent input").check()
     page.wait_for_selector("#result [data-kind=preview] .hf-patch")
-    page.mouse.move(0, 0)
     first = page.locator("#result .hf-patch").get_attribute("src")
     page.locator("#settings-box button").first.click()
     page.locator("#option-id-rate input[type=number]").fill("0.2")
@@ -154,7 +154,9 @@ def test_a_camera_is_swapped_and_every_frame_is_labelled(chromium: Any, served: 
             }"""
         )
         assert label[0] > 200 > 80 > label[1], label  # white words on a dark ground
-        page.wait_for_timeout(2500)
+        page.wait_for_function(
+            "Number(document.querySelector('#camera[data-shown], #camera [data-shown]').dataset.shown) > 5"
+        )
         assert not serious_findings(page)
         page.locator("#consent input").uncheck()  # taken back: the camera ends
         page.wait_for_selector("#live-button:has-text('Start the camera')")

@@ -1,4 +1,4 @@
-"""Every state of the page, in four looks: axe finds nothing serious, nothing sticks out, and a picture is kept if asked.
+"""Every state of the page, in four looks: axe finds nothing serious, nothing sticks out, a picture is kept if asked.
 
     KEEP_SCREENSHOTS=1 python -m pytest -m browser tests/end_to_end/test_app_states.py
 

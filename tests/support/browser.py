@@ -130,7 +130,7 @@ def downloaded(page: Any, button: str, folder: Path) -> Path:
 
 
 def photograph(page: Any, name: str, *, settle_ms: int = 600) -> None:
-    """Kept for the documentation; written only when asked (KEEP_SCREENSHOTS=1), so that a test run changes no tracked file."""
+    """Kept for the documentation; written only if KEEP_SCREENSHOTS=1, so that a test run changes no tracked file."""
     if os.environ.get("KEEP_SCREENSHOTS"):
         page.wait_for_timeout(settle_ms)  # bars and lines glide into their places
         page.mouse.move(0, 0)
