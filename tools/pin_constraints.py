@@ -4,8 +4,8 @@ Run in an environment in which `make test` passes:
 
     python tools/pin_constraints.py
 
-What is asked for is read in pyproject.toml, so that a new dependency counts before it is installed anew. Pins of packages that
-are not installed here, such as `onnxruntime-gpu`, stay as they are.
+What is asked for is read in pyproject.toml, so that a new dependency counts at once. Pins of packages that are not
+installed here, such as `onnxruntime-gpu`, stay as they are.
 
 A release that refuses an older Python that we support is pinned only from the Python it accepts, so that the
 same file serves all of them; on the older one pip then chooses within pyproject's bounds.
