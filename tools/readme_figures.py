@@ -2,8 +2,8 @@
 
     python tools/readme_figures.py
 
-Quality comes from the embedded model's `model.json`, speed from `benchmarks/results`. `tests/tools/test_readme_figures.py`
-holds README.md against them.
+Quality comes from the embedded model's `model.json`, speed from `benchmarks/results`;
+`tests/tools/test_readme_figures.py` holds README.md against them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ def quality() -> list[tuple[str, str, str]]:
             f"{swap['dlib_same']:.1f} %",
             "distance below 0.6",
         ),
-        ("the source found among 150 people by dlib", f"{swap['dlib_top1']:.1f} %", "chance: 0.7 %; another real photo: 94.7 %"),
+        (
+            "the source found among 150 people by dlib",
+            f"{swap['dlib_top1']:.1f} %",
+            "chance: 0.7 %; another real photo: 94.7 %",
+        ),
         ("head pose, off the target's", f"{swap['pose_deg']:.1f} degrees", "0 is the target's"),
         ("gaze, off the target's", f"{swap['gaze_deg']:.1f} degrees", "0 is the target's"),
         ("a photo put onto itself", f"{same['psnr_db']:.1f} dB", "more is closer"),

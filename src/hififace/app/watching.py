@@ -12,7 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from hififace.media.video import Frame
+from hififace.media.frames import Frame
 from hififace.provenance.claim import Claim
 from hififace.swap.output import live_jpeg
 from hififace.types import RGBImage
