@@ -12,6 +12,7 @@ from hififace.app.words import (
     card_html,
     counted_from_1,
     figures,
+    for_visitors,
     history_html,
     listed,
     progress_html,
@@ -195,3 +196,23 @@ def test_names_become_no_markdown():
     assert listed(["one"]) == "one"
     assert listed(["one", "two"]) == "- one\n- two"
     assert not set("<>[]|`*#") & set(listed([f"Face becomes {NASTY}"]).replace("&#", ""))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "a.txt is not an image that can be read here. JPEG and BMP are, and HEIC with `pip install '.[heic]'`.",
+            "a.txt is not an image that can be read here. JPEG and BMP are.",
+        ),
+        (
+            "HEIC cannot be written here. Run `pip install '.[heic]'` or choose .jpg.",
+            "HEIC cannot be written here.",
+        ),
+        ("It is not installed. Run: pip install '.[app]'", "It is not installed."),
+        ("`pip install '.[cpu]'` adds it, or '.[gpu]' for CUDA.", "This page cannot do that."),
+        ("face 0 is too small, and face 1 too.", "face 1 is too small, and face 2 too."),
+    ],
+)
+def test_nobody_is_told_to_install_something(said: str, told: str):
+    assert for_visitors(said) == told

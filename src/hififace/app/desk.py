@@ -14,6 +14,7 @@ from hififace.app.handlers import Studio
 from hififace.app.live import Lives
 from hififace.app.video_handlers import VideoStudio
 from hififace.app.visits import Visits, page_of
+from hififace.app.words import for_visitors
 from hififace.errors import HififaceError
 from hififace.hosting.strangers import counted_address
 
@@ -62,7 +63,7 @@ def problems_of() -> Iterator[list[str]]:
     try:
         yield problems
     except HififaceError as error:
-        problems.append(str(error))
+        problems.append(for_visitors(str(error)))
 
 
 def upload_of(file: Any) -> tuple[Path, str]:

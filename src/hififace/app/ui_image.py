@@ -6,7 +6,7 @@ Clicks change what is chosen; then `stage` draws the one large image from it: ta
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 from gradio.processing_utils import save_img_array_to_cache
@@ -22,9 +22,11 @@ from hififace.app.preview import Patch
 from hififace.app.ui_people import Settings, request_of
 from hififace.app.viewer import Box, View, address, view_html, viewer
 from hififace.app.visits import client, spoken
-from hififace.app.words import figures, history_html, listed, sentence
+from hififace.app.words import figures, for_visitors, history_html, listed, sentence
 from hififace.errors import HififaceError
 from hififace.types import RGBImage
+
+_INVITATION: Final = "Add a source and a target, or try a pair. The result appears here."
 
 
 class ImageRail:
@@ -250,7 +252,7 @@ class ImageTab:
         if state.target is None:
             return View(
                 "empty",
-                told="Add a source and a target, or try a pair. The result appears here.",
+                told=_INVITATION if not state.people.photos else "Add a target. The result appears here.",
                 pairs=() if state.people.photos else PAIRS,
             )
         width, height = state.target.size
@@ -281,7 +283,7 @@ class ImageTab:
         try:
             return self._desk.studio.preview(key, wanted), ""
         except HififaceError as error:
-            return [], str(error)
+            return [], for_visitors(str(error))
 
     def _address(self, key: str, state: ImageState) -> str:
         assert state.target is not None

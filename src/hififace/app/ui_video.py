@@ -19,12 +19,13 @@ from hififace.app.video_handlers import VideoState
 from hififace.app.video_player import frame_html, video_html, video_player
 from hififace.app.viewer import Box, Kind, View, view_html, viewer
 from hififace.app.visits import client, spoken
-from hififace.app.words import history_html, listed, progress_html, trim_html, video_figures
+from hififace.app.words import for_visitors, history_html, listed, progress_html, trim_html, video_figures
 from hififace.errors import HififaceError
 
 _EVERY_S: Final = 0.5
 """How often a page asks how far its video is."""
 
+_INVITATION: Final = "Add a source and a video, or try the example. The result appears here."
 _PLAIN, _OWN = "MP4, plays everywhere", "As the target"
 
 
@@ -290,7 +291,7 @@ class VideoTab:
         if frame is None:
             return View(
                 "empty",
-                told="Add a source and a video, or try the example. The result appears here.",
+                told=_INVITATION if not state.people.photos else "Add a video. The result appears here.",
                 pairs=() if state.people.photos else VIDEO_PAIRS,
             )
         height, width = frame.image.shape[:2]
@@ -305,7 +306,7 @@ class VideoTab:
             try:
                 patches = self._desk.videos.preview(key, wanted)
             except HififaceError as error:
-                told = str(error)
+                told = for_visitors(str(error))
         elif not missing:
             told = "Confirm the statement to see a preview."
         kind: Kind = "preview" if patches else "target"

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import gradio as gr
 
 from hififace.app.sessions import Sessions
-from hififace.app.words import counted_from_1
+from hififace.app.words import for_visitors
 from hififace.errors import HififaceError
 from hififace.hosting.strangers import counted_address
 
@@ -115,7 +115,7 @@ def spoken(handler: Callable[..., Returned]) -> Callable[..., Returned]:
         try:
             return handler(*args, **kwargs)
         except HififaceError as error:
-            said = counted_from_1(str(error))
+            said = for_visitors(str(error))
             raise gr.Error(said, duration=TOLD_S, title="Not done", print_exception=False) from None
 
     return speaking

@@ -22,6 +22,9 @@ metadata. Use faces only with the consent of the people shown.</p><p>{escape(ATT
 
 _TABS: Final = (("photo", "Photo"), ("video", "Video"), ("live", "Live"))
 
+_ELSEWHERE: Final = "This page cannot do that."
+"""Where nothing of an error is for visitors."""
+
 _LABELS: Final = {
     "sface_top1": ("Finds the source among the sources, by SFace", "%"),
     "dlib_top1": ("The same by dlib, which it never learned from", "%"),
@@ -137,7 +140,7 @@ def progress_html(standing: Standing, *, is_preview: bool) -> str:
     if standing.status == "cancelled":
         return _box("cancelled", f"{standing.problem} The same settings go on where it stopped.")
     if standing.status == "failed":
-        return _box("failed", standing.problem)
+        return _box("failed", for_visitors(standing.problem))
     return _at_work(standing, what)
 
 
@@ -180,6 +183,14 @@ def trim_html(start_s: float, end_s: float, last_s: float) -> str:
 def counted_from_1(text: str) -> str:
     """A sentence of the library, which numbers faces from 0, as the page says it."""
     return re.sub(r"\bface (\d+)", lambda found: f"face {int(found.group(1)) + 1}", text)
+
+
+def for_visitors(text: str) -> str:
+    """A sentence of the library as the page says it: faces count from 1, and nobody is told to install something."""
+    text = re.sub(r", and ([^,.`]*) with `pip install [^`]*`", "", text)
+    sentences = [one for one in re.split(r"(?<=[.!?])\s+", text) if not re.search(r"\bpip install\b", one)]
+    told = re.sub(r"\s*\b(Run|Install)\b[^.]*:$", "", " ".join(sentences))
+    return counted_from_1(told) or _ELSEWHERE
 
 
 def _became(track: dict[str, Any]) -> str:
