@@ -11,7 +11,7 @@ const apply = () => {
   const ratio = Number(plane.dataset.width) / Number(plane.dataset.height);
   const width = Math.min(frame.clientWidth, frame.clientHeight * ratio), height = width / ratio;
   if (!width) return;
-  if (line === null) line = ((frame.clientWidth - width) / 2 + START * width) / frame.clientWidth;
+  const at = line ?? ((frame.clientWidth - width) / 2 + START * width) / frame.clientWidth;
   scale = clamp(scale, 1, MOST);
   const [roomX, roomY] = [Math.max(width * scale - frame.clientWidth, 0) / 2, Math.max(height * scale - frame.clientHeight, 0) / 2];
   x = clamp(x, -roomX, roomX);
@@ -20,13 +20,13 @@ const apply = () => {
   plane.style.height = `${height}px`;
   plane.style.transform = `translate(-50%, -50%) translate(${x}px, ${y}px) scale(${scale})`;
   const left = (frame.clientWidth - width * scale) / 2 + x;
-  const share = clamp((line * frame.clientWidth - left) / (width * scale), 0, 1);
+  const share = clamp((at * frame.clientWidth - left) / (width * scale), 0, 1);
   const before = find(".hf-before");
   if (before) before.style.clipPath = `inset(0 ${100 - 100 * share}% 0 0)`;
   const divider = find(".hf-divider");
-  if (divider) divider.style.left = `${100 * line}%`;
+  if (divider) divider.style.left = `${100 * at}%`;
   const range = find(".hf-tools input[type=range]");
-  if (range) range.value = Math.round(100 * line);
+  if (range) range.value = Math.round(100 * at);
   const zoom = find(".hf-zoom");
   if (zoom) zoom.textContent = `${Math.round(100 * scale)} %`;
   frame.toggleAttribute("data-zoomed", scale > 1);
@@ -107,7 +107,11 @@ const settle = () => {
   for (const image of element.querySelectorAll("img")) image.addEventListener("load", apply);
   const fresh = kind === "result" && element.dataset.last !== viewer.dataset.result;
   element.dataset.last = viewer.dataset.result ?? "";
-  if (fresh && matchMedia("(max-width: 760px)").matches) viewer.scrollIntoView({ block: "start", behavior: "smooth" });
+  if (fresh && matchMedia("(max-width: 760px)").matches) {
+    const glide = () => find(".hf-viewer")?.scrollIntoView({ block: "start", behavior: "smooth" });
+    glide();
+    setTimeout(glide, 600);  // what stands beside it has found its place
+  }
 };
 watch("value", settle);
 settle();
