@@ -130,6 +130,10 @@ def test_several_faces(visit: Any, look: str):
     page.wait_for_selector("#source-faces [data-face='1'][aria-pressed=true]")
     page.click("#target-photo [data-name='two-people.jpg']")
     page.get_by_text("Face 1 of the target becomes portrait-124.jpg.").wait_for()
+    faces(page, "target-faces").nth(
+        1
+    ).click()  # from here on, the main face follows the chosen source no more
+    page.get_by_text("Face 2 of the target becomes portrait-124.jpg.").wait_for()
     faces(page, "source-faces").nth(0).click()
     page.wait_for_selector("#source-faces [data-face='0'][aria-pressed=true]")
     faces(page, "target-faces").nth(1).click()
