@@ -31,3 +31,9 @@ def test_examples_are_there_small_and_known_by_name():
         assert find_example(example.name) is example
         assert 500 < len(example_thumbnail(example.name)) < 20_000
     assert find_example("../../etc/passwd") is None
+
+
+def test_the_same_file_again_draws_the_box_anew_and_so_ends_its_waiting():
+    filled = Filled("a.png", "10 x 10")
+    assert ZONE.value(filled) != ZONE.value(filled)
+    assert ZONE.value(problems=["No face."]) != ZONE.value(problems=["No face."])

@@ -77,7 +77,8 @@ def visit(camera: Any, served: Served, look: str) -> Iterator[Any]:
 
 
 def check(page: Any, look: str, state: str) -> None:
-    """What holds in every state."""
+    """What holds in every state: no box waits, nothing sticks out, axe finds nothing serious."""
+    page.wait_for_function("!document.querySelector('.hf-zone[data-busy]')")
     width = LOOKS[look][1]["width"]
     assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{state} sticks out"
     found = serious_findings(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +13,10 @@ import gradio as gr
 from hififace.app.assets import asset
 from hififace.app.examples import Example, example_thumbnail
 from hififace.app.icons import icon
+
+
+_TURNS = itertools.count()
+"""No two answers are equal: the page draws a box anew, and ends its waiting, only where its HTML is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class DropZone:
         said = f'<p class="hf-told" role="status"{" data-bad" if told else ""}>{escape(told)}</p>'
         opening = (
             f'<div class="hf-zone"{" data-many" if self.many else ""}{" data-compact" if compact or filled else ""} '
-            f'data-most="{self.most_mb:g}">{pick}'
+            f'data-most="{self.most_mb:g}" data-turn="{next(_TURNS)}">{pick}'
         )
         if filled is not None:
             return f"{opening}{self._filled(filled)}{said}</div>"
