@@ -14,7 +14,6 @@ from hififace.app.assets import asset
 from hififace.app.examples import Example, example_thumbnail
 from hififace.app.icons import icon
 
-
 _TURNS = itertools.count()
 """No two answers are equal: the page draws a box anew, and ends its waiting, only where its HTML is another one."""
 
