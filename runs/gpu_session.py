@@ -9,7 +9,7 @@ There, with PyTorch installed and nothing else:
 
     python3 CARRY/gpu_session.py go --minutes 10 --out OUT
 
-`go` installs the wheels beside it into a folder of its own, checks for two minutes at most (every file's hash, the
+`go` installs the wheels beside it into a folder of its own, checks for about two minutes (every file's hash, the
 losses of the first step against those that the CPU found while packing, pairs a second), trains until a minute before
 the end, and leaves in OUT: checkpoints in files of at most 15 MB, the best one, previews, stats.jsonl and session.json.
 """
