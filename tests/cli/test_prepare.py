@@ -25,8 +25,7 @@ def asked(monkeypatch):
 
     def prepare_set(inputs, output, options, **rest):
         calls.append((inputs, output, options, rest))
-        rest["progress"](Progress(0, 100, 0, 0))
-        rest["progress"](Progress(100, 100, 95, 5))
+        rest["progress"](Progress(100, 100, 95, 5, 0))
         return Card
 
     monkeypatch.setattr(command, "prepare_set", prepare_set)
@@ -51,6 +50,24 @@ def test_a_log_gets_lines_with_rate_and_the_end_a_summary(asked, tmp_path):
     result = run("a", "-o", tmp_path / "set")
     assert "100 of 100 photos, 95 kept" in result.output
     assert "7 photos (3 people with a name) in 1 shards" in result.output
+
+
+@pytest.mark.parametrize(
+    ("reports", "rate"),
+    [
+        ([Progress(100, 100, 95, 5, 0)], "50.0"),  # one block: its end is the first that is heard
+        ([Progress(128, 228, 128, 0, 128), Progress(228, 228, 223, 5, 128)], "50.0"),
+        ([Progress(228, 228, 223, 5, 228)], "0.0"),
+    ],
+    ids=["one block", "resumed", "all resumed"],
+)
+def test_the_rate_is_that_of_this_run(monkeypatch, capsys, reports, rate):
+    moments = iter([10.0, *(12.0 for _ in reports)])
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(moments, 12.0))
+    with command.ProgressLine() as line:
+        for report in reports:
+            line.show(report)
+    assert f"kept, {rate} photos/s" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_ray_is_asked_for_by_its_flag(asked, tmp_path):

@@ -177,6 +177,7 @@ def test_killed_and_run_again_gives_the_same_bytes(people, finished, tmp_path):
     )
     assert seen[0][1] == first, "a finished block must not be made again"
     assert (seen[-1][0].done, seen[-1][0].total) == (169, 169)
+    assert seen[-1][0].resumed == 128
     assert files_of(tmp_path / "set") == files_of(finished)
 
 

@@ -86,14 +86,11 @@ class ProgressLine:
         )
         self._task = self._bar.add_task("photos", total=None, rate=0.0, kept=0)
         self._start = self._last = time.monotonic()
-        self._first: int | None = None
 
     def show(self, progress: Progress) -> None:
-        """Show how far the work is. The rate counts from the first report, since resumed blocks cost nothing."""
+        """Show how far the work is. The rate is that of this run: blocks of an earlier one cost nothing."""
         now = time.monotonic()
-        if self._first is None:
-            self._first, self._start = progress.done, now
-        rate = (progress.done - self._first) / max(now - self._start, 1e-6)
+        rate = (progress.done - progress.resumed) / max(now - self._start, 1e-6)
         self._bar.update(
             self._task, completed=progress.done, total=progress.total, rate=rate, kept=progress.kept
         )

@@ -59,6 +59,15 @@ class PreparedPhoto(NamedTuple):
     vector: NDArray[np.float32]
 
 
+class BlockTally(NamedTuple):
+    """What became of the photos of a block."""
+
+    kept: int
+    rejected: int
+    resumed: int
+    """How many of them an earlier run had worked through: all or none."""
+
+
 class Part(NamedTuple):
     """A finished block, read back."""
 
@@ -91,18 +100,15 @@ def describer_for(settings: WorkSettings) -> Describer:
     return _describers[settings.describer]
 
 
-def process_block(block: Block, folder: Path, settings: WorkSettings) -> tuple[int, int]:
+def process_block(block: Block, folder: Path, settings: WorkSettings) -> BlockTally:
     """Make the part of a block, unless it is there already.
-
-    Returns:
-        How many photos passed, and how many were rejected.
 
     Raises:
         DataError: an input cannot be read any more, or changed since the part was made.
     """
     part = read_part(folder, block.number, block.fingerprint())
     if part is not None:
-        return len(part.rows), len(part.rejected)
+        return BlockTally(len(part.rows), len(part.rejected), len(part.rows) + len(part.rejected))
     describer = describer_for(settings)
     rows, rejected, vectors = [], [], []
     tar = folder / f"block-{block.number:06d}.tar"
@@ -125,7 +131,7 @@ def process_block(block: Block, folder: Path, settings: WorkSettings) -> tuple[i
         "vectors": vectors_place,
     }
     atomic_write(part_path(folder, block.number), json.dumps(facts, indent=0).encode())
-    return len(rows), len(rejected)
+    return BlockTally(len(rows), len(rejected), 0)
 
 
 def prepare_photo(

@@ -85,6 +85,8 @@ class Progress(NamedTuple):
     """Photos in all; None where the input cannot tell."""
     kept: int
     rejected: int
+    resumed: int
+    """Photos among `done` that an earlier run had worked through: they say nothing about the speed of this one."""
 
 
 @dataclass(frozen=True)
@@ -197,13 +199,11 @@ def _run_blocks(
             yield block
 
     spread: Any = over_ray if workers.ray else over_processes if workers.number > 1 else in_this_process
-    kept = rejected = 0
-    for block_kept, block_rejected in spread(
-        partial(process_block, folder=folder, settings=work), counted(), workers.number
-    ):
-        kept, rejected = kept + block_kept, rejected + block_rejected
+    kept = rejected = resumed = 0
+    for tally in spread(partial(process_block, folder=folder, settings=work), counted(), workers.number):
+        kept, rejected, resumed = kept + tally.kept, rejected + tally.rejected, resumed + tally.resumed
         if progress is not None:
-            progress(Progress(kept + rejected, total, kept, rejected))
+            progress(Progress(kept + rejected, total, kept, rejected, resumed))
     if num_blocks == 0:
         raise DataError("The inputs hold no images. Check that these are the folders you meant.")
     return num_blocks
