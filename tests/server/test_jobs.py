@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import sqlite3
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +157,46 @@ def test_a_full_disk_is_an_answer(client: httpx.Client, album: Path, monkeypatch
     assert answer.json()["title"] == "No room"
 
 
+def test_a_full_disk_under_the_list_of_jobs_is_an_answer_and_nothing_is_lost(
+    mesh_bundle: Path, album: Path, tmp_path: Path
+):
+    """SQLite's own limit on its pages stands for the disk; jobs taken in before go on when there is room again."""
+    with running(mesh_bundle, tmp_path, jobs_at_once=0) as client:
+        store = client.service.store  # type: ignore[attr-defined]
+        store._base.execute("PRAGMA max_page_count = 1")  # as few as there are
+        statuses: list[int] = []
+        while 507 not in statuses:
+            assert len(statuses) < 200
+            answer = hand_in(client, album, album / "target.jpg")
+            statuses.append(answer.status_code)
+        assert set(statuses) <= {202, 507}
+        assert answer.json()["title"] == "No room"
+        assert answer.headers["content-type"] == "application/problem+json"
+        jobs = client.get("/v1/jobs").json()["jobs"]
+        assert len(jobs) == statuses.count(202)
+        assert len(list((tmp_path / "files").iterdir())) == len(jobs), "files of a job that was not taken in"
+        store._base.execute("PRAGMA max_page_count = 1000000")
+        assert hand_in(client, album, album / "target.jpg").status_code == 202
+
+
+def test_a_job_whose_end_cannot_be_noted_is_done_again(mesh_bundle: Path, album: Path, tmp_path: Path):
+    full = sqlite3.OperationalError("database or disk is full")
+    with running(mesh_bundle, tmp_path) as client:
+        store = client.service.store  # type: ignore[attr-defined]
+        finish, tried = store.finish, []
+
+        def refuse_once(*told: Any, **more: Any) -> None:
+            tried.append(told)
+            if len(tried) == 1:
+                raise full
+            finish(*told, **more)
+
+        store.finish = refuse_once
+        told = finished(client, hand_in(client, album, album / "target.jpg").json()["id"])
+        assert told["state"] == "done"
+        assert len(tried) == 2
+
+
 def test_a_killed_service_goes_on_with_the_same_pixels(
     client: httpx.Client, mesh_bundle: Path, album: Path, tmp_path: Path
 ):
@@ -180,6 +223,36 @@ def test_a_killed_service_goes_on_with_the_same_pixels(
         service.terminate()
         assert service.wait(60) == 143
     assert np.array_equal(pixels(tmp_path / "result.mp4"), pixels(expected))
+
+
+def test_sigterm_finishes_the_images_that_wait(mesh_bundle: Path, album: Path, tmp_path: Path):
+    words = ("--data", tmp_path / "data", "--bundles", mesh_bundle, "--model", "double", "--workers", "1")
+    files = [
+        (name, ("x", (album / file).read_bytes()))
+        for name, file in (("source", "me.png"), ("target", "two.png"))
+    ]
+    asked = {"consent": "true"}
+
+    def number(name: str, figures: str) -> int:
+        found = re.search(rf"^{re.escape(name)} ([0-9]+)", figures, re.M)
+        return int(found[1]) if found else 0
+
+    with (
+        process(*words, "--batch", "1", home=tmp_path / "home") as (service, client),
+        ThreadPoolExecutor(8) as threads,
+    ):
+        answers = [threads.submit(client.post, "/v1/swap", files=files, data=asked) for _ in range(8)]
+        waiting = came = 0
+        while waiting == 0 or came < 8:
+            assert not all(one.done() for one in answers), (
+                "all were answered before all were seen in the line"
+            )
+            figures = client.get("/metrics").text
+            waiting = number("hififace_waiting_images", figures)
+            came = waiting + 1 + number('hififace_images_total{outcome="swapped"}', figures)
+        service.terminate()
+        assert [one.result().status_code for one in answers] == [200] * 8
+        assert service.wait(60) == 143
 
 
 def test_sigterm_gives_jobs_back(mesh_bundle: Path, album: Path, tmp_path: Path):

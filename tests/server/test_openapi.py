@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from hififace.option_fields import options_of
+from hififace.server import problems, schemas
 from hififace.server.settings import ServiceLimits
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.video.options import VideoOptions
@@ -110,6 +111,29 @@ def test_no_request_makes_a_server_error(mesh_bundle: Path, tmp_path: Path, most
     for path, methods in described["paths"].items():
         for method in methods:
             assert f'hififace_requests_total{{method="{method.upper()}",route="{path}",' in figures, path
+
+
+def test_every_answer_has_an_example_that_is_one(client: httpx.Client):
+    described = client.get("/openapi.json").json()
+    known = described["components"]["schemas"]
+    seen = set()
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                for kind, content in answer.get("content", {}).items():
+                    if not kind.endswith("json"):
+                        continue
+                    name = content["schema"]["$ref"].rpartition("/")[2]
+                    model = getattr(problems if name == "Problem" else schemas, name)
+                    assert known[name]["examples"], (path, method, status)
+                    for example in known[name]["examples"]:
+                        told = model.model_validate(example).model_dump(exclude_unset=True)
+                        assert told == example, name
+                        assert set(example) == set(known[name]["properties"]), name
+                    seen.add(name)
+    assert seen == {
+        "FacesAnswer", "JobAnswer", "JobsAnswer", "ModelsAnswer", "Problem", "Standing", "SwapAnswer"
+    }  # fmt: skip
 
 
 def test_examples_can_be_sent_as_they_are(client: httpx.Client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -85,6 +86,24 @@ class RayNodes:
             assert self._nodes[-1].poll() is None, log.read_text()
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.2)
+
+    def has_open(self, number: int, path: Path) -> bool:
+        """Whether a process that this node started, at whatever remove, has a file open."""
+        wanted, parents = path.resolve(), {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                parents[int(process.name)] = int(fields[1])
+        for process in parents:
+            ancestor: int | None = process
+            while ancestor is not None and ancestor != self._nodes[number].pid:
+                ancestor = parents.get(ancestor)
+            with contextlib.suppress(OSError):
+                if ancestor is not None and any(
+                    opened.resolve() == wanted for opened in Path(f"/proc/{process}/fd").iterdir()
+                ):
+                    return True
+        return False
 
     def kill(self, number: int) -> None:
         """As a machine that loses its power: all of it, at once, without a word."""

@@ -87,6 +87,11 @@ def complete(app: FastAPI, *, keys: bool) -> dict[str, Any]:
     photos = {"type": "array", "items": _FILE, "minItems": 1}
     known = made.setdefault("components", {}).setdefault("schemas", {})
     known |= extra["$defs"]
+    for name, schema in known.items():
+        if "examples" in schema and (model := getattr(schemas, name, None)) is not None:
+            schema["examples"] = model.model_json_schema()[
+                "examples"
+            ]  # FastAPI leaves out what is null in them
     known["SwapForm"] = _form(schemas.SwapAsked, {"source": photos, "target": _FILE})
     known["FacesForm"] = _form(schemas.FacesInJson, {"image": _FILE}, ("image",))
     known["JobForm"] = _form(schemas.JobAsked, {"source": photos, "target": photos})

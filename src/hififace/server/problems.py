@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -169,8 +170,7 @@ def of_exception(error: Exception) -> ProblemError:
         return ProblemError(status_of(error), str(error), headers=headers)
     if isinstance(error, HTTPException):
         return ProblemError(error.status_code, f"{error.detail}.", headers=error.headers)
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if _is_of_a_full_disk(error):
         return ProblemError(507, "The disk of this service is full. Try again later.")
     if isinstance(error, MemoryError):
         return ProblemError(503, "There is not enough memory for this now. Send a smaller image, or later.")
@@ -178,6 +178,13 @@ def of_exception(error: Exception) -> ProblemError:
     return ProblemError(
         500, "Something went wrong on the machine that serves this; its log says what, under the request id."
     )
+
+
+def _is_of_a_full_disk(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(cause, sqlite3.OperationalError):
+        return "disk is full" in str(cause)  # its number has a name from Python 3.11 on
+    return isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def handle_problems(service: FastAPI) -> None:
@@ -195,6 +202,7 @@ def handle_problems(service: FastAPI) -> None:
         ValidationError,
         HTTPException,
         OSError,
+        sqlite3.OperationalError,
         MemoryError,
     ):  # all others come to the door
         service.add_exception_handler(kind, handle)

@@ -182,6 +182,65 @@ class JobAsked(_VideoSettings):
 # Answers
 
 
+def _like(example: dict[str, Any]) -> ConfigDict:
+    """The settings of an answer that looks so."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+_A_FACE: Final = {
+    "index": 0,
+    "box": [172.4, 62.81, 276.13, 206.5],
+    "score": 0.9312,
+    "points": [[199.1, 117.0], [247.9, 116.2], [224.6, 146.3], [205.2, 171.4], [243.8, 170.7]],
+    "size_px": 122.09,
+}
+_A_REPORT: Final = {
+    "model": "mini",
+    "model_version": "742016",
+    "size": [512, 512],
+    "num_swapped": 1,
+    "faces": [
+        {
+            "index": 0,
+            "box": [172.4, 62.81, 276.13, 206.5],
+            "score": 0.9312,
+            "swapped": True,
+            "reason": None,
+            "source": "source",
+            "similarity_source": 0.61,
+            "similarity_target": 0.12,
+            "warning": None,
+        }
+    ],
+    "notes": [],
+    "source_notes": [],
+    "timings_ms": {"detect": 17.7, "generate": 110.5, "paste": 21.2, "total": 300.9},
+}
+_A_JOB: Final = {
+    "id": "hQ3xk9T2mWcVbN4sLr0a",
+    "kind": "video",
+    "state": "working",
+    "done": 120,
+    "expected": 300,
+    "per_second": 8.5,
+    "created": "2026-11-27T10:00:00Z",
+    "kept_until": None,
+    "problem": None,
+    "result": None,
+    "report": None,
+}
+_A_MODEL: Final = {
+    "name": "mini",
+    "usable": True,
+    "problem": None,
+    "version": "742016",
+    "resolution": 256,
+    "licence": "research",
+    "training_data": "photos of people who agreed to it",
+    "default": True,
+}
+
+
 class FaceAnswer(BaseModel):
     """One face that was found."""
 
@@ -196,6 +255,8 @@ class FaceAnswer(BaseModel):
 
 class FacesAnswer(BaseModel):
     """What an image shows."""
+
+    model_config = _like({"width": 512, "height": 512, "faces": [_A_FACE]})
 
     width: int
     height: int
@@ -232,6 +293,8 @@ class SwapReport(BaseModel):
 class SwapAnswer(BaseModel):
     """A result as JSON, for `Accept: application/json`."""
 
+    model_config = _like({"image": "iVBORw0KGgo...", "media_type": "image/png", "report": _A_REPORT})
+
     image: str = Field(description="The marked file, base64.")
     media_type: str
     report: SwapReport
@@ -253,6 +316,8 @@ class ModelAnswer(BaseModel):
 class ModelsAnswer(BaseModel):
     """All models on offer."""
 
+    model_config = _like({"models": [_A_MODEL]})
+
     models: list[ModelAnswer]
 
 
@@ -262,25 +327,7 @@ JobState: TypeAlias = Literal["waiting", "working", "done", "failed"]
 class JobAnswer(BaseModel):
     """How far a job is."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "hQ3xk9T2mWcV",
-                    "kind": "video",
-                    "state": "working",
-                    "done": 120,
-                    "expected": 300,
-                    "per_second": 8.5,
-                    "created": "2026-11-27T10:00:00Z",
-                    "kept_until": None,
-                    "problem": None,
-                    "result": None,
-                    "report": None,
-                }
-            ]
-        }
-    )
+    model_config = _like(_A_JOB)
 
     id: str
     kind: Literal["video", "images"]
@@ -300,11 +347,15 @@ class JobAnswer(BaseModel):
 class JobsAnswer(BaseModel):
     """The caller's jobs, oldest first."""
 
+    model_config = _like({"jobs": [_A_JOB]})
+
     jobs: list[JobAnswer]
 
 
 class Standing(BaseModel):
     """Whether the service is alive, or ready."""
+
+    model_config = _like({"status": "ok", "detail": ""})
 
     status: Literal["ok", "starting", "stopping", "broken"]
     detail: str = ""

@@ -52,6 +52,8 @@ class JobWorkers:
         self._default, self._turns, self._elsewhere = default_model, turns, elsewhere
         self._stopping = threading.Event()
         self._news = threading.Event()
+        self._owed: set[str] = set()
+        """Jobs whose end could not be noted: they go back to those that wait as soon as the disk takes a word."""
         store.sweep(limits.keep_minutes * 60)
         self._threads = [
             threading.Thread(
@@ -102,13 +104,20 @@ class JobWorkers:
 
     def _work_on_one(self, bench: Bundles) -> bool:
         """Whether there was a job."""
+        for owed in tuple(self._owed):
+            self._store.give_back(owed)
+            self._owed.discard(owed)
         job = self._store.claim()
         if job is None:
             return False
         said: dict[str, Any] = {"job": job.id, "kind": job.kind}
         LOGGER.info("job begins", extra={"fields": said})
         began = time.monotonic()
-        state = self._ended(job, self._outcome(job, bench))
+        try:
+            state = self._ended(job, self._outcome(job, bench))
+        except BaseException:
+            self._owed.add(job.id)
+            raise
         self._metrics.jobs.labels(job.kind, state).inc()
         self._store.sweep()
         LOGGER.info(
