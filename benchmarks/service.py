@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -41,6 +42,8 @@ from contract import environment, write_result
 PORTRAITS = Path(__file__).parent / "portraits"
 BOUNDARY = "a-boundary-that-no-photo-holds"
 SOAK_READINGS = 40
+EQUAL_LEVELS = 0.1
+"""Mean difference up to which results count as the same."""
 SMALL_SIDE_PX = 160
 
 
@@ -131,6 +134,24 @@ class Clients:
             thread.join()
 
 
+def answer_to(place: str, request: Request) -> bytes:
+    """The body of one answer."""
+    address = urlsplit(place)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=600)
+    connection.request(request.method, request.path, request.body, request.headers)
+    body = connection.getresponse().read()
+    connection.close()
+    return body
+
+
+def mean_difference(one: bytes, other: bytes) -> float:
+    """Of two images, in levels; threads round differently."""
+    first, second = (
+        np.asarray(Image.open(io.BytesIO(image)).convert("RGB"), np.int16) for image in (one, other)
+    )
+    return float(np.abs(first - second).mean())
+
+
 def at_once(place: str, clients: int, images: list[tuple[bytes, bytes]]) -> list[float]:
     """Seconds of each request.
 
@@ -145,10 +166,17 @@ def at_once(place: str, clients: int, images: list[tuple[bytes, bytes]]) -> list
 
 
 def loop_of_the_library() -> None:
-    """What the other process runs: for every number that it is told, so many pairs; tells the seconds of each."""
+    """What the other process runs: for every number that it is told, so many pairs; tells the seconds of each.
+
+    First of all it tells its result of the first pair.
+    """
     from hififace import FaceSwapper
 
     swapper, stream = FaceSwapper.load("mini"), pairs()
+    source, target = next(pairs())
+    swapper.set_source(source)
+    first = swapper.swap(target, consent_confirmed=True).to_bytes("JPEG")
+    sys.stdout.write(base64.b64encode(first).decode() + "\n")
     for line in sys.stdin:
         seconds = []
         for source, target in itertools.islice(stream, int(line)):
@@ -161,8 +189,8 @@ def loop_of_the_library() -> None:
 
 
 @contextlib.contextmanager
-def library() -> Iterator[tuple[Callable[[int], list[float]], int]]:
-    """Swaps so many pairs one after the other, and tells the seconds of each; and its process."""
+def library() -> Iterator[tuple[Callable[[int], list[float]], int, bytes]]:
+    """Swaps so many pairs one after the other, and tells the seconds of each; its process; its first result."""
     command = [sys.executable, __file__, "--alone", "-o", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         talk, answers = running.stdin, running.stdout
@@ -174,8 +202,9 @@ def library() -> Iterator[tuple[Callable[[int], list[float]], int]]:
             talk.flush()
             return list(json.loads(answers.readline()))
 
-        one_after_another(4)  # warm-up: the model is opened
-        yield one_after_another, running.pid
+        first = base64.b64decode(answers.readline())
+        one_after_another(4)  # warm-up
+        yield one_after_another, running.pid, first
         talk.close()
 
 
@@ -237,9 +266,14 @@ def load(clients: int, images: int, rounds: int, words: list[object]) -> dict[st
     stream = pairs()
     with (
         tempfile.TemporaryDirectory() as data,
-        library() as (one_after_another, alone),
+        library() as (one_after_another, alone, expected),
         service(Path(data, "all"), *words) as (place, process),
     ):
+        difference = mean_difference(expected, answer_to(place, swap_of(*next(pairs()))))
+        if difference > EQUAL_LEVELS:
+            raise RuntimeError(
+                f"The two sides differ by {difference:.2f} levels: they do not do the same work."
+            )
         for _ in range(rounds):
             few = max(images // 3, 4)
             sides["one after another"].append(measured(alone, lambda few=few: one_after_another(few)))
@@ -255,6 +289,7 @@ def load(clients: int, images: int, rounds: int, words: list[object]) -> dict[st
         [round(turn["images_per_s"], 3) for turn in sides[name]] for name in ("one after another", "at once")
     )
     return {
+        "mean_difference_of_the_results_levels": round(difference, 4),
         "sides": middle,
         "images_per_s_of_the_turns": {"one after another": one, "at once": all_of_it},
         "times_as_many_images_at_once": round(statistics.median(all_of_it) / statistics.median(one), 3),
