@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -236,6 +237,17 @@ def test_idle_threads_share_what_waits(tmp_path: Path):
     assert [place.work.model for place in own_line._taken()] == ["a"]  # another model is another run
     assert [place.work.model for place in own_line._taken()] == ["b"]
     assert own_line._taken() == []
+
+
+def test_opencv_takes_no_more_threads_than_a_run_of_the_network(mesh_bundle: Path, tmp_path: Path):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        with running(mesh_bundle, tmp_path, threads=1):
+            assert cv2.getNumThreads() == 1
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_each_device_has_its_own_models_and_threads(mesh_bundle: Path, album: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,13 @@ def test_cores_are_shared_by_images_side_by_side(
     assert options.shares(on_cpu=on_cpu, cores=cores) == expected
     assert options.images_per_run(on_cpu=on_cpu) == (2 if on_cpu else 8)
     assert ServiceOptions(data=tmp_path, batch=3).images_per_run(on_cpu=on_cpu) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no such thing here")
+def test_only_cores_that_the_process_may_use_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert ServiceOptions(data=tmp_path).shares(on_cpu=True) == (3, 1)
 
 
 def test_devices_and_providers_are_one_choice(tmp_path: Path):

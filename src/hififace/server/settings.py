@@ -147,13 +147,20 @@ class ServiceOptions:
 
         Args:
             on_cpu: whether the networks run there.
-            cores: of this machine; None asks it.
+            cores: that this process may use; None asks the system.
         """
         if not on_cpu:
             return self.workers or 2, self.threads
-        cores = cores or os.cpu_count() or 1
+        cores = cores or _cores()
         workers = self.workers or min(max(1, cores // (self.threads or 1)), _MOST_WORKERS)
         return workers, self.threads or max(1, cores // workers)
+
+
+def _cores() -> int:
+    """Cores that this process may use: of a container that has some of its machine's, those."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def server_settings(options: ServiceOptions) -> dict[str, Any]:
