@@ -63,11 +63,13 @@ def compared(swapper: FaceSwapper, folder: Path, clip: Clip, select: Any, num_fr
     swapper.swap_video(target, folder / "second.mp4", **options, start_s=middle_s)
     before, expected, got = (frames(folder / f"{name}.mp4") for name in ("target", "whole", "second"))
     before, expected = before[-len(got) :], expected[-len(got) :]
-    differences, moved = [], []
+    differences, moved, elsewhere = [], [], []
     for shown, one_way, other_way in zip(before, expected, got, strict=True):
         changed = np.abs(shown.astype(int) - one_way).max(2) > 12
         changed |= np.abs(shown.astype(int) - other_way).max(2) > 12
-        away = np.abs(one_way.astype(int) - other_way)[changed]
+        away = np.abs(one_way.astype(int) - other_way)
+        elsewhere.append(float(away[~changed].mean()))
+        away = away[changed]
         differences.append(float(away.mean()) if changed.any() else 0.0)
         moved.append(float(away.max()) if changed.any() else 0.0)
     busy = {name: spent for name, spent in whole.processor_s.items() if name != "encode"} | {
@@ -86,6 +88,7 @@ def compared(swapper: FaceSwapper, folder: Path, clip: Clip, select: Any, num_fr
             "that_differ": len(seen),
             "last_that_differs": seen[-1] if seen else None,
             "mean_difference_levels": [round(differences[place], 2) for place in (0, len(got) // 2, -1)],
+            "mean_difference_elsewhere_levels": round(float(np.mean(elsewhere)), 2),
             "largest_difference_levels": round(max(moved), 1),
         },
     }

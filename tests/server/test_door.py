@@ -103,6 +103,26 @@ def test_slow_bodies_are_ended(mesh_bundle: Path, tmp_path: Path):
         assert sender.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title", "sentence"),
+    [
+        ("GET", "/nothing", 404, "Not Found", "Nothing is at this path"),
+        ("PUT", "/v1/swap", 405, "Method Not Allowed", "does not take this method"),
+        ("GET", "/v1/jobs/none", 404, "Not Found", "There is no such job of yours"),
+    ],
+)
+def test_errors_are_problem_documents_with_the_titles_of_http(
+    client: httpx.Client, method: str, path: str, status: int, title: str, sentence: str
+):
+    answer = client.request(method, path)
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["type"], told["title"], told["status"]) == ("about:blank", title, status)
+    assert sentence in told["detail"]
+    assert answer.status_code == status
+    assert answer.headers["x-request-id"] == told["request_id"]
+
+
 @pytest.mark.parametrize("request_id", ["mine-1", "a b", "x" * 65])
 def test_request_ids_are_ours_or_good(client: httpx.Client, request_id: str):
     given = client.get("/healthz", headers={"X-Request-ID": request_id}).headers["x-request-id"]

@@ -65,6 +65,12 @@ def test_a_video_becomes_a_marked_video(client: httpx.Client, album: Path, video
     assert pixels(tmp_path / "result.mp4").shape == pixels(video).shape
     part = client.get(told["result"], headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.content) == (206, result.content[:10])
+    for asked, status in (("bytes=999999999-", 416), ("bytes=x-y", 400)):
+        refused = client.get(told["result"], headers={"Range": asked})
+        assert refused.status_code == status
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json()["request_id"] == refused.headers["x-request-id"]
+        assert ("content-range" in refused.headers) == (status == 416)
     assert job["id"] in [one["id"] for one in client.get("/v1/jobs").json()["jobs"]]
 
 
@@ -154,7 +160,7 @@ def test_a_full_disk_is_an_answer(client: httpx.Client, album: Path, monkeypatch
     monkeypatch.setattr(routes.shutil, "disk_usage", lambda _: usage)
     answer = hand_in(client, album, album / "two.png")
     assert answer.status_code == 507
-    assert answer.json()["title"] == "No room"
+    assert answer.json()["title"] == "Insufficient Storage"
 
 
 def test_a_full_disk_under_the_list_of_jobs_is_an_answer_and_nothing_is_lost(
@@ -170,7 +176,7 @@ def test_a_full_disk_under_the_list_of_jobs_is_an_answer_and_nothing_is_lost(
             answer = hand_in(client, album, album / "target.jpg")
             statuses.append(answer.status_code)
         assert set(statuses) <= {202, 507}
-        assert answer.json()["title"] == "No room"
+        assert answer.json()["title"] == "Insufficient Storage"
         assert answer.headers["content-type"] == "application/problem+json"
         jobs = client.get("/v1/jobs").json()["jobs"]
         assert len(jobs) == statuses.count(202)

@@ -15,7 +15,7 @@ from hififace.hosting.strangers import Strangers, counted_address
 from hififace.server.keys import ANYBODY, bearer_of
 from hififace.server.logs import LOGGER, begin_request
 from hififace.server.metrics import Metrics
-from hififace.server.problems import ProblemError, answer, of_exception
+from hififace.server.problems import ProblemError, answer, of_exception, of_plain_text
 from hififace.server.settings import ServiceOptions
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
@@ -32,6 +32,9 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+
+_KEPT: Final = ("content-range", "allow")
+"""Headers of an error in plain text that its problem document keeps."""
 
 
 class Door:
@@ -63,16 +66,8 @@ class Door:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         name = begin_request(headers.get("x-request-id"))
-        began, status, owner = time.monotonic(), 0, None
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = int(message["status"])
-                extra = [*_HEADERS, (b"x-request-id", name.encode())]
-                message = {**message, "headers": [*message.get("headers", []), *extra]}
-            await send(message)
-
+        began, owner = time.monotonic(), None
+        sending = _Sending(scope, receive, send, name)
         try:
             try:
                 owner = self._check(scope, headers, path)
@@ -88,18 +83,19 @@ class Door:
                 await self._inner(scope, receive, sending)
             except Exception as error:  # logged there
                 told = of_exception(error)
-                if status:  # half of an answer is out: the connection has to break
+                if sending.status:  # half of an answer is out: the connection has to break
                     raise
                 await answer(told.status, told.detail, told.errors, told.headers)(scope, receive, sending)
         finally:
             spent = time.monotonic() - began
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, scope["method"] if route != "other" else "any", status).inc()
+            method = scope["method"] if route != "other" else "any"
+            self._metrics.requests.labels(route, method, sending.status).inc()
             self._metrics.request_seconds.labels(route).observe(spent)
             fields = {
                 "method": scope["method"],
                 "route": route,
-                "status": status,
+                "status": sending.status,
                 "seconds": round(spent, 4),
                 "owner": owner,
             }
@@ -171,6 +167,37 @@ class Door:
             return message
 
         return measured
+
+
+class _Sending:
+    """Hands an answer on with the headers of all answers; an error in plain text becomes a problem document.
+
+    Attributes:
+        status: of the answer; 0 before its first message.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
+        self._scope, self._receive, self._send, self._name = scope, receive, send, name
+        self.status, self._is_replaced = 0, False
+
+    async def __call__(self, message: Message) -> None:
+        """Send, or send another in its place."""
+        if message["type"] == "http.response.start":
+            self.status = int(message["status"])
+            given = dict(message.get("headers", []))
+            self._is_replaced = self.status >= 400 and given.get(b"content-type", b"").startswith(b"text/")
+            if self._is_replaced:
+                told = of_plain_text(self.status)
+                headers = {name: given[name.encode()].decode() for name in _KEPT if name.encode() in given}
+                await answer(told.status, told.detail, headers=headers)(self._scope, self._receive, self._out)
+        if not self._is_replaced:
+            await self._out(message)
+
+    async def _out(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            extra = [*_HEADERS, (b"x-request-id", self._name.encode())]
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        await self._send(message)
 
 
 def _too_large(most: int) -> ProblemError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -28,23 +29,33 @@ from hififace.server.logs import LOGGER, request_id
 MEDIA_TYPE: Final = "application/problem+json"
 
 _TITLES: Final = {
-    400: "The request cannot be read",
-    401: "An API key is needed",
-    403: "Not from there",
-    404: "Nothing is there",
-    405: "Not by this method",
-    406: "Not in this format",
-    408: "The request came too slowly",
-    409: "Not yet",
-    413: "Too much",
-    415: "Not of this kind",
-    421: "Not under this name",
-    422: "Something is wrong with the request",
-    429: "Too often",
-    500: "Something went wrong here",
-    503: "Not now",
-    507: "No room",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    499: "Client Closed Request",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
 }
+"""Those of HTTP (RFC 9110), as RFC 9457 wants it where `type` is about:blank; names in Python differ by version."""
+
+_OF_THE_FRAMEWORK: Final = {
+    400: "The request cannot be read; a Range is to be one of bytes of the file.",
+    404: "Nothing is at this path; /openapi.json says what there is.",
+    405: "This path does not take this method; /openapi.json says which.",
+    416: "The range that was asked for lies outside of the file.",
+}
+"""Sentences for errors of which the framework says no more than their names."""
 
 
 class FieldProblem(BaseModel):
@@ -62,7 +73,7 @@ class Problem(BaseModel):
             "examples": [
                 {
                     "type": "about:blank",
-                    "title": "Something is wrong with the request",
+                    "title": "Unprocessable Content",
                     "status": 422,
                     "detail": "consent: Input should be true.",
                     "request_id": "6f1f6a0c9be04f1f",
@@ -116,7 +127,7 @@ def status_of(error: HififaceError) -> int:
 
 def problem_body(status: int, detail: str, errors: Sequence[FieldProblem] = ()) -> dict[str, Any]:
     """The document."""
-    title = _TITLES.get(status, "Refused")
+    title = _TITLES.get(status, "Error")
     return Problem(
         title=title, status=status, detail=detail, request_id=request_id(), errors=list(errors)
     ).model_dump()
@@ -169,7 +180,10 @@ def of_exception(error: Exception) -> ProblemError:
         headers = None if wait is None else {"Retry-After": str(int(wait) + 1)}
         return ProblemError(status_of(error), str(error), headers=headers)
     if isinstance(error, HTTPException):
-        return ProblemError(error.status_code, f"{error.detail}.", headers=error.headers)
+        told = str(error.detail)
+        if told == HTTPStatus(error.status_code).phrase:
+            told = _OF_THE_FRAMEWORK.get(error.status_code, told)
+        return ProblemError(error.status_code, f"{told.rstrip('.')}.", headers=error.headers)
     if _is_of_a_full_disk(error):
         return ProblemError(507, "The disk of this service is full. Try again later.")
     if isinstance(error, MemoryError):
@@ -185,6 +199,13 @@ def _is_of_a_full_disk(error: Exception) -> bool:
     if isinstance(cause, sqlite3.OperationalError):
         return "disk is full" in str(cause)  # its number has a name from Python 3.11 on
     return isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def of_plain_text(status: int) -> ProblemError:
+    """For an error that the framework answers with plain text, past all handlers."""
+    return ProblemError(
+        status, _OF_THE_FRAMEWORK.get(status, f"{_TITLES.get(status, 'The request failed')}.")
+    )
 
 
 def handle_problems(service: FastAPI) -> None:
