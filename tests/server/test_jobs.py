@@ -167,7 +167,8 @@ def test_a_full_disk_under_the_list_of_jobs_is_an_answer_and_nothing_is_lost(
     mesh_bundle: Path, album: Path, tmp_path: Path
 ):
     """SQLite's own limit on its pages stands for the disk; jobs taken in before go on when there is room again."""
-    with running(mesh_bundle, tmp_path, jobs_at_once=0) as client:
+    limits = ServiceLimits(jobs_per_key=1000)
+    with running(mesh_bundle, tmp_path, limits=limits, jobs_at_once=0) as client:
         store = client.service.store  # type: ignore[attr-defined]
         store._base.execute("PRAGMA max_page_count = 1")  # as few as there are
         statuses: list[int] = []

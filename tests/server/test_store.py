@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,18 @@ def test_what_is_not_taken_in_leaves_nothing(tmp_path: Path):
     with pytest.raises(LimitError, match="1 jobs of yours"):
         added(store, most=1)
     assert len(list((tmp_path / "files").iterdir())) == 1
+
+
+def test_a_full_disk_leaves_the_list_usable(tmp_path: Path):
+    """SQLite's own limit on its pages stands for the disk."""
+    store = JobStore(tmp_path)
+    store._base.execute("PRAGMA max_page_count = 1")  # as few as there are
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        all(added(store, most=999) for _ in range(200))
+    jobs = store.of("anna")
+    assert len(list((tmp_path / "files").iterdir())) == len(jobs)
+    store._base.execute("PRAGMA max_page_count = 1000000")
+    assert {added(store, most=999).id, *(job.id for job in jobs)} == {job.id for job in store.of("anna")}
 
 
 def test_two_services_share_the_jobs_and_none_gets_two_workers(tmp_path: Path):

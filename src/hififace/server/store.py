@@ -132,6 +132,18 @@ class JobStore:
         Raises:
             LimitError: the owner has as many already.
         """
+        try:
+            self._take_in(job_id, place, owner, kind, asked, most)
+        except BaseException:
+            shutil.rmtree(self.folder(job_id), ignore_errors=True)  # the list does not have it
+            raise
+        job = self.find(job_id, owner)
+        assert job is not None
+        return job
+
+    def _take_in(
+        self, job_id: str, place: Path, owner: str, kind: str, asked: dict[str, Any], most: int
+    ) -> None:
         with self._lock, self._transaction():
             (unfinished,) = self._base.execute(
                 "SELECT COUNT(*) FROM jobs WHERE owner = ? AND state IN ('waiting', 'working') AND NOT removed",
@@ -147,9 +159,6 @@ class JobStore:
                 "INSERT INTO jobs (id, owner, kind, state, asked, created) VALUES (?, ?, ?, 'waiting', ?, ?)",
                 (job_id, owner, kind, json.dumps(asked), self._clock()),
             )
-        job = self.find(job_id, owner)
-        assert job is not None
-        return job
 
     def find(self, job_id: str, owner: str) -> Job | None:
         """A job of this owner; None where there is none, or it is another's."""
@@ -300,10 +309,11 @@ class JobStore:
         self._base.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._base.execute("COMMIT")
         except BaseException:
-            self._base.execute("ROLLBACK")
+            if self._base.in_transaction:  # a full disk may have ended it already
+                self._base.execute("ROLLBACK")
             raise
-        self._base.execute("COMMIT")
 
 
 def _job(row: tuple[Any, ...]) -> Job:
