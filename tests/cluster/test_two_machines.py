@@ -34,7 +34,7 @@ ENCODER = "ultrafast"
 
 
 class Size(NamedTuple):
-    """How much there is to do. A segment has 240 frames."""
+    """How much there is to do. A segment has 240 frames; when it is safe, the 40 behind it are nearly done, too."""
 
     images: int
     """With a face; one more shows none."""
@@ -56,7 +56,7 @@ class Work(NamedTuple):
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(Size(7, 280, (160, 120)), id="small"),
+        pytest.param(Size(7, 350, (160, 120)), id="small"),
         pytest.param(Size(19, 500, (320, 240)), id="large"),
     ],
 )
@@ -120,18 +120,9 @@ def segments(folder: Path, name: str) -> list[Path]:
     return [path for path in found if not path.name.startswith(".")]
 
 
-def at_work_on(nodes: RayNodes, node: int, unfinished: dict[str, tuple[Path, Path]]) -> str | None:
-    """Name of a video that this node has open, and of which a segment is safe.
-
-    Args:
-        nodes: all of them.
-        node: which.
-        unfinished: by name, the video, and the folder of its unfinished work.
-    """
-    for name, (video, folder) in unfinished.items():
-        if segments(folder, name) and nodes.has_open(node, video):
-            return name
-    return None
+def is_at_work(nodes: RayNodes, node: int, folder: Path, name: str) -> bool:
+    """Whether this node holds the unfinished work on a video, and a segment of it is safe."""
+    return any(nodes.has_open(node, one.with_name(".in-use")) for one in segments(folder, name))
 
 
 @pytest.fixture(scope="module")
@@ -153,20 +144,20 @@ def test_a_folder_and_two_videos_survive_the_loss_of_a_machine(
         text=True,
     ) as running:
         # Each node has one core, so each has one of the videos.
-        unfinished = {name: (work.targets / name, spread) for name in VIDEOS}
         wait_for(
-            lambda: at_work_on(nodes, other, unfinished) is not None or running.poll() is not None,
+            lambda: (
+                any(is_at_work(nodes, other, spread, name) for name in VIDEOS) or running.poll() is not None
+            ),
             "no segment by the second node",
         )
+        assert running.poll() is None
         nodes.kill(other)
         told, errors = running.communicate(timeout=600)
     size = work.size
     assert running.returncode == 1, errors
     assert "empty.png" in errors
     assert f"1 of {size.images + 3} could not be swapped" in errors
-    done = (
-        rf"{size.images} images and {2 * size.frames} frames \(\d+\.\d a second\), in \d+\.\d s on 1 machine"
-    )
+    done = rf"{size.images} images and {2 * size.frames} frames \(\d+\.\d a second\), in \d+\.\d s on [12] machine"  # Ray may not have noticed
     assert re.search(done, errors)
     assert len(told.splitlines()) == size.images + 2
     # What the lost machine had finished of its video was not done again.
@@ -199,12 +190,9 @@ def test_jobs_of_the_service_survive_the_loss_of_a_machine(
     words = ("--data", folder, "--bundles", mesh_bundle, "--model", "double", "--threads", "1", "--ray")
     with process(*words, home=tmp_path / "home") as (_, client):
         jobs = {name: hand_in(client, name) for name in VIDEOS}
-        places = {job: folder / "files" / job for job in jobs.values()}
+        places = [folder / "files" / job for job in jobs.values()]
         wait_for(
-            lambda: any(
-                at_work_on(nodes, other, {"result": (next(place.glob("target-*")), place)})
-                for place in places.values()
-            ),
+            lambda: any(is_at_work(nodes, other, place, "result") for place in places),
             "no segment by the second node",
         )
         assert "working" in {client.get(f"/v1/jobs/{job}").json()["state"] for job in jobs.values()}
