@@ -56,7 +56,7 @@ class Work(NamedTuple):
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(Size(7, 350, (160, 120)), id="small"),
+        pytest.param(Size(7, 440, (160, 120)), id="small"),
         pytest.param(Size(19, 500, (320, 240)), id="large"),
     ],
 )
