@@ -197,18 +197,15 @@ def test_jobs_of_the_service_survive_the_loss_of_a_machine(
             "no segment by the second node",
         )
         nodes.kill(other)  # at once: the rest of the video takes a second or two
-        resumed = []
         for name, job in jobs.items():
             told = finished(client, job)
             assert told["state"] == "done", told
             assert told["done"] == told["expected"] == work.size.frames
-            resumed.append(told["report"]["num_frames_resumed"])
             file = tmp_path / name
             file.write_bytes(client.get(told["result"]).content)
             assert check_file(file).marked
             # The service over Ray makes what the command makes on one machine.
             assert content(file) == content(work.alone / name), name
-        assert max(resumed) >= 240
         cancelled = hand_in(client, VIDEOS[0])
         wait_for(lambda: client.get(f"/v1/jobs/{cancelled}").json()["done"] > 0, "no progress")
         assert client.delete(f"/v1/jobs/{cancelled}").status_code == 204
