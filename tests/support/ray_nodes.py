@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -14,12 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import hififace
 
 WAIT_S = 300.0
-_TRIES = 4
 
 
 def free_port() -> int:
@@ -27,20 +24,6 @@ def free_port() -> int:
     with socket.socket() as tried:
         tried.bind(("127.0.0.1", 0))
         return int(tried.getsockname()[1])
-
-
-class _Process(NamedTuple):
-    state: str
-    parent: int
-
-
-def _processes() -> dict[int, _Process]:
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
-            found[int(process.name)] = _Process(state, int(parent))
-    return found
 
 
 class RayNodes:
@@ -76,59 +59,32 @@ class RayNodes:
         return len(self._nodes) - 1
 
     def _start(self, cores: int, *words: str) -> None:
-        """Start a node; once more where its raylet gave up, as it does on a machine too busy to start its agents."""
         log = self._place / f"node-{len(self._nodes)}.log"
         env = {name: value for name, value in self.env.items() if name != "RAY_ADDRESS"}
-        command = [
-            Path(sys.executable).with_name("ray"),
-            "start",
-            "--block",
-            "--node-ip-address=127.0.0.1",
-            f"--num-cpus={cores}",
-            "--object-store-memory=100000000",
-            "--disable-usage-stats",
-            *words,
-        ]
-        for _ in range(_TRIES):
-            with log.open("wb") as lines:
-                node = subprocess.Popen(
-                    command,
+        with log.open("wb") as lines:
+            self._nodes.append(
+                subprocess.Popen(
+                    [
+                        Path(sys.executable).with_name("ray"),
+                        "start",
+                        "--block",
+                        "--node-ip-address=127.0.0.1",
+                        f"--num-cpus={cores}",
+                        "--object-store-memory=100000000",
+                        "--disable-usage-stats",
+                        *words,
+                    ],
                     env=env,
                     stdout=lines,
                     stderr=subprocess.STDOUT,
                     preexec_fn=os.setpgrp,  # to be killed with all that it starts
                 )
-            if self._has_started(node, log):
-                self._nodes.append(node)
-                return
-            os.killpg(node.pid, signal.SIGKILL)
-            node.wait()
-        raise AssertionError(log.read_text(errors="replace"))
-
-    @staticmethod
-    def _has_started(node: subprocess.Popen[bytes], log: Path) -> bool:
+            )
         until = time.monotonic() + WAIT_S
         while "Ray runtime started." not in log.read_text(errors="replace"):
-            processes = _processes()
-            given_up = any(one.parent == node.pid and one.state == "Z" for one in processes.values())
-            if given_up or node.poll() is not None or time.monotonic() > until:
-                return False
+            assert self._nodes[-1].poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
             time.sleep(0.2)
-        return True
-
-    def has_open(self, number: int, path: Path) -> bool:
-        """Whether a process that this node started, at whatever remove, has a file open."""
-        wanted, processes = path.resolve(), _processes()
-        for process in processes:
-            ancestor: int | None = process
-            while ancestor in processes and ancestor != self._nodes[number].pid:
-                ancestor = processes[ancestor].parent
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                if ancestor == self._nodes[number].pid and any(
-                    opened.resolve() == wanted for opened in Path(f"/proc/{process}/fd").iterdir()
-                ):
-                    return True
-        return False
 
     def kill(self, number: int) -> None:
         """As a machine that loses its power: all of it, at once, without a word."""
