@@ -135,10 +135,15 @@ def _named_or_photo(text: str) -> str | Path:
     if text in NAMED_SELECTIONS:
         return text
     path = Path(text)
-    if not path.suffix and path.name == text and not path.exists():
+    try:
+        is_there = path.exists()
+    except (OSError, ValueError):  # no name that a file can have
+        is_there = False
+    if not path.suffix and path.name == text and not is_there:
+        shown = text if len(text) <= 60 else f"{text[:59]}…"
         raise OptionError(
-            f"select is {text!r}; {', '.join(NAMED_SELECTIONS)}, numbers of faces or the path of a reference photo was "
-            "expected."
+            f"select is {shown!r}; {', '.join(NAMED_SELECTIONS)}, numbers of faces or the path of a reference photo "
+            "was expected."
         )
     return path
 
