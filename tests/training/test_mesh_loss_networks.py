@@ -132,7 +132,7 @@ def test_the_fused_points_of_one_face_with_itself_are_its_own(loss_networks, bat
 
 def test_irises_stand_where_the_numpy_part_sees_them(loss_networks, batch, crop):
     points = batch.target.landmarks[..., :2]
-    ours = loss_networks._iris_directions(loss_networks.iris, batch.target.image, points)[0].numpy()
+    ours = loss_networks.iris_directions(batch.target.image, points)[0].numpy()
     irises = IrisLocator(threads=1).locate(crop.pixels, Landmarks(crop.points, 1.0))
     for eye, (first, second) in enumerate(mesh_loss_networks.EYE_CORNERS):
         corners = [torch.from_numpy(crop.points[index, :2]) for index in (first, second)]
