@@ -104,7 +104,10 @@ def test_a_folder_and_two_videos_survive_the_loss_of_a_machine(
     assert running.returncode == 1, errors
     assert "empty.png" in errors
     assert "1 of 22 could not be swapped" in errors
-    assert re.search(r"19 images and 800 frames \(\d+\.\d a second\), in \d+\.\d s on 1 machine", errors)
+    # Ray may take longer to call a machine lost than the other one needs to finish its work.
+    assert re.search(
+        r"19 images and 800 frames \(\d+\.\d a second\), in \d+\.\d s on (1 machine|2 machines)", errors
+    )
     assert len(told.splitlines()) == 21
     # What the lost machine had finished of its video was not done again.
     assert "frames were there from an earlier run" in told
