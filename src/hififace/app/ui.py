@@ -124,7 +124,7 @@ class _Page:
                 tab.draw_after(event)
         for setting in (consent, *settings.changing):
             for tab in (self.image, self.video, self.live):
-                tab.draw_on(setting.change)
+                tab.draw_on(setting.input)
         self.history.all(spoken(self._pack), None, self.history, **QUICK)
 
     # -------------------------------------------------------------------------------------------------------
