@@ -52,9 +52,16 @@ def work(data: Path, batch: int, loss_networks: Path | None) -> None:
     names = {field.name for field in dataclasses.fields(RunOptions)}
     options = RunOptions(**dict.fromkeys(names & {"loss_network_files", "teacher_files"}, loss_networks))
     photos = load_photos([data], config, torch.device("cpu"))
-    device_setup.embed_all = lambda _, known, *__: torch.nn.functional.normalize(
-        torch.randn(len(known), 128), dim=1
-    )
+
+    def made_up(_: object, known: object, *__: object) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.randn(len(known), 128), dim=1)
+
+    if hasattr(device_setup, "embed_all"):  # a side from before 28 November 2026
+        device_setup.embed_all = made_up
+    else:
+        from hififace.training.recognisers import Recogniser
+
+        Recogniser.embed_all = made_up
     step = device_setup.make_step(config, photos, torch.device("cpu"), options)
     step.set_rates(0.0, 0.0, 1.0)
     rows = torch.from_numpy(photos.sampler.table(0, 64, Slots(batch)).packed())

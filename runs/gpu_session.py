@@ -270,7 +270,7 @@ def first_losses(carry: Path, device: str) -> tuple[dict[str, float], float]:
     still = replace(
         config.step, occluded=0.0, dimmed=0.0, warp=(0.0, 0.0), identity_jitter=0.0, mesh_jitter=0.0
     )
-    config = config.model_copy(update={"step": still, "batch_size": CHECK_BATCH, "second_recogniser": "none"})
+    config = config.model_copy(update={"step": still, "batch_size": CHECK_BATCH, "recognisers": ()})
     where = torch.device(device)
     torch.manual_seed(config.seed)
     photos = load_photos([carry / name for name in plan["sets"][:1]], config, where)

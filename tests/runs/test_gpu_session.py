@@ -59,7 +59,7 @@ def carry(pack: Path) -> Path:
         total_images=800,
         batch_size=8,
         step=StepSettings(window_px=96, perceptual=0.0),
-        second_recogniser="none",
+        recognisers=(),
         photos={"sharp_px": sharp, "clear_px": 0.0},
         band={"identity": (-1.0, 1.0), "accuracy": (0.0, 1.0)},
         held_out={"pairs": 2},

@@ -17,6 +17,7 @@ from hififace.training.device_batch import Networks
 from hififace.training.device_config import DeviceConfig
 from hififace.training.device_settings import StepSettings
 from hififace.training.device_step import DeviceStep
+from hififace.training.recognisers import Recogniser
 
 SIDE = 128
 POINTS = 468
@@ -129,7 +130,7 @@ def tiny_device_config(**changes) -> DeviceConfig:
         "total_images": 24,
         "batch_size": 8,
         "step": StepSettings(window_px=96, r1_every=2),
-        "second_recogniser": "none",
+        "recognisers": (),
         "warm_up_steps": 2,
         "log_every_s": 0.0,
         "preview_every_s": 1e9,
@@ -153,13 +154,16 @@ def made_up_step(*, seed: int = 0, device: str = "cpu", **settings) -> DeviceSte
     data = ResidentSet(**{name: value.to(where) for name, value in vars(data).items()})
     loss_networks = MadeUpLossNetworks()
     loss_networks.kernel = loss_networks.kernel.to(where)
+    view = torch.tensor([[0.9, 0.0, -1.0], [0.0, 0.9, -1.0]])
     return DeviceStep(
         data,
         [data.identity, data.identity.flip(1)],
         Networks(*(network.to(where).train() for network in made.values())),
         loss_networks.to(where),
-        made_up_recogniser(12).to(where),
-        torch.tensor([[0.9, 0.0, -1.0], [0.0, 0.9, -1.0]], device=where),
+        [
+            Recogniser(name, network.to(where), view.to(where), 112, SIDE)
+            for name, network in (("sface", loss_networks.sface), ("mobilefacenet", made_up_recogniser(12)))
+        ],
         Slots(8),
         StepSettings(window_px=96, r1_every=2, **settings),
         where,

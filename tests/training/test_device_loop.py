@@ -21,9 +21,11 @@ from hififace.training.device_photos import ResidentPhotos, real_resolution
 from hififace.training.device_step import DeviceStep
 from hififace.training.going_back import Watch
 from hififace.training.loop import RunOptions
+from hififace.training.recognisers import Recogniser
 from tests.support.device_doubles import (
     CODES,
     NATIVE,
+    SIDE,
     MadeUpLossNetworks,
     SlotSampler,
     made_up_set,
@@ -332,24 +334,28 @@ def test_favoured_inputs_are_found_by_the_beginning_of_their_name():
 def test_what_a_recogniser_says_of_a_set_is_asked_once(tmp_path):
     step, asked = made_up_step(), []
 
-    class Recogniser(torch.nn.Module):
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.level = torch.nn.Parameter(torch.ones(()))
+
         def forward(self, faces):
             asked.append(len(faces))
             return faces.mean(dim=(2, 3))
 
-    weights = tmp_path / "weights.onnx"
-    weights.write_bytes(b"one")
+    network, view = Network(), step.recognisers[0].to_arcface
 
-    def remembered(to_arcface=step.to_arcface):
-        return device_setup._remembered(tmp_path, weights, Recogniser(), step.data, to_arcface)
+    def remembered(to_arcface=view):
+        recogniser = Recogniser("made-up", network, to_arcface, 112, SIDE)
+        return device_setup._remembered(tmp_path, recogniser, step.data)
 
     first = remembered()
     count = len(asked)
     assert first.shape == (len(step.data), 3)
     assert torch.equal(remembered(), first)
     assert len(asked) == count
-    weights.write_bytes(b"another network")
+    network.level.data.fill_(2.0)  # another network
     remembered()
     assert len(asked) == 2 * count
-    remembered(step.to_arcface * 1.01)
+    remembered(view * 1.01)
     assert len(asked) == 3 * count

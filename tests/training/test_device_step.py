@@ -18,6 +18,7 @@ from hififace.training.device_config import BandConfig
 from hififace.training.going_back import Watch
 from tests.support.device_doubles import EMBEDDING, SIDE, made_up_step, rows_of
 
+NAMES = ("sface", "mobilefacenet")
 WAITING = ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "equal")
 """Operations that bring a number to the host, or a Python list to the device."""
 
@@ -186,7 +187,7 @@ def test_identity_is_silent_once_it_is_enough_and_leak_below_its_margin(step, sh
     terms = step._identity_terms(output.image[:4], step.gain(crops.landmarks[:4]))
     found = {name: float(value) for name, value in step.stats.items()}
     assert all(-1 <= found[f"{kind}_{number}"] <= 1 for kind in ("cosine", "left") for number in (0, 1))
-    free = made_up_step(enough=(-1.0, -1.0), leak_margin=(1.0, 1.0))
+    free = made_up_step(enough=dict.fromkeys(NAMES, -1.0), leak_margin=dict.fromkeys(NAMES, 1.0))
     free.source_rows, free.target_rows = step.source_rows, step.target_rows
     silent = free._identity_terms(output.image[:4], free.gain(crops.landmarks[:4]))
     assert float(terms["identity"]) > 0
@@ -196,7 +197,7 @@ def test_identity_is_silent_once_it_is_enough_and_leak_below_its_margin(step, sh
 def test_identity_of_a_photo_with_itself_is_its_cosine(step, shown):
     """Both recognisers know the photo exactly where they look at the same pixels as when it was described."""
     crops, output = shown
-    still = made_up_step(identity_jitter=0.0, enough=(1.0, 1.0))
+    still = made_up_step(identity_jitter=0.0, enough=dict.fromkeys(NAMES, 1.0))
     still.rows.copy_(step.rows)
     still._batch()
     torch.manual_seed(5)
@@ -205,7 +206,7 @@ def test_identity_of_a_photo_with_itself_is_its_cosine(step, shown):
     from hififace.training.mesh_loss_networks import random_views
 
     torch.manual_seed(5)
-    view = random_views(still.to_arcface, 4, 0.0)
+    view = random_views(still.recognisers[0].to_arcface, 4, 0.0)
     vectors = still.loss_networks.sface(resample_affine(output.image[:4] - 0.5, view, 112) + 0.5)
     expected = cosine(still.known[0][still.source_rows[:4]], vectors).mean()
     torch.testing.assert_close(still.stats["cosine_0"], expected.detach())
@@ -300,7 +301,7 @@ def test_statistics_are_means_since_the_last_reading(step):
 
 def test_one_recogniser_is_enough():
     step = made_up_step()
-    step.second, step.known = None, step.known[:1]
+    step.recognisers, step.known = step.recognisers[:1], step.known[:1]
     step.set_rates(1e-3, 1e-3, 1.0)
     step.run(rows_of(step), 0)
     values = step.read_stats()

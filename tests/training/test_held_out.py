@@ -11,7 +11,7 @@ from torch import nn
 from hififace.errors import DataError, OptionError
 from hififace.models.generator import GeneratorOutput
 from hififace.models.params import tiny
-from hififace.training import held_out
+from hififace.training import held_out, recognisers
 from hififace.training.checkpoint import Progress, save_folder
 from hififace.training.config import HeldOutConfig
 from hififace.training.device_photos import ReadPhotos
@@ -92,9 +92,9 @@ def test_the_generator_is_asked_with_shape_and_identity_of_the_source_and_the_re
 
 
 def test_the_second_recogniser_is_asked_where_its_file_lies(load, monkeypatch):
-    monkeypatch.setattr(held_out, "locate_in", lambda files, card: files)
+    monkeypatch.setattr(recognisers, "locate_in", lambda files, card: files)
     monkeypatch.setattr(
-        held_out, "load_mobilefacenet", lambda path: nn.Sequential(nn.AvgPool2d(28), nn.Flatten())
+        recognisers, "load_mobilefacenet", lambda path: nn.Sequential(nn.AvgPool2d(28), nn.Flatten())
     )
     figures = load().measure(Answer())
     assert 0.5 < figures["second"] < 1

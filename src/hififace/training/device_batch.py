@@ -22,10 +22,10 @@ from hififace.losses.face_parts import EyesAndMouth
 from hififace.losses.resampling import fill_invalid
 from hififace.models.create import Discriminator
 from hififace.models.generator import Generator
-from hififace.models.pretrained.mobilefacenet import MobileFaceNet
 from hififace.training.degrade import Occluders, dim, draw_occluders, warp_outline
 from hififace.training.device_settings import StepSettings
 from hififace.training.mesh_loss_networks import MeshLossNetworks
+from hififace.training.recognisers import Recogniser
 
 
 class Networks(NamedTuple):
@@ -47,10 +47,8 @@ class StepState:
     """(N, D_k) embeddings of all photos by each recogniser."""
     networks: Networks
     loss_networks: MeshLossNetworks
-    second: MobileFaceNet | None
-    """Asks for the source's identity beside SFace."""
-    to_arcface: Tensor
-    """(2, 3) from pixels of the crop at 128 px to ArcFace's template."""
+    recognisers: Sequence[Recogniser]
+    """Ask for the source's identity; SFace first."""
     slots: Slots
     settings: StepSettings
     device: torch.device

@@ -10,7 +10,7 @@ from pydantic import Field
 from hififace.models import params
 from hififace.models.params import DiscriminatorParams, GeneratorParams
 from hififace.training.config import HeldOutConfig, Section
-from hififace.training.device_settings import REDUCED_PX, StepSettings
+from hififace.training.device_settings import REDUCED_PX, RecogniserName, StepSettings
 
 
 class PhotosConfig(Section):
@@ -60,8 +60,8 @@ class DeviceConfig(Section):
     total_images: int = Field(gt=0)
     batch_size: int = Field(64, ge=8, multiple_of=8)
     step: StepSettings = StepSettings()
-    second_recogniser: Literal["mobilefacenet", "none"] = "mobilefacenet"
-    """Asks for the source's identity beside SFace; a file that you bring (`hififace weights list`)."""
+    recognisers: tuple[RecogniserName, ...] = ("mobilefacenet",)
+    """Ask for the source's identity beside SFace, for what one overlooks another sees (`hififace weights list`)."""
     photos: PhotosConfig = PhotosConfig()
     held_out: HeldOutConfig = HeldOutConfig()
     band: BandConfig = BandConfig()

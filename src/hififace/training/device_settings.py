@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
+RecogniserName = Literal["mobilefacenet", "faceres"]
+"""Recognisers that may be asked beside SFace."""
 EMBEDDER_SIZE_PX = 112
 REDUCED_PX = 128
 """Side at which recognisers, colours and the whole-face discriminator look: what they need, and no more work."""
@@ -28,9 +32,13 @@ class StepSettings:
     colour: float = 20.0
     adversarial: float = 1.5
     feature_matching: float = 4.0
-    enough: tuple[float, ...] = (0.72, 0.64)
+    enough: Mapping[str, float] = field(
+        default_factory=lambda: {"sface": 0.72, "mobilefacenet": 0.64, "faceres": 0.78}
+    )
     """Cosine from which on each recogniser is silent: two photos of one person, and a little more."""
-    leak_margin: tuple[float, ...] = (0.2, 0.05)
+    leak_margin: Mapping[str, float] = field(
+        default_factory=lambda: {"sface": 0.2, "mobilefacenet": 0.05, "faceres": 0.42}
+    )
     """What two strangers have in common for each recogniser."""
     identity_in_eyes_and_mouth: float = 0.4
     """Share of identity's gradient that reaches the pixels of eyes and mouth, whose own terms alone count there."""

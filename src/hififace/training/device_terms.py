@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from hififace.data.loader import CropBatch
@@ -26,10 +26,9 @@ from hififace.losses.shape import mesh_shape_loss
 from hififace.models.create import Discriminator
 from hififace.models.discriminator import DiscriminatorOutput
 from hififace.models.generator import GeneratorOutput
-from hififace.models.pretrained.resampling import resample_affine
 from hififace.training.device_batch import StepState
-from hififace.training.device_settings import EMBEDDER_SIZE_PX, REDUCED_PX
-from hififace.training.mesh_loss_networks import OPENINGS, random_views
+from hififace.training.device_settings import REDUCED_PX
+from hififace.training.mesh_loss_networks import OPENINGS
 
 
 class ScoredView(NamedTuple):
@@ -77,21 +76,14 @@ class StepTerms(StepState):
         settings, n = self.settings, self.slots.half
         keep = settings.identity_in_eyes_and_mouth
         damped = damped_within(image, region, keep)
-        seen = _reduced(damped)
         identity, leak = [], []
-        networks: list[nn.Module] = [
-            self.loss_networks.sface,
-            *([self.second] if self.second is not None else []),
-        ]
-        for index, network in enumerate(networks):
-            view = random_views(self.to_arcface, n, settings.identity_jitter)
+        for index, (recogniser, known) in enumerate(zip(self.recognisers, self.known, strict=True)):
             with self._autocast():
-                found = network(resample_affine(seen - 0.5, view, EMBEDDER_SIZE_PX) + 0.5)
-            source, target = self.known[index][self.source_rows[:n]], self.known[index][self.target_rows[:n]]
-            like = cosine(source, found)
-            left = cosine(target, found)
-            identity.append((settings.enough[index] - like).clamp_min(0.0).mean())
-            leak.append((left - settings.leak_margin[index]).clamp_min(0.0).mean())
+                found = recogniser.embed_views(damped, settings.identity_jitter)
+            source, target = known[self.source_rows[:n]], known[self.target_rows[:n]]
+            like, left, name = cosine(source, found), cosine(target, found), recogniser.name
+            identity.append((settings.enough[name] - like).clamp_min(0.0).mean())
+            leak.append((left - settings.leak_margin[name]).clamp_min(0.0).mean())
             self._note(f"cosine_{index}", like.mean())
             self._note(f"left_{index}", left.mean())
         return {

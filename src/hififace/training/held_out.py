@@ -25,7 +25,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from hififace.data.index import SetCard
@@ -38,18 +38,15 @@ from hififace.models.identity import identity_vector
 from hififace.models.pretrained.face_mesh import load_face_mesh
 from hififace.models.pretrained.iris import load_iris
 from hififace.models.pretrained.mesh_shape import load_mesh_shape, rotation_matrices
-from hififace.models.pretrained.mobilefacenet import load_mobilefacenet
 from hififace.models.pretrained.sface import load_sface
 from hififace.training.checkpoint import read_state
 from hififace.training.config import HeldOutConfig
 from hififace.training.device_photos import read_photos
-from hififace.training.device_setup import arcface_map, reduced_faces
 from hififace.training.distributed import World
 from hififace.training.mesh_loss_networks import OPEN_EYE, OPENINGS, MeshLossNetworks
+from hififace.training.recognisers import Recogniser, make_recognisers
 from hififace.training.run_options import RunOptions
 from hififace.training.terms import seen_by_generator
-from hififace.weights.registry import find_card
-from hififace.weights.store import locate_in
 
 LOGGER = logging.getLogger(__name__)
 
@@ -64,7 +61,7 @@ _GENERATED = 0.95
 _LEAST_ENERGY = (0.5 / 255.0) ** 2
 _LUMA = (0.299, 0.587, 0.114)
 
-Recogniser = Callable[[Tensor], Tensor]
+Embed = Callable[[Tensor], Tensor]
 """(n, 3, S, S) crops to (n, D) of unit length."""
 
 
@@ -79,7 +76,7 @@ class Keep(Protocol):
 class HeldOutNetworks:
     """What measures; nothing of it is trained."""
 
-    recognisers: dict[str, Recogniser]
+    recognisers: dict[str, Embed]
     mesh: MeshLossNetworks
     """With the mesh and the iris network."""
 
@@ -141,23 +138,16 @@ class HeldOutProtocol:
         targets, sources = choose_pairs(photos.codes, config.pairs)
         rows = torch.from_numpy(np.concatenate([targets, sources])).to(device)
         few = {name: value if name == "mirror" else value[rows] for name, value in vars(photos.data).items()}
-        to_arcface = arcface_map(card, device)
-
-        def asking(network: nn.Module) -> Recogniser:
-            network.to(device).eval().requires_grad_(False)
-            return lambda images: F.normalize(network(reduced_faces(images, to_arcface)), dim=1)
-
         mesh = MeshLossNetworks(card, (), load_sface(), load_mesh_shape(), load_face_mesh(), load_iris())
         for network in (mesh.sface, mesh.shape, mesh.face_mesh, mesh.iris):
             if network is not None:
                 network.to(device).eval().requires_grad_(False)
-        recognisers = {"sface": asking(mesh.sface)}
         try:
-            path = locate_in(files, find_card("mobilefacenet"))
+            found = make_recognisers(mesh.sface, ("mobilefacenet",), card, device, files)
         except WeightsError as error:
             LOGGER.warning("held-out figures have one recogniser only: %s", error)
-        else:
-            recognisers["second"] = asking(load_mobilefacenet(path))
+            found = make_recognisers(mesh.sface, (), card, device, files)
+        recognisers = {name: _unit_length(one) for name, one in zip(("sface", "second"), found, strict=False)}
         return cls(ResidentSet(**few), HeldOutNetworks(recognisers, mesh))
 
     @torch.no_grad()
@@ -211,6 +201,10 @@ class HeldOutProtocol:
             "pose": coefficients[:, part("pose")],
             "identity": crops.identity,
         }
+
+
+def _unit_length(recogniser: Recogniser) -> Embed:
+    return lambda images: F.normalize(recogniser.embed(images), dim=1)
 
 
 class HeldOut:
