@@ -134,7 +134,7 @@ def try_it(image: Image) -> None:
     mount("-o", "remount,ro", image.root)
     image.env["TMPDIR"] = "/var/lib/hififace"
     hififace = image.entry
-    who = image.run(["sh", "-c", "id -u; touch /work/x 2>&1 || echo read-only"], confined=True).split()
+    who = image.run(["sh", "-c", "id -u; touch /srv/x 2>&1 || echo read-only"], confined=True).split()
     print("runs as user", who[0], "| root:", who[-1])
     assert who[0] != "0"
     assert who[-1] == "read-only"

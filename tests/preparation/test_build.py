@@ -253,19 +253,11 @@ def test_a_preparation_begun_before_hashes_were_noted_goes_on_without_them(inter
     assert "begun by an earlier version" in caplog.text
 
 
-def test_photos_that_change_between_two_runs_are_noticed(tmp_path):
-    folder = tmp_path / "flat"
-    for number in range(3):
-        save(folder / f"{number}.png", make_image(number))
-
-    def stop(progress):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory, progress=stop)
-    save(folder / "00.png", make_image(9))
+def test_photos_that_change_between_two_runs_are_noticed(interrupted):
+    photos, output = interrupted
+    save(photos / "00.png", make_image(9))
     with pytest.raises(DataError, match="photos changed since"):
-        prepare_set([folder], tmp_path / "set", OPTIONS, factory=double_factory)
+        prepare_set([photos], output, OPTIONS, factory=double_factory)
 
 
 def test_tar_shards_with_ages_and_identities(tmp_path):

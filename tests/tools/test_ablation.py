@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from hififace.training.config import TrainingConfig
 
-PATH = Path(__file__).parents[2] / "runs" / "ablation.py"
-
 
 @pytest.fixture(scope="module")
-def ablation():
-    spec = importlib.util.spec_from_file_location("ablation", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def ablation(tool):
+    return tool("ablation")
 
 
 def different(first: TrainingConfig, second: TrainingConfig) -> set[str]:

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hififace.weights.store import embedded_path
-
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-
-
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Imports a program of tools/ by name."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-
-    def load(name: str) -> ModuleType:
-        return __import__(name)
-
-    yield load
-    for name in [n for n, m in sys.modules.items() if str(TOOLS) in str(getattr(m, "__file__", ""))]:
-        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

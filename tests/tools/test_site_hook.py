@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,13 +16,8 @@ pytest.importorskip("mkdocs")
 
 
 @pytest.fixture(scope="module")
-def hook() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("site_hook", ROOT / "tools" / "site_hook.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def hook(tool: Callable[[str], ModuleType]) -> ModuleType:
+    return tool("site_hook")
 
 
 @pytest.mark.parametrize(
