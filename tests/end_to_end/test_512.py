@@ -24,7 +24,7 @@ from hififace.models.published import Published
 from hififace.preparation.basel import LAYOUT
 from hififace.preparation.build import PrepareOptions, prepare_set
 from hififace.swapper import FaceSwapper
-from hififace.training.loss_networks import check_set
+from hififace.training.families import check_set
 from hififace.training.presets import paper_512 as paper_512_run
 
 

@@ -19,7 +19,7 @@ SIZES = ((4, 6), (7, 3))
 
 
 def perceptual_loss(result, target, heads, same=None, *, normalise=False):
-    """As `training/terms.py` makes it."""
+    """As `training/step.py` makes it."""
     return batch_mean(lpips_distance(result, [f.detach() for f in target], heads), same, normalise=normalise)
 
 

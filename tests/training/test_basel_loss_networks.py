@@ -25,7 +25,6 @@ from hififace.training.families import load_loss_networks
 from hififace.training.presets import paper_256, paper_512, reference_256
 from hififace.training.stats import StageClock
 from hififace.training.step import TrainingStep, create_optimiser
-from hififace.training.terms import TermComputer
 from hififace.weights.registry import find_card
 from hififace.weights.store import embedded_path
 from tests.support.basel_doubles import CARD, small_loss_networks, write_published_files
@@ -297,7 +296,8 @@ def limited(preset, **changes):
 def image_gradient(config, batch, *names):
     """Of terms on the pixels of the result."""
     loss_networks = small_loss_networks(like_reference=config.loss.like_reference)
-    terms = TermComputer(config, loss_networks, lambda *_: None, torch.nn.Identity())
+    parts = TrainedParts({"generator": torch.nn.Identity(), "discriminator": torch.nn.Identity()}, {})
+    terms = TrainingStep(config, parts, loss_networks, World(0, 1, CPU)).terms
     generator = torch.Generator().manual_seed(2)
     image = torch.rand(2, 3, SIZE, SIZE, generator=generator).requires_grad_(True)
     low = torch.rand(2, 3, SIZE // 4, SIZE // 4, generator=generator)

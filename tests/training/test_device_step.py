@@ -6,7 +6,6 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hififace.losses.adversarial import discriminator_loss
 from hififace.losses.averaging import batch_mean
@@ -17,31 +16,9 @@ from hififace.training import device_step
 from hififace.training.device_config import BandConfig
 from hififace.training.going_back import Watch
 from tests.support.device_doubles import EMBEDDING, SIDE, made_up_step, rows_of
+from tests.support.waiting import NoWaiting
 
 NAMES = ("sface", "mobilefacenet")
-WAITING = ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "equal")
-"""Operations that bring a number to the host, or a Python list to the device."""
-
-
-class NoWaiting(TorchDispatchMode):
-    """Fails on operations for which an accelerator would wait; notes the shapes of everything that is made."""
-
-    def __init__(self):
-        super().__init__()
-        self.shapes = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        assert name not in WAITING, f"{name} makes the device wait"
-        if name.startswith("index"):  # a mask as an index is `nonzero` inside
-            indices = [part for arg in args if isinstance(arg, (list, tuple)) for part in arg]
-            assert all(part is None or part.dtype != torch.bool for part in indices), (
-                "a mask makes the device wait"
-            )
-        out = func(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor):
-            self.shapes.append((name, tuple(out.shape)))
-        return out
 
 
 @pytest.fixture

@@ -141,14 +141,28 @@ def test_an_uneven_batch_is_refused(photos, tmp_path):
         run_training(tiny_config(accumulation=3), photos, tmp_path)
 
 
-def test_a_non_finite_gradient_stops_before_the_step(photos, tmp_path):
+def test_a_gradient_that_is_not_finite_ends_the_run_before_anything_is_saved(photos, tmp_path):
     class Broken(FakeLossNetworks):
         def perceptual(self, result, target, valid):
             return (result - result).abs().sqrt().flatten(1).mean(1)  # finite value, infinite gradient
 
-    with pytest.raises(TrainingError, match="gradients of Generator are not finite"):
+    with pytest.raises(TrainingError, match=r"between images 0 and 8: gradient/generator\. Nothing"):
         train(tiny_config(), photos, tmp_path, RunOptions(device="cpu", loss_networks=Broken()))
     assert not (tmp_path / "checkpoints").exists()
+    assert logged(tmp_path) == []
+
+
+def test_a_term_that_is_not_finite_once_is_named_at_the_next_report(photos, tmp_path):
+    class BrokenOnce(FakeLossNetworks):
+        def perceptual(self, result, target, valid):
+            distance = super().perceptual(result, target, valid)
+            self.calls["perceptual"] = self.calls.get("perceptual", 0) + 1
+            return distance * torch.nan if self.calls["perceptual"] == 4 else distance
+
+    with pytest.raises(TrainingError, match="between images 8 and 16: loss/perceptual, gradient/generator"):
+        train(tiny_config(), photos, tmp_path, RunOptions(device="cpu", loss_networks=BrokenOnce()))
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["000000008"]
+    assert [line["images"] for line in logged(tmp_path)] == [8]
 
 
 def test_an_empty_mask_is_noticed_and_ends_the_run(photos, tmp_path, caplog):

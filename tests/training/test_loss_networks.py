@@ -3,8 +3,7 @@
 import pytest
 
 from hififace.errors import DataError
-from hififace.training.families import load_loss_networks
-from hififace.training.loss_networks import check_parts, check_set
+from hififace.training.families import check_parts, check_set, load_loss_networks
 from hififace.training.presets import paper_256
 from hififace.weights.registry import find_card
 from hififace.weights.store import hashes_of

@@ -10,7 +10,7 @@ B batch, S side of the crop, D identity vector, C coefficients, P landmarks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
@@ -52,6 +52,10 @@ class CropBatch(NamedTuple):
     landmarks: torch.Tensor
     """(B, P, 3) in crop pixels."""
 
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> CropBatch:
+        """The same change to every part, such as another device or fewer rows."""
+        return CropBatch(*map(change, self))
+
 
 class PairBatch(NamedTuple):
     """Sources and targets."""
@@ -60,6 +64,14 @@ class PairBatch(NamedTuple):
     target: CropBatch
     same: torch.Tensor
     """(B,) 1 where both show the same person, else 0; float32."""
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> PairBatch:
+        """The same change to every part of both sides."""
+        return PairBatch(self.source.map(change), self.target.map(change), change(self.same))
+
+    def to_device(self, device: torch.device) -> PairBatch:
+        """The batch on the device; copies overlap with work where the memory is pinned."""
+        return self.map(lambda part: part.to(device, non_blocking=True))
 
 
 class Crop(NamedTuple):
@@ -249,7 +261,7 @@ class BatchLoader:
             targets.append(self.reader.read(pair.target, change.target))
             same.append(float(pair.same))
         result = PairBatch(stack(sources), stack(targets), torch.tensor(same, dtype=torch.float32))
-        return _pin(result) if self.pin_memory else result
+        return result.map(torch.Tensor.pin_memory) if self.pin_memory else result
 
     def __iter__(self) -> Generator[PairBatch, None, None]:
         if self.workers == 0:
@@ -308,10 +320,3 @@ def stack(crops: list[Crop]) -> CropBatch:
 
 def _floats(arrays: list[FloatArray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(arrays).astype(np.float32, copy=False))
-
-
-def _pin(batch: PairBatch) -> PairBatch:
-    def pinned(crops: CropBatch) -> CropBatch:
-        return CropBatch(*(tensor.pin_memory() for tensor in crops))
-
-    return PairBatch(pinned(batch.source), pinned(batch.target), batch.same.pin_memory())

@@ -71,9 +71,8 @@ def per_sample_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
 def batch_mean(values: Tensor, weight: Tensor | None = None, *, normalise: bool = False) -> Tensor:
     """Mean over the batch of weighted samples.
 
-        sum_b w_b v_b / B            (the default: splits over processes; a batch's share of w scales
-        it) sum_b w_b v_b / sum_b w_b    (`normalise`: the mean of the chosen samples, 0 if there are
-        none)
+        sum_b w_b v_b / B             the default: splits over processes; a batch's share of w scales it
+        sum_b w_b v_b / sum_b w_b     `normalise`: the mean of the chosen samples, 0 if there are none
 
     Args:
         values: (B,).

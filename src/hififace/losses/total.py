@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from hififace.errors import OptionError, TrainingError
+from hififace.errors import OptionError
 
 
 class LossWeights(BaseModel):
@@ -80,20 +80,17 @@ class TotalLoss(NamedTuple):
 def combine(
     terms: Mapping[str, Tensor],
     weights: Mapping[str, float] | LossWeights,
-    *,
-    check_finite: bool = True,
 ) -> TotalLoss:
     """The weighted sum of named terms.
 
         L = sum_k weight_k * term_k
 
-    Terms of weight 0 may be left out; if handed over they are reported and not added.
+    Terms of weight 0 may be left out; if handed over they are reported and not added. No number is looked at: a term
+    that is not finite makes a total that is not.
 
     Args:
         terms: scalars by name, already computed.
         weights: by name; a mapping may leave out terms of weight 0 (for example during a warm-up).
-        check_finite: refuse infinities and NaN. Costs one synchronisation on an accelerator, whatever the
-            number of terms.
 
     Returns:
         The total with its graph, and the unweighted terms.
@@ -102,13 +99,10 @@ def combine(
         OptionError: a weight has an unknown name, is negative or is not finite.
         ValueError: a term has an unknown name, is no scalar, or has a weight but was not computed; or nothing
             is left to add.
-        TrainingError: a term is not finite; the message names all such terms.
     """
     table = weights.as_dict() if isinstance(weights, LossWeights) else dict(weights)
     _check_weights(table)
     _check_terms(terms, table)
-    if check_finite:
-        _check_finite(terms)
     weighted = [table[name] * terms[name] for name in TERMS if table.get(name, 0.0) > 0]
     if not weighted:
         raise ValueError("every weight is 0: there is nothing to minimise")
@@ -160,19 +154,6 @@ def _check_terms(terms: Mapping[str, Tensor], table: Mapping[str, float]) -> Non
     shaped = [f"{name} {tuple(term.shape)}" for name, term in terms.items() if term.ndim != 0]
     if shaped:
         raise ValueError(f"loss terms must be scalars, got {', '.join(shaped)}")
-
-
-def _check_finite(terms: Mapping[str, Tensor]) -> None:
-    if not terms:
-        return
-    names = list(terms)
-    finite = torch.isfinite(torch.stack([terms[name].detach().float() for name in names])).tolist()
-    broken = [f"{name} = {terms[name].item()}" for name, fine in zip(names, finite, strict=True) if not fine]
-    if broken:
-        raise TrainingError(
-            f"The step has a loss that is not finite: {', '.join(broken)}. Nothing was updated; "
-            "lower the learning rate or that term's weight, or go on from an earlier checkpoint."
-        )
 
 
 def _unknown(kind: str, names: Iterable[str]) -> str:

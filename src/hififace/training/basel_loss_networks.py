@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,15 +25,13 @@ from hififace.models.params import VectorPart
 from hififace.models.pretrained.arcface import ArcFace, load_arcface
 from hififace.models.pretrained.bfm import BaselFaceModel, load_bfm
 from hififace.models.pretrained.deep3d import SIZE_PX, Deep3D, FaceCoefficients, load_deep3d
-from hififace.models.pretrained.frozen import full_precision
+from hififace.models.pretrained.frozen import freeze_parts, full_precision
 from hififace.models.pretrained.hrnet import HRNet, load_hrnet
 from hififace.models.pretrained.vgg_lpips import VggFeatures, load_vgg_lpips
+from hififace.training.config import TrainingConfig
 from hififace.training.loss_networks import Embedder
 from hififace.weights.registry import find_card
 from hififace.weights.store import locate_in
-
-if TYPE_CHECKING:
-    from hififace.training.config import TrainingConfig
 
 CROP_PX = 256
 """At which preparation measured the stored coefficients (preparation/basel.py), and bundles measure theirs."""
@@ -82,17 +79,7 @@ class BaselLossNetworks:
             like_reference,
             config.loss.shape_clamp,
         )
-        for network in (
-            loss_networks.arcface,
-            loss_networks.deep3d,
-            loss_networks.bfm,
-            loss_networks.lpips,
-            loss_networks.hrnet,
-        ):
-            if network is not None:
-                network.to(device).eval().requires_grad_(False)
-                if config.channels_last:
-                    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze_parts(loss_networks, device, channels_last=config.channels_last)
         return loss_networks
 
     # ---- Identity.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, overload
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hififace.data.augment import AugmentOptions
-from hififace.errors import OptionError
+from hififace.errors import OptionError, TrainingError
 from hififace.json_values import parse_json
 from hififace.losses.total import TERMS
 from hififace.models.params import DiscriminatorParams, GeneratorParams
@@ -289,6 +290,33 @@ def config_differences(
         elif before != after:
             found[f"{prefix}{key}"] = (before, after)
     return found
+
+
+def changes_of_run(
+    run: Path, saved: Mapping[str, Any], now: Mapping[str, Any], fixed: Iterable[str] = ARCHITECTURE_KEYS
+) -> list[str]:
+    """What a resumed run does differently from now on: a sentence for each setting.
+
+    Args:
+        run: its folder.
+        saved: the configuration of its newest checkpoint, dumped.
+        now: the one that it is asked to go on with, dumped.
+        fixed: sections that may not change.
+
+    Raises:
+        TrainingError: one of them did.
+    """
+    changed = config_differences(saved, now)
+    for name, (old, new) in changed.items():
+        if name.split(".")[0] in fixed:
+            raise TrainingError(
+                f"The run in {run} was started with {name}={old!r}, now it is {new!r}. The architecture and the seed "
+                "of a run cannot change: choose another run folder, or give the old value."
+            )
+    return [
+        f"changed since the checkpoint: {name} was {old!r}, is {new!r}"
+        for name, (old, new) in changed.items()
+    ]
 
 
 def _parse(text: str) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from hififace.data.slots import Slots
-from hififace.errors import OptionError, TrainingError
+from hififace.errors import OptionError
 from hififace.media.atomic import atomic_write
 from hififace.media.image import write_image
 from hififace.training.checkpoint import Progress, read_state
@@ -29,16 +29,16 @@ from hififace.training.compact_checkpoint import (
     save_compact,
     write_compact,
 )
-from hififace.training.config import config_differences
+from hififace.training.config import changes_of_run
 from hififace.training.device_config import DeviceConfig
 from hififace.training.device_photos import ResidentPhotos, load_photos
 from hififace.training.device_setup import discriminators_to_start_from, make_step
 from hififace.training.device_step import DeviceStep
 from hififace.training.distributed import any_in_world, joined
+from hififace.training.families import check_parts, check_set
 from hififace.training.going_back import Watch
 from hififace.training.held_out import HeldOut
 from hififace.training.loop import alone_in, stop_flag
-from hififace.training.loss_networks import check_parts, check_set
 from hififace.training.pace import Pace
 from hififace.training.run_options import RunOptions
 from hififace.training.stats import RunLog
@@ -171,18 +171,11 @@ def _resume(config: DeviceConfig, run: Path, step: DeviceStep) -> Progress:
     newest, dumped = newest_compact(run), config.model_dump(mode="json")
     progress = Progress()
     if newest is not None:
-        changed = config_differences(read_state(newest)["config"], dumped)
-        fixed = [name for name in changed if name.split(".")[0] in ARCHITECTURE_KEYS]
-        if fixed:
-            raise TrainingError(
-                f"The run in {run} was started with {fixed[0]}={changed[fixed[0]][0]!r}, now it is "
-                f"{changed[fixed[0]][1]!r}. The architecture and the seed of a run cannot change: choose another run "
-                "folder, or give the old value."
-            )
+        changes = changes_of_run(run, read_state(newest)["config"], dumped, ARCHITECTURE_KEYS)
         progress = restore_compact(newest, step)
         LOGGER.info("resuming %s at %d images", newest, progress.images)
-        for name, (old, new) in changed.items():
-            LOGGER.warning("changed since the checkpoint: %s was %r, is %r", name, old, new)
+        for change in changes:
+            LOGGER.warning("%s", change)
         # Numbers of the device's own are drawn anew from here on, never those of the beginning again.
         torch.manual_seed(config.seed + 1 + progress.steps)
     run.mkdir(parents=True, exist_ok=True)

@@ -114,18 +114,7 @@ def load_device_loss_networks(
         load_iris(),
         load_features(options.loss_network_files) if config.step.perceptual > 0 else None,
     )
-    for network in (
-        loss_networks.sface,
-        loss_networks.shape,
-        loss_networks.face_mesh,
-        loss_networks.iris,
-        loss_networks.features,
-    ):
-        if network is not None:
-            network.to(device).eval().requires_grad_(False)
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss_networks.region_weights = loss_networks.region_weights.to(device)
-    loss_networks.crop_to_arcface = loss_networks.crop_to_arcface.to(device)
+    loss_networks.freeze_on(device, channels_last=True)
     return loss_networks
 
 

@@ -95,7 +95,7 @@ class StepTerms(StepState):
         """Over the n pairs of two people, region (n, 1, S, S) their eyes and mouths."""
         n, loss_networks = self.slots.half, self.loss_networks
         target = crops.landmarks[:n]
-        few = CropBatch(*(part[:n] for part in crops))
+        few = crops.map(lambda part: part[:n])
         inner = only_within(image, region)  # gradient through eyes and mouth alone
         points, inner_points = found_twice(
             lambda seen: loss_networks.mesh_points(seen, target, self.settings.mesh_jitter), image, region

@@ -46,7 +46,7 @@ from hififace.training.distributed import World
 from hififace.training.mesh_loss_networks import OPEN_EYE, OPENINGS, MeshLossNetworks
 from hififace.training.recognisers import Recogniser, make_recognisers
 from hififace.training.run_options import RunOptions
-from hififace.training.terms import seen_by_generator
+from hififace.training.step import seen_by_generator
 
 LOGGER = logging.getLogger(__name__)
 

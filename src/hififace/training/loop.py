@@ -28,7 +28,7 @@ from hififace.media.lock import folder_lock
 from hififace.models.create import create_discriminator, create_generator
 from hififace.models.generator import Generator
 from hififace.training.checkpoint import CheckpointFolder, Progress, TrainedParts, read_state, save_folder
-from hififace.training.config import ARCHITECTURE_KEYS, TrainingConfig, config_differences
+from hififace.training.config import TrainingConfig, changes_of_run
 from hififace.training.distributed import (
     World,
     any_in_world,
@@ -37,9 +37,8 @@ from hififace.training.distributed import (
     wait_for_all,
 )
 from hififace.training.ema import MovingAverage
-from hififace.training.families import load_loss_networks
+from hififace.training.families import check_set, load_loss_networks
 from hififace.training.held_out import HeldOut
-from hififace.training.loss_networks import check_set, to_device
 from hififace.training.pace import Pace
 from hififace.training.preview import Preview
 from hififace.training.run_options import RunOptions
@@ -142,7 +141,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
             while progress.images < pace.goal:
                 seen = progress.images
                 with reports.clock.stage("data"):
-                    batch = to_device(next(batches), world.device)
+                    batch = next(batches).to_device(world.device)
                 reports.add(step(batch, progress, reports.clock))
                 average.update(generator, batch_size=config.batch_size, images_seen=seen)
                 progress.images += config.batch_size
@@ -150,16 +149,17 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
                 stopping = stop.requested = any_in_world(stop.requested, world)
                 pausing = stopping or any_in_world(pace.is_over(progress), world)
 
-                if pausing or _crossed(seen, progress.images, config.log_every_images):
+                due = _due(config, seen, progress.images, all_of_it=pausing)
+                if due:
+                    reports.expect_finite(progress)
+                if "report" in due:
                     more = pace.figures(progress, world.device)
                     more["run/learning_rate"] = value_at(config.generator_optimiser.learning_rate, seen)
                     more |= held_out.look(cast("Generator", average.module), keep_best, at_once=pausing)
                     _watch_mask(reports.write(progress, more), progress, config)
-                if world.is_first and (
-                    pausing or _crossed(seen, progress.images, config.preview_every_images)
-                ):
+                if "preview" in due and world.is_first:
                     reports.image("preview", preview.draw(average.module, progress.images), progress)
-                if pausing or _crossed(seen, progress.images, config.checkpoint_every_images):
+                if "checkpoint" in due:
                     assert_equal_everywhere(generator, world, "generator")
                     if world.is_first:
                         checkpoints.save(parts, progress, dumped)
@@ -202,18 +202,11 @@ def _resume(
             _load_generator(options.init_from, parts)
         progress = Progress()
     else:
-        changed = config_differences(read_state(newest)["config"], dumped)
-        fixed = [name for name in changed if name.split(".")[0] in ARCHITECTURE_KEYS]
-        if fixed:
-            raise TrainingError(
-                f"The run in {run} was started with {fixed[0]}={changed[fixed[0]][0]!r}, now it is "
-                f"{changed[fixed[0]][1]!r}. The architecture and the seed of a run cannot change: choose another run "
-                "folder, or give the old value."
-            )
+        changes = changes_of_run(run, read_state(newest)["config"], dumped)
         progress = checkpoints.restore(newest, parts)
         LOGGER.info("resuming %s at %d images", newest, progress.images)
-        for name, (old, new) in changed.items():
-            LOGGER.warning("changed since the checkpoint: %s was %r, is %r", name, old, new)
+        for change in changes:
+            LOGGER.warning("%s", change)
     if world.is_first:
         run.mkdir(parents=True, exist_ok=True)
         atomic_write(run / "config.json", json.dumps(dumped, indent=1).encode())
@@ -254,9 +247,14 @@ def _watch_mask(values: Mapping[str, float], progress: Progress, config: Trainin
         )
 
 
-def _crossed(before: int, after: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in (before, after]."""
-    return before // every != after // every
+def _due(config: TrainingConfig, before: int, after: int, *, all_of_it: bool) -> set[str]:
+    """What is due after a step: all of which a multiple of its interval lies in (before, after], or all of it."""
+    intervals = {
+        "report": config.log_every_images,
+        "preview": config.preview_every_images,
+        "checkpoint": config.checkpoint_every_images,
+    }
+    return {name for name, every in intervals.items() if all_of_it or before // every != after // every}
 
 
 class _StopFlag:

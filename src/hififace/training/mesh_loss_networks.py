@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -46,19 +45,17 @@ from hififace.models.pretrained.efficientnet_lite import (
 )
 from hififace.models.pretrained.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
 from hififace.models.pretrained.face_mesh import SIZE_PX as MESH_SIZE_PX
-from hififace.models.pretrained.frozen import full_precision
+from hififace.models.pretrained.frozen import freeze_parts, full_precision
 from hififace.models.pretrained.iris import SIZE_PX as EYE_SIZE_PX
 from hififace.models.pretrained.iris import Iris, load_iris
 from hififace.models.pretrained.mesh_shape import MeshShape, load_mesh_shape
 from hififace.models.pretrained.resampling import apply_affine, invert_affine, resample_affine
 from hififace.models.pretrained.sface import SIZE_PX as SFACE_SIZE_PX
 from hififace.models.pretrained.sface import SFace, load_sface
+from hififace.training.config import TrainingConfig
 from hififace.training.loss_networks import Embedder
 from hififace.weights.registry import find_card
 from hififace.weights.store import embedded_path, locate_in
-
-if TYPE_CHECKING:
-    from hififace.training.config import TrainingConfig
 
 OPENINGS = {
     "eyelids": (
@@ -121,21 +118,14 @@ class MeshLossNetworks:
             config.loss.identity_jitter,
             None if second == "none" else load_arcface(locate_in(files, find_card(second))),
         )
-        for network in (
-            loss_networks.sface,
-            loss_networks.shape,
-            loss_networks.face_mesh,
-            loss_networks.iris,
-            loss_networks.features,
-            loss_networks.arcface,
-        ):
-            if network is not None:
-                network.to(device).eval().requires_grad_(False)
-                if config.channels_last:
-                    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        loss_networks.region_weights = loss_networks.region_weights.to(device)
-        loss_networks.crop_to_arcface = loss_networks.crop_to_arcface.to(device)
+        loss_networks.freeze_on(device, channels_last=config.channels_last)
         return loss_networks
+
+    def freeze_on(self, device: torch.device, *, channels_last: bool) -> None:
+        """Move everything to the device, and stop gradients into the networks' weights."""
+        freeze_parts(self, device, channels_last=channels_last)
+        self.region_weights = self.region_weights.to(device)
+        self.crop_to_arcface = self.crop_to_arcface.to(device)
 
     # ---- Identity.
 

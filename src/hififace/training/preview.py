@@ -20,8 +20,8 @@ from hififace.data.index import PreparedSet
 from hififace.data.loader import BatchLoader, CropBatch, PairBatch
 from hififace.media.image import write_image
 from hififace.models.generator import Generator, GeneratorOutput
-from hififace.training.loss_networks import LossNetworks, to_device
-from hififace.training.terms import seen_by_generator
+from hififace.training.loss_networks import LossNetworks
+from hififace.training.step import seen_by_generator
 
 PREVIEW_SEED = 20_210_609
 """Of the pairs, whatever the run's seed: previews of two runs on one set show the same people."""
@@ -39,7 +39,7 @@ class Preview:
         folder: Path,
         device: torch.device,
     ) -> None:
-        self.batch = to_device(_choose_pairs(photos, num_pairs), device)
+        self.batch = _choose_pairs(photos, num_pairs).to_device(device)
         self.loss_networks = loss_networks
         self.folder = folder
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hififace.errors import TrainingError
 from hififace.json_values import parse_json
 from hififace.training.checkpoint import Progress
 from hififace.training.distributed import World, mean_over_world
@@ -65,6 +66,13 @@ class RunningMeans:
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
             self._counts[name] = self._counts.get(name, 0) + 1
 
+    def not_finite(self) -> list[str]:
+        """Names of the scalars that were infinite or no number in some step. Waits for the device, once."""
+        if not self._sums:
+            return []
+        finite = torch.isfinite(torch.stack(list(self._sums.values()))).tolist()
+        return [name for name, fine in zip(self._sums, finite, strict=True) if not fine]
+
     def take(self) -> dict[str, Tensor]:
         """The means since the last report; starts anew."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
@@ -96,6 +104,20 @@ class Reports:
     def add(self, values: Mapping[str, Tensor]) -> None:
         """Adds the scalars of one step."""
         self._means.add(values)
+
+    def expect_finite(self, progress: Progress) -> None:
+        """Refuses what the steps since the last report did, before any of it is shown or saved.
+
+        Raises:
+            TrainingError: a loss or a gradient was not finite; the message names all of them.
+        """
+        broken = self._means.not_finite()
+        if broken:
+            raise TrainingError(
+                f"Not finite between images {self._images_reported} and {progress.images}: {', '.join(broken)}. "
+                "Nothing of this was saved; lower the learning rate or that term's weight, or go on from an earlier "
+                "checkpoint."
+            )
 
     def write(self, progress: Progress, more: Mapping[str, float] | None = None) -> dict[str, float]:
         """Writes the means since the last report, over all processes, with the speed of every stage, and `more`."""

@@ -1,11 +1,26 @@
 """One optimiser step, as two phases: the generator against everything, then the discriminator against it.
 
+    result, result_low, masks ──┬─ segmentation, reconstruction, colour        (pixels)
+                                ├─ perceptual                                  (a frozen feature network)
+                                ├─ identity, identity_leak                     (frozen face recognisers)
+                                ├─ shape, gaze, eyelids, lips, heat-maps       (frozen landmark networks)
+                                ├─ adversarial, feature_matching               (the discriminator)
+                                └─ cycle                                       (the generator once more)
+
 The order is the reference's: generator first, then the discriminator on the same images, those made *before* the
-generator's update. Letters: B pairs of one round, A accumulation rounds.
+generator's update. Every term is a mean over the whole batch of per-sample values, so that processes with a share each
+agree on average with one process that has it all.
+
+A step reads no number back from the device, so that a GPU never waits for the host; whether the numbers are finite is
+asked where the loop waits anyway (`Reports.expect_finite`). Two settings cost one look a step, as their shapes depend
+on the batch: `loss.identity_on: different` and `loss.triplet_share`.
+
+Letters: B pairs of one round, A accumulation rounds, S x S pixels of the crop.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +29,25 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hififace.data.loader import CropBatch, PairBatch
+from hififace.data.loader import PairBatch
 from hififace.data.pairs import keyed
-from hififace.errors import TrainingError
-from hififace.losses.adversarial import discriminator_accuracy, discriminator_loss, r1_penalty
-from hififace.losses.resampling import fill_invalid
+from hififace.losses.adversarial import (
+    discriminator_accuracy,
+    discriminator_loss,
+    feature_matching_loss,
+    generator_loss,
+    r1_penalty,
+)
+from hififace.losses.attributes import colour_loss
+from hififace.losses.averaging import batch_mean
+from hififace.losses.face_parts import EyesAndMouth, damped_within, only_within
+from hififace.losses.identity import identity_leak_loss, several_identity_loss
+from hififace.losses.reconstruction import cycle_loss, reconstruction_loss
+from hififace.losses.resampling import downsample, fill_invalid
+from hififace.losses.segmentation import segmentation_loss
 from hififace.losses.total import combine
 from hififace.models.generator import GeneratorOutput
+from hififace.models.params import GeneratorParams
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.config import OptimiserConfig, TrainingConfig
 from hififace.training.distributed import World, share, without_gradient_sync
@@ -28,7 +55,11 @@ from hififace.training.half_precision import uses_bfloat16
 from hififace.training.loss_networks import LossNetworks
 from hififace.training.schedule import value_at
 from hififace.training.stats import StageClock
-from hififace.training.terms import TermComputer, seen_by_generator
+from hififace.weights.store import embedded_path
+
+EYES_AND_MOUTH_TERMS = frozenset({"gaze", "eyelids", "lips", "eye_heatmap", "mouth_heatmap"})
+
+Terms = dict[str, Tensor]
 
 
 def create_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
@@ -62,7 +93,12 @@ class TrainingStep:
         # weights are frozen then, so nothing of it is averaged in vain.
         self.shared_generator = share(generator, world)
         self.shared_discriminator = share(discriminator, world)
-        self.terms = TermComputer(config, loss_networks, self.shared_generator, discriminator)
+        # Compiled where that is asked for, never wrapped: what the generator's phase asks.
+        self.scorer = discriminator
+        self.eyes_and_mouth: EyesAndMouth | None = None
+        if config.loss.eyes_and_mouth_only or config.loss.identity_in_eyes_and_mouth < 1:
+            groups = json.loads(embedded_path("face_mesh.json").read_text(encoding="utf-8"))["groups"]
+            self.eyes_and_mouth = EyesAndMouth(groups, config.generator.output_resolution)
         self.device = world.device
         self.half_precision = uses_bfloat16(config.precision, world.device)
         self.rank = world.rank
@@ -74,9 +110,6 @@ class TrainingStep:
             batch: the pairs of this process, B·A of them.
             progress: images and steps so far; not changed.
             clock: where the time goes.
-
-        Raises:
-            TrainingError: if a loss or a gradient is not finite; nothing was updated then.
         """
         images = progress.images
         # Every random number of a step is a function of (seed, rank, images seen), so nothing need be saved to resume.
@@ -131,14 +164,16 @@ class TrainingStep:
         The label stays the photo, so what is asked for is a change of identity whose answer is known in every pixel.
         """
         photos = pairs.target.image
+        if self.config.loss.triplet_share == 0:
+            return photos
         same = pairs.same.nonzero().flatten()
         chosen = same[: math.ceil(len(same) * self.config.loss.triplet_share)]
         if len(chosen) == 0 or len(pairs.same) < 2:
             return photos
         stranger = (chosen + 1) % len(pairs.same)  # the next pair's source: another person but by rare chance
         swap = PairBatch(
-            CropBatch(*(part[stranger] for part in pairs.source)),
-            CropBatch(*(part[chosen] for part in pairs.target)),
+            pairs.source.map(lambda part: part[stranger]),
+            pairs.target.map(lambda part: part[chosen]),
             torch.zeros_like(pairs.same[chosen]),
         )
         before = photos[chosen]
@@ -147,6 +182,8 @@ class TrainingStep:
         )
         after = fill_invalid(output.image.float().clamp(0.0, 1.0), before, swap.target.valid)
         return photos.index_copy(0, chosen, after.to(photos.dtype))
+
+    # ---- The discriminator, and both updates.
 
     def _discriminator_values(self, real: Tensor, fake: Tensor, step: int, rounds: int) -> dict[str, Tensor]:
         """Backward of the discriminator's loss, with R1 on photos every `r1_every` steps."""
@@ -186,17 +223,17 @@ class TrainingStep:
     def _update(
         self, optimiser: torch.optim.Optimizer, network: nn.Module, config: OptimiserConfig
     ) -> Tensor:
-        """Steps if the gradients are finite; returns their norm before clipping."""
+        """Takes the optimiser's step; returns the gradients' norm before clipping, which is not finite if they are not.
+
+        Gradients that are not finite count as zeros: the weights stay good until the next report refuses the run, and
+        its numbers name the term that was to blame.
+        """
         limit = config.gradient_clip if config.gradient_clip is not None else float("inf")
         norm = nn.utils.clip_grad_norm_(network.parameters(), limit)
-        if not torch.isfinite(norm):
-            bad = [
-                n for n, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
-            ]
-            raise TrainingError(
-                f"The gradients of {type(network).__name__} are not finite (first: {bad[0] if bad else 'the norm'}). "
-                "Nothing was updated; lower the learning rate, or go on from an earlier checkpoint."
-            )
+        broken = ~torch.isfinite(norm)
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(broken, 0.0)
         optimiser.step()
         return norm.detach()
 
@@ -205,6 +242,120 @@ class TrainingStep:
         """bfloat16 where it is asked for; losses lift their inputs to float32 themselves."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
             yield
+
+    # ---- Terms of the generator: each computed where it is needed and nowhere else.
+
+    def terms(self, batch: PairBatch, output: GeneratorOutput, weights: Mapping[str, float]) -> Terms:
+        """The unweighted terms whose weight is above 0.
+
+        Costly ones may look at the first samples of a batch only (`landmark_share`, `perceptual_share`): pairs come in
+        random order, so the first are as good as any.
+
+        Args:
+            batch: B pairs.
+            output: the generator's answer to them, with its graph.
+            weights: weight of each term at this time.
+        """
+        wanted = {name for name, weight in weights.items() if weight > 0}
+        terms = self._pixel_terms(batch, output, wanted)
+        terms |= self._identity_terms(batch, output, wanted)
+        terms |= self._adversarial_terms(batch, output, wanted)
+        if "perceptual" in wanted:
+            count = _share(len(batch.same), self.config.loss.perceptual_share)
+            distance = self.loss_networks.perceptual(
+                output.image[:count], batch.target.image[:count], batch.target.valid[:count]
+            )
+            terms["perceptual"] = batch_mean(distance, batch.same[:count])
+        few = _share(len(batch.same), self.config.loss.landmark_share)
+        first = GeneratorOutput(*(part[:few] for part in output))
+        terms |= self._attribute_terms(batch.map(lambda part: part[:few]), first, wanted)
+        if "cycle" in wanted:
+            terms["cycle"] = self._cycle(batch, output)
+        return terms
+
+    def _pixel_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
+        terms: Terms = {}
+        target = batch.target
+        if "segmentation" in wanted:
+            terms["segmentation"] = segmentation_loss(
+                output.mask,
+                output.mask_low if self.config.loss.segmentation_on_low else None,
+                target.mask,
+                dilation=self.config.loss.mask_dilation,
+                valid=target.valid,
+            )
+        if "reconstruction" in wanted:
+            terms["reconstruction"] = reconstruction_loss(
+                output.image, output.image_low, target.image, batch.same, valid=target.valid
+            )
+        if "colour" in wanted:
+            terms["colour"] = colour_loss(output.image, target.image, valid=target.valid)
+        return terms
+
+    def _attribute_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
+        """Landmark terms; those of eyes and mouth through these pixels alone where that is asked for."""
+        if not self.config.loss.eyes_and_mouth_only or self.eyes_and_mouth is None:
+            return self.loss_networks.attribute_terms(batch, output, wanted)
+        inner = wanted & EYES_AND_MOUTH_TERMS
+        terms = self.loss_networks.attribute_terms(batch, output, wanted - inner)
+        if inner:
+            region = self.eyes_and_mouth(batch.target.landmarks)
+            limited = output._replace(image=only_within(output.image, region))
+            terms |= self.loss_networks.attribute_terms(batch, limited, inner)
+        return terms
+
+    def _identity_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
+        """Identity on all pairs, or on pairs of different people only, which saves the recogniser on the others."""
+        if not wanted & {"identity", "identity_leak"}:
+            return {}
+        image, image_low, share_of_batch = output.image, output.image_low, 1.0
+        source, target = batch.source, batch.target
+        if self.config.loss.identity_in_eyes_and_mouth < 1 and self.eyes_and_mouth is not None:
+            region = self.eyes_and_mouth(batch.target.landmarks)
+            image = damped_within(image, region, self.config.loss.identity_in_eyes_and_mouth)
+        if self.config.loss.identity_on == "different":
+            chosen = (batch.same < 0.5).nonzero().flatten()
+            if len(chosen) == 0:
+                zero = output.image.sum() * 0.0
+                return dict.fromkeys(wanted & {"identity", "identity_leak"}, zero)
+            share_of_batch = len(chosen) / len(batch.same)
+            image, image_low = image[chosen], image_low[chosen]
+            source, target = (side.map(lambda part: part[chosen]) for side in (source, target))
+        embedders = self.loss_networks.embedders
+        results = [embed(image) for embed in embedders]
+        lows = [embed(image_low) for embed in embedders] if self.config.loss.identity_on_low else None
+        terms: Terms = {}
+        if "identity" in wanted:
+            even = [1.0 / len(embedders)] * len(embedders)
+            sources = self.loss_networks.known_embeddings(source)
+            terms["identity"] = share_of_batch * several_identity_loss(
+                sources, results, lows, embedder_weights=even, enough=self.config.loss.identity_enough
+            )
+        if "identity_leak" in wanted:
+            known = self.loss_networks.known_embeddings(target)[0]
+            terms["identity_leak"] = share_of_batch * identity_leak_loss(
+                known, results[0], margin=self.config.loss.leak_margin
+            )
+        return terms
+
+    def _adversarial_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
+        """What the discriminator says; its own weights get no gradient here (the step freezes them)."""
+        if not wanted & {"adversarial", "feature_matching"}:
+            return {}
+        terms: Terms = {}
+        scored = self.scorer(fill_invalid(output.image, batch.target.image, batch.target.valid))
+        if "adversarial" in wanted:
+            terms["adversarial"] = generator_loss(scored.logits, self.config.adversarial.form)
+        if "feature_matching" in wanted:
+            real = self.scorer(batch.target.image)
+            terms["feature_matching"] = feature_matching_loss(scored.features, real.features)
+        return terms
+
+    def _cycle(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
+        """G(source = I_t, target = I_r) against I_t; the gradient passes through I_r."""
+        vector = self.loss_networks.cycle_vector(batch, output)
+        again = self.shared_generator(seen_by_generator(output.image, self.config.generator), vector)
+        return cycle_loss(batch.target.image, again.image, valid=batch.target.valid)
 
 
 @torch.no_grad()
@@ -219,17 +370,23 @@ def _mask_stats(output: GeneratorOutput, pairs: PairBatch) -> dict[str, Tensor]:
 
 
 def _split(batch: PairBatch, rounds: int) -> list[PairBatch]:
-    if rounds == 1:
-        return [batch]
-    sources = zip(*(part.chunk(rounds) for part in batch.source), strict=True)
-    targets = zip(*(part.chunk(rounds) for part in batch.target), strict=True)
-    same = batch.same.chunk(rounds)
-    return [
-        PairBatch(CropBatch(*source), CropBatch(*target), flag)
-        for source, target, flag in zip(sources, targets, same, strict=True)
-    ]
+    size = len(batch.same) // rounds  # divides: `TrainingConfig.split_batch`
+
+    def rows(at: int) -> PairBatch:
+        return batch.map(lambda part: part[at * size : (at + 1) * size])
+
+    return [rows(at) for at in range(rounds)]
+
+
+def seen_by_generator(images: Tensor, params: GeneratorParams) -> Tensor:
+    """(B, 3, S, S) -> (B, 3, R, R): a 512 model is given 256 px and asked for 512; for the others nothing changes."""
+    return downsample(images, (params.resolution, params.resolution))
 
 
 def _add(sums: dict[str, Tensor], values: Mapping[str, Tensor], rounds: int) -> None:
     for name, value in values.items():
         sums[name] = sums[name] + value / rounds if name in sums else value / rounds
+
+
+def _share(size: int, share: float) -> int:
+    return max(1, math.ceil(size * share))

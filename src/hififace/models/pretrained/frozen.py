@@ -23,6 +23,15 @@ def freeze(network: Network) -> Network:
     return network
 
 
+def freeze_parts(owner: object, device: torch.device, *, channels_last: bool) -> None:
+    """Freeze every network that is an attribute of `owner`, on the device; what is None is left out."""
+    for network in vars(owner).values():
+        if isinstance(network, nn.Module):
+            freeze(network).to(device)
+            if channels_last:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def full_precision(like: Tensor) -> torch.autocast:
     """A context in which autocast is off, for all that measures positions.
 
