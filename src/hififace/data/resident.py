@@ -105,18 +105,21 @@ class ResidentSet:
         Raises:
             DataError: a photo is missing or damaged.
         """
-        reader = CropReader(prepared, cache="none")
-        crops, facts = [], []
-        for row in range(len(prepared)):
-            crops.append(reader.read(row))
+        reader, count, side = CropReader(prepared, cache="none"), len(prepared), prepared.card.resolution
+        # Filled row by row: a list of crops beside its stack would need the set's memory twice.
+        images = np.empty((count, side, side, 3), np.uint8)
+        masks = np.empty((count, side, side), np.uint8)
+        facts = []
+        for row in range(count):
+            crop = reader.read(row)
+            images[row], masks[row] = crop.image, crop.mask
             facts.append(unpack_arrays(prepared.member(row, "npz")))
-        named = {name: np.stack([fact[name] for fact in facts]) for name in STORED}
         return cls.from_arrays(
-            images=np.stack([crop.image for crop in crops]),
-            masks=np.stack([crop.mask for crop in crops]),
+            images=images,
+            masks=masks,
             mirror=np.asarray(prepared.card.landmark_mirror),
             device=device,
-            **named,
+            **{name: np.stack([fact[name] for fact in facts]) for name in STORED},
         )
 
     def __len__(self) -> int:

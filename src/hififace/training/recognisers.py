@@ -51,7 +51,7 @@ class Recogniser:
         return self._embed(crops, random_views(self.to_arcface, len(crops), jitter))
 
     @torch.no_grad()
-    def embed_all(self, data: ResidentSet, batch: int = 256) -> Tensor:
+    def embed_all(self, data: ResidentSet, batch: int = 64) -> Tensor:
         """(N, D) unit length: mean embedding of every crop of a set and its mirror image."""
         found = []
         for start in range(0, len(data), batch):
