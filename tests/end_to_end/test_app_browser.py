@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.browser import (
+    assign,
     downloaded,
     faces,
     fill,
@@ -17,7 +18,9 @@ from tests.support.browser import (
     give_several,
     opened,
     serious_findings,
+    set_slider,
     swapped,
+    unfold,
     with_camera,
 )
 
@@ -45,13 +48,12 @@ def test_upload_choose_swap_slide_download(page: Any, place: Path, tmp_path: Pat
     faces(page, "target-faces").nth(0).click()
     page.wait_for_selector("#target-faces [data-face='0'][aria-pressed=false]")
     page.get_by_text("Face 1 of the target becomes me.png.").wait_for(state="detached")
-    page.locator("#settings-box button").first.click()
-    page.locator("#option-shape-rate input[type=number]").fill("0.6")
-    page.locator("#option-shape-rate input[type=number]").press("Tab")
+    unfold(page, "settings-box")
+    set_slider(page, "option-shape-rate", "0.6")
     page.wait_for_function("document.querySelector('#option-shape-rate input[type=range]').value === '0.6'")
-    page.locator("#settings-box button").first.click()
+    unfold(page, "settings-box")
     swapped(page)
-    page.locator("#details button").first.click()
+    unfold(page, "details")
     page.locator("#show-mask input").check()
     page.wait_for_selector("#mask img")
     assert page.locator("#result img").count() == 2
@@ -91,17 +93,15 @@ def test_a_preview_follows_every_change_and_an_old_result_says_so(page: Any, pla
     page.locator("#consent input").check()
     page.wait_for_selector("#result [data-kind=preview] .hf-patch")
     first = page.locator("#result .hf-patch").get_attribute("src")
-    page.locator("#settings-box button").first.click()
-    page.locator("#option-id-rate input[type=number]").fill("0.2")
-    page.locator("#option-id-rate input[type=number]").press("Tab")
+    unfold(page, "settings-box")
+    set_slider(page, "option-id-rate", "0.2")
     page.wait_for_function(
         "(first) => { const now = document.querySelector('#result .hf-patch'); return now && now.src !== first; }",
         arg=first,
     )
     swapped(page)
     assert page.locator("#download").is_enabled()
-    page.locator("#option-id-rate input[type=number]").fill("1")
-    page.locator("#option-id-rate input[type=number]").press("Tab")
+    set_slider(page, "option-id-rate", "1")
     page.wait_for_selector(
         "#download:has-text('Out of date')[disabled], #download button:has-text('Out of date')[disabled]"
     )
@@ -170,16 +170,33 @@ def test_several_photos_at_once_are_two_people_or_one(page: Any, place: Path, tm
     give(page, "target-photo", place / "album" / "target.jpg")
     faces(page, "target-faces").nth(1).click()
     page.get_by_text("Face 2 of the target becomes me.png.").wait_for()
-    faces(page, "source-faces").nth(2).click()
-    page.wait_for_selector("#source-faces [data-face='2'][aria-pressed=true]")
-    faces(page, "target-faces").nth(0).click()
-    page.get_by_text("Face 1 of the target becomes face 2 of target.jpg.").wait_for()
+    assign(page, 0, 2, "face 2 of target.jpg")
     page.get_by_text("Face 2 of the target becomes me.png.").wait_for()
     swapped(page)
     page.get_by_text("2 of 2 faces swapped").wait_for()
     page.get_by_role("button", name="Everybody").click()
     page.get_by_text("Every face of the target becomes face 2 of target.jpg.").wait_for()
     page.locator("#average input").check()
+
+
+def test_what_is_typed_while_answers_arrive_is_kept(page: Any, place: Path):
+    fill(page, place / "album")
+    page.locator("#consent input").check()  # a preview is drawn from here on
+    unfold(page, "settings-box")
+    for slider, value in (
+        ("option-id-rate", "0.2"),
+        ("option-shape-rate", "0.6"),
+        ("option-mask-erosion", "3"),
+    ):
+        set_slider(page, slider, value)
+    page.wait_for_selector("#result [data-kind=preview] .hf-patch")
+    swapped(page)
+    for slider, value in (
+        ("option-id-rate", "0.2"),
+        ("option-shape-rate", "0.6"),
+        ("option-mask-erosion", "3"),
+    ):
+        assert page.locator(f"#{slider} input[type=number]").input_value() == value
 
 
 def test_a_photo_comes_from_the_camera(chromium: Any, served: Served, place: Path):
@@ -233,7 +250,7 @@ def test_refused_files_are_sentences(page: Any, place: Path, tmp_path: Path):
 
 
 def test_a_broken_model_is_a_sentence(page: Any):
-    page.locator("#settings-box button").first.click()
+    unfold(page, "settings-box")
     page.locator("#model input").click()
     page.get_by_role("option", name="double").click()
     page.locator("#card dd", has_text="none").first.wait_for()
@@ -303,9 +320,9 @@ def test_axe_finds_nothing_serious(page: Any, place: Path):
     fill(page, place / "album")
     faces(page, "target-faces").nth(1).click()
     page.get_by_text("Face 2 of the target becomes me.png.").wait_for()
-    page.locator("#settings-box button").first.click()
+    unfold(page, "settings-box")
     swapped(page)
-    page.locator("#details button").first.click()
+    unfold(page, "details")
     found = serious_findings(page)
     assert not found, "\n".join(found)
 

@@ -15,7 +15,9 @@ from tests.support.browser import (
     give,
     opened,
     serious_findings,
+    set_slider,
     standing,
+    unfold,
 )
 from tests.support.pages import write_video
 
@@ -55,8 +57,7 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     page.get_by_text("Everybody in the video becomes me.png.").wait_for()
     page.locator("#video-frame button.hf-box").first.click()
     page.get_by_text("Person 1 of the video becomes me.png.").wait_for()
-    page.locator("#moment input[type=number]").fill("2")
-    page.locator("#moment input[type=number]").press("Tab")
+    set_slider(page, "moment", "2")
     page.wait_for_selector("#video-faces [data-face='0'][aria-pressed=true]")
     start(page, "video-whole")
     page.wait_for_selector("#video-progress .hf-figures:has-text('left')")
@@ -64,10 +65,10 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     assert re.fullmatch(r"\d+%, \d+ of 100 frames, [\d.]+ frames per second, \d+:\d\d left", told), told
     assert page.locator("#video-whole").is_disabled()
     standing(page, "done")
-    page.locator("#video-details button").first.click()
+    unfold(page, "video-details")
     page.wait_for_selector("#video-figures table")
     assert "became me.png" in page.locator("#video-figures").inner_text()
-    page.locator("#video-details button").first.click()
+    unfold(page, "video-details")
     plays = "() => document.querySelector('#video-result .hf-result').readyState >= 2"
     page.wait_for_function(plays)
     page.locator("#video-result input[type=range]").fill("50")

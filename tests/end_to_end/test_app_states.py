@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 from tests.support.browser import (
+    assign,
     faces,
+    fill_examples,
     give,
     opened,
     photograph,
     serious_findings,
     standing,
     swapped,
+    unfold,
     with_camera,
 )
 from tests.support.pages import EXAMPLES
@@ -95,26 +98,23 @@ def tab(page: Any, name: str) -> None:
 def test_photos(visit: Any, look: str, place: Path):
     page = visit
     check(page, look, "empty")
-    page.click("#source-photo [data-name='portrait-124.jpg']")
-    faces(page, "source-faces").first.wait_for()
-    page.click("#target-photo [data-name='portrait-001.jpg']")
-    page.get_by_text("The target's face becomes portrait-124.jpg.").wait_for()
+    fill_examples(page)
     page.get_by_text("Confirm the statement to see a preview.").wait_for()
     check(page, look, "ready")
     swapped(page)
     if "phone" in look:
         page.wait_for_function(IN_VIEW)
     check(page, look, "result")
-    page.locator("#details button").first.click()
+    unfold(page, "details")
     page.wait_for_selector("#figures table")
     page.locator("#details").scroll_into_view_if_needed()
     check(page, look, "details")
-    page.locator("#details button").first.click()
-    page.locator("#settings-box button").first.click()
+    unfold(page, "details")
+    unfold(page, "settings-box")
     page.wait_for_selector("#card dd")
     page.locator("#card").scroll_into_view_if_needed()
     check(page, look, "settings")
-    page.locator("#settings-box button").first.click()
+    unfold(page, "settings-box")
     page.evaluate("window.scrollTo(0, 0)")
     give(page, "target-photo", place / "album" / "broken.jpg")
     page.get_by_text("broken.jpg is not an image").first.wait_for()
@@ -135,10 +135,7 @@ def test_several_faces(visit: Any, look: str):
         1
     ).click()  # from here on, the main face follows the chosen source no more
     page.get_by_text("Face 2 of the target becomes portrait-124.jpg.").wait_for()
-    faces(page, "source-faces").nth(0).click()
-    page.wait_for_selector("#source-faces [data-face='0'][aria-pressed=true]")
-    faces(page, "target-faces").nth(1).click()
-    page.get_by_text("Face 2 of the target becomes portrait-143.jpg.").wait_for()
+    assign(page, 1, 0, "portrait-143.jpg")
     page.get_by_text("Face 1 of the target becomes portrait-124.jpg.").wait_for()
     swapped(page)
     page.get_by_text("2 of 2 faces swapped").wait_for()
@@ -152,10 +149,7 @@ def test_a_video(visit: Any, look: str):
         state="visible" if "phone" not in look else "attached"
     )
     check(page, look, "video-empty")
-    page.click("#source-photo [data-name='portrait-124.jpg']")
-    faces(page, "source-faces").first.wait_for()
-    page.click("#video-file [data-name='moving-portrait.mp4']")
-    page.get_by_text("Everybody in the video becomes portrait-124.jpg.").wait_for()
+    fill_examples(page, "moving-portrait.mp4", "video-file")
     page.locator("#consent input").check()
     page.wait_for_selector("#video-frame [data-kind=preview] .hf-patch", state="attached")
     check(page, look, "video")
@@ -189,10 +183,7 @@ def test_a_phone_has_the_tabs_on_top_the_button_below_and_the_result_in_view(vis
     tabs = page.locator(".hf-tabs").bounding_box()
     assert tabs["y"] < 120
     assert tabs["width"] > 300
-    page.click("#source-photo [data-name='portrait-124.jpg']")
-    faces(page, "source-faces").first.wait_for()
-    page.click("#target-photo [data-name='portrait-001.jpg']")
-    page.get_by_text("The target's face becomes portrait-124.jpg.").wait_for()
+    fill_examples(page)
     for where in (0, 10_000):  # wherever one has scrolled to
         page.evaluate("(where) => window.scrollTo(0, where)", where)
         button = page.locator("#swap-button").bounding_box()

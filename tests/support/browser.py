@@ -106,6 +106,35 @@ def fill_video(page: Any, album: Path, video: str = "video.mp4") -> None:
     faces(page, "video-faces").first.wait_for()
 
 
+def fill_examples(page: Any, target: str = "portrait-001.jpg", box: str = "target-photo") -> None:
+    """An example source, `portrait-124.jpg`, and an example target."""
+    page.click("#source-photo [data-name='portrait-124.jpg']")
+    faces(page, "source-faces").first.wait_for()
+    page.click(f"#{box} [data-name='{target}']")
+    whose = "Everybody in the video" if box == "video-file" else "The target's face"
+    page.get_by_text(f"{whose} becomes portrait-124.jpg.").wait_for()
+
+
+def assign(page: Any, target: int, source: int, becomes: str) -> None:
+    """Choose a source face, then click a face of the target; both count from 0."""
+    faces(page, "source-faces").nth(source).click()
+    page.wait_for_selector(f"#source-faces [data-face='{source}'][aria-pressed=true]")
+    faces(page, "target-faces").nth(target).click()
+    page.get_by_text(f"Face {target + 1} of the target becomes {becomes}.").wait_for()
+
+
+def unfold(page: Any, fold: str) -> None:
+    """Open what is folded away, or close it again."""
+    page.click(f"#{fold} .hf-fold-head")
+
+
+def set_slider(page: Any, slider: str, value: str) -> None:
+    """Type a value into a slider's box."""
+    number = page.locator(f"#{slider} input[type=number]")
+    number.fill(value)
+    number.press("Tab")
+
+
 def swapped(page: Any) -> None:
     """Confirm, press the button of the photo tab, and wait for the result."""
     page.locator("#consent input").check()

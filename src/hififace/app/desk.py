@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import gradio as gr
 
+from hififace.app.examples import find_example
 from hififace.app.handlers import Studio
 from hififace.app.live import Lives
 from hififace.app.video_handlers import VideoStudio
-from hififace.app.visits import Visits, page_of
+from hififace.app.visits import Visits, client, page_of
 from hififace.app.words import for_visitors
 from hififace.errors import HififaceError
 from hififace.hosting.strangers import counted_address
@@ -23,6 +24,14 @@ PRIVATE: Final[dict[str, Any]] = {"api_visibility": "private"}
 
 QUICK: Final[dict[str, Any]] = {**PRIVATE, "concurrency_id": "quick", "concurrency_limit": 4}
 """Clicks that only look and choose; they do not wait behind swaps."""
+
+DRAWING: Final[dict[str, Any]] = {
+    **PRIVATE,
+    "concurrency_id": "preview",
+    "concurrency_limit": 2,
+    "show_progress": "hidden",
+}
+"""Drawing what stands anew; a preview may be made for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,24 @@ class Desk:
         host = request.client.host if request.client else ""
         self.studio.sessions.arrive(key, counted_address(host))
         return key
+
+    def take_example(
+        self, name: object, take: Callable[..., None], model: str | None, request: gr.Request
+    ) -> list[str]:
+        """Let a handler take a copy of an example as if the visitor had uploaded it; why it was refused, if it was.
+
+        Args:
+            name: what the page asked for; there may be no such example.
+            take: `Studio.add_source`, `Studio.set_target`, `VideoStudio.set_video`.
+            model: the model chosen.
+            request: whose it is.
+        """
+        key, example = self.key(request), find_example(str(name))
+        with problems_of() as problems:
+            if example is not None:
+                upload = example.copy_to(self.studio.sessions.arriving())
+                take(key, upload, example.name, model, client(request))
+        return problems
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import gradio as gr
 from hififace.app.assets import asset
 from hififace.app.examples import Example, example_thumbnail
 from hififace.app.icons import icon
+from hififace.app.names import name_html
 
 _TURNS = itertools.count()
 """No two answers are equal: the page draws a box anew, and ends its waiting, only where its HTML is another one."""
@@ -100,9 +101,9 @@ class DropZone:
             shown = f'<img src="{filled.thumbnail}" alt="">'
         else:
             shown = f'<span class="hf-noimage">{icon(self._icon, side_px=26)}</span>'
-        name = escape(filled.name)
+        name, shown_name = escape(filled.name), name_html(filled.name, "strong")
         return (
-            f'<div class="hf-file">{shown}<p><strong title="{name}">{name}</strong><span>{escape(filled.told)}</span></p>'
+            f'<div class="hf-file">{shown}<p title="{name}">{shown_name}<span>{escape(filled.told)}</span></p>'
             f'<button type="button" class="hf-tool" data-do="choose" aria-label="Replace {name}" title="Replace">'
             f"{icon('swap')}</button>"
             f'<button type="button" class="hf-tool" data-do="clear" aria-label="Remove {name}" title="Remove">'

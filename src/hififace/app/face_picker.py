@@ -12,6 +12,7 @@ import gradio as gr
 from hififace.app.assets import asset
 from hififace.app.icons import icon
 from hififace.app.images import data_url
+from hififace.app.names import name_html
 from hififace.types import RGBImage
 
 
@@ -76,5 +77,5 @@ def _button(place: int, face: Shown) -> str:
         f'<div class="hf-one"><button type="button" class="hf-face" data-face="{place}" data-at="face-{place}" '
         f'aria-pressed="{"true" if face.pressed else "false"}" aria-label="{escape(face.name)}" '
         f'title="{escape(face.name)}"><img src="{data_url(face.thumbnail)}" alt="">{inset}'
-        f"<span>{escape(face.caption)}</span></button>{remove}</div>"
+        f"{name_html(face.caption)}</button>{remove}</div>"
     )

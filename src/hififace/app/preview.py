@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from hififace.media.image import LoadedImage
-from hififace.pixels import to_uint8
 from hififace.swap.engine import Target, generate_faces, paste_faces
 from hififace.swap.image import claim_of
 from hififace.swap.options import OutputOptions, SwapOptions
@@ -111,7 +110,7 @@ def _cut(pixels: RGBImage, face: Face) -> Piece:
     scale = min(_SIDE_PX / max(cut.shape[:2]), 1.0)
     if scale < 1.0:
         size = (max(round(cut.shape[1] * scale), 1), max(round(cut.shape[0] * scale), 1))
-        cut = to_uint8(cv2.resize(cut, size, interpolation=cv2.INTER_AREA).astype(np.float32))
+        cut = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.uint8)
     corner = np.array([left, top], np.float32)
     found = face.detection
     moved = Detection(

@@ -10,8 +10,7 @@ from gradio.events import api
 
 from hififace.app.api import swap_function, video_function
 from hififace.app.assets import asset
-from hififace.app.desk import QUICK, Desk, problems_of, upload_of
-from hififace.app.examples import find_example
+from hififace.app.desk import DRAWING, QUICK, Desk, problems_of, upload_of
 from hififace.app.ui_image import ImageRail, ImageStage, ImageTab
 from hififace.app.ui_live import LiveStage, LiveTab
 from hififace.app.ui_people import PeopleCard, Settings, consent_box
@@ -119,12 +118,17 @@ class _Page:
                 spoken(self._try_video), model, [*people.shown, *self.video.restored], **quiet
             ),
         ]
+        drawn: dict[str, Any] = {
+            "fn": spoken(self._draw),
+            "inputs": [consent, *settings.asked],
+            "outputs": [*self.image.stage, *self.video.stage, *self.live.stage],
+            **DRAWING,
+        }
         for event in events:
-            for tab in (self.image, self.video, self.live):
-                tab.draw_after(event)
-        for setting in (consent, *settings.changing):
-            for tab in (self.image, self.video, self.live):
-                tab.draw_on(setting.input)
+            event.then(**drawn)
+        # Of many changes in a row the last, whichever settings they are of; one request for all tabs.
+        changes = [setting.input for setting in (consent, *settings.changing)]
+        gr.on(changes, **drawn, trigger_mode="always_last")
         self.history.all(spoken(self._pack), None, self.history, **QUICK)
 
     # -------------------------------------------------------------------------------------------------------
@@ -160,39 +164,22 @@ class _Page:
         return self._show(key, problems)
 
     def _add_example(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
-        key, example = self._desk.key(request), find_example(str(given.name))
-        with problems_of() as problems:
-            if example is not None:
-                upload = example.copy_to(self._desk.studio.sessions.arriving())
-                self._desk.studio.add_source(key, upload, example.name, model, client(request))
-        return self._show(key, problems)
+        desk = self._desk
+        problems = desk.take_example(given.name, desk.studio.add_source, model, request)
+        return self._show(desk.key(request), problems)
 
     def _try_pair(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
-        key, problems = self._desk.key(request), self._try_source(model, request, given)
-        target = find_example(str(given.into))
-        with problems_of() as refused:
-            if target is not None:
-                upload = target.copy_to(self._desk.studio.sessions.arriving())
-                self._desk.studio.set_target(key, upload, target.name, model, client(request))
-        return self._show(key, [*problems, *refused])
+        desk = self._desk
+        problems = desk.take_example(given.source, desk.studio.add_source, model, request)
+        problems += desk.take_example(given.into, desk.studio.set_target, model, request)
+        return self._show(desk.key(request), problems)
 
     def _try_video(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
-        key, problems = self._desk.key(request), self._try_source(model, request, given)
-        target = find_example(str(given.into))
-        with problems_of() as refused:
-            if target is not None:
-                upload = target.copy_to(self._desk.studio.sessions.arriving())
-                self._desk.videos.set_video(key, upload, target.name, model, client(request))
-        return [*self.people.show(key, [*problems, *refused]), *self.video.restore(key)]
-
-    def _try_source(self, model: str | None, request: gr.Request, given: gr.EventData) -> list[str]:
-        """The source of a pair to try; why it was refused, if it was."""
-        key, example = self._desk.key(request), find_example(str(given.source))
-        with problems_of() as problems:
-            if example is not None:
-                upload = example.copy_to(self._desk.studio.sessions.arriving())
-                self._desk.studio.add_source(key, upload, example.name, model, client(request))
-        return problems
+        desk = self._desk
+        problems = desk.take_example(given.source, desk.studio.add_source, model, request)
+        problems += desk.take_example(given.into, desk.videos.set_video, model, request)
+        key = desk.key(request)
+        return [*self.people.show(key, problems), *self.video.restore(key)]
 
     def _choose_source(self, request: gr.Request, clicked: gr.EventData) -> Any:
         key = self._desk.key(request)
@@ -214,6 +201,13 @@ class _Page:
             f'<p class="hf-told" data-bad>{escape(text)}</p>' for text in problems if escape(text) not in card
         )
         return [card, *self._show(key)]
+
+    def _draw(self, request: gr.Request, consent: bool, *asked: Any) -> Any:
+        # Each waits for the visitor's swap at work. The image is looked at last, or one drawn before that swap ended
+        # would arrive after its result and hide it.
+        live = self.live.change(request, consent, *asked)
+        video = self.video.draw(request, consent, *asked)
+        return [*self.image.draw(request, consent, *asked), *video, *live]
 
     def _pack(self, request: gr.Request) -> Any:
         key = self._desk.key(request)

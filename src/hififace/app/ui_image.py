@@ -12,10 +12,11 @@ import gradio as gr
 from gradio.processing_utils import save_img_array_to_cache
 
 from hififace.app.asking import SwapRequest
-from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
+from hififace.app.desk import DRAWING, PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
-from hififace.app.examples import PAIRS, TARGETS, find_example
+from hififace.app.examples import PAIRS, TARGETS
 from hififace.app.face_picker import Shown, face_picker, faces_html
+from hififace.app.fold import fold
 from hififace.app.handlers import ImageState
 from hififace.app.images import data_url
 from hififace.app.preview import Patch
@@ -75,9 +76,7 @@ class ImageStage:
             self.download = gr.DownloadButton(
                 "Download", elem_id="download", visible=False, size="md", variant="secondary"
             )
-        with gr.Accordion(
-            "How alike, and how long", open=False, visible=False, elem_id="details"
-        ) as self.details:
+        with fold("How alike, and how long", "details", visible="hidden") as self.details:
             self.figures = gr.HTML(elem_id="figures", apply_default_css=False)
             self.show_mask = gr.Checkbox(label="Show the mask: what was generated", elem_id="show-mask")
             self.mask = gr.Image(
@@ -139,28 +138,7 @@ class ImageTab:
 
     def draw_after(self, event: Any) -> None:
         """Draw the large image anew when an event is over."""
-        event.then(
-            spoken(self.draw),
-            self.asked,
-            self.stage,
-            **PRIVATE,
-            concurrency_id="preview",
-            concurrency_limit=2,
-            show_progress="hidden",
-        )
-
-    def draw_on(self, listener: Any) -> None:
-        """Draw the large image anew when a setting changes; of many changes in a row the last."""
-        listener(
-            spoken(self.draw),
-            self.asked,
-            self.stage,
-            **PRIVATE,
-            concurrency_id="preview",
-            concurrency_limit=2,
-            show_progress="hidden",
-            trigger_mode="always_last",
-        )
+        event.then(spoken(self.draw), self.asked, self.stage, **DRAWING)
 
     # -------------------------------------------------------------------------------------------------------
     # What clicks do
@@ -172,12 +150,8 @@ class ImageTab:
         return self.show(key, problems)
 
     def _set_example(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
-        key, example = self._desk.key(request), find_example(str(given.name))
-        with problems_of() as problems:
-            if example is not None:
-                upload = example.copy_to(self._desk.studio.sessions.arriving())
-                self._desk.studio.set_target(key, upload, example.name, model, client(request))
-        return self.show(key, problems)
+        problems = self._desk.take_example(given.name, self._desk.studio.set_target, model, request)
+        return self.show(self._desk.key(request), problems)
 
     def _clear_target(self, request: gr.Request) -> Any:
         key = self._desk.key(request)
@@ -230,7 +204,8 @@ class ImageTab:
         return "" if made is None else figures(made.report)
 
     def _stage(self, key: str, wanted: SwapRequest) -> list[Any]:
-        state = self._desk.studio.look(key)
+        patches, why_not = self._preview(key, wanted)
+        state = self._desk.studio.look(key)  # now, since the preview may have waited for a swap to end
         made, current = state.made, state.is_current(wanted)
         missing = missing_of(state)
         button = gr.Button(value=missing or "Swap", interactive=not missing)
@@ -241,14 +216,16 @@ class ImageTab:
             told = sentence(made.report) if current else ""
             download = gr.DownloadButton(label, value=str(made.file), visible=True, interactive=current)
         return [
-            view_html(self._view(key, state, wanted)),
+            view_html(self._view(key, state, patches, why_not, current=current)),
             button,
             download,
             told,
-            gr.Accordion(visible=made is not None and current),
+            gr.Column(visible=True if current else "hidden"),
         ]
 
-    def _view(self, key: str, state: ImageState, wanted: SwapRequest) -> View:
+    def _view(
+        self, key: str, state: ImageState, patches: list[Patch], why_not: str, *, current: bool
+    ) -> View:
         if state.target is None:
             return View(
                 "empty",
@@ -264,19 +241,18 @@ class ImageTab:
             for face in state.target.faces
             if len(state.target.faces) > 1
         ]
-        if state.made is not None and state.is_current(wanted):
+        if state.made is not None and current:
             return View("result", width, height, target, address(state.made.shown))
-        patches, told = self._preview(key, wanted)
         if patches:
             return View("preview", width, height, target, patches=patches, boxes=boxes)
         if state.made is not None:
-            return View("stale", width, height, target, address(state.made.shown), boxes=boxes, told=told)
-        return View("target", width, height, target, boxes=boxes, told=told)
+            return View("stale", width, height, target, address(state.made.shown), boxes=boxes, told=why_not)
+        return View("target", width, height, target, boxes=boxes, told=why_not)
 
     def _preview(self, key: str, wanted: SwapRequest) -> tuple[list[Patch], str]:
         """Patches, or the sentence that says why there are none."""
-        missing = missing_of(self._desk.studio.look(key))
-        if missing:
+        state = self._desk.studio.look(key)
+        if missing_of(state) or state.is_current(wanted):
             return [], ""
         if wanted.consent is not True:
             return [], "Confirm the statement to see a preview."

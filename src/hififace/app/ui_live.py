@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from hififace.app.assets import asset
-from hififace.app.desk import PRIVATE, QUICK, Desk
+from hififace.app.desk import QUICK, Desk
 from hififace.app.icons import icon
 from hififace.app.images import data_url
 from hififace.app.ui_people import Settings, request_of
@@ -45,21 +45,6 @@ class LiveTab:
         button.click(spoken(self._toggle), self.asked, self.stage, **quiet)
         stage.camera.ended(spoken(self._end), None, self.stage, **quiet)
 
-    def draw_after(self, event: Any) -> None:
-        """Let a running camera know of another source."""
-        event.then(spoken(self._change), self.asked, self.stage, **PRIVATE, show_progress="hidden")
-
-    def draw_on(self, listener: Any) -> None:
-        """Let a running camera know of other settings."""
-        listener(
-            spoken(self._change),
-            self.asked,
-            self.stage,
-            **PRIVATE,
-            show_progress="hidden",
-            trigger_mode="always_last",
-        )
-
     def show(self, key: str) -> list[Any]:
         """The camera, and the button."""
         secret, people = self._desk.lives.look(key).secret, self._desk.studio.look(key).people
@@ -81,7 +66,8 @@ class LiveTab:
         self._desk.lives.end(key)
         return self.show(key)
 
-    def _change(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
+    def change(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
+        """Let a running camera know of another source, or other settings."""
         key = self._desk.key(request)
         self._desk.lives.change(key, request_of(consent, *asked))
         return self.show(key)

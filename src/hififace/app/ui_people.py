@@ -12,6 +12,7 @@ from hififace.app.desk import Desk
 from hififace.app.drop_zone import DropZone
 from hififace.app.examples import SOURCES
 from hififace.app.face_picker import Shown, face_picker, faces_html
+from hififace.app.fold import fold
 from hififace.app.people import People
 from hififace.app.words import card_html
 from hififace.hosting.consent import CONSENT
@@ -50,7 +51,7 @@ class PeopleCard:
         )
         self.zone = self._zone.component()
         self.average = gr.Checkbox(
-            label="All photos show one person: average them", elem_id="average", visible=False
+            label="All photos show one person: average them", elem_id="average", visible="hidden"
         )
         self.shown = [self.faces, self.zone, self.average]
 
@@ -67,7 +68,7 @@ class PeopleCard:
         return [
             faces_html(title, shown_people(people)),
             self._zone.value(compact=bool(people.photos), problems=problems or ()),
-            gr.Checkbox(visible=True) if several else gr.Checkbox(value=False, visible=False),
+            gr.Checkbox(visible=True) if several else gr.Checkbox(value=False, visible="hidden"),
         ]
 
 
@@ -81,7 +82,7 @@ class Settings:
     def __init__(self, desk: Desk, people: PeopleCard) -> None:
         bundles = desk.studio.bundles
         first = next(iter(bundles.names), None)
-        with gr.Accordion("Settings", open=False, elem_id="settings-box"):
+        with fold("Settings", "settings-box"):
             _heading("Strength and blending")
             settings = controls(SwapOptions, SETTINGS)
             _heading("Result file")

@@ -8,10 +8,11 @@ import gradio as gr
 
 from hififace.app.asking import SwapRequest
 from hififace.app.assets import asset
-from hififace.app.desk import PRIVATE, QUICK, Desk, problems_of, upload_of
+from hififace.app.desk import DRAWING, PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
-from hififace.app.examples import VIDEO_PAIRS, VIDEOS, find_example
+from hififace.app.examples import VIDEO_PAIRS, VIDEOS
 from hififace.app.face_picker import Shown, face_picker, faces_html
+from hififace.app.fold import fold
 from hififace.app.images import data_url
 from hififace.app.preview import Patch
 from hififace.app.ui_people import Settings, request_of
@@ -71,12 +72,10 @@ class VideoStage:
         with gr.Column(elem_id="video-choose"):
             self.frame = viewer("video-frame")
             self.moment = gr.Slider(
-                0, 1, 0, step=0.01, label="Frame shown, in seconds", elem_id="moment", visible=False
+                0, 1, 0, step=0.01, label="Frame shown, in seconds", elem_id="moment", visible="hidden"
             )
             self.trim = gr.HTML(elem_id="trim", js_on_load=asset("trim.js"), apply_default_css=False)
-        with gr.Accordion(
-            "Who was swapped, and how long", open=False, visible=False, elem_id="video-details"
-        ) as self.details:
+        with fold("Who was swapped, and how long", "video-details", visible="hidden") as self.details:
             self.figures = gr.HTML(elem_id="video-figures", apply_default_css=False)
 
 
@@ -149,20 +148,7 @@ class VideoTab:
 
     def draw_after(self, event: Any) -> None:
         """Draw the frame anew when an event is over."""
-        self.draw_on(event.then, trigger_mode=None)
-
-    def draw_on(self, listener: Any, trigger_mode: str | None = "always_last") -> None:
-        """Draw the frame anew when a setting changes; of many changes in a row the last."""
-        listener(
-            spoken(self.draw),
-            self.asked,
-            self.stage,
-            **PRIVATE,
-            concurrency_id="preview",
-            concurrency_limit=2,
-            show_progress="hidden",
-            trigger_mode=trigger_mode,
-        )
+        event.then(spoken(self.draw), self.asked, self.stage, **DRAWING)
 
     # -------------------------------------------------------------------------------------------------------
     # What clicks do
@@ -174,12 +160,8 @@ class VideoTab:
         return self.restore(key, problems)
 
     def _set_example(self, model: str | None, request: gr.Request, given: gr.EventData) -> Any:
-        key, example = self._desk.key(request), find_example(str(given.name))
-        with problems_of() as problems:
-            if example is not None:
-                upload = example.copy_to(self._desk.studio.sessions.arriving())
-                self._desk.videos.set_video(key, upload, example.name, model, client(request))
-        return self.restore(key, problems)
+        problems = self._desk.take_example(given.name, self._desk.videos.set_video, model, request)
+        return self.restore(self._desk.key(request), problems)
 
     def _clear_video(self, request: gr.Request) -> Any:
         key = self._desk.key(request)
@@ -260,7 +242,7 @@ class VideoTab:
         video, frame = state.video, state.frame
         kind = _OWN if state.own_format else _PLAIN
         if video is None or frame is None:
-            about = [gr.Slider(visible=False), "", kind]
+            about = [gr.Slider(visible="hidden"), "", kind]
         else:
             last_s = video.length_s or self._desk.studio.limits.video_minutes * 60
             slider = gr.Slider(maximum=round(last_s, 2), value=frame.moment_s, visible=True)
@@ -332,7 +314,7 @@ class VideoTab:
             gr.Button(value=_missing(state) or "Swap the video", interactive=free),
             player,
             download,
-            gr.Accordion(visible=bool(told)),
+            gr.Column(visible=True if told else "hidden"),
             told,
             gr.Timer(active=busy),
             history_html(self._desk.studio.look(key).kept),
