@@ -4,7 +4,7 @@ from hififace.app.names import name_html
 def test_a_long_name_keeps_its_end_whole():
     assert (
         name_html("portrait-124.jpg")
-        == '<span class="hf-name"><span>portrait</span><span>-124.jpg</span></span>'
+        == '<span class="hf-name"><span>portrait-</span><span>124.jpg</span></span>'
     )
 
 

@@ -152,6 +152,8 @@ def test_a_video(visit: Any, look: str):
     fill_examples(page, "moving-portrait.mp4", "video-file")
     page.locator("#consent input").check()
     page.wait_for_selector("#video-frame [data-kind=preview] .hf-patch", state="attached")
+    box = page.locator("#video-whole").bounding_box()
+    assert box["y"] + box["height"] <= LOOKS[look][1]["height"]  # in reach, however much the rail holds
     check(page, look, "video")
     page.click("#video-whole")
     page.wait_for_selector("#video-result .hf-atwork img")  # a frame is seen while the video is worked on

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-_END: Final = 8
+_END: Final = 7
 """Characters at the end of a name that are always shown: a number, and what kind of file it is."""
 
 
