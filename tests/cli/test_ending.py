@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.support.interrupts import hang_up_as_usual
 
 CODE = """
 import time
@@ -28,7 +29,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
 def begin(code: str = CODE) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, preexec_fn=hang_up_as_usual
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     return process
