@@ -4,6 +4,7 @@
 #   make test          the default test suite, without network
 #   make coverage docs lint types contracts docs-check test-slow test-fuzz test-browser
 #
+# PYTEST_ARGS="-x tests/video" goes to pytest, in `make test`, `make coverage` and `make test-browser`.
 # PYTHON=python3.12 chooses the interpreter for the environment. CONSTRAINTS= lets pip choose versions.
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches the small CPU build of PyTorch on Linux.
 
@@ -50,7 +51,7 @@ demo: $(VENV)/.installed-swap
 
 test: $(VENV)/.installed-dev
 	@echo "== running the default tests (network blocked)"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 coverage: $(VENV)/.installed-dev
 	@echo "== running the default tests, and counting which lines they run"
@@ -63,7 +64,7 @@ docs: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	@echo "== running the slow tests"
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not browser"
 
 test-fuzz: $(VENV)/.installed-dev
 	@echo "== trying 600 damaged images and 120 damaged videos"
@@ -72,7 +73,7 @@ test-fuzz: $(VENV)/.installed-dev
 test-browser: $(VENV)/.installed-dev
 	@echo "== running the browser tests in the system's Chromium (Debian: apt-get install chromium)"
 	@$(PIP) playwright axe-playwright-python
-	@$(BIN)/python -m pytest -m browser
+	@$(BIN)/python -m pytest $(or $(PYTEST_ARGS),-m browser)
 
 lint: $(VENV)/.installed-dev
 	@echo "== ruff: rules and layout; vulture: code that nothing reaches"

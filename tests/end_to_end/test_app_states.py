@@ -37,6 +37,8 @@ LOOKS = {
     "phone": ("light", {"width": 390, "height": 844}),
     "phone-dark": ("dark", {"width": 390, "height": 844}),
 }
+LATER, SLOW = ("dark", "phone"), pytest.mark.slow
+"""Looks that `.ci/run` leaves to `make test-browser`: the other two hold each width and each scheme once."""
 KEPT = {
     "light": {"empty", "ready", "result", "details", "settings", "several", "error", "video", "video-working"}
     | {"video-result", "live-empty", "live"},
@@ -63,7 +65,7 @@ def camera(chromium: Any, place: Path) -> Iterator[Any]:
     sees.close()
 
 
-@pytest.fixture(params=list(LOOKS))
+@pytest.fixture(params=[pytest.param(look, marks=SLOW if look in LATER else ()) for look in LOOKS])
 def look(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
