@@ -73,7 +73,7 @@ test-fuzz: $(VENV)/.installed-dev
 test-browser: $(VENV)/.installed-dev
 	@echo "== running the browser tests in the system's Chromium (Debian: apt-get install chromium)"
 	@$(PIP) playwright axe-playwright-python
-	@$(BIN)/python -m pytest $(or $(PYTEST_ARGS),-m browser)
+	@$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	@echo "== ruff: rules and layout; vulture: code that nothing reaches"
