@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.interrupts import hang_up_as_usual
+from tests.support.interrupts import hear_interrupts
 
 CODE = """
 import time
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 def begin(code: str = CODE) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, preexec_fn=hang_up_as_usual
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"

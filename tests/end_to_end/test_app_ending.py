@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.bundle_doubles import write_mesh_bundle
-from tests.support.interrupts import hang_up_as_usual
+from tests.support.interrupts import hear_interrupts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 PHOTO = Path(__file__).parents[2] / "examples" / "officer.jpg"
@@ -30,7 +30,7 @@ class App:
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hififace", "app", "--bundles", str(place / "double"), "--threads", "1"],
-            stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=hang_up_as_usual,
+            stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=hear_interrupts,
         )  # fmt: skip
         assert self.process.stdout is not None
         self.url = next(word for word in self.process.stdout.readline().split() if word.startswith("http"))

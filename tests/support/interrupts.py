@@ -1,13 +1,11 @@
-"""Programs that tests start and stop with Ctrl-C."""
+"""Programs that tests start and stop with Ctrl-C, or by closing their terminal."""
 
 import signal
 
 
 def hear_interrupts() -> None:
-    """For a child before it begins: a test run in the background of a shell ignores Ctrl-C, and so would the child."""
+    """For a child before it begins (`preexec_fn`): tests that a shell runs in the background ignore Ctrl-C, and under
+    nohup a closed terminal. A child would do the same, and its test wait for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def hang_up_as_usual() -> None:
-    """For `preexec_fn`: under nohup SIGHUP is ignored by every child, and a test that sends it would wait for ever."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
