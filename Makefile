@@ -4,7 +4,8 @@
 #   make test          the default test suite, without network
 #   make coverage docs lint types contracts docs-check test-slow test-fuzz test-browser
 #
-# PYTEST_ARGS="-x tests/video" goes to pytest, in `make test`, `make coverage` and `make test-browser`.
+# PYTEST_ARGS="-n 4 --dist loadfile" goes to pytest, in `make test`, `make coverage` and `make test-browser`; the example
+# runs the tests in four processes (OMP_NUM_THREADS=1 with it).
 # PYTHON=python3.12 chooses the interpreter for the environment. CONSTRAINTS= lets pip choose versions.
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches the small CPU build of PyTorch on Linux.
 
