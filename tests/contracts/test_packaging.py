@@ -86,7 +86,8 @@ def test_make_says_what_its_targets_do():
 
 def test_ci_goes_through_the_makefile():
     script = (ROOT / ".ci" / "run").read_text()
-    assert re.search(r"for step in lint types docs contracts coverage;", script)
+    assert re.search(r"for name in lint types docs contracts; do\n\s+step ", script)
+    assert re.findall(r"^\s*step ([a-z-]+)", script, re.MULTILINE) == ["coverage", "test-browser"]
 
 
 def test_nobody_is_told_to_install_a_name_from_the_index():
