@@ -1,9 +1,10 @@
 """What a frame of video costs on footage like a camera's, by stage, beside decoding and encoding it alone.
 
-    swap    `swap_video` as a user runs it
-    codec   the same video decoded and encoded with the same settings, through the same segments, and nothing else
+    swap      `swap_video` as a user runs it, its generator in int8 where that was measured to be faster
+    float32   the same with the generator in float32
+    codec     the same video decoded and encoded with the same settings, through the same segments, and nothing else
 
-Both in one run, in turns. Milliseconds are of processor time (all threads of the process), per frame: frames a second
+All in one run, in turns. Milliseconds are of processor time (all threads of the process), per frame: frames a second
 depend on what else the machine does, processor time much less. `by_stage` is the time of each stage's own thread;
 `elsewhere` is what other threads used: those of the decoder, of the encoder, and of networks that run on several.
 
@@ -76,31 +77,37 @@ def measure(
     sides: dict[str, Side] = {}
     for name, (video, select) in videos.items():
         output = folder / "out.mp4"
-        sides[f"{name}/swap"] = Side(partial(swapper.swap_video, video, output, select=select))
+        for side, precision in (("swap", "auto"), ("float32", "float32")):
+            sides[f"{name}/{side}"] = Side(
+                partial(swapper.swap_video, video, output, select=select, precision=precision)
+            )
         sides[f"{name}/codec"] = Side(partial(codec_alone, video, output))
     timings = in_turns(sides, warm_up=warm_up, rounds=rounds)
     found: dict[str, Any] = {}
     for name in videos:
-        swap, codec = sides[f"{name}/swap"], sides[f"{name}/codec"]
+        swap, exact, codec = (sides[f"{name}/{side}"] for side in ("swap", "float32", "codec"))
         reports = [one for one in swap.told[-rounds:] if isinstance(one, VideoReport)]
         num = reports[0].tally.num_frames
         stages = {
             stage: round(float(np.median([one.processor_s[stage] for one in reports])) / num * 1e3, 2)
             for stage in reports[0].processor_s
         }
-        swap_ms, codec_ms = (
-            float(np.median(side.processor_s[-rounds:])) / num * 1e3 for side in (swap, codec)
+        swap_ms, float32_ms, codec_ms = (
+            float(np.median(side.processor_s[-rounds:])) / num * 1e3 for side in (swap, exact, codec)
         )
-        wall = [timings[f"{name}/{side}"].median_ms for side in ("swap", "codec")]
+        wall = [timings[f"{name}/{side}"].median_ms for side in ("swap", "codec", "float32")]
         found[name] = {
             "num_frames": num,
             "num_people": len(reports[0].tally.tracks),
             "num_frames_changed": reports[0].tally.num_changed,
+            "precision": reports[0].precision,
             "swap_processor_ms": round(swap_ms, 1),
+            "float32_processor_ms": round(float32_ms, 1),
             "codec_processor_ms": round(codec_ms, 1),
             "by_stage": stages,
             "elsewhere": round(swap_ms - sum(stages.values()), 1),
             "swap_fps": round(num / wall[0] * 1e3, 1),
+            "float32_fps": round(num / wall[2] * 1e3, 1),
             "codec_fps": round(num / wall[1] * 1e3, 1),
             "times_codec": round(wall[0] / wall[1], 2),
         }

@@ -36,4 +36,8 @@ python runs/glasses_direction.py "$WORK"/packs/train256*.hfpack -o runs/glasses.
 
 # The bundle: identity's gain and the shape 1.2 times what they were in training (docs/lab-book.md); its figures.
 python runs/export_mini_256.py "$(ls -d "$WORK"/runs/mini/checkpoints/* | tail -1)/average.safetensors" "$WORK/bundles/mini" --version 742016
+# Int8 for videos; its scales come from the examples, the benchmarks' portraits and a hundred validation photos.
+mkdir -p "$WORK/scales"
+tar xf "$PHOTOS/photos-val-000.tar" -C "$WORK/scales" --wildcards '0000*.jpg'
+hififace quantise "$WORK/bundles/mini" examples benchmarks/portraits "$WORK/scales"
 hififace evaluate "$WORK/bundles/mini" --protocol open --data "$PHOTOS" -o "$WORK/reports/mini"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
@@ -203,6 +204,17 @@ def test_only_the_same_question_finds_unfinished_work(swapper, video, tmp_path):
     }
     assert len(others) == 7
     assert folder(video_options=replace(SHORT, work_folder=tmp_path / "w")).parent == tmp_path / "w"
+
+
+def test_work_begun_in_another_precision_is_not_taken_up(swapper, video, tmp_path):
+    def folder(measured):
+        engine, chosen = copy.copy(swapper.engine), copy.copy(swapper.engine)
+        chosen.precision = measured
+        engine._others = {"auto": chosen}
+        options = SwapOptions(), SHORT, OutputOptions(), swapper.source_map
+        return work_folder(engine, video, tmp_path / "out.mp4", *options)
+
+    assert folder("int8") == folder("int8") != folder("float32")
 
 
 def test_a_preview_at_another_rate_is_short_and_even(video, swapper, tmp_path):

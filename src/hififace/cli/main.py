@@ -50,6 +50,7 @@ COMMANDS: Final = (
     Command("pack", "Train", "Pack a prepared set into small files."),
     Command("train", "Train", "Train a network, or go on with a run."),
     Command("export", "Train", "Turn a trained network into a bundle for swapping."),
+    Command("quantise", "Train", "Add an int8 graph to a bundle, for faster videos."),
     Command("evaluate", "Train", "Measure a bundle on a fixed protocol."),
     Command("compare", "Train", "Lay several models side by side on pairs of your photos."),
     Command("flicker", "Train", "Say how much a swapped video flickers."),

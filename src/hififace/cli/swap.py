@@ -85,6 +85,7 @@ ENCODERS_NOTE: Final = (
                 "codec",
                 "crf",
                 "preset",
+                "precision",
                 "smooth",
                 "detect_every",
             )

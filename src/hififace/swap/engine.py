@@ -11,10 +11,11 @@ of images at once, `paste_faces` puts the faces of one image back.
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -36,10 +37,12 @@ from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
 from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.options import SwapOptions
+from hififace.swap.precision import Precision, choose
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
 from hififace.weights.registry import find_card
+from hififace.weights.sessions import CPU
 from hififace.weights.store import locate
 
 EROSION_SIDE_PX = 256
@@ -85,6 +88,8 @@ class Engine:
         landmarker: the mesh that ships, which says in every family how well a face is seen.
         provider: what the generator really runs on, by ONNX Runtime's name.
         reason: one sentence saying why that.
+        precision: arithmetic of the generator.
+        precision_reason: one sentence saying why that.
 
     Raises:
         BundleError: a part that this hififace does not know.
@@ -111,6 +116,50 @@ class Engine:
         self.border: Border = self._encoder.border
         self.provider = self._generator.session.provider
         self.reason = self._generator.session.reason
+        self.precision: Precision = "float32"
+        self.precision_reason = "float32: what images are swapped with."
+        self._others: dict[str, Engine] = {}
+        self._opening = threading.Lock()
+
+    def for_videos(self, wanted: Literal["auto", "float32", "int8"] = "auto") -> Engine:
+        """The same engine with the generator that videos use; all other networks are shared.
+
+        Args:
+            wanted: `auto` takes int8 where the bundle has it and it was measured to be faster (`swap/precision.py`).
+
+        Raises:
+            OptionError: int8, of a bundle that has no such graph, or not on the CPU.
+        """
+        with self._opening:
+            if wanted not in self._others:
+                self._others[wanted] = self._at(wanted)
+            return self._others[wanted]
+
+    def _at(self, wanted: Literal["auto", "float32", "int8"]) -> Engine:
+        has_int8 = self.bundle.graphs.generator_int8 is not None
+        lacks = (
+            f"the model '{self.bundle.name}' has no int8 graph (`hififace quantise` makes one)"
+            if not has_int8
+            else f"int8 graphs are made for the CPU, not for {self.provider}"
+        )
+        possible = has_int8 and self.provider == CPU
+        if wanted == "int8" and not possible:
+            raise OptionError(f"precision is int8, but {lacks}.")
+        if wanted == "float32":
+            return self._with(self._generator, "float32: as asked.")
+        if not possible:
+            return self._with(self._generator, f"float32: {lacks}.")
+        threads = self._generator.session.threads or None
+        int8 = FaceGenerator(self.bundle, providers=["cpu"], threads=threads, precision="int8")
+        if wanted == "int8":
+            return self._with(int8, "int8: as asked.")
+        measured = choose(self.bundle, self._generator.session, int8.session)
+        return self._with(int8 if measured.best == "int8" else self._generator, measured.sentence)
+
+    def _with(self, generator: FaceGenerator, reason: str) -> Engine:
+        other = copy.copy(self)
+        other._generator, other.precision, other.precision_reason = generator, generator.precision, reason
+        return other
 
     def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
         """Faces of an image (H, W, 3), left to right, numbered from 0, with detections and nothing more.

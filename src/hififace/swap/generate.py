@@ -14,6 +14,7 @@ from hififace.faces.alignment import compose
 from hififace.faces.exposure import brightened
 from hififace.pixels import to_nchw, to_nhwc
 from hififace.swap.identity_vector import FaceFeatures
+from hififace.swap.precision import Precision
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
 from hififace.weights.sessions import Session, open_session
@@ -62,9 +63,16 @@ class FaceGenerator:
     """
 
     def __init__(
-        self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None
+        self,
+        bundle: Bundle,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        precision: Precision = "float32",
     ) -> None:
-        self.session: Session = open_session(bundle.path("generator"), providers=providers, threads=threads)
+        graph = bundle.path("generator" if precision == "float32" else "generator_int8")
+        self.session: Session = open_session(graph, providers=providers, threads=threads)
+        self.precision: Precision = precision
         self.resolution = bundle.resolution
         inputs = {tensor.name: tensor.shape for tensor in self.session.inputs}
         side, size = bundle.resolution, bundle.vector_size

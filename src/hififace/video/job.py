@@ -141,6 +141,7 @@ def swap_video(
         raise OptionError("A video cannot be written side by side with its target; leave out compare.")
     refuse_overwriting([output], [video])
     refuse_no_file(output)
+    engine = engine.for_videos(video_options.precision)
     run = _VideoRun(engine, Path(video), Path(output), options, video_options, output_options, source_map)
     refusal = VideoError(
         f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
@@ -272,6 +273,7 @@ class _VideoRun:
             tally=self._tally,
             model=self._engine.bundle.name,
             provider=self._engine.provider,
+            precision=self._engine.precision,
             seconds=time.perf_counter() - began,
             num_resumed=self._num_resumed,
             busy_s=busy,
@@ -485,6 +487,8 @@ def work_folder(
         "video": [str(video.resolve()), status.st_size, status.st_mtime_ns] if status else str(video),
         "ending": output.suffix.lower(),
         "bundle": engine.bundle.model_dump(mode="json"),
+        # What `auto` came to: work begun in float32 is not finished in int8.
+        "precision": engine.for_videos(video_options.precision).precision,
         "options": {f.name: _digested(getattr(options, f.name)) for f in fields(options)},
         "video_options": video_options.decisive(),
         "output_options": repr(output_options),

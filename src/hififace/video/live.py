@@ -90,7 +90,7 @@ class LiveSwap:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.engine, self.source, self.options = engine, source, options or SwapOptions()
+        self.engine, self.source, self.options = engine.for_videos(), source, options or SwapOptions()
         self.tally = LiveTally()
         self._clock = clock
         self._landmarker = FaceMeshLandmarker(

@@ -123,6 +123,8 @@ class VideoReport:
     """Stage -> seconds of processor time of its own thread; other threads of networks and codecs are not in it."""
     notes: tuple[str, ...] = ()
     """What could not be carried over, and what was wrong with the video."""
+    precision: str = "float32"
+    """Arithmetic of the generator."""
     source_notes: tuple[str, ...] = ()
     """What makes the photos of its sources poor ones: sentences without their ends."""
 
@@ -147,6 +149,7 @@ class VideoReport:
             "output": str(self.output),
             "model": self.model,
             "provider": self.provider,
+            "precision": self.precision,
             "num_frames": self.tally.num_frames,
             "num_frames_without_faces": self.tally.num_without_faces,
             "num_frames_changed": self.tally.num_changed,

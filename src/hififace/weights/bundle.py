@@ -135,6 +135,9 @@ class Graphs(_Strict):
     """File names of the bundle's graphs."""
 
     generator: FileName
+    generator_int8: FileName | None = None
+    """The same network in whole numbers of eight bits, for videos on processors that are faster at them. It takes its
+    weights out of the generator's file, beside which it has to lie (`export/quantise.py`)."""
     identity: FileName | None = None
     """Input `image` (B,3,S,S) RGB 0..1, the aligned crop; output `identity` (B,D), unit length."""
     shape: FileName | None = None
@@ -181,7 +184,9 @@ class Bundle(_Strict):
         return self
 
     def _graph_files(self) -> list[str]:
-        return [file for file in (self.graphs.generator, self.graphs.identity, self.graphs.shape) if file]
+        graphs = self.graphs
+        named = (graphs.generator, graphs.generator_int8, graphs.identity, graphs.shape)
+        return [file for file in named if file]
 
     @property
     def vector_size(self) -> int:
@@ -199,7 +204,7 @@ class Bundle(_Strict):
             raise BundleError(f"Bundle '{self.name}' was not loaded from a folder; write it, then load it.")
         return self._folder
 
-    def path(self, graph: Literal["generator", "identity", "shape"]) -> Path:
+    def path(self, graph: Literal["generator", "generator_int8", "identity", "shape"]) -> Path:
         """Where a graph lies.
 
         Raises:

@@ -264,6 +264,11 @@ def available_providers() -> tuple[str, ...]:
     return tuple(_import_runtime().get_available_providers())
 
 
+def runtime_version() -> str:
+    """Of the installed ONNX Runtime."""
+    return str(_import_runtime().__version__)
+
+
 def _import_runtime() -> Any:
     """The onnxruntime module, imported only when a session is opened."""
     try:

@@ -1,0 +1,43 @@
+"""`hififace quantise BUNDLE PHOTOS`: an int8 graph of the generator, for videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hififace.errors import ImageError, RuntimeUnavailableError
+
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def quantise(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, which gets the new graph.")],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photos of faces, or folders of them: 8 or more, better 40.")
+    ],
+) -> None:
+    """Add an int8 graph of the generator to a bundle: videos are swapped faster with it on many processors.
+
+    A third of the photos is held out: the graph is written only if it agrees with the float graph on them.
+    """
+    try:
+        from hififace.export.quantise import quantise_bundle
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "Quantising needs the `onnx` library, which is not installed: pip install '.[train]'."
+        ) from error
+
+    found = [
+        file
+        for path in photos
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if file.suffix.lower() in _ENDINGS
+    ]
+    if not found:
+        raise ImageError(f"No photo was found in {', '.join(map(str, photos))}.")
+    for line in quantise_bundle(bundle, found).lines():
+        typer.echo(line)
+    size_mb = sum(path.stat().st_size for path in bundle.iterdir()) / 1e6
+    typer.echo(f"{bundle}: {size_mb:.1f} MB.")
