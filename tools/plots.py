@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("svg")
 
@@ -145,8 +146,14 @@ def curves(name: str, title: str) -> Any:
     rows = history(name)
     pairs = [row["pairs"] / 1000 for row in rows]
     panels: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
-        ("Identity (cosine)", (("cosine_0", "SFace"), ("cosine_1", "second recogniser"))),
-        ("Left of the target (cosine)", (("left_0", "SFace"), ("left_1", "second recogniser"))),
+        (
+            "Identity (cosine)",
+            (("cosine_0", "SFace"), ("cosine_1", "second recogniser"), ("cosine_2", "third")),
+        ),
+        (
+            "Left of the target (cosine)",
+            (("left_0", "SFace"), ("left_1", "second recogniser"), ("left_2", "third")),
+        ),
         ("Image", (("reconstruction", "pixels"), ("perceptual", "perceptual"))),
         ("Shape", (("outline", "outline"), ("lips", "lips"), ("eyelids", "eyelids"), ("gaze", "gaze"))),
         ("Discriminators (share right)", (("fine_accuracy", "fine"), ("coarse_accuracy", "coarse"))),
@@ -154,7 +161,14 @@ def curves(name: str, title: str) -> Any:
     figure, axes = plt.subplots(1, len(panels), figsize=(14, 2.9))
     for axis, (told, lines) in zip(axes, panels, strict=True):
         for at, (key, label) in enumerate(lines):
-            axis.plot(pairs, [row[key] for row in rows], label=label, color=(OURS, INK, "#c7802a", SOFT)[at])
+            if not any(key in row for row in rows):
+                continue
+            axis.plot(
+                pairs,
+                [row.get(key, np.nan) for row in rows],
+                label=label,
+                color=(OURS, INK, "#c7802a", SOFT)[at],
+            )
         axis.set_title(told, fontsize=10)
         axis.set_xlabel("thousand pairs")
         axis.legend(frameon=False, fontsize=8)
@@ -175,6 +189,10 @@ PLOTS: dict[str, Callable[[], Any]] = {
     ),
     "docs/lab-book/mini-256-one-core.svg": lambda: curves(
         "mini-256-one-core", "From there on one core, the same day: 5,752 pairs, not exported"
+    ),
+    "docs/lab-book/mini-256-likeness.svg": lambda: curves(
+        "mini-256-likeness",
+        "Three recognisers, discriminators until 4,700 pairs, 28 November 2026: not exported",
     ),
 }
 """File -> who draws it."""
