@@ -115,7 +115,7 @@ class Lives:
             self.end(key)
             return
         swapper = self._studio.bundles.live_swapper(request.model)
-        if swapper.engine is not camera.swap.engine:
+        if swapper.engine.for_videos() is not camera.swap.engine:  # another model
             self.end(key)
             return
         source = people.everybody(swapper, self._studio.limits, average=request.average)
