@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -37,7 +37,7 @@ from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
 from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.options import SwapOptions
-from hififace.swap.precision import Precision, choose
+from hififace.swap.precision import Precision, WantedPrecision, choose
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
@@ -118,10 +118,11 @@ class Engine:
         self.reason = self._generator.session.reason
         self.precision: Precision = "float32"
         self.precision_reason = "float32: what images are swapped with."
+        self._float32_generator = self._generator  # also of the engines that are made of this one
         self._others: dict[str, Engine] = {}
         self._opening = threading.Lock()
 
-    def for_videos(self, wanted: Literal["auto", "float32", "int8"] = "auto") -> Engine:
+    def for_videos(self, wanted: WantedPrecision = "auto") -> Engine:
         """The same engine with the generator that videos use; all other networks are shared.
 
         Args:
@@ -135,7 +136,7 @@ class Engine:
                 self._others[wanted] = self._at(wanted)
             return self._others[wanted]
 
-    def _at(self, wanted: Literal["auto", "float32", "int8"]) -> Engine:
+    def _at(self, wanted: WantedPrecision) -> Engine:
         has_int8 = self.bundle.graphs.generator_int8 is not None
         lacks = (
             f"the model '{self.bundle.name}' has no int8 graph (`hififace quantise` makes one)"
@@ -146,15 +147,15 @@ class Engine:
         if wanted == "int8" and not possible:
             raise OptionError(f"precision is int8, but {lacks}.")
         if wanted == "float32":
-            return self._with(self._generator, "float32: as asked.")
+            return self._with(self._float32_generator, "float32: as asked.")
         if not possible:
-            return self._with(self._generator, f"float32: {lacks}.")
-        threads = self._generator.session.threads or None
+            return self._with(self._float32_generator, f"float32: {lacks}.")
+        threads = self._float32_generator.session.threads or None
         int8 = FaceGenerator(self.bundle, providers=["cpu"], threads=threads, precision="int8")
         if wanted == "int8":
             return self._with(int8, "int8: as asked.")
-        measured = choose(self.bundle, self._generator.session, int8.session)
-        return self._with(int8 if measured.best == "int8" else self._generator, measured.sentence)
+        measured = choose(self.bundle, self._float32_generator.session, int8.session)
+        return self._with(int8 if measured.best == "int8" else self._float32_generator, measured.sentence)
 
     def _with(self, generator: FaceGenerator, reason: str) -> Engine:
         other = copy.copy(self)

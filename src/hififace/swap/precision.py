@@ -32,6 +32,7 @@ from hififace.weights.sessions import Session, runtime_version
 logger = logging.getLogger(__name__)
 
 Precision: TypeAlias = Literal["float32", "int8"]
+WantedPrecision: TypeAlias = Literal["auto", "float32", "int8"]
 
 LARGEST_SHARE: Final = 0.85
 """Of float32's time: int8 that takes more is not worth its rounding."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from hififace.errors import OptionError
 from hififace.option_fields import check
+from hififace.swap.precision import WantedPrecision
 from hififace.video.mask_smoothing import MaskSmoothingOptions
 from hififace.video.smoothing import SmoothingOptions
 
@@ -47,7 +48,7 @@ class VideoOptions:
     """Constant quality of the encoder, lower is better; unset, visually lossless."""
     preset: str | None = None
     """The encoder's own speed preset; slower ones make smaller files."""
-    precision: Literal["auto", "float32", "int8"] = "auto"
+    precision: WantedPrecision = "auto"
     """Arithmetic of the generator: auto takes int8 where this processor was measured to be faster at it."""
     smooth: bool = True
     """Steady faces over time."""
