@@ -54,7 +54,7 @@ def float_file(path: Path, folder: Path) -> Path:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     kept = []
     for node in model.graph.node:
-        if node.op_type == "SourceMap" and node.input[0] in weights:
+        if node.op_type == "Cast" and node.input[0] in weights:
             values = numpy_helper.to_array(weights[node.input[0]]).astype(np.float32)
             weights[node.output[0]] = numpy_helper.from_array(values, node.output[0])
         else:

@@ -23,8 +23,8 @@ class GraphBuilder:
     def __init__(self, name: str, *, float16_from: int | None = None) -> None:
         """Args:
         name: of the graph.
-        float16_from: store weights of at least that many values as float16 behind a SourceMap to float32. ONNX
-            Runtime folds the SourceMap when it loads, so only the file is smaller. None stores all as float32.
+        float16_from: store weights of at least that many values as float16 behind a Cast to float32. ONNX
+            Runtime folds the Cast when it loads, so only the file is smaller. None stores all as float32.
         """
         self._name = name
         self._float16_from = float16_from
@@ -43,7 +43,7 @@ class GraphBuilder:
             self._initializers.append(numpy_helper.from_array(value.astype(np.float32), name))
             return name
         self._initializers.append(numpy_helper.from_array(value.astype(np.float16), name))
-        return self.add("SourceMap", [name], f"{name}.float32", to=TensorProto.FLOAT)
+        return self.add("Cast", [name], f"{name}.float32", to=TensorProto.FLOAT)
 
     def constant(self, value: NDArray[np.generic]) -> str:
         """A value that is no weight: a shape, axes, a scale."""
@@ -70,10 +70,19 @@ class GraphBuilder:
         )
 
     def prelu(self, key: str, source: str, slope: NDArray[np.floating]) -> str:
-        """X where positive, slope · x elsewhere; one slope per channel, stored (C,) as PyTorch does."""
+        """X where positive, slope · x elsewhere; one slope per channel, stored (C,) as PyTorch does.
+
+        Written out as slope · x + (1 − slope) · max(x, 0): ONNX Runtime's own PRelu handles one number at a time on
+        the CPU and was two thirds of FaceMesh's time, while products and sums stay in its blocked layout.
+        """
         stored = self.weight(f"{key}.weight", slope.reshape(-1))
         axes = self.constant(np.asarray([1, 2], dtype=np.int64))
-        return self.add("PRelu", [source, self.add("Unsqueeze", [stored, axes], f"{key}.slope")], key)
+        slopes = self.add("Unsqueeze", [stored, axes], f"{key}.slope")
+        one = self.constant(np.asarray(1, dtype=np.float32))
+        rest = self.add("Sub", [one, slopes], f"{key}.rest")
+        everywhere = self.add("Mul", [source, slopes], f"{key}.everywhere")
+        above = self.add("Mul", [self.add("Relu", [source], f"{key}.positive"), rest], f"{key}.above")
+        return self.add("Add", [everywhere, above], key)
 
     def build(self, inputs: dict[str, Sequence[int | str]], outputs: dict[str, Sequence[int | str]]) -> bytes:
         """The checked file; `inputs` and `outputs` give name and shape, all float32."""

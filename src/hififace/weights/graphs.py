@@ -22,7 +22,7 @@ _MAX_GRAPH_BYTES = 2**31 - 1
 def read_initializers(path: Path) -> dict[str, FloatArray]:
     """Read every floating-point weight of a graph, by name, as float32.
 
-    Weights stored as float16 behind a SourceMap node (half the size on disk, computation still in float32) are
+    Weights stored as float16 behind a Cast node (half the size on disk, computation still in float32) are
     returned as float32 under the stored name. Integer initializers (shapes, axes, indices) belong to the
     graph, not to the network, and are left out.
 
