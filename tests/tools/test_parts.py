@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
+from hififace.weights.sessions import open_session
 from hififace.weights.store import embedded_path
 
 
@@ -24,6 +26,17 @@ def test_values_blocks_are_scaled_along_their_axis_and_the_last_may_be_short(too
     zero = np.array([[1, 0, -1]], dtype=np.int8)
     found = tool("dequantisation").dequantise(quantised, scale, zero, axis=1, block_size=2)
     np.testing.assert_array_equal(found, [[0.0, 0.5, 30.0, 40.0, 12.0]])
+
+
+def test_values_a_written_out_prelu_is_a_prelu(tool: Any) -> None:
+    builder = tool("graph_builder").GraphBuilder("prelu", float16_from=1)
+    slopes = np.array([0.25, -0.5, 1.5], np.float32)
+    builder.prelu("activation", "x", slopes)
+    content = builder.build({"x": ["batch", 3, 2, 2]}, {"activation": ["batch", 3, 2, 2]})
+    x = np.random.default_rng(0).normal(0.0, 3.0, (2, 3, 2, 2)).astype(np.float32)
+    found = open_session(content, providers=["cpu"]).run({"x": x})["activation"]
+    np.testing.assert_allclose(found, np.where(x > 0, x, slopes[:, None, None] * x), rtol=1e-6, atol=1e-6)
+    assert "PRelu" not in {node.op_type for node in onnx.load_from_string(content).graph.node}
 
 
 def test_exception_a_file_that_came_out_differently_is_not_written(tool: Any, tmp_path: Path) -> None:
