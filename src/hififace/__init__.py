@@ -6,8 +6,8 @@
     swapper.set_source("me.jpg")
     swapper.swap("holiday.jpg").save("out.jpg")
 
-Importing this package does nothing: names are looked up when they are first used. One exception: libraries that
-report their use to their makers are told not to, since the first import of theirs would be too late.
+Importing this package loads nothing: names are imported when they are first used. It only switches off the telemetry
+of other libraries, which has to happen before their first import.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ if TYPE_CHECKING:
         available_models,
     )
 
-# ONNX Runtime 1.31 writes a device id and a queue of events when it is imported, and sends them later; Gradio, the
-# Hugging Face client below it and Ray send theirs.
+# ONNX Runtime 1.31 writes a device id and a queue of events when it is imported, and sends them later; so do Gradio,
+# the Hugging Face client it uses, and Ray.
 os.environ.update(
     ORT_DISABLE_TELEMETRY="1",
     GRADIO_ANALYTICS_ENABLED="False",

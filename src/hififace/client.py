@@ -199,7 +199,9 @@ class Client:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while (job := self.job(job_id)).state not in _OVER:
             if until is not None and time.monotonic() > until:
-                raise HififaceError(f"The job {job_id} is not over after {timeout_s:g} seconds; it goes on.")
+                raise HififaceError(
+                    f"The job {job_id} has not ended after {timeout_s:g} seconds; it still runs."
+                )
             time.sleep(poll_s)
         return _done(job)
 

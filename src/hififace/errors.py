@@ -1,33 +1,32 @@
-"""The one family of errors that users see: each message is a sentence.
+"""Errors that users see. Each message says what was found, what was expected and what to do.
 
-It says what was found, what was expected and what to do. Programmers' mistakes stay `ValueError`,
-`TypeError` and `AssertionError`; everything a user can cause derives from `HififaceError`, so that the
-command line, the web app and the service each need one `except`.
+Everything a user can cause derives from `HififaceError`, so that the command line, the web page and the service each
+need one `except`. Mistakes of programmers stay `ValueError`, `TypeError` and `AssertionError`.
 """
 
 from __future__ import annotations
 
 
 class HififaceError(Exception):
-    """Base of every error a user can cause or mend.
+    """Base class of every error that a user can cause or fix.
 
     Attributes:
-        exit_code: what the command line returns for it.
+        exit_code: exit code of the command line.
     """
 
     exit_code = 1
 
 
 class ImageError(HififaceError):
-    """An image cannot be read or written: truncated, empty, too large, or no image at all."""
+    """An image cannot be read or written: truncated, empty, too large, or not an image."""
 
 
 class VideoError(HififaceError):
-    """A video cannot be read or written: no video stream, broken, cut short, or an unsupported kind."""
+    """A video cannot be read or written: no video stream, damaged, truncated, or of an unsupported format."""
 
 
 class FaceError(HififaceError):
-    """An image does not show what was asked for: no face, several, too small, turned away, no match."""
+    """An image does not show the required face: none, several, too small, turned away, or no match."""
 
 
 class NoFaceFoundError(FaceError):
@@ -43,7 +42,7 @@ class BundleError(WeightsError):
 
 
 class RuntimeUnavailableError(HififaceError):
-    """A runtime, provider or optional library that was asked for is not there."""
+    """A runtime, provider or optional library is not installed or not available."""
 
 
 class OptionError(HififaceError):
@@ -57,7 +56,7 @@ class DataError(HififaceError):
 
 
 class TrainingError(HififaceError):
-    """Training cannot go on: a non-finite step, an incompatible checkpoint, a collapsed mask."""
+    """Training cannot continue: a non-finite step, an incompatible checkpoint, a collapsed mask."""
 
 
 class ProvenanceError(HififaceError):
@@ -65,6 +64,6 @@ class ProvenanceError(HififaceError):
 
 
 class InterruptedByUserError(HififaceError):
-    """The user stopped the work; what was finished is kept and nothing half-written is left."""
+    """The user stopped the work; finished results are kept and no partial file is left."""
 
     exit_code = 130

@@ -1,8 +1,8 @@
-"""The public face: a `FaceSwapper` knows its sources and puts them into targets. `swap/engine.py` does the work.
+"""The public API: a `FaceSwapper` holds a model and its sources, and swaps targets. `swap/engine.py` does the work.
 
 swapper = FaceSwapper.load("mini")
-swapper.set_source("me.jpg")                  # the costly half, once
-swapper.swap("holiday.jpg").save("out.jpg")   # the cheap half, many times
+swapper.set_source("me.jpg")                  # detect and encode the source, once
+swapper.swap("holiday.jpg").save("out.jpg")   # then any number of targets
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from hififace.video.report import VideoProgress, VideoReport
 from hififace.weights.bundle import Bundle, load_bundle
 
 IMAGES_PER_BATCH = 8
-"""Images that `swap_many` reads before it runs the generator on all their faces: bounds memory."""
+"""Images that `swap_many` reads before it runs the generator on all their faces; limits memory."""
 
 
 class FaceSwapper:
-    """A model, ready to swap, and its sources.
+    """Swaps faces in images and videos with one loaded model.
 
-    Threads may share one; each with its own `sources`, since `set_source` and `map_source` change the common ones.
+    Thread-safe if each call passes its own `sources`; `set_source` and `map_source` change the shared default.
 
     Attributes:
-        engine: the networks.
-        bundle: the model.
-        provider: what the generator really runs on, by ONNX Runtime's name.
-        reason: one sentence saying why that.
-        source_map: who becomes whom when `swap` is told nothing else.
+        engine: the loaded networks.
+        bundle: the model and its description.
+        provider: ONNX Runtime's name of the execution provider in use.
+        reason: why this provider is in use, one sentence.
+        source_map: the sources that `swap` uses if none are passed.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -68,20 +68,20 @@ class FaceSwapper:
         detector: Detector | None = None,
         commercial: bool = False,
     ) -> FaceSwapper:
-        """Open a model, verified by its SHA-256s.
+        """Load a model and verify the SHA-256 of its files.
 
         Args:
-            name_or_path: one of `hififace.available_models()`, or a folder with a `model.json`.
-            device: what to run on: `cpu`, `cuda`, `cuda:1`, `coreml`, ...; None chooses.
-            providers: the same as several, best first, by short or ONNX Runtime's own names.
-            threads: of one run of a network; None leaves it to ONNX Runtime.
-            detector: your own, in place of the model's.
-            commercial: refuse a model that, or a part of which, may not be used commercially.
+            name_or_path: one of `hififace.available_models()`, or the folder of a bundle (with a `model.json`).
+            device: device to run on: `cpu`, `cuda`, `cuda:1`, `coreml`, ...; None chooses the best available.
+            providers: several devices in order of preference, as short names or ONNX Runtime's provider names.
+            threads: CPU threads of one network run; None lets ONNX Runtime choose.
+            detector: a face detector of your own, instead of the model's.
+            commercial: refuse a model if its licence, or that of one of its parts, forbids commercial use.
 
         Raises:
-            BundleError: no such model, or it is incomplete, altered or of another kind.
-            WeightsError: a part that it needs is missing, or the licence forbids the use.
-            OptionError: no such device, or both `device` and `providers`.
+            BundleError: there is no such model, or it is incomplete, altered or of an unknown layout.
+            WeightsError: a part that it needs is missing, or its licence forbids commercial use.
+            OptionError: there is no such device, or both `device` and `providers` were given.
             RuntimeUnavailableError: ONNX Runtime is not installed.
         """
         if device is not None and providers is not None:
@@ -97,23 +97,25 @@ class FaceSwapper:
         return f"FaceSwapper({bundle.name!r} {bundle.version}, {bundle.resolution} px, on {self.provider})"
 
     # -------------------------------------------------------------------------------------------------------
-    # The costly half: sources
+    # Sources
 
     def set_source(self, photos: Photos, *, face: FaceChoice = "main", rotated: bool = False) -> Source:
-        """Say whose face is put into targets.
+        """Set the source face for all following swaps.
 
         Args:
-            photos: one photo of the person, or several, which are averaged into one identity. A photo is anything that
-                `swap` takes.
-            face: which face of each photo: `main` (clearly larger than the others), `largest`, or its number.
-            rotated: also find faces that lie or stand upside down.
+            photos: one photo of the person, or several, whose identities are averaged. Accepts everything that `swap`
+                accepts.
+            face: which face of each photo: `main` (clearly the largest), `largest`, or its number from the left,
+                counted from 0.
+            rotated: also find faces that lie on their side or upside down.
 
         Returns:
-            The source; its `notes` say what makes a photo a poor one (eyes shut, turned far, upside down).
+            The source. Its `notes` warn about poor photos (closed eyes, turned far away, upside down).
 
         Raises:
-            FaceError: no face, several and none the main one, too small, or turned away; the sentence says which.
-            ImageError: a photo that cannot be read.
+            FaceError: a photo shows no face, several without a clearly largest one, or one that is too small or turned
+                too far away; the message says which.
+            ImageError: a photo cannot be read.
         """
         source = self.read_source(photos, face=face, rotated=rotated)
         self.source_map = replace(self.source_map, default=source)
@@ -127,20 +129,20 @@ class FaceSwapper:
         face: FaceChoice = "main",
         rotated: bool = False,
     ) -> ReferencePerson | None:
-        """Say whose face one certain person of the targets gets, before `set_source` for all others.
+        """Set the source face for one person in the targets; `set_source` applies to all others.
 
         Args:
             reference: a photo of that person, or the number of a face, counted from 0 at the left.
-            photos: of the source, or a `Source` already read.
-            face: as in `set_source`, for both.
-            rotated: likewise.
+            photos: photos of the source, or a `Source` from `read_source`.
+            face: as in `set_source`, for the reference and the source.
+            rotated: as in `set_source`.
 
         Returns:
-            The person, or None where a number was given.
+            The reference person, or None if a number was given.
 
         Raises:
-            FaceError: as `set_source`.
-            ImageError: a photo that cannot be read.
+            FaceError: as in `set_source`.
+            ImageError: a photo cannot be read.
         """
         source = (
             photos if isinstance(photos, Source) else self.read_source(photos, face=face, rotated=rotated)
@@ -156,21 +158,21 @@ class FaceSwapper:
     def read_source(
         self, photos: Photos, *, face: FaceChoice | Face = "main", rotated: bool = False
     ) -> Source:
-        """What `set_source` works out, for callers that keep sources themselves; changes nothing here.
+        """Encode a source without setting it, for callers that pass `sources` themselves.
 
         Args:
             photos: as in `set_source`.
-            face: likewise, or a `Face` of the only photo that was already found.
-            rotated: likewise.
+            face: as in `set_source`, or a `Face` that was already found in the only photo.
+            rotated: as in `set_source`.
 
         Raises:
-            FaceError: as `set_source`.
-            ImageError: a photo that cannot be read.
+            FaceError: as in `set_source`.
+            ImageError: a photo cannot be read.
         """
         return read_source(self.engine, photos, face, rotated=rotated)
 
     # -------------------------------------------------------------------------------------------------------
-    # The cheap half: targets
+    # Targets
 
     @overload
     def swap(
@@ -210,18 +212,18 @@ class FaceSwapper:
         Args:
             image: a path, bytes, an open file, a PIL image, a numpy array (grey, RGB or RGBA; uint8, or float 0 to 1),
                 or a `LoadedImage`; or a list of these, which gives a list of results (`swap_many` gives them one by
-                one, and goes on after an image that cannot be swapped).
+                one, and continues after an image that cannot be swapped).
             options: see `SwapOptions`.
             output_options: see `OutputOptions`.
-            sources: who becomes whom; None takes what `set_source` and `map_source` said.
-            faces: of the image, where they were found already (`find_faces`, or your own); not with a list.
-            changes: options of both kinds by name, such as `select="largest"`, over those given as objects.
+            sources: the source of every face, or a map of several; None uses those of `set_source` and `map_source`.
+            faces: faces of the image that were already found (by `find_faces` or by you); not with a list.
+            changes: options by name, such as `select="largest"`; they override the option objects.
 
         Raises:
-            OptionError: no source was given, or an option that does not exist or is out of its range.
+            OptionError: no source was set, or an option does not exist or is out of its range.
             NoFaceFoundError: the image shows no face.
-            FaceError: it shows faces, but none that was to be swapped; the sentence says why for each.
-            ImageError: it cannot be read.
+            FaceError: none of the faces could be swapped; the message gives the reason for each.
+            ImageError: the image cannot be read.
         """
         if isinstance(image, list):
             if faces is not None:
@@ -246,21 +248,21 @@ class FaceSwapper:
         return_errors: bool = False,
         **changes: Any,
     ) -> Iterator[SwapResult | HififaceError]:
-        """Swap the faces of many images, several of them in one run of the generator.
+        """Swap the faces of many images, in batches.
 
         Args:
-            images: as `swap` takes them; read a few at a time.
-            options: see `SwapOptions`; `batch_size` is the number of faces in one run.
+            images: images as in `swap`; any iterable, read a few at a time.
+            options: see `SwapOptions`; `batch_size` is the number of faces per generator run.
             output_options: see `OutputOptions`.
             sources: as in `swap`.
-            return_errors: give the error of an image that cannot be swapped in its place, and go on; else it is raised.
+            return_errors: yield the error of an image that cannot be swapped and continue, instead of raising it.
             changes: as in `swap`.
 
         Yields:
-            A result for each image, in order.
+            One result per image, in order.
 
         Raises:
-            OptionError, FaceError, ImageError: as `swap`.
+            OptionError, FaceError, ImageError: as in `swap`.
         """
         chosen, output = with_changes(changes, options or SwapOptions(), output_options or OutputOptions())
         waiting = iter(images)
@@ -283,24 +285,24 @@ class FaceSwapper:
         should_stop: Callable[[], bool] | None = None,
         **changes: Any,
     ) -> VideoReport:
-        """Swap the faces of a video. Stopped at any moment, the same call goes on where it was.
+        """Swap the faces of a video. To resume an interrupted swap, make the same call again.
 
         Args:
-            video: the target.
-            output: the result; its ending names the container.
-            options: as for images. Numbers of faces count from the left of the first frame with faces, then in order
+            video: path of the target.
+            output: path of the result; its ending chooses the container.
+            options: see `SwapOptions`. Faces are numbered from the left of the first frame with faces, then in order
                 of appearance.
             video_options: see `VideoOptions`.
-            output_options: see `OutputOptions`; only what it says of consent.
+            output_options: see `OutputOptions`; only consent applies.
             sources: as in `swap`.
             progress: called after each frame.
-            should_stop: asked after each frame; True stops as Ctrl-C does.
-            changes: options of all three kinds by name, such as `select="largest"` or `crf=20`.
+            should_stop: called after each frame; returning True stops the swap as Ctrl-C does.
+            changes: options by name, such as `select="largest"` or `crf=20`; they override the option objects.
 
         Raises:
-            OptionError: no source was given, or an option that does not exist or does not fit this video.
-            VideoError: the video cannot be read or written, or another run is at the same swap.
-            InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
+            OptionError: no source was set, or an option does not exist or does not fit this video.
+            VideoError: the video cannot be read or written, or another process is writing the same result.
+            InterruptedByUserError: stopped; finished segments are kept, and the same call resumes.
         """
         chosen, video_chosen, output_chosen = with_changes(
             changes,
@@ -324,26 +326,26 @@ class FaceSwapper:
     # Parts of a swap
 
     def find_faces(self, image: ImageLike, options: SwapOptions | None = None) -> list[Face]:
-        """Faces of an image, left to right, with detections and nothing more.
+        """Detect the faces of an image, left to right; landmarks and identity are not computed.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the image cannot be read.
         """
         return self.engine.find_faces(load_image(image).pixels, options)
 
     def identity(self, image: RGBImage, face: Face) -> FloatArray:
-        """(D,) unit vector by the recogniser that ships: what sources and reference people are compared by."""
+        """Identity of a face: (D,) unit vector of the embedded recogniser, for cosine similarities."""
         return self.engine.identity(image, face)
 
     def crops(self, image: ImageLike, faces: Sequence[Face] | None = None) -> list[TargetFace]:
-        """Faces of an image, cut out and aligned as the generator sees them; nothing is swapped.
+        """Crop the faces of an image, aligned as the generator expects them; nothing is swapped.
 
         Args:
             image: as in `swap`.
-            faces: of it; None finds them.
+            faces: faces of the image; None detects them.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the image cannot be read.
         """
         pixels = load_image(image).pixels
         found = self.engine.find_faces(pixels) if faces is None else faces
@@ -357,19 +359,19 @@ class FaceSwapper:
         source: Source | None = None,
         **changes: Any,
     ) -> list[GeneratedFace]:
-        """Generate faces for crops that you aligned yourself; nothing is detected, selected or blended.
+        """Swap crops that you aligned yourself; nothing is detected, selected or blended.
 
         Args:
             crops: (S, S, 3) uint8 RGB each, aligned to the model's template (`engine.template`).
-            options: rates, passes and batch size are used.
-            source: who; None takes what `set_source` said.
+            options: see `SwapOptions`; only rates, passes and batch size apply.
+            source: the source; None uses that of `set_source`.
             changes: as in `swap`.
 
         Returns:
-            For each crop the generated image (N, N, 3) and its mask (N, N) 0 to 1.
+            For each crop the generated image (N, N, 3) uint8 and its mask (N, N), 0 to 1.
 
         Raises:
-            OptionError: no source was given, or a crop of another size.
+            OptionError: no source was set, or a crop has another size or type.
         """
         (chosen,) = with_changes(changes, options or SwapOptions())
         source, side = source or self.source_map.default, self.bundle.resolution
@@ -411,7 +413,7 @@ class FaceSwapper:
         return SourceMap(sources) if isinstance(sources, Source) else sources or self.source_map
 
     def _reference(self, options: SwapOptions) -> FloatArray | None:
-        """(D,) identity of the person of `options.select`; None where that is no photo. Worked out once."""
+        """(D,) identity of the reference photo in `options.select`, or None; cached for the last photo."""
         photo, last = options.reference, self._last_reference
         if photo is None:
             return None

@@ -1,4 +1,4 @@
-"""Named results that travel between the parts: faces, points, coefficients.
+"""Common types: images, detections, landmarks, shape coefficients, faces.
 
 Words and units: images are RGB uint8 HxWx3; points are (x, y[, z]) in pixels, x right, y down, pixel
 centres at integers; angles are in degrees here and in radians only inside maths that says so.
@@ -23,7 +23,7 @@ Matrix23: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One face as a detector sees it, in pixels of the image."""
+    """One detected face, in pixels of the image."""
 
     box: FloatArray
     """(4,) x0, y0, x1, y1; may reach beyond the image."""
@@ -34,7 +34,7 @@ class Detection:
 
     @property
     def size_px(self) -> float:
-        """Square root of the box's area, in pixels: what "a 24 px face" means here."""
+        """Size of the face: square root of the box's area, in pixels."""
         x0, y0, x1, y1 = (float(v) for v in self.box)
         return float(np.sqrt(max(x1 - x0, 0.0) * max(y1 - y0, 0.0)))
 
@@ -51,12 +51,12 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class ShapeCoefficients:
-    """What the mesh shape prior says about one face (`faces/shape.py`)."""
+    """Coefficients of the mesh shape prior for one face (`faces/shape.py`)."""
 
     identity: FloatArray
-    """(K_id,) who it is: coordinates on the identity basis, in standard deviations of the population."""
+    """(K_id,) coordinates on the identity basis, in standard deviations of the population."""
     expression: FloatArray
-    """(K_exp,) what the face does: coordinates on the expression basis, in standard deviations."""
+    """(K_exp,) coordinates on the expression basis, in standard deviations."""
     pose_deg: FloatArray
     """(3,) pitch (positive looks down), yaw (positive looks to image right), roll (positive tilts clockwise)."""
     scale: float
@@ -67,14 +67,14 @@ class ShapeCoefficients:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Everything known about one face of one image; parts that were not asked for are None."""
+    """One face of an image; parts that were not computed are None."""
 
     index: int
-    """Place among the faces of the image, left to right, from 0."""
+    """Number of the face, left to right, counted from 0."""
     detection: Detection
     landmarks: Landmarks | None = None
     identity: FloatArray | None = field(default=None, repr=False)
-    """(D,) unit-length identity vector of the embedder in use."""
+    """(D,) unit-length identity embedding."""
     coefficients: ShapeCoefficients | None = None
     irises: FloatArray | None = field(default=None, repr=False)
     """(2, 5, 3) image-left and image-right iris: centre, then four points of its rim, in image pixels."""

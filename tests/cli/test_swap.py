@@ -184,7 +184,7 @@ def test_stopped_by_the_user_it_leaves_whole_files_only(bundle: str):
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "what was finished is kept" in told
+    assert "finished results are kept" in told
     written = names("out")
     assert 0 < len(written) < 402
     for name in written:

@@ -83,7 +83,7 @@ def test_fetch_takes_a_purpose_and_goes_through_all_of_it(capsys):
     for card in cards_for("evaluation"):
         assert f"{card.name}: " in told
     assert "mobilefacenet: user-supplied" in told
-    assert "5 of 6 files could not be had" in told
+    assert "5 of 6 files could not be downloaded" in told
 
 
 def test_the_error_of_one_missing_file_names_the_command_for_all():

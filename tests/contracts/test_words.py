@@ -30,8 +30,12 @@ INSTEAD = {
     r"to be brought by|brought (file|weight)s?": "user-supplied",
     r"contestants?|tell_apart": "method, verification metrics",
     r"nobody was given": "no source was given",
-    r"goes on behind|(is|are) taken up": "resumes; segments after this frame are redone",
-    r"for who": "for callers that",
+    r"goes on (behind|where)|(is|are) taken up": "resumes; segments after this frame are redone",
+    r"(be|been|could be|is|are) had": "available, downloaded",
+    r"for who|so that who": "for callers that; so that callers",
+    r"as often as needed": "repeatable",
+    r"told about|speaks? of|tells? of": "reported; says, names",
+    r"quantit(y|ies) of": "face features",
     r"calm[ _]heads": "head initialisation scale",
     r"casting|painter|lookout": "source map, generator, detection schedule",
     r"frozen parts": "frozen networks",
@@ -41,9 +45,11 @@ INSTEAD = {
 }
 NEVER = re.compile("|".join(rf"\b({word})\b" for word in INSTEAD), re.I)
 
+VALUES = ("mini_256:", "portraits:", "ff++:", "ff++, celeba-hq, ffhq:", "config.json")
+"""Help of options that only one preset or protocol reads begins with its name."""
+
 OWN_WORDS = {
     # (file, word): a name of earlier versions that is still read
-    ("cli/train.py", "teachers"),
     ("models/earlier_names.py", "judge"),
     ("export/figures.py", "contestants"),
 }
@@ -93,16 +99,20 @@ def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Com
 def test_every_option_is_a_sentence_in_these_words(row):
     whole = typer.main.get_command(build_app([row.name]))
     (asked,) = [sub for name, sub in whole.commands.items() if name == row.name]
+    parameters = []
     for name, command in commands(asked, row.name):
         assert found_in(command.help or "") == [], name
-        for option in command.params:
-            if isinstance(option, click.Option) and "--help" not in option.opts and not option.hidden:
-                help_text = (option.help or "").strip()
-                assert found_in(help_text) == [], (name, option.opts)
-                assert len(help_text.split()) >= 2, f"{name} {option.opts[0]} says too little: {help_text!r}"
-                assert help_text.endswith((".", ")")), (
-                    f"{name} {option.opts[0]} is no sentence: {help_text!r}"
-                )
+        # typer carries its own copy of click: `isinstance(..., click.Option)` would be true of none.
+        parameters += [(name, one) for one in command.params if "--help" not in one.opts and not one.hidden]
+    assert parameters
+    for name, parameter in parameters:
+        help_text = (parameter.help or "").strip()
+        assert found_in(help_text) == [], (name, parameter.opts)
+        assert len(help_text.split()) >= 3, f"{name} {parameter.opts[0]} says too little: {help_text!r}"
+        assert help_text[0].isupper() or help_text.startswith(VALUES), (
+            f"{name} {parameter.opts[0]}: {help_text!r}"
+        )
+        assert help_text.endswith((".", ")")), f"{name} {parameter.opts[0]} is no sentence: {help_text!r}"
 
 
 @pytest.mark.parametrize(

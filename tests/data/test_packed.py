@@ -167,11 +167,11 @@ def _claims(name, **claim):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"layout": 99}, "layout 99; this program reads layout 1"),
+        ({"layout": 99}, "layout 99; this version of hififace reads layout 1"),
         ({"layout": "new"}, "no packed set of layout 1"),
         ({"colour": "blue"}, "damaged"),
-        ({"num_photos": 13}, "speaks of 13 photos and names 12"),
-        ({"num_photos": 0, "keys": []}, "speaks of 0 photos"),
+        ({"num_photos": 13}, "counts 13 photos and names 12"),
+        ({"num_photos": 0, "keys": []}, "counts 0 photos"),
         ({"part": 3, "num_parts": 2}, "part 3 of 2"),
         ({"image_head": "xyz"}, "damaged"),
         ({"labels": {}}, "its labels are"),

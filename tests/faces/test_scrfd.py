@@ -112,7 +112,7 @@ def test_published_layouts_find_the_same_face(tmp_path, name):
     onnx.save(graph(**LAYOUTS[name]), path)
     without_points = not name.endswith("bnkps")
     if without_points:
-        with pytest.raises(WeightsError, match="Bring a file whose name ends in `bnkps`"):
+        with pytest.raises(WeightsError, match="Use a file whose name ends in `bnkps`"):
             ScrfdDetector(path, threads=1)
     (found,) = ScrfdDetector(path, threads=1, without_points=without_points).detect(red(640, 640))
     x, y = COLUMN * 8, ROW * 8

@@ -67,7 +67,7 @@ def test_a_pil_image_is_turned_upright_keeps_its_format_and_is_not_changed():
         (PIXELS.transpose(2, 0, 1), r"channels first.*Use array.transpose\(1, 2, 0\)"),
         (PIXELS[None], "a batch of 1.*swap_many"),
         (PIXELS.astype(float), "floats from .* 0 to 1 was expected. Divide by 255"),
-        (PIXELS / 127.5 - 1.0, r"Bring it to 0 to 1: from -1 to 1, that is array / 2 \+ 0.5"),
+        (PIXELS / 127.5 - 1.0, r"Scale it to 0\.\.1; from -1\.\.1 that is array / 2 \+ 0.5"),
         (np.full((4, 4, 3), np.nan), "floats that are NaN or infinite"),
         (np.full((4, 4), np.inf), "floats that are NaN or infinite"),
         (PIXELS.astype(np.int64), r"holds int64.*array.astype\(np.uint8\)"),

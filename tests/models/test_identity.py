@@ -112,7 +112,7 @@ def test_averaged_sources_keep_a_unit_identity() -> None:
 def test_sources_that_cannot_be_averaged_are_told_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="give at least one"):
         average_sources([])
-    with pytest.raises(ValueError, match="do not say the same things"):
+    with pytest.raises(ValueError, match="have different features"):
         average_sources([mesh_face(1), {"shape": torch.zeros(2, 4)}])
 
 

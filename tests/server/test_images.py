@@ -112,7 +112,7 @@ def test_a_wrong_value_is_a_sentence_with_its_field(
         ("me.png", "empty.png", "target", "No face was found"),
         ("broken.jpg", "target.jpg", "source", "is not an image"),
         ("me.png", "broken.jpg", "target", "is not an image"),
-        ("two.png", "target.jpg", "source", "none is clearly the main one"),
+        ("two.png", "target.jpg", "source", "none is clearly the largest"),
     ],
 )
 def test_a_photo_that_cannot_be_used_is_named(

@@ -262,7 +262,7 @@ def test_ctrl_c_says_what_is_safe_and_the_same_call_goes_on(swapper, mesh_bundle
     child.send_signal(signal.SIGINT)
     _, told = child.communicate(timeout=120)
     assert child.returncode != 0
-    assert "The same command goes on from there" in told
+    assert "The same command resumes there" in told
     assert not output.exists()
     assert not list(tmp_path.glob(".*.unfinished/.*.part*"))
     report = swapper.swap_video(video, output, video_options=STOPPABLE)

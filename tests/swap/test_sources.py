@@ -31,7 +31,7 @@ def test_the_main_face_is_the_one_clearly_larger_than_the_rest():
 def test_a_source_that_is_not_clear_is_refused_in_a_sentence():
     with pytest.raises(NoFaceFoundError, match=r"No face was found in x\.jpg"):
         choose_face([], "main", "x.jpg")
-    with pytest.raises(FaceError, match=r"x\.jpg shows 2 faces and none is clearly the main one"):
+    with pytest.raises(FaceError, match=r"x\.jpg shows 2 faces and none is clearly the largest"):
         choose_face([face(0, 80), face(1, 100)], "main", "x.jpg")
     with pytest.raises(FaceError, match="32 px large; at least 40"):
         choose_face([face(0, 32)], "main", "x.jpg")
@@ -92,7 +92,7 @@ def test_real_photos_that_do_not_do(swapper: FaceSwapper, astronaut: RGBImage):
     small = cv2.resize(astronaut, None, fx=0.32, fy=0.32, interpolation=cv2.INTER_AREA)
     with pytest.raises(FaceError, match="px large; at least 40"):
         swapper.set_source(small)
-    with pytest.raises(FaceError, match="2 faces and none is clearly the main one"):
+    with pytest.raises(FaceError, match="2 faces and none is clearly the largest"):
         swapper.set_source(np.concatenate([astronaut, astronaut[:, ::-1]], axis=1))
     assert swapper.source_map is kept
 

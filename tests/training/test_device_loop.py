@@ -285,7 +285,7 @@ def test_a_run_that_keeps_leaving_stops_with_advice(step):
     watch = Watch(step, BandConfig(identity=(0.3, 0.8), patience=1, times=1))
     watch.look(GOOD)
     watch.look({**GOOD, "cosine_0": 0.9})
-    with pytest.raises(TrainingError, match=r"went back 1 times already\. Lower step\.learning_rate"):
+    with pytest.raises(TrainingError, match=r"already rolled back 1 times\. Lower step\.learning_rate"):
         watch.look({**GOOD, "cosine_0": 0.9})
 
 

@@ -216,7 +216,7 @@ def test_signal_saves_and_the_same_command_goes_on(photos, tmp_path):
         child.send_signal(signal.SIGTERM)
         output, _ = child.communicate(timeout=120)
     assert child.returncode == InterruptedByUserError.exit_code
-    assert "goes on from there" in output
+    assert "The same command resumes it" in output
     newest = CheckpointFolder(tmp_path, keep_last=3, keep_every_images=None).newest()
     saved = int(newest.name)
     config = tiny_config(total_images=saved + 4)

@@ -10,10 +10,10 @@ import typer
 from hififace.app.launch import ServeOptions, serve
 from hififace.app.limits import Limits, parse_auth
 from hififace.cli.option_flags import Flags, takes_options
-from hififace.cli.running import commercial_option, providers_option, threads_option
+from hififace.cli.running import commercial_option, named_providers, providers_option, threads_option
 from hififace.option_fields import options_of
 
-_WHERE, _LIMITS = "Where and with what", "Limits"
+_WHERE, _LIMITS = "Address and devices", "Limits"
 
 
 @takes_options(
@@ -40,19 +40,20 @@ def app(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on; other than this machine's needs --auth.", rich_help_panel=_WHERE
+            help="Address to listen on; any but this machine's own (127.0.0.1) needs --auth.",
+            rich_help_panel=_WHERE,
         ),
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(help="Port; the first free one from 7860 if left out.", rich_help_panel=_WHERE),
+        typer.Option(help="Port; default: the first free one from 7860.", rich_help_panel=_WHERE),
     ] = None,
     auth: Annotated[
         str | None,
         typer.Option(
             envvar="HIFIFACE_APP_AUTH",
             metavar="USER:PASSWORD",
-            help="Ask for these. In the environment they are not seen in the list of processes.",
+            help="User and password of the page. Safer in the environment, where the process list does not show them.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -60,8 +61,8 @@ def app(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A host name by which people reach the page, such as that of a proxy; repeatable. Requests under "
-            "other names are refused, so that no web site can pass itself off as this page.",
+            help="Further host name of the page, such as that of a proxy; repeatable. Requests under other names are "
+            "refused, as protection against DNS rebinding.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -69,7 +70,7 @@ def app(
         list[Path] | None,
         typer.Option(
             "--bundles",
-            help="A bundle, or a folder of bundles, to offer; repeatable.",
+            help="Bundle, or folder of bundles, to offer; repeatable.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -82,7 +83,7 @@ def app(
 
     hififace app
 
-    Stops with Ctrl-C; every visitor's photos and results are then gone.
+    Stops with Ctrl-C, which deletes every visitor's photos and results.
     """
     options = ServeOptions(
         host=host,
@@ -90,7 +91,7 @@ def app(
         auth=parse_auth(auth),
         names=tuple(allow_host or ()),
         bundles=tuple(bundles or ()),
-        providers=None if providers is None else tuple(word.strip() for word in providers.split(",")),
+        providers=named_providers(providers),
         threads=threads,
         commercial=commercial,
         limits=limits,

@@ -1,4 +1,4 @@
-"""`hififace compare BUNDLE... --pairs PAIRS -o FOLDER`: models side by side on photos of yours."""
+"""`hififace compare BUNDLE... --pairs PAIRS -o FOLDER`: several models side by side on the same photos."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hififace.cli.running import named_providers, providers_option, threads_option
 from hififace.errors import OptionError
 
 if TYPE_CHECKING:
@@ -16,26 +17,24 @@ if TYPE_CHECKING:
 
 
 def compare(
-    bundles: Annotated[list[str], typer.Argument(metavar="BUNDLE...", help="Names or folders.")],
+    bundles: Annotated[list[str], typer.Argument(metavar="BUNDLE...", help="Names or folders of bundles.")],
     pairs: Annotated[
         Path,
         typer.Option(
-            help="A file with a source and a target on each line, or a folder with sources/ and targets/."
+            help="File with a source and a target on each line, or folder with sources/ and targets/."
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the sheet, the table and the numbers.")
+        Path, typer.Option("--output", "-o", help="Folder of the image sheet, the table and the JSON.")
     ],
     providers: Annotated[
-        list[str] | None,
-        typer.Option("--provider", help="As --providers of `hififace swap`. May be repeated."),
+        str | None,
+        providers_option(None),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of one network; all cores if not given.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    threads: Annotated[int | None, threads_option(None)] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Hide the progress bar.")] = False,
 ) -> None:
-    """Swap the same pairs with several models, and lay them side by side.
+    """Swap the same pairs of photos with several models, side by side.
 
     hififace compare bundles/standard bundles/gaze --pairs pairs.csv -o side-by-side
     """
@@ -58,7 +57,7 @@ def compare(
         found = swap_all(
             bundles,
             chosen,
-            providers=providers,
+            providers=named_providers(providers),
             threads=threads,
             progress=lambda done, _: bars.update(task, completed=done),
         )

@@ -1,4 +1,4 @@
-"""`hififace convert CHECKPOINT -o FOLDER`: a published checkpoint into a bundle."""
+"""`hififace convert CHECKPOINT -o FOLDER`: convert a published checkpoint into a bundle."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from hififace.errors import RuntimeUnavailableError
 
 
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="generator_320000.pth, as it was published.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Published checkpoint, generator_320000.pth.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the bundle, e.g. bundles/standard.")
+        Path, typer.Option("--output", "-o", help="Folder of the bundle, such as bundles/standard.")
     ],
     half: Annotated[
         bool, typer.Option("--half", help="Store weights as float16: half the size, the same speed on a CPU.")
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; default: the folder's.")] = None,
     detector: Annotated[
-        str, typer.Option(help="yunet, which ships, or scrfd, whose file you bring.")
+        str, typer.Option(help="Face detector: yunet (embedded) or scrfd (user-supplied file).")
     ] = "yunet",
 ) -> None:
-    """Turn the published checkpoints into a bundle.
+    """Convert a published checkpoint into a bundle.
 
-    Every graph is run once in ONNX Runtime beside PyTorch; the bundle is written only if they agree.
+    Every graph is compared with PyTorch in ONNX Runtime; the bundle is written only if they agree.
     """
     try:
         from hififace.export.checkpoint import convert_checkpoint

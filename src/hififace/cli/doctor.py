@@ -1,4 +1,4 @@
-"""`hififace doctor`: what works on this machine, what does not, and why."""
+"""`hififace doctor`: check what works on this machine, and why something does not."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final
 
 import typer
 
 from hififace import __version__
+from hififace.cli.running import named_providers
 from hififace.errors import BundleError, HififaceError
 
 _PACKAGES: Final = (
@@ -43,7 +45,7 @@ _DECODERS: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclass(slots=True)
 class Findings:
-    """All that was looked at; `problems` has a sentence for each thing that does not work."""
+    """Everything that was checked; `problems` has a sentence for each thing that does not work."""
 
     versions: dict[str, str] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
@@ -57,14 +59,16 @@ class Findings:
 def doctor(
     providers: Annotated[
         str | None,
-        typer.Option(envvar="HIFIFACE_PROVIDERS", help="Providers to ask for, best first, such as cuda,cpu."),
+        typer.Option(
+            envvar="HIFIFACE_PROVIDERS", help="Execution providers to test, best first, such as cuda,cpu."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what works on this machine: networks, codecs, files. The exit code is 1 if something does not."""
+    """Check this installation: providers, codecs, files. The exit code is 1 if something does not work."""
     findings = Findings()
     findings.versions = _versions()
-    _look_at_runtime(findings, [name.strip() for name in providers.split(",")] if providers else None)
+    _look_at_runtime(findings, named_providers(providers))
     _look_at_codecs(findings)
     _look_at_places(findings)
     _look_at_parts(findings)
@@ -90,12 +94,12 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _look_at_runtime(findings: Findings, wanted: list[str] | None) -> None:
+def _look_at_runtime(findings: Findings, wanted: Sequence[str] | None) -> None:
     """Open the smallest network that ships: only a session shows which provider really runs."""
     from hififace.weights.sessions import available_providers, full_provider_name, open_session
     from hififace.weights.store import embedded_path
 
-    findings.runtime = {"cores": os.cpu_count(), "asked_for": wanted or []}
+    findings.runtime = {"cores": os.cpu_count(), "asked_for": list(wanted or ())}
     try:
         findings.runtime["offered"] = list(available_providers())
         session = open_session(embedded_path("yunet.onnx"), providers=wanted)
@@ -137,7 +141,7 @@ def _look_at_codecs(findings: Findings) -> None:
     for codec, encoders in _ENCODERS.items():
         findings.codecs[codec] = {"decode": usable(_DECODERS[codec], "r"), "encode": usable(encoders, "w")}
     if not findings.codecs["h264"]["encode"]:
-        findings.problems.append("No H.264 encoder is there: MP4 videos cannot be written by default.")
+        findings.problems.append("No H.264 encoder was found: MP4 videos cannot be written by default.")
 
 
 def _look_at_places(findings: Findings) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hififace.cli.option_flags import Flags, takes_options
+from hififace.cli.running import commercial_option
 from hififace.errors import OptionError, RuntimeUnavailableError
 from hififace.swap.options import SwapOptions
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MOST_WORKERS: Final = 8
 """Each holds every network and PyTorch, about a gigabyte."""
 
-_BLENDING: Final = "How faces are put back"
+_BLENDING: Final = "How to swap"
 
 
 @takes_options(options=Flags(SwapOptions, {_BLENDING: ("match_colour", "detail")}))
@@ -31,86 +32,83 @@ def evaluate(
         Path,
         typer.Option(
             "--data",
-            help="Folder of identities-val-*.tar and photos-val-*.tar (or portraits-val-*.tar); for ff++ the root of "
-            "FaceForensics++, for celeba-hq and ffhq the folder of the photos.",
+            help="Data of the protocol. open: folder of identities-val-*.tar and photos-val-*.tar; portraits: of "
+            "portraits-val-*.tar; ff++: root of FaceForensics++; celeba-hq, ffhq: folder of the photos.",
         ),
     ],
     bundles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[BUNDLE]...", help="Names or folders; none measures the baselines alone."),
+        typer.Argument(
+            metavar="[BUNDLE]...",
+            help="Names or folders of bundles; without any, only the baselines are measured.",
+        ),
     ] = None,
     protocol: Annotated[
         str,
         typer.Option(
-            help="Which pairs are measured: open; portraits, which asks what large photos show; ff++, celeba-hq or "
-            "ffhq, with the literature's networks (hififace weights fetch literature)."
+            help="Protocol: open; portraits (large photos); ff++, celeba-hq or ffhq, with the networks of the "
+            "literature (hififace weights fetch literature)."
         ),
     ] = "open",
     people: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of large photos PERSON_WHAT.jpg, at least two of each person: more sources and targets for "
-            "portraits."
+            help="portraits: folder of further large photos PERSON_WHAT.jpg, at least two of each person."
         ),
     ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=FOLDER",
-            help="ff++, celeba-hq, ffhq: results that another method made, files TARGET_SOURCE.mp4 (.png). May be "
-            "repeated.",
+            help="ff++, celeba-hq, ffhq: results of another method, files TARGET_SOURCE.mp4 (.png); repeatable.",
         ),
     ] = None,
     pair_list: Annotated[
         Path | None,
-        typer.Option(help="ff++: its splits' JSON, or lines TARGET_SOURCE; else found in the set."),
+        typer.Option(
+            help="ff++: list of pairs, as JSON of its splits or lines TARGET_SOURCE; default: found in the set."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the report; else it is only printed.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the report; default: only print the table."),
     ] = None,
     video: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A video: each bundle swaps its beginning, for flicker and likeness over time. May be repeated."
+            help="Video whose beginning each bundle swaps, to measure flicker and similarity over time; repeatable."
         ),
     ] = None,
-    video_s: Annotated[float, typer.Option("--video-seconds", help="How much of each video.")] = 4.0,
+    video_s: Annotated[float, typer.Option("--video-seconds", help="Seconds of each video to swap.")] = 4.0,
     pairs: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="First pairs of each part only (of small parts of portraits, fewer): a quick look, said so in the "
-            "report.",
+            help="Only the first N pairs of each part, for a quick look; the report says so.",
         ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Processes; they change the time and nothing else.",
+            help="Worker processes; the figures do not depend on them.",
             show_default=f"one for each core, {MOST_WORKERS} at most",
         ),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Where what is known of the photos is kept; the user's data folder by default."),
+        typer.Option(help="Folder that caches the analysed photos; default: the user's data folder."),
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Measure copy and paste too.")
+        bool, typer.Option("--baselines/--no-baselines", help="Also measure the baselines copy and paste.")
     ] = True,
     options: SwapOptions,
-    commercial: Annotated[
-        bool,
-        typer.Option(
-            "--commercial",
-            help="Refuse models and parts that may not be used commercially.",
-        ),
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    commercial: Annotated[bool, commercial_option(None)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Hide the progress bars.")] = False,
 ) -> None:
     """Measure bundles on a fixed protocol, in one table with the baselines.
 
-    A training run is exported first: hififace export RUN -o BUNDLE --licence ...
+    Export a training run first: hififace export RUN -o BUNDLE --licence ...
     """
     try:
         import torch  # noqa: F401 - the recogniser that training never sees runs on it

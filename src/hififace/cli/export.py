@@ -1,4 +1,4 @@
-"""`hififace export RUN -o FOLDER`: a trained network into a bundle."""
+"""`hififace export RUN -o FOLDER`: turn a trained network into a bundle."""
 
 from __future__ import annotations
 
@@ -18,24 +18,30 @@ def export(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")],
-    licence: Annotated[str, typer.Option(help="Under which terms the bundle may be used.")],
-    training_data: Annotated[str, typer.Option(help="What it was trained on.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the bundle, recorded in its model.json.")],
+    training_data: Annotated[
+        str, typer.Option(help="Description of the training data, recorded in model.json.")
+    ] = "",
     half: Annotated[bool, typer.Option("--half", help="Store weights as float16: half the size.")] = False,
     not_averaged: Annotated[
-        bool, typer.Option("--not-averaged", help="The network as trained, not its moving average.")
+        bool,
+        typer.Option("--not-averaged", help="Export the raw weights instead of their moving average (EMA)."),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's by default.")] = None,
-    version: Annotated[str | None, typer.Option(help="Version; the images seen by default.")] = None,
-    template: Annotated[str | None, typer.Option(help="Alignment; the family's by default.")] = None,
-    metrics: Annotated[
-        Path | None, typer.Option(help="Its figures: report.json of `hififace evaluate`, or any JSON object.")
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; default: the folder's.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the bundle; default: the number of training images.")
     ] = None,
-    arcface: Annotated[Path | None, typer.Option(help="Basel family: ArcFace's backbone.pth.")] = None,
-    deep3d: Annotated[Path | None, typer.Option(help="Basel family: Deep3DFaceRecon's file.")] = None,
+    template: Annotated[str | None, typer.Option(help="Alignment template; default: the family's.")] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="Figures to record: report.json of `hififace evaluate`, or any JSON object."),
+    ] = None,
+    arcface: Annotated[Path | None, typer.Option(help="Basel family: ArcFace weights, backbone.pth.")] = None,
+    deep3d: Annotated[Path | None, typer.Option(help="Basel family: Deep3DFaceRecon weights.")] = None,
 ) -> None:
     """Turn a trained network into a bundle for swapping.
 
-    Every graph is run once in ONNX Runtime beside PyTorch; the bundle is written only if they agree.
+    Every graph is compared with PyTorch in ONNX Runtime; the bundle is written only if they agree.
     """
     try:
         from hififace.export.trained import export_trained

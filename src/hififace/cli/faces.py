@@ -19,21 +19,24 @@ from hififace.types import Face, FloatArray
 
 
 def faces(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Images to look at.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Images to analyse.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Draw the faces into this image; a folder for several photos."),
+        typer.Option("-o", "--output", help="Draw the faces into this image; for several photos, a folder."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per photo, on one line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photo.")] = False,
     reference: Annotated[
         list[Path] | None,
-        typer.Option("--reference", help="A photo of somebody to compare with; several are averaged."),
+        typer.Option("--reference", help="Photo of a person to compare with; several are averaged."),
     ] = None,
     rotated: Annotated[
-        bool, typer.Option("--rotated", help="Also find faces that lie on their side or upside down; slower.")
+        bool,
+        typer.Option(
+            "--rotated", help="Also find faces that lie on their side or upside down; several times slower."
+        ),
     ] = False,
 ) -> None:
-    """Find and describe the faces of images: boxes, points, pose, likeness to a reference."""
+    """Find and describe the faces of images: boxes, points, pose, similarity to a reference."""
     if output is not None and len(photos) > 1 and output.suffix:
         raise OptionError(
             f"{len(photos)} photos were given but one image, {output}, to draw into; give a folder instead."

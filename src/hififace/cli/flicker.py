@@ -1,4 +1,4 @@
-"""`hififace flicker VIDEO RESULT...`: how much a swapped video flickers, beside the video itself."""
+"""`hififace flicker VIDEO RESULT...`: how much swapped videos flicker, compared with the original."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def flicker(
-    video: Annotated[Path, typer.Argument(help="The video that was swapped.")],
+    video: Annotated[Path, typer.Argument(help="The original video.")],
     results: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RESULT...", help="What it became, such as with --smooth and with --no-smooth."
+            metavar="RESULT...", help="Swapped versions of it, such as with --smooth and with --no-smooth."
         ),
     ],
     source: Annotated[
@@ -28,17 +28,19 @@ def flicker(
         typer.Option(
             "--source",
             "-s",
-            help="A photo of the source face; without it, each face is compared with its own mean.",
+            help="Photo of the source face; default: each face is compared with its own mean.",
         ),
     ] = None,
-    start: Annotated[str | None, typer.Option(help="The --start that the results were swapped with.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All numbers, track by track.")] = False,
+    start: Annotated[
+        str | None, typer.Option(help="The --start with which the results were swapped.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON, per track.")] = False,
 ) -> None:
-    """Say how much a swapped video flickers.
+    """Measure how much a swapped video flickers.
 
     hififace flicker video.mp4 smooth.mp4 raw.mp4 --source me.jpg
 
-    The video's own row is the floor: less than that is not to be had.
+    The first row is the original video, a lower bound for its swapped versions.
     """
     from hififace.evaluation.video import identity_of_photo, measure_flicker
 

@@ -41,22 +41,22 @@ class Command:
 
 
 COMMANDS: Final = (
-    Command("swap", "Swap", "Put the face of one photo into images or a video."),
+    Command("swap", "Swap", "Swap a source face into images and videos."),
     Command("faces", "Swap", "Find and describe the faces of images; draw them or print JSON."),
-    Command("verify", "Swap", "Say whether files carry the mark of a face swap, and what it proves."),
+    Command("verify", "Swap", "Check whether files carry the mark of a face swap, and what it proves."),
     Command("app", "Swap", "Open the web page on this machine."),
-    Command("serve", "Swap", "Serve programs over HTTP: images at once, videos as jobs."),
+    Command("serve", "Swap", "Run the HTTP service for programs: images at once, videos as jobs."),
     Command("prepare", "Train", "Turn folders or shards of photos into a training set."),
-    Command("pack", "Train", "Pack a prepared set into small files."),
-    Command("train", "Train", "Train a network, or go on with a run."),
+    Command("pack", "Train", "Pack a prepared set into compact files."),
+    Command("train", "Train", "Train a network, or resume a run."),
     Command("export", "Train", "Turn a trained network into a bundle for swapping."),
     Command("quantise", "Train", "Add an int8 graph to a bundle, for faster videos."),
-    Command("evaluate", "Train", "Measure a bundle on a fixed protocol."),
-    Command("compare", "Train", "Lay several models side by side on pairs of your photos."),
-    Command("flicker", "Train", "Say how much a swapped video flickers."),
-    Command("convert", "Train", "Turn the published checkpoints into a bundle."),
-    Command("doctor", "This installation", "Say what works on this machine, and why not."),
-    Command("weights", "This installation", "List, check and fetch the files that networks need."),
+    Command("evaluate", "Train", "Measure bundles on a fixed protocol."),
+    Command("compare", "Train", "Swap the same pairs of photos with several models, side by side."),
+    Command("flicker", "Train", "Measure how much a swapped video flickers."),
+    Command("convert", "Train", "Convert a published checkpoint into a bundle."),
+    Command("doctor", "This installation", "Check this installation: providers, codecs, files."),
+    Command("weights", "This installation", "List, check and download the weights that networks need."),
 )
 
 
@@ -85,8 +85,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             sys.exit(ended.exit_code or 1)
         except MemoryError:
             sys.stderr.write(
-                "hififace: there is not enough memory for this. Make the image or video smaller, or ask for fewer "
-                "--workers.\n"
+                "hififace: out of memory. Make the image or video smaller, or use fewer --workers.\n"
             )
             sys.exit(ended.exit_code or 1)
         except KeyboardInterrupt:
@@ -155,9 +154,9 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 
     @app.callback()
     def common_options(
-        verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what is done, and why."),
+        verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done, and why."),
         version: bool = typer.Option(
-            False, "--version", "-V", is_eager=True, callback=_say_version, help="Print the version and stop."
+            False, "--version", "-V", is_eager=True, callback=_say_version, help="Print the version and exit."
         ),
     ) -> None:
         set_up_logging(verbose)

@@ -1,4 +1,4 @@
-"""`hififace pack`: a prepared set in a small file, to carry to another machine."""
+"""`hififace pack`: pack a prepared set into compact files, for another machine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def pack(
         Path, typer.Option("--output", "-o", help="File to write, NAME.hfpack.", show_default=False)
     ],
     options: PackOptions,
-    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
 ) -> None:
-    """Write a prepared set as AVIF images and compact facts: about 4.3 KB a photo at 256 px.
+    """Write a prepared set as AVIF images and compact annotations: about 4.3 KB per photo at 256 px.
 
-    Images of photos with fewer pixels than the crop are stored smaller and enlarged when they are read. Masks are drawn
-    from the landmarks again. Reading needs numpy, Pillow and pydantic only.
+    Crops of small photos are stored at their real size and enlarged when they are read; masks are drawn from the
+    landmarks when they are read. Reading needs only numpy, Pillow and pydantic.
     """
     started = last = time.monotonic()
 

@@ -38,20 +38,26 @@ def prepare(
             show_default=False,
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the set.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the prepared set.", show_default=False)
+    ],
     settings: dict[str, Any],
     landmarks: Annotated[
-        Path | None, typer.Option(help='List of "path label x y ..." for an archive.', show_default=False)
+        Path | None,
+        typer.Option(
+            help='Landmark list of an archive, with lines of "path label x y ...".', show_default=False
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
     ray: Annotated[
-        bool, typer.Option("--ray", help="Spread the work with Ray, over RAY_ADDRESS if set.")
+        bool,
+        typer.Option("--ray", help="Distribute the work with Ray, over the cluster at RAY_ADDRESS if set."),
     ] = False,
     quality: QualityOptions,
 ) -> None:
     """Find, align, describe and filter photos; write shards, an index, a report and a contact sheet.
 
-    Killed at any moment: run the same command again, it goes on where it was.
+    To resume an interrupted preparation, run the same command again.
     """
     with ProgressLine() as line:
         card = prepare_set(

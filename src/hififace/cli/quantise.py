@@ -1,4 +1,4 @@
-"""`hififace quantise BUNDLE PHOTOS`: an int8 graph of the generator, for videos."""
+"""`hififace quantise BUNDLE PHOTOS`: add an int8 graph of the generator, for videos."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def quantise(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, which gets the new graph.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle to extend.")],
     photos: Annotated[
-        list[Path], typer.Argument(help="Photos of faces, or folders of them: 8 or more, better 40.")
+        list[Path], typer.Argument(help="Photos of faces, or folders of them: at least 8, better 40.")
     ],
 ) -> None:
-    """Add an int8 graph of the generator to a bundle: videos are swapped faster with it on many processors.
+    """Add an int8 generator to a bundle: it swaps videos faster on many processors.
 
-    A third of the photos is held out: the graph is written only if it agrees with the float graph on them.
+    A third of the photos is held out; the graph is written only if it agrees with the float32 graph on them.
     """
     try:
         from hififace.export.quantise import quantise_bundle

@@ -10,24 +10,29 @@ from typing import Any
 import typer
 
 
-def providers_option(panel: str) -> Any:
+def providers_option(panel: str | None) -> Any:
     """`--providers`, or HIFIFACE_PROVIDERS."""
     return typer.Option(
         envvar="HIFIFACE_PROVIDERS",
-        help="What to run on, best first, such as cuda,cpu.",
+        help="Execution providers, best first, such as cuda,cpu.",
         rich_help_panel=panel,
     )
 
 
-def threads_option(panel: str) -> Any:
+def named_providers(text: str | None) -> tuple[str, ...] | None:
+    """What `--providers` names; None leaves the choice to the library."""
+    return tuple(name.strip() for name in text.split(",")) if text else None
+
+
+def threads_option(panel: str | None) -> Any:
     """`--threads`."""
-    return typer.Option(help="Threads of one run of a network.", rich_help_panel=panel)
+    return typer.Option(help="CPU threads of one network run.", rich_help_panel=panel)
 
 
-def commercial_option(panel: str) -> Any:
+def commercial_option(panel: str | None) -> Any:
     """`--commercial`, without its negation."""
     return typer.Option(
         "--commercial",
-        help="Refuse models and parts that may not be used commercially.",
+        help="Refuse models and parts whose licence forbids commercial use.",
         rich_help_panel=panel,
     )

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from hififace.cli.option_flags import Flags, takes_options
-from hififace.cli.running import commercial_option, providers_option, threads_option
+from hififace.cli.running import commercial_option, named_providers, providers_option, threads_option
 from hififace.errors import OptionError, RuntimeUnavailableError
 from hififace.server.settings import ServiceLimits, ServiceOptions, server_settings
 from hififace.weights.places import data_dir
 
-_WHERE, _LIMITS, _PAGE = "Where and with what", "Limits", "/page"
+_WHERE, _LIMITS, _PAGE = "Address and devices", "Limits", "/page"
 
 
 @takes_options(
@@ -52,7 +52,7 @@ def serve(
     keys: Annotated[
         Path | None,
         typer.Option(
-            help="File of API keys, NAME:SHA256 a line; or HIFIFACE_API_KEYS with the same, separated by commas.",
+            help="File of API keys, one NAME:SHA256 per line; or set HIFIFACE_API_KEYS, separated by commas.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -60,7 +60,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Print a new API key and its line for --keys, and stop.",
+            help="Print a new API key and its line for --keys, and exit.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -68,7 +68,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A host name by which the service is reached, such as that of a proxy; repeatable.",
+            help="Further host name of the service, such as that of a proxy; repeatable.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -80,7 +80,7 @@ def serve(
     ] = None,
     bundles: Annotated[
         list[Path] | None,
-        typer.Option(help="A bundle, or a folder of bundles, to offer; repeatable.", rich_help_panel=_WHERE),
+        typer.Option(help="Bundle, or folder of bundles, to offer; repeatable.", rich_help_panel=_WHERE),
     ] = None,
     providers: Annotated[str | None, providers_option(_WHERE)] = None,
     threads: Annotated[int | None, threads_option(_WHERE)] = None,
@@ -88,7 +88,7 @@ def serve(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to work on, such as cuda:0; repeatable, for several at the same time.",
+            help="Device to run on, such as cuda:0; repeatable, to use several at the same time.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -101,18 +101,18 @@ def serve(
         typer.Option(
             envvar="HIFIFACE_APP_AUTH",
             metavar="USER:PASSWORD",
-            help="What the page asks for; needed where other machines reach it.",
+            help="User and password of the page; required where other machines reach it.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
     limits: ServiceLimits,
 ) -> None:
-    """Serve programs over HTTP: images at once, videos as jobs.
+    """Run the HTTP service for programs: images at once, videos as jobs.
 
     hififace serve
 
-    Its description is at /openapi.json. Stops with Ctrl-C or SIGTERM: images that wait are finished, jobs go on when
-    it is started again.
+    The OpenAPI description is at /openapi.json. Stops with Ctrl-C or SIGTERM: waiting images are finished, jobs resume
+    at the next start.
     """
     try:
         import uvicorn
@@ -142,7 +142,7 @@ def serve(
         names=tuple(allow_host or ()),
         keys=known,
         bundles=tuple(bundles or ()),
-        providers=None if providers is None else tuple(word.strip() for word in providers.split(",")),
+        providers=named_providers(providers),
         threads=threads,
         commercial=commercial,
         devices=tuple(device or ()),

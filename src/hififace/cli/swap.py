@@ -1,4 +1,4 @@
-"""`hififace swap SOURCE TARGET... -o OUT`: put the face of one photo into images or a video."""
+"""`hififace swap SOURCE TARGET... -o OUT`: swap a source face into images and videos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 import typer
 
 from hififace.cli.option_flags import Flags, Text, takes_options
-from hififace.cli.running import commercial_option, providers_option, threads_option
+from hififace.cli.running import commercial_option, named_providers, providers_option, threads_option
 from hififace.cli.video import parse_rate, parse_seconds, video_bar, video_sentence
 from hififace.errors import HififaceError, InterruptedByUserError, OptionError
 from hififace.swap.jobs import Job, plan_jobs
@@ -32,7 +32,7 @@ LOGGER = logging.getLogger(__name__)
 _Ended: TypeAlias = "tuple[Job, dict[str, Any] | HififaceError]"
 """A job, and its report or why there is none."""
 
-_FACES, _BLENDING, _RUNNING = "Which faces", "How", "Running and reporting"
+_FACES, _BLENDING, _RUNNING = "Which faces", "How to swap", "Running and reporting"
 _VIDEOS = "Videos"
 _SECONDS: Final = Text("90|10s|1:30", parse_seconds)
 
@@ -105,37 +105,41 @@ def swap(
         typer.Argument(
             metavar="SOURCE TARGET...",
             help="A photo of the source face, then the targets: images, videos, folders, patterns. "
-            "With --map alone, SOURCE may be left out.",
+            "With --map and a single target, SOURCE may be left out.",
         ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="The file to write; for several targets a folder.")
+        str, typer.Option("--output", "-o", help="File to write; for several targets, a folder.")
     ],
     source: Annotated[
-        list[str] | None, typer.Option("--source", "-s", help="Another photo of the same person; repeatable.")
+        list[str] | None,
+        typer.Option("--source", "-s", help="Another photo of the source person; repeatable."),
     ] = None,
     source_face: Annotated[
         str,
-        typer.Option(help="Face of a source photo: main, largest, or its number.", rich_help_panel=_FACES),
+        typer.Option(
+            help="Face of the source photos: main, largest, or its number from the left, counted from 0.",
+            rich_help_panel=_FACES,
+        ),
     ] = "main",
     mapping: Annotated[
         list[str] | None,
         typer.Option(
             "--map",
             metavar="REFERENCE=SOURCE",
-            help="The source for one person of the targets: a photo of that person (or the number of a face) = a "
-            "photo of the source face; repeatable.",
+            help="Source of one person in the targets: a photo of that person (or the number of a face) = a photo of "
+            "the source face; repeatable.",
             rich_help_panel=_FACES,
         ),
     ] = None,
     options: SwapOptions,
     output_options: OutputOptions,
     quality: Annotated[
-        int | None, typer.Option(help="1 to 100, for lossy formats.", rich_help_panel=_BLENDING)
+        int | None, typer.Option(help="Quality of lossy image formats, 1 to 100.", rich_help_panel=_BLENDING)
     ] = None,
     video_options: VideoOptions,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Name or folder of a bundle.", rich_help_panel=_RUNNING)
+        str, typer.Option("--model", "-m", help="Name or folder of a model bundle.", rich_help_panel=_RUNNING)
     ] = "mini",
     providers: Annotated[str | None, providers_option(_RUNNING)] = None,
     threads: Annotated[int | None, threads_option(_RUNNING)] = None,
@@ -144,22 +148,24 @@ def swap(
         bool,
         typer.Option(
             "--ray",
-            help="Spread videos and images with Ray, over the machines behind RAY_ADDRESS if set.",
+            help="Distribute images and videos with Ray, over the cluster at RAY_ADDRESS if set.",
             rich_help_panel=_RUNNING,
         ),
     ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="One JSON object per target: faces, timings by stage.", rich_help_panel=_RUNNING
+            "--json",
+            help="Print one JSON object per target: faces, timings of the stages.",
+            rich_help_panel=_RUNNING,
         ),
     ] = False,
 ) -> None:
-    """Put the face of one photo into images or a video.
+    """Swap a source face into images and videos.
 
     hififace swap me.jpg holiday.jpg -o out.jpg
 
-    A file that cannot be swapped is told about and the others go on; the exit code is then 1.
+    A target that fails is reported, the others are still swapped, and the exit code is 1.
     """
     sources, targets = _split(photos, source or [], mapped=bool(mapping))
     face, pairs = _parse_face(source_face), [_parse_pair(text) for text in mapping or []]
@@ -168,7 +174,7 @@ def swap(
     from hififace.cluster.swaps import SwapHow
     from hififace.swapper import FaceSwapper
 
-    named = tuple(name.strip() for name in providers.split(",")) if providers else None
+    named = named_providers(providers)
     # On a cluster each core has a task of its own.
     threads = 1 if ray and threads is None else threads
     how = SwapHow(model, named, threads, commercial, options, video_options, output_options, quality)
@@ -208,7 +214,7 @@ def _tell(ended: Iterator[_Ended], num_jobs: int, *, as_json: bool) -> int:
             typer.echo(json.dumps(report) if as_json else told(report), file=results)
     except KeyboardInterrupt:
         raise InterruptedByUserError(
-            f"stopped after {done} of {num_jobs}; what was finished is kept."
+            f"stopped after {done} of {num_jobs} targets; finished results are kept."
         ) from None
     if failed and not as_json and num_jobs > 1:
         typer.echo(f"hififace: {failed} of {num_jobs} could not be swapped.", err=True)

@@ -1,4 +1,4 @@
-"""`hififace train`: train a network from a prepared set, or go on with a run."""
+"""`hififace train`: train a network from a prepared set, or resume a run."""
 
 from __future__ import annotations
 
@@ -23,70 +23,68 @@ if TYPE_CHECKING:
 def train(
     packs: Annotated[
         list[Path] | None,
-        typer.Argument(help="mini_256: parts of a packed set (`hififace pack`), or a folder of them."),
+        typer.Argument(help="mini_256: files of a packed set (`hififace pack`), or a folder of them."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="smoke, mini_128, mini_256, paper_256, paper_512 or reference_256.")
+        str | None,
+        typer.Option(help="Preset: smoke, mini_128, mini_256, paper_256, paper_512 or reference_256."),
     ] = None,
     config_file: Annotated[
         Path | None,
-        typer.Option("--config", help="A run's config.json, or one changed by hand, as the preset."),
+        typer.Option("--config", help="config.json of a run, or an edited copy, instead of a preset."),
     ] = None,
-    data: Annotated[Path, typer.Option(help="A set made by `hififace prepare`.")] = Path(),
+    data: Annotated[Path, typer.Option(help="Folder of a prepared set (`hififace prepare`).")] = Path(),
     run: Annotated[
-        Path, typer.Option(help="Folder of the run; if it holds a checkpoint, the run goes on.")
+        Path, typer.Option(help="Folder of the run; if it holds a checkpoint, the run resumes.")
     ] = Path(),
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", help="section.name=value, as often as needed; values are JSON."),
+        typer.Option(
+            "--set", help="Override a setting: section.name=value, with the value as JSON; repeatable."
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     stop_after: Annotated[
-        int | None, typer.Option(help="Pause, saved, once this many images are seen in all.")
+        int | None,
+        typer.Option(help="Save and stop at this number of images, counted from the start of the run."),
     ] = None,
     stop_after_minutes: Annotated[
         float | None,
         typer.Option(
-            help="Stop, saved, after so many minutes of training; with mini_256 the learning rate falls towards then."
+            help="Save and stop after this many minutes of training; mini_256 lowers its learning rate by then."
         ),
     ] = None,
     init_from: Annotated[
         Path | None,
         typer.Option(
-            help="What a new run starts from: a .safetensors file of generator weights, a run, a checkpoint, a "
-            "bundle, the name of one that ships (mini), or a published generator_320000.pth."
+            help="Initial weights of a new run: a .safetensors file of generator weights, a run, a checkpoint, a "
+            "bundle, the name of an embedded model (mini), or a published generator_320000.pth."
         ),
     ] = None,
     discriminators: Annotated[
         Path | None,
         typer.Option(
-            help="mini_256: a checkpoint's discriminators.safetensors for a new run; otherwise those of --init-from, "
-            "or new ones, which are warmed up first."
+            help="mini_256: initial discriminators of a new run, a checkpoint's discriminators.safetensors; default: "
+            "those of --init-from, or new ones, which are warmed up first."
         ),
     ] = None,
     loss_networks: Annotated[
         Path | None,
-        typer.Option(
-            "--loss-networks",
-            "--teachers",
-            help="Folder of the user-supplied networks that a preset's losses need.",
-        ),
+        typer.Option(help="Folder of the user-supplied loss networks that the preset needs."),
     ] = None,
     held_out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A set of other people (a packed part, as often as needed, or a prepared folder): the run is measured "
-            "on it every held_out.every_s seconds, and its best checkpoint is kept in RUN/best."
+            help="Validation set of other people (packed files, repeatable, or a prepared folder), measured every "
+            "held_out.every_s seconds; the best checkpoint is kept in RUN/best."
         ),
     ] = None,
-    track: Annotated[
-        str | None, typer.Option(help="wandb or trackio: send the reports there as well.")
-    ] = None,
+    track: Annotated[str | None, typer.Option(help="Also send the reports to wandb or trackio.")] = None,
     exact_times: Annotated[
         bool,
-        typer.Option(help="Wait for the GPU at the border of every stage: honest times, a little slower."),
+        typer.Option(help="Synchronise with the GPU after every stage: exact times, slightly slower."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="Print the whole configuration and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Print the whole configuration and exit.")] = False,
 ) -> None:
     """Train a network. To resume, run the same command again.
 

@@ -1,4 +1,4 @@
-"""`hififace verify FILE...`: read the marks back."""
+"""`hififace verify FILE...`: check the marks of swapped images and videos."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hififace.errors import HififaceError
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Images and videos.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
+    files: Annotated[list[Path], typer.Argument(help="Images and videos to check.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
-    """Say whether files carry the mark of a face swap, and what it proves.
+    """Check whether files carry the mark of a face swap, and what it proves.
 
-    The exit code is 0 only if every file carries a mark that nothing contradicts.
+    The exit code is 0 only if every file carries a mark and nothing contradicts it.
     """
     from hififace.provenance.claim import printable
     from hififace.provenance.verify import check_file

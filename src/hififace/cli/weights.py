@@ -1,4 +1,4 @@
-"""`hififace weights list | verify | fetch`: the files that networks need."""
+"""`hififace weights list | show | verify | fetch`: the files that networks need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from hififace.weights.store import Finding, expected_path, fetch, verify
 
 weights = typer.Typer(no_args_is_help=True)
 
-Commercial = Annotated[bool, typer.Option("--commercial", help="Refuse what may not be used commercially.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per file.")]
+Commercial = Annotated[
+    bool, typer.Option("--commercial", help="Leave out files whose licence forbids commercial use.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")]
 
 
 @weights.command("list")
 def list_cards(commercial: Commercial = False, as_json: AsJson = False) -> None:
-    """Every file: what for, from where, under which licence, and whether it is here."""
+    """List every file with its size, licence and use, and whether it is on this machine."""
     cards = [card for card in all_cards() if card.commercial or not commercial]
     if as_json:
         for card in cards:
@@ -29,19 +31,19 @@ def list_cards(commercial: Commercial = False, as_json: AsJson = False) -> None:
         return
     for kind, heading in (
         ("embedded", "Part of this installation"),
-        ("fetchable", "To be had with `hififace weights fetch NAME`"),
+        ("fetchable", "Downloaded with `hififace weights fetch NAME`"),
         ("user-supplied", f"User-supplied (see `hififace weights show NAME`), below {model_dir()}"),
     ):
         typer.echo(f"\n{heading}")
         for card in (card for card in cards if card.kind == kind):
-            here = "here   " if expected_path(card).is_file() else "missing"
+            here = "present" if expected_path(card).is_file() else "missing"
             typer.echo(f"  {card.name:<27} {_size(card):>9}  {here}  {card.licence}")
             typer.echo(f"  {'':<27} {'':>9}           for {card.used_by}")
 
 
 @weights.command("show")
-def show(name: Annotated[str, typer.Argument(help="A name of `hififace weights list`.")]) -> None:
-    """All that is known about one file, and how to get it."""
+def show(name: Annotated[str, typer.Argument(help="Name of a file, from `hififace weights list`.")]) -> None:
+    """Show everything about one file, and how to get it."""
     for key, value in _described(find_card(name)).items():
         if value not in (None, "", []):
             typer.echo(
@@ -51,10 +53,10 @@ def show(name: Annotated[str, typer.Argument(help="A name of `hififace weights l
 
 @weights.command("verify")
 def verify_files(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these; otherwise all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of files; default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check SHA-256s. Fails if a file is altered, or missing though it ships or was named."""
+    """Check the SHA-256 of files. Fails if one is altered, or missing although it is embedded or was named."""
     findings = [verify(card) for card in _chosen(names)]
     bad = [finding for finding in findings if not finding.usable and (names or _must_be_there(finding))]
     for finding in findings:
@@ -72,7 +74,7 @@ def verify_files(
         elif names or finding.state != "missing" or _must_be_there(finding):
             typer.echo(f"{finding.state:<8} {finding.card.name:<27} {finding.detail}")
     if bad:
-        raise WeightsError(f"{len(bad)} of {len(findings)} files are not as they should be.")
+        raise WeightsError(f"{len(bad)} of {len(findings)} files are missing or altered.")
 
 
 @weights.command("fetch")
@@ -80,14 +82,14 @@ def fetch_files(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names of `hififace weights list`, or a purpose: evaluation, literature, training, conversion, paper."
+            help="Names of files, or a purpose: evaluation, literature, training, conversion, paper."
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every file that can be fetched.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Download every file that can be.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not use the network.")] = False,
     commercial: Commercial = False,
 ) -> None:
-    """Download files, verified; an interrupted download resumes where it stopped."""
+    """Download and verify files; an interrupted download resumes where it stopped."""
     if bool(names) == everything:
         raise OptionError(
             f"Name the files to fetch, a purpose ({', '.join(PURPOSES)}), or say --all. `hififace weights list` shows "
@@ -114,7 +116,7 @@ def fetch_files(
         else:
             typer.echo(f"{card.name}: {path}")
     if failures:
-        raise WeightsError(f"{len(failures)} of {len(cards)} files could not be had.")
+        raise WeightsError(f"{len(failures)} of {len(cards)} files could not be downloaded.")
 
 
 def _wanted(names: list[str]) -> list[Card]:

@@ -158,7 +158,7 @@ def work_on_swaps(order: SwapOrder, say: Say, should_stop: ShouldStop) -> tuple[
 
     for number, job in order.jobs:
         if ask():
-            raise InterruptedByUserError("stopped; what was finished is kept.")
+            raise InterruptedByUserError("stopped; finished results are kept.")
         try:
             report = swap_job(swapper, job, how, sources=order.sources, progress=note, should_stop=ask)
             told.append((number, report))

@@ -183,7 +183,7 @@ class Cluster:
         except KeyboardInterrupt:
             self._ray.get(self._desk.stop.remote([number for _, number in tasks.values()]))
             self._ray.wait(list(tasks), num_returns=len(tasks), timeout=60.0)
-            raise InterruptedByUserError("stopped; what was finished is kept.") from None
+            raise InterruptedByUserError("stopped; finished results are kept.") from None
 
     def _begin(self, work: Work[Order, Outcome], order: Order) -> tuple[int, Any]:
         with self._lock:
@@ -201,14 +201,14 @@ class Cluster:
             return self._ray.get(reference)
         except (failures.WorkerCrashedError, failures.NodeDiedError, failures.OutOfMemoryError) as error:
             raise HififaceError(
-                f"The machine that did this was lost {_TRIES + 1} times ({type(error).__name__}); most likely its "
-                "memory is too small. What was finished is kept."
+                f"The machine working on this was lost {_TRIES + 1} times ({type(error).__name__}); most likely its "
+                "memory is too small. Finished results are kept."
             ) from error
         except failures.RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, HififaceError):
                 raise HififaceError(str(cause)) from error
-            raise HififaceError(f"A task failed for a reason that was not foreseen:\n{error}") from error
+            raise HififaceError(f"A task failed unexpectedly:\n{error}") from error
 
 
 def run_task(work: Work[Order, Outcome], order: Order, number: int, desk: Any) -> Outcome:

@@ -235,14 +235,14 @@ def read_card(folder: Path) -> SetCard:
     if not path.is_file():
         raise DataError(
             f"{folder} holds no {CARD_NAME}, so it is no finished set. "
-            f"If a preparation was interrupted, run the same command again: it goes on where it was."
+            f"If a preparation was interrupted, run the same command again to resume it."
         )
     try:
         fields = parse_json_object(path.read_text(encoding="utf-8"))
         version = fields.get("schema_version")
         if version != SCHEMA_VERSION:
             raise DataError(
-                f"{path} is of layout {version}; this program reads layout {SCHEMA_VERSION}. "
+                f"{path} is of layout {version}; this version of hififace reads layout {SCHEMA_VERSION}. "
                 f"Prepare the set again."
             )
         return SetCard.model_validate(fields)
@@ -280,7 +280,7 @@ def _check(folder: Path, card: SetCard, columns: dict[str, NDArray[Any]]) -> Non
     num_rows = len(columns["key"])
     if num_rows != card.num_photos:
         raise DataError(
-            f"{folder}: {CARD_NAME} speaks of {card.num_photos} photos, {INDEX_NAME} lists {num_rows}. "
+            f"{folder}: {CARD_NAME} counts {card.num_photos} photos, {INDEX_NAME} lists {num_rows}. "
             f"They belong to different preparations; copy the whole folder, or prepare the set again."
         )
     if num_rows == 0:

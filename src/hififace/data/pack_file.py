@@ -192,7 +192,8 @@ def _read_header(path: Path, archive: zipfile.ZipFile) -> PackHeader:
         raise DataError(f"{path} is damaged ({error}). Copy it again, or pack the set again.") from error
     if header.layout != PACK_LAYOUT:
         raise DataError(
-            f"{path} is of layout {header.layout}; this program reads layout {PACK_LAYOUT}. Pack the set again."
+            f"{path} is of layout {header.layout}; this version of hififace reads layout {PACK_LAYOUT}. "
+            "Pack the set again."
         )
     return header
 
@@ -202,7 +203,7 @@ def _check_sizes(path: Path, header: PackHeader, archive: zipfile.ZipFile) -> No
     n = header.num_photos
     if n < 1 or len(header.keys) != n:
         raise DataError(
-            f"{path} is damaged: it speaks of {n} photos and names {len(header.keys)}. Copy it again."
+            f"{path} is damaged: it counts {n} photos and names {len(header.keys)}. Copy it again."
         )
     for name, stored in header.arrays.items():
         if stored.dtype not in _DTYPES or any(length < 0 for length in stored.shape):

@@ -108,7 +108,9 @@ def compare(
         ImageError: a photo that cannot be read.
     """
     if not bundles or not pairs:
-        raise OptionError(f"{len(bundles)} bundles and {len(pairs)} pairs were given; one of each is needed.")
+        raise OptionError(
+            f"{len(bundles)} bundles and {len(pairs)} pairs were given; at least one of each is needed."
+        )
     swappers = [FaceSwapper.load(name, providers=providers, threads=threads) for name in bundles]
     bench = _Bench(swappers, options or SwapOptions(), threads)
     rows: list[list[dict[str, float]]] = []

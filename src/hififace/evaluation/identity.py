@@ -5,8 +5,8 @@
   person.
 
 Retrieval follows the FaceForensics++ protocol of FaceShifter (Li et al. 2019, arXiv 1912.13457): is the right source
-the nearest among all sources? The literature asks CosFace, which cannot be had here; these numbers carry their own
-names.
+the nearest among all sources? The literature uses CosFace, which cannot be downloaded freely; these figures carry
+their own names.
 """
 
 from __future__ import annotations

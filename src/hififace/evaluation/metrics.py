@@ -46,8 +46,8 @@ def mask_area(mask: NDArray[np.floating], mesh: NDArray[np.floating]) -> float:
 #
 # `pose_error_deg` is the angle of the rotation between the two heads, each found by bringing the mesh prior's
 # mean face onto the 468 points (`faces/shape.py`). The literature takes the L2 norm of Hopenet's three
-# angles, which is about the same for small ones; Hopenet cannot be had here, so this is no number of its
-# kind.
+# angles, which is about the same for small ones; Hopenet cannot be downloaded freely, so these numbers
+# do not compare with its.
 
 
 def head_rotation(mesh: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -123,14 +123,14 @@ def _distance(mesh: NDArray[np.floating], pair: tuple[int, int]) -> float:
 # eye in space. An eyeball that turns about its centre makes degrees of it: with an eye 30 mm wide between its
 # corners and the iris 10 mm before the centre of rotation (means of adults), sin(angle) = 3 · offset. Both
 # eyes count alike; eyes that the target has shut are left out. L2CS and other gaze networks of the literature
-# cannot be had here.
+# cannot be downloaded freely.
 
 EYE_WIDTH_MM: Final = 30.0
 IRIS_RADIUS_MM: Final = 10.0
 """Of the circle that the middle of the iris moves on."""
 
 OPEN: Final = 0.12
-"""Eyes less open than this (lids over width) show no iris to speak of."""
+"""Eyes less open than this (lids over width) show too little of the iris."""
 
 LARGEST_SINE: Final = 0.95
 
@@ -179,7 +179,7 @@ def angles_deg(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDA
 # The 36 points of the mesh's oval, brought to the prior's frontal frame (turn, size and place removed) and
 # freed from the expression that the prior finds; the mean distance of two such outlines, in percent of the
 # distance of the outer eye corners of the mean face. A swap of shape brings it near to the source's and away
-# from the target's. The paper compares RingNet's shape coefficients, which cannot be had here.
+# from the target's. The paper compares RingNet's shape coefficients, which cannot be downloaded freely.
 
 
 def neutral_outline(mesh: NDArray[np.floating], prior: MeshShapePrior) -> NDArray[np.float64]:

@@ -72,8 +72,7 @@ def _trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[st
         raise RuntimeUnavailableError(
             "Writing ONNX graphs needs `onnx` and `onnxscript`; install them with `pip install '.[train]'`."
         ) from error
-    # Its warnings tell of deprecations and of checks on shapes; what they fear, the run after export would
-    # show.
+    # Its warnings are about deprecations and shape checks; a real fault would show in the comparison after export.
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:

@@ -181,6 +181,8 @@ def normalise(vectors: NDArray[np.floating]) -> FloatArray:
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or float(lengths.min(initial=1.0)) < 1e-9:
-        raise FaceError("The identity network found nothing in a face; choose another photo of the person.")
+        raise FaceError(
+            "The identity network returned a zero vector for a face; choose another photo of the person."
+        )
     unit: FloatArray = (vectors / lengths).astype(np.float32)
     return unit

@@ -1,4 +1,4 @@
-"""SCRFD, the detector of the reference implementation, for users who bring its file.
+"""SCRFD, the detector of the reference implementation, from a user-supplied file.
 
 Facts of the published graphs (InsightFace, "Sample and Computation Redistribution for Efficient Face Detection",
 2021): input (1, 3, H, W) RGB, (x − 127.5) / 128; outputs in the order scores, boxes, points, each at strides 8, 16 and
@@ -114,7 +114,7 @@ def _named_outputs(
     if not fits:
         raise WeightsError(
             f"{path} has outputs of widths {widths}; SCRFD with five points has {expected}. "
-            "Bring a file whose name ends in `bnkps`."
+            "Use a file whose name ends in `bnkps`."
         )
     points: list[str] | list[None] = names[6:] or [None] * 3
     return list(zip(names[:3], names[3:6], points, strict=True))

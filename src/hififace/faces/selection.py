@@ -57,7 +57,7 @@ def select_faces(
             "Selecting by a reference needs a photo of the person; give one, or choose another rule."
         )
     if not faces:
-        raise NoFaceFoundError("No face was found in the image; choose one in which a face is seen.")
+        raise NoFaceFoundError("No face was found in the image; choose one that shows a face.")
     if indices is not None:
         return by_index(faces, indices)
     if rule == "all":
@@ -139,7 +139,7 @@ def most_alike(
     best = int(np.argmax(alike))
     if alike[best] < threshold:
         raise FaceError(
-            f"None of the {len(faces)} faces shows the person of the reference photo: the most alike has a "
+            f"None of the {len(faces)} faces shows the person of the reference photo: the most similar has a "
             f"similarity of {alike[best]:.2f}, and {threshold:.2f} is needed. Lower the threshold or choose by index."
         )
     return faces[best]

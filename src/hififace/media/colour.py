@@ -100,7 +100,7 @@ def to_rgb(image: Image.Image, icc: bytes | None, name: str) -> tuple[RGBImage, 
             eight = np.rint(grey / 257.0).astype(np.uint8)
             return np.repeat(eight[..., None], 3, axis=2), None
     raise ImageError(
-        f"{name} holds pixels of kind {mode!r}, for which white is not agreed upon. "
+        f"{name} holds pixels of kind {mode!r}, for which no value is defined as white. "
         f"Save it with 8 or 16 bits per channel."
     )
 

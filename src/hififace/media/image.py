@@ -74,7 +74,7 @@ _OPTIMISED_PIXELS: Final = 40_000_000
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An image, upright, and everything of its file that a result should keep."""
+    """A decoded image, upright, with the metadata of its file that a result keeps."""
 
     pixels: RGBImage
     """(H, W, 3) uint8 RGB, after the EXIF orientation."""
@@ -83,7 +83,7 @@ class LoadedImage:
     format: str = "PNG"
     """Pillow's name of the file's format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", ..."""
     icc_profile: bytes | None = field(default=None, repr=False)
-    """The RGB profile that `pixels` are in; None means sRGB."""
+    """RGB colour profile of `pixels`; None means sRGB."""
     exif: bytes | None = field(default=None, repr=False)
     """EXIF block without orientation (it was applied) and without its thumbnail (it shows the old face)."""
     mode: str = "RGB"
@@ -91,10 +91,10 @@ class LoadedImage:
     bit_depth: int = 8
     """Bits per channel in the file."""
     num_frames: int = 1
-    """Images in the file, of which this is the first: more in an animation."""
+    """Number of images in the file, of which this is the first; more than 1 in an animation."""
     path: Path | None = None
     notes: AuthorNotes = field(default_factory=AuthorNotes)
-    """What its author wrote beside EXIF, as far as it stays true of a result."""
+    """Author, title and rights from IPTC and XMP, as far as they stay true for a result."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -103,17 +103,17 @@ class LoadedImage:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name for messages: the path, or "the image"."""
         return str(self.path) if self.path is not None else "the image"
 
     @classmethod
     def from_pixels(cls, pixels: RGBImage, *, format: str = "PNG") -> LoadedImage:
-        """Wrap an (H, W, 3) uint8 RGB array that came from elsewhere: sRGB, no metadata."""
+        """Wrap an (H, W, 3) uint8 array of sRGB pixels, without metadata."""
         _check_pixels(pixels)
         return cls(pixels=pixels, format=format)
 
     def with_pixels(self, pixels: RGBImage) -> LoadedImage:
-        """The same settings around other pixels; alpha goes if the size changed."""
+        """A copy with other pixels; transparency is dropped if the size differs."""
         _check_pixels(pixels)
         alpha = self.alpha if pixels.shape[:2] == self.pixels.shape[:2] else None
         return replace(self, pixels=pixels, alpha=alpha)

@@ -1,4 +1,4 @@
-"""Whatever people hand in as an image: paths, files, PIL images, arrays. One door, and a sentence for each mistake."""
+"""Everything that is accepted as an image: paths, bytes, files, PIL images, arrays; with an error for each mistake."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from hififace.types import RGBImage
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | IO[bytes] | Image.Image | NDArray[Any] | LoadedImage
 )
-"""A path, the bytes of a file, an open file, a PIL image, an array, or an image already read.
+"""A path, the bytes of a file, an open binary file, a PIL image, an array, or a `LoadedImage`.
 
 Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; uint8, uint16, or float from 0 to 1."""
 
 _CHANNELS: Final = (1, 3, 4)
 _TOLERANCE: Final = 1e-3
-"""Floats that much beyond 0 to 1 come from arithmetic, not from another range."""
+"""Floats this far outside 0 to 1 are rounding errors, not another range."""
 
 
 def load_image(image: ImageLike) -> LoadedImage:
-    """An image of any kind, as 8-bit RGB, upright.
+    """Load an image of any accepted kind as 8-bit RGB, upright.
 
     Raises:
-        ImageError: it cannot be read, or is an array that is no image; says what was found and what was expected.
+        ImageError: it cannot be read, or is not an image; the message says what was found and what was expected.
     """
     if isinstance(image, LoadedImage):
         return image
@@ -108,7 +108,7 @@ def _levels(array: NDArray[Any], pixels: NDArray[Any]) -> RGBImage:
     if low < -_TOLERANCE or high > 1.0 + _TOLERANCE:
         hint = {
             True: "Divide by 255, or use array.astype(np.uint8).",
-            False: "Bring it to 0 to 1: from -1 to 1, that is array / 2 + 0.5.",
+            False: "Scale it to 0..1; from -1..1 that is array / 2 + 0.5.",
         }[low >= 0.0]
         raise ImageError(f"The array holds floats from {low:g} to {high:g}; 0 to 1 was expected. {hint}")
     return to_uint8(np.clip(pixels, 0.0, 1.0))

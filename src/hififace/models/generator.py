@@ -99,7 +99,7 @@ class Decoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Give the target the identity and the face shape that the identity vector tells of.
+    """Generate the target face with the identity and face shape of the identity vector.
 
     Inputs and outputs are RGB 0..1; nothing else is done to them, so a graph of this network needs no
     preprocessing. Deterministic; the same in training and evaluation mode.

@@ -101,14 +101,14 @@ def average_sources(faces: Sequence[Features]) -> dict[str, Tensor]:
     The mean identity is brought back to unit length: photos that disagree would otherwise weaken it.
 
     Raises:
-        ValueError: there is no photo, or they do not say the same kinds of things.
+        ValueError: there is no photo, or they have different features.
     """
     if not faces:
         raise ValueError("There is no source to average: give at least one.")
     names = set(faces[0])
     if any(set(face) != names for face in faces):
         raise ValueError(
-            "The sources do not say the same things: "
+            "The sources have different features: "
             + "; ".join(", ".join(sorted(face)) for face in faces)
             + ". Describe all of them with the same parts."
         )

@@ -108,7 +108,7 @@ class BaselDescriber(MeshDescriber):
         self.layout = LAYOUT
 
     def describe(self, image: RGBImage, face: Detection, crop: Crop) -> Description:
-        """Landmarks and pose by the mesh, all else by the brought parts."""
+        """Landmarks and pose by the mesh, everything else by the user-supplied networks."""
         mesh = super().describe(image, face, crop)
         identity, coefficients, mirrored, mask = self._parts.describe(crop.image)
         return mesh._replace(

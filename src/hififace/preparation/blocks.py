@@ -248,7 +248,7 @@ def read_part(folder: Path, number: int, fingerprint: str | None = None) -> Part
         if fingerprint is not None and facts["fingerprint"] != fingerprint:
             raise DataError(
                 f"The photos changed since this preparation began (block {number} of {folder}). "
-                f"Delete {folder} to begin anew, or put the photos back."
+                f"Delete {folder} to start again, or restore the photos."
             )
         rows = [{**row, "places": [Place(*place) for place in row["places"]]} for row in facts["rows"]]
         return Part(

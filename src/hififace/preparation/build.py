@@ -56,20 +56,20 @@ WORK_FOLDER: Final = ".preparing"
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """What decides the content of a set."""
+    """Options that decide the content of a prepared set."""
 
     family: str = "mesh"
-    """Frozen networks: mesh (embedded), or basel (user-supplied files)."""
+    """Family of frozen networks: mesh (embedded) or basel (user-supplied files)."""
     template: str = "mini_128"
-    """Alignment template."""
+    """Alignment template of the crops."""
     resolution: int = 128
-    """Side of the crops, in pixels."""
+    """Side length of the crops, in pixels."""
     min_age: Annotated[int, Interval(ge=0)] = 18
-    """Leave out photos whose given age is below; photos without a given age are kept."""
+    """Leave out photos whose stated age is below this; photos without a stated age are kept."""
     layout: Layout = "auto"
-    """Of folders: one for each person (people), flat, or found out (auto)."""
+    """Layout of the folders: people (one folder per person), flat, or auto (detected)."""
     photos_per_shard: Annotated[int, Interval(ge=1)] = 4096
-    """Photos per tar shard."""
+    """Number of photos per tar shard."""
     quality: QualityOptions = field(default_factory=QualityOptions)
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class PrepareOptions:
 
 
 class Progress(NamedTuple):
-    """How far the first pass is."""
+    """Progress of the first pass."""
 
     done: int
     """Photos worked through, kept parts of an earlier run included."""
@@ -91,7 +91,7 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work: how many, and whether Ray spreads it over machines."""
+    """Worker processes: how many, and whether Ray distributes them over machines."""
 
     number: int = 1
     ray: bool = False
@@ -175,7 +175,7 @@ def _refuse_inside(output: Path, inputs: Sequence[Path | str]) -> None:
         refuse_address(path)
         if output.resolve().is_relative_to(Path(path).resolve()):
             raise OptionError(
-                f"{output} lies in {path}, whose photos are prepared: the set would be taken for photos the next time. "
+                f"{output} lies in {path}, whose photos are prepared: the next run would read the set as photos. "
                 "Choose a folder outside."
             )
 
@@ -295,7 +295,7 @@ def _begin(output: Path, settings: dict[str, Any]) -> Path:
         if _read(plan) != _plain(settings):
             raise DataError(
                 f"{folder} holds a preparation that was interrupted and had other photos or settings. "
-                f"Run the earlier command again to finish it, or delete {folder} to begin anew."
+                f"Run the earlier command again to finish it, or delete {folder} to start again."
             )
         return folder
     atomic_write(plan, json.dumps(settings, indent=2).encode())
@@ -322,7 +322,8 @@ def _note_parts(folder: Path, found: dict[str, str]) -> dict[str, str]:
     if other:
         raise DataError(
             f"The preparation in {folder} was begun with another {', '.join(other)} than this installation has: "
-            f"its photos would be described in two ways. Put the earlier files back, or delete {folder} to begin anew."
+            "its photos would be described by two versions. Restore the earlier files, or delete "
+            f"{folder} to start again."
         )
     return begun
 
@@ -339,7 +340,7 @@ def _read(path: Path) -> dict[str, Any]:
         return parse_json_object(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} is damaged ({error}). Delete {path.parent} to begin the preparation anew."
+            f"{path} is damaged ({error}). Delete {path.parent} to start the preparation again."
         ) from error
 
 

@@ -44,7 +44,7 @@ CHECK_EVERY: Final = 8
 
 @dataclass(frozen=True)
 class PackOptions:
-    """What decides the content of a pack."""
+    """Options that decide the content of a packed set."""
 
     quality: Annotated[int, Interval(ge=1, le=100)] = 88
     """Quality of the AVIF images, 1 to 100."""
@@ -55,7 +55,7 @@ class PackOptions:
     landmark_numbers: Annotated[int, Interval(ge=1)] = 80
     """Principal numbers per photo, at most."""
     part_mb: Annotated[float, Interval(gt=0)] | None = None
-    """Largest size of a file, in 10^6 bytes: writes NAME-000.hfpack, NAME-001.hfpack ..., each usable alone."""
+    """Maximum size of a file, in 10^6 bytes; writes NAME-000.hfpack, NAME-001.hfpack, ..., each usable alone."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -60,13 +60,13 @@ class QualityOptions:
     min_mesh_score: Annotated[float, Interval(ge=0, le=1)] = 0.5
     """Smallest confidence of the mesh network that it sees a face."""
     max_yaw_deg: Annotated[float, Interval(gt=0)] = 65.0
-    """Largest turn of the head, in degrees."""
+    """Maximum yaw of the head (turned aside), in degrees."""
     max_pitch_deg: Annotated[float, Interval(gt=0)] = 45.0
-    """Largest nod of the head, in degrees."""
+    """Maximum pitch of the head (turned up or down), in degrees."""
     max_rival: Annotated[float, Interval(ge=0, le=1)] = 0.7
     """A second face more than this as prominent as the first means that no face dominates."""
     min_relative_sharpness: Annotated[float, Interval(ge=0, le=1)] = 0.12
-    """Smallest sharpness, as a share of the set's median."""
+    """Minimum sharpness, as a share of the set's median."""
     min_person_cosine: float | None = None
     """Smallest cosine to the mean of the person's other photos; None asks the embedder's own threshold."""
     duplicate_bits: int = 4

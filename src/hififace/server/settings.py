@@ -1,4 +1,4 @@
-"""What one running service allows, and where it is offered: numbers and places, each set by a flag."""
+"""Settings of one running service: its limits, address, keys and devices; each is a flag of `hififace serve`."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ class ServiceLimits:
     """
 
     upload_mb: float = 50.0
-    """Size of one photo, in 10^6 bytes."""
+    """Maximum size of one photo, in 10^6 bytes."""
     megapixels: float = 50.0
-    """Pixels of one photo, in millions."""
+    """Maximum number of pixels of one photo, in millions."""
     photos: int = 12
-    """Source photos of one request."""
+    """Maximum number of source photos of one request."""
     video_mb: float = 500.0
-    """Size of the targets of one job, in 10^6 bytes."""
+    """Maximum size of the targets of one job, in 10^6 bytes."""
     video_minutes: float = 10.0
-    """Length of one video, in minutes."""
+    """Maximum length of one video, in minutes."""
     video_megapixels: float = 9.0
-    """Pixels of one frame of a video, in millions; 9 takes 4K."""
+    """Maximum number of pixels of a video frame, in millions; 4K needs 9."""
     targets: int = 100
-    """Images of one job."""
+    """Maximum number of images of one job."""
     requests_per_minute: int = 600
-    """Requests of one key in a minute; without keys, of one address."""
+    """Maximum number of requests per minute of one key; without keys, of one address."""
     queue: int = 64
-    """Images that may wait; further ones are answered with 503."""
+    """Maximum number of waiting images; further ones are answered with 503."""
     jobs_per_key: int = 20
-    """Unfinished jobs of one key."""
+    """Maximum number of unfinished jobs of one key."""
     disk_mb: float = 20_000.0
-    """Files of all jobs together, in 10^6 bytes."""
+    """Maximum size of the files of all jobs together, in 10^6 bytes."""
     keep_minutes: float = 60.0
-    """Files of a finished job are removed so many minutes after its end."""
+    """Delete the files of a finished job after this many minutes."""
     body_seconds: float = 30.0
-    """Longest wait for a request's body, in seconds, beside the time that its size takes at the lowest speed."""
+    """Maximum wait for a request's body, in seconds, added to the time that its size takes at the lowest speed."""
     slowest_kb_per_s: float = 50.0
-    """Uploads slower than this, in 1000 bytes per second, are ended."""
+    """Lowest speed of an upload, in 1000 bytes per second; slower ones are aborted."""
 
     def __post_init__(self) -> None:
         require_positive(self)
@@ -86,30 +86,30 @@ class ServiceOptions:
     data: Path
     """Folder of the jobs and their files; several services on one machine may share one."""
     host: str = "127.0.0.1"
-    """Address to listen on; other than this machine's needs API keys."""
+    """Address to listen on; any but this machine's own (127.0.0.1) needs API keys."""
     port: Annotated[int, Interval(ge=0, le=65535)] = 8000
-    """Port; 0 takes a free one."""
+    """Port; 0 chooses a free one."""
     names: tuple[str, ...] = ()
     """Further host names by which it is reached; requests under any other name are refused."""
     keys: Keys = field(default_factory=Keys)
     model: str = "mini"
-    """Model of requests that name none."""
+    """Default model, for requests that name none."""
     bundles: tuple[Path, ...] = ()
     providers: tuple[str, ...] | None = None
     threads: int | None = None
     commercial: bool = False
     """Offer no model that may not be used commercially."""
     devices: tuple[str, ...] = ()
-    """What to work on, such as cuda:0 and cuda:1: every model is opened on each. None: `providers`."""
+    """Devices to run on, such as cuda:0 and cuda:1: every model is opened on each. Empty: `providers`."""
     workers: Annotated[int, Interval(ge=1)] | None = None
-    """Threads of each device that swap images; left out, one for each core where the CPU does the work, else two: one
-    reads and writes images while the other has the device."""
+    """Worker threads per device for images; default: one per core on the CPU, else two, so that one reads and writes
+    images while the other uses the device."""
     batch: Annotated[int, Interval(ge=1)] | None = None
-    """Most images of different requests in one run of the network; left out, 2 where the CPU does the work, else 8."""
+    """Maximum number of images, of different requests, in one network run; default: 2 on the CPU, else 8."""
     jobs_at_once: Annotated[int, Interval(ge=0)] | None = None
-    """Jobs at work at the same time; left out, one a device. 0 leaves them to other services on the same folder."""
+    """Jobs running at the same time; default: one per device. 0 leaves them to other services on the same folder."""
     ray: bool = False
-    """Do the jobs on the machines of a Ray cluster, as many at a time as there is room for."""
+    """Run the jobs on a Ray cluster, as many at a time as it has room for."""
     limits: ServiceLimits = field(default_factory=ServiceLimits)
 
     def __post_init__(self) -> None:

@@ -228,11 +228,11 @@ class JobStore:
         self._end(job_id, "done", result=result, report=json.dumps(report))
 
     def fail(self, job_id: str, problem: str) -> None:
-        """It cannot be done; the sentence says why."""
+        """End a job as failed; `problem` is the reason, a sentence."""
         self._end(job_id, "failed", problem=problem)
 
     def give_back(self, job_id: str) -> None:
-        """Whoever works next goes on with it."""
+        """Return a job to the queue; the next worker resumes it."""
         with self._lock:
             self._base.execute(
                 "UPDATE jobs SET state = 'waiting', worker = NULL WHERE id = ? AND state = 'working'",

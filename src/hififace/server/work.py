@@ -53,7 +53,7 @@ class JobWorkers:
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._owed: set[str] = set()
-        """Jobs whose end could not be noted: they go back to those that wait as soon as the disk takes a word."""
+        """Jobs whose end could not be noted: they return to the queue as soon as the disk can be written."""
         store.sweep(limits.keep_minutes * 60)
         self._threads = [
             threading.Thread(

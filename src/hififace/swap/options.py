@@ -1,4 +1,4 @@
-"""What can be asked of a swap: one frozen object, checked when it is made, the same for images and videos."""
+"""Options of a swap: one frozen object, checked when it is made, the same for images and videos."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ B = TypeVar("B")
 C = TypeVar("C")
 
 Selection: TypeAlias = str | os.PathLike[str] | int | Sequence[int] | RGBImage
-"""``"main"`` (who is shown well, without bystanders), ``"all"``, ``"largest"``, numbers of faces from the left (0
-first), or a photo of the person meant: its path, or its pixels. A photo selects the one face that is most alike."""
+"""``"main"`` (prominent faces, without bystanders), ``"all"``, ``"largest"``, numbers of faces counted from 0 at the
+left, or a reference photo of the person: its path or its pixels. A photo selects the one face that is most similar."""
 
 NAMED_SELECTIONS = ("main", "all", "largest")
 
@@ -33,41 +33,41 @@ LONGEST_STATEMENT: Final = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SwapOptions:
-    """How to swap: all that the pixels depend on. Checked when made; `dataclasses.replace` makes a changed copy.
+    """How to swap: everything the pixels depend on. Immutable; `dataclasses.replace` makes a changed copy.
 
     Raises:
-        OptionError: a value out of its range; the sentence names it.
+        OptionError: a value is out of its range; the message names it.
     """
 
     select: Selection = "main"
-    """Faces of the target: main (those shown well, no bystanders), all, largest, numbers from the left such as 0,2, or
-    a photo of the person."""
+    """Faces of the target: main (prominent faces, no bystanders), all, largest, numbers from the left, counted from 0,
+    such as 0,2, or a reference photo of the person."""
     same_person: Annotated[float, Interval(ge=-1, le=1)] = SAME_PERSON_COSINE
-    """Cosine above which a face of the target is the person of a reference photo."""
+    """Cosine similarity above which a face of the target is the person of a reference photo."""
     shape_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
-    """Face shape: 1 the source's, 0 the target's, between them a mixture."""
+    """Face shape: 1 is the source's, 0 the target's; values between are interpolated."""
     id_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
-    """Identity: 1 the source's, 0 the target's, between them a mixture."""
+    """Identity: 1 is the source's, 0 the target's; values between are interpolated."""
     passes: Annotated[int, Interval(ge=1, le=10)] = 1
-    """Generator passes; each starts from the result of the one before."""
+    """Generator passes; each starts from the previous result."""
     mask_erosion: Annotated[int, Interval(ge=0, le=64)] = 7
-    """Shrink and soften the network's mask by this many rounds, for a crop of 256 px; 0 leaves it."""
+    """Rounds of erosion and blur of the network's mask, at a crop of 256 px; 0 leaves the mask unchanged."""
     mask_feather_px: Annotated[float, Interval(ge=0, le=64)] = 0.0
-    """Blur the mask further, in pixels of the crop."""
+    """Additional blur of the mask, in pixels of the crop."""
     match_colour: bool = True
     """Match the target's skin colour."""
     detail: Annotated[float, Interval(ge=0, le=1)] = 1.0
-    """Share of the target's finest texture (pores, grain) that is kept on the new face."""
+    """Share of the target's finest texture (pores, grain) that is transferred to the generated face."""
     detection_threshold: Annotated[float, Interval(gt=0, lt=1)] | None = None
-    """Lowest score of a face, between 0 and 1; unset, the detector's own."""
+    """Minimum detection score of a face; default: the detector's own."""
     rotated: bool = False
-    """Also find faces that lie or stand upside down, at several times the cost."""
+    """Also find faces that lie on their side or upside down; several times slower."""
     smallest_face_px: Annotated[float, Interval(ge=0, le=1e5)] = 20.0
-    """Leave smaller faces of the target unchanged (square root of the box's area, in pixels)."""
+    """Leave target faces smaller than this unchanged, in pixels (square root of the box's area)."""
     largest_turn_deg: Annotated[float, Interval(ge=0, le=180)] = 75.0
-    """Leave faces unchanged that are turned further aside, up or down, in degrees."""
+    """Leave target faces turned further than this (aside, up or down) unchanged, in degrees."""
     batch_size: Annotated[int, Interval(ge=1, le=256)] = 8
-    """Most faces generated in one run of the network; bounds memory in a crowd."""
+    """Maximum number of faces per generator run; limits memory in crowds."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "select", _checked_selection(self.select))
@@ -96,20 +96,20 @@ class SwapOptions:
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What a result tells and how it is written; the generated pixels do not depend on it.
+    """What is measured and written with a result; the generated pixels do not depend on it.
 
     Raises:
-        OptionError: a value of another kind; the sentence names it.
+        OptionError: a value has the wrong type; the message names it.
     """
 
     similarity: bool = False
-    """Measure how alike the result is to source and target, by two runs of the recogniser for each face."""
+    """Measure the similarity of each result to source and target, by two runs of the recogniser per face."""
     compare: bool = False
     """Write target and result side by side."""
     consent_confirmed: bool | None = None
-    """Say in the file's mark that the people shown agreed."""
+    """Record in the file's mark that the people shown consented."""
     consent_statement: str | None = None
-    """The very words that the user confirmed, for the file's mark; at most 1000 characters."""
+    """The exact words that the user confirmed, for the file's mark; at most 1000 characters."""
 
     def __post_init__(self) -> None:
         check(self)  # of truth values, so that 1 is no consent

@@ -1,4 +1,4 @@
-"""What a swap gives back: the image, what became of each face, how long it took; and the way to the door out."""
+"""The result of a swap: its pixels, the outcome for each face, timings, and how it is saved."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from hififace.swap.output import marked_image, save_image
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 
 NOTEBOOK_SIDE_PX: Final = 1024
-"""Longest side of what a notebook shows."""
+"""Longest side of the image in a notebook."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceOutcome:
-    """What became of one face of the target."""
+    """Outcome for one face of the target."""
 
     face: Face
     swapped: bool
     reason: str = ""
-    """Why it was left as it is, where it was."""
+    """Why the face was left unchanged; empty if it was swapped."""
     source: str = ""
-    """Name of the source it got."""
+    """Name of its source."""
     target_crop: RGBImage | None = field(default=None, repr=False)
-    """(S, S, 3) the face as the network saw it."""
+    """(S, S, 3) uint8, the aligned crop that the generator received."""
     crop: RGBImage | None = field(default=None, repr=False)
-    """(N, N, 3) what the network generated."""
+    """(N, N, 3) uint8, the generated face."""
     mask: FloatArray | None = field(default=None, repr=False)
-    """(N, N) 0..1, what was pasted of it."""
+    """(N, N) 0..1, the mask with which the generated face was blended."""
     matrix: Matrix23 | None = field(default=None, repr=False)
-    """Image pixels to pixels of `crop`."""
+    """Maps image pixels to pixels of `crop`."""
     similarity_source: float | None = None
-    """Cosine between result and source, where it was asked for."""
+    """Cosine similarity of result and source, if `similarity` was set."""
     similarity_target: float | None = None
-    """Cosine between result and target, likewise."""
+    """Cosine similarity of result and target, if `similarity` was set."""
     warning: str = ""
-    """What is wrong with the generated face by our own figures, a sentence without its end; usually nothing."""
+    """Problem that was measured on the generated face, without a full stop; usually empty."""
 
     def to_json(self) -> dict[str, Any]:
-        """For programs: numbers and words, no pixels."""
+        """As a JSON object, without pixels."""
         found = self.face.detection
         return {
             "index": self.face.index,
@@ -65,35 +65,35 @@ class FaceOutcome:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SwapResult:
-    """A finished swap. Nothing is on disk yet: `save` writes it through the one door."""
+    """Result of swapping one image; `save` writes it to a file, marked as a face swap."""
 
     pixels: RGBImage = field(repr=False)
     """(H, W, 3) uint8 RGB, the result."""
     target: LoadedImage = field(repr=False)
-    """What it was made from; files keep its format, profile and transparency."""
+    """The target; saved files keep its format, colour profile and transparency."""
     faces: tuple[FaceOutcome, ...]
     """Every face found, left to right."""
     timings_ms: Mapping[str, float]
-    """Stage -> milliseconds; `total` is all of them and what lies between."""
+    """Stage -> milliseconds; `total` is the whole swap."""
     claim: Claim
-    """What the file will say about itself."""
+    """The claim that the file's mark will carry."""
     compare: bool = False
-    """Whether files show target and result side by side."""
+    """Whether saved files show target and result side by side."""
     source_notes: tuple[str, ...] = ()
-    """What makes the photos of its sources poor ones: sentences without their ends, usually none."""
+    """Warnings about the photos of the sources, without full stops; usually empty."""
 
     @property
     def image(self) -> Image.Image:
-        """The result as a PIL image. What you save from it carries no mark; `save` does."""
+        """The result as a PIL image. Files saved from it carry no mark; use `save` for that."""
         return Image.fromarray(self.pixels)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """`np.asarray(result)`: (H, W, 3) uint8 RGB, or another dtype if asked."""
+        """Support `np.asarray(result)`: (H, W, 3) uint8 RGB, or another dtype if asked for."""
         changed = dtype is not None and np.dtype(dtype) != self.pixels.dtype
         return np.array(self.pixels, dtype=dtype) if copy or changed else self.pixels
 
     def _repr_png_(self) -> bytes:
-        """A notebook shows the result, at most `NOTEBOOK_SIDE_PX` wide or high, marked as every result is."""
+        """PNG for notebooks, at most `NOTEBOOK_SIDE_PX` wide or high, marked as a face swap."""
         shown = self._shown()
         factor = NOTEBOOK_SIDE_PX / max(shown.shape[:2])
         if factor < 1.0:
@@ -109,12 +109,12 @@ class SwapResult:
 
     @property
     def num_swapped(self) -> int:
-        """How many faces were swapped."""
+        """Number of swapped faces."""
         return sum(outcome.swapped for outcome in self.faces)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a file of this result lacks of its target's: sentences without their ends, usually none."""
+        """What a saved file will lack that the target's file has, without full stops; usually empty."""
         notes = []
         if self.target.num_frames > 1:
             notes.append(f"only the first of its {self.target.num_frames} images was swapped and is kept")
@@ -124,7 +124,7 @@ class SwapResult:
         return tuple(notes)
 
     def mask(self) -> FloatArray:
-        """(H, W) 0..1: how much of each pixel of the image was generated."""
+        """(H, W) 0..1, the generated share of each pixel."""
         height, width = self.pixels.shape[:2]
         whole = np.zeros((height, width), np.float32)
         for outcome in self.faces:
@@ -133,28 +133,28 @@ class SwapResult:
         return np.clip(whole, 0.0, 1.0)
 
     def side_by_side(self) -> RGBImage:
-        """(H, 2 W, 3) target and result."""
+        """(H, 2 W, 3) uint8, target and result."""
         return np.concatenate([self.target.pixels, self.pixels], axis=1)
 
     def save(self, path: str | os.PathLike[str], *, quality: int | None = None) -> Path:
-        """Write the result, whole or not at all, marked as a face swap.
+        """Write the result to a file, atomically and marked as a face swap.
 
         Args:
-            path: where; its ending names the format, none keeps the target's.
-            quality: 1 to 100 for lossy formats.
+            path: its ending chooses the format; without one, the target's format is kept.
+            quality: quality of lossy formats, 1 to 100.
 
         Raises:
-            ImageError: a format that cannot be written or marked.
-            HififaceError: a place that cannot be written to.
+            ImageError: the format cannot be written or cannot carry the mark.
+            HififaceError: the path cannot be written to.
         """
         return save_image(self._shown(), self.target, path, self.claim, quality=quality)
 
     def to_bytes(self, format: str | None = None, *, quality: int | None = None) -> bytes:
-        """The same file as bytes; `format` is Pillow's name, None keeps the target's."""
+        """The file that `save` would write, as bytes; `format` is Pillow's name, None keeps the target's."""
         return marked_image(self._shown(), self.target, self.claim, format=format, quality=quality)
 
     def to_json(self) -> dict[str, Any]:
-        """For programs: numbers and words, no pixels."""
+        """As a JSON object, without pixels."""
         return {
             "model": self.claim.model,
             "model_version": self.claim.model_version,

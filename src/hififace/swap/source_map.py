@@ -1,4 +1,4 @@
-"""Who becomes whom: which faces of a target are meant, and which source each of them gets."""
+"""Sources and their assignment to the faces of a target."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from hififace.swap.options import SwapOptions
 from hififace.types import Face, FloatArray
 
 Embed: TypeAlias = Callable[[Face], FloatArray]
-"""Says the identity (D,) of a face of the image at hand."""
+"""Returns the identity (D,) of a face of the current image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A source: everything that is worked out once."""
+    """An encoded source face, from `FaceSwapper.set_source` or `read_source`."""
 
     name: str
-    """For people: the photo's file name."""
+    """File name of its photo, for messages."""
     features: FaceFeatures = field(repr=False)
-    """What the bundle's identity vector takes from the source."""
+    """Features of the source for the bundle's identity vector."""
     identity: FloatArray = field(repr=False)
-    """(D,) by the recogniser that ships, in every family: for similarities."""
+    """(D,) unit vector of the embedded recogniser, for similarities."""
     num_photos: int = 1
     notes: tuple[str, ...] = ()
-    """What makes a photo a poor source: sentences without their ends, usually none."""
+    """Warnings about its photos, without full stops; usually empty."""
 
 
 def notes_of(sources: Iterable[Source]) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def notes_of(sources: Iterable[Source]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferencePerson:
-    """One person of the target, known by a reference photo, and who plays them."""
+    """A person in the target, identified by a reference photo, and their source."""
 
     name: str
     reference: FloatArray = field(repr=False)
@@ -49,14 +49,14 @@ class ReferencePerson:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceMap:
-    """All sources of a swap. Immutable: several people can share one `FaceSwapper`, each with their own source map."""
+    """All sources of a swap. Immutable, so that several users can share one `FaceSwapper`, each with their own map."""
 
     default: Source | None = None
-    """For every selected face that nothing else claims; None leaves those as they are."""
+    """Source of every selected face without one of its own; None leaves those unchanged."""
     people: tuple[ReferencePerson, ...] = ()
-    """People known by reference photos."""
+    """People identified by reference photos."""
     by_index: Mapping[int, Source] = field(default_factory=lambda: MappingProxyType({}))
-    """Faces of an image by their number from the left: they come before everything else."""
+    """Sources by the number of a face, counted from 0 at the left; these take precedence."""
 
     @property
     def sources(self) -> tuple[Source, ...]:

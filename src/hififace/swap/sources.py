@@ -27,25 +27,25 @@ Photos: TypeAlias = ImageLike | Sequence[ImageLike]
 """One photo of a person, or several."""
 
 FaceChoice: TypeAlias = Literal["main", "largest"] | int
-"""Which face of a source photo: the one that is clearly the largest, the largest in any case, or by number."""
+"""Face of a source photo: "main" (clearly the largest, else an error), "largest", or its number from the left."""
 
 CLEARLY_LARGER: Final = 1.5
-"""A face so many times as large as the next is the one that the photo is about."""
+"""Ratio of sizes from which the largest face of a photo is taken as the person meant."""
 
 SMALLEST_SOURCE_PX: Final = 40.0
-"""Below, a face tells the recogniser and the mesh too little about who it is."""
+"""Smaller faces do not identify a person reliably."""
 
 LARGEST_SOURCE_TURN_DEG: Final = 60.0
-"""Beyond, half of the face is hidden, and its shape would be guessed."""
+"""Beyond it half of the face is hidden, and its shape would be a guess."""
 
 FAR_TURNED_DEG: Final = 35.0
-"""A source turned further is used and told about."""
+"""A source turned further is used, with a note."""
 
 LYING_DEG: Final = 45.0
-"""So is one whose head leans further."""
+"""A source whose head leans further is used, with a note."""
 
 BLUE_SKIN_LEVELS: Final = 15.0
-"""An array whose faces have a median of blue less red above so many levels of 255 is probably BGR."""
+"""An array is probably BGR if the median of blue minus red over its faces is above this, in levels of 255."""
 
 
 def read_source(
@@ -146,7 +146,7 @@ def choose_face(faces: Sequence[Face], choice: FaceChoice, name: str) -> Face:
 
     Raises:
         NoFaceFoundError: there is none.
-        FaceError: there are several and none is clearly the main one, or not as many as the number asks for, or the
+        FaceError: there are several and none is clearly the largest, or not as many as the number asks for, or the
             one chosen is too small.
         OptionError: a choice that does not exist.
     """
@@ -160,7 +160,7 @@ def choose_face(faces: Sequence[Face], choice: FaceChoice, name: str) -> Face:
         sizes = [face.detection.size_px for face in by_size]
         if len(sizes) > 1 and sizes[0] < CLEARLY_LARGER * sizes[1]:
             raise FaceError(
-                f"{name} shows {len(faces)} faces and none is clearly the main one. Cut out the person meant, or "
+                f"{name} shows {len(faces)} faces and none is clearly the largest. Cut out the person meant, or "
                 "choose: the largest face, or its number from the left, counted from 0."
             )
         chosen = by_size[0]

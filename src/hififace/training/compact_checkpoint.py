@@ -180,7 +180,7 @@ def restore_discriminators(where: Path, step: DeviceStep) -> None:
     except (KeyError, RuntimeError, WeightsError) as error:
         raise TrainingError(
             f"The discriminators at {where} do not fit this run: {error}. Give the discriminators.safetensors of a "
-            "checkpoint of the same preset, or leave the option out: they are then made anew."
+            "checkpoint of the same preset, or leave the option out to start with new ones."
         ) from error
 
 

@@ -32,18 +32,18 @@ class PhotosConfig(Section):
 
 
 class BandConfig(Section):
-    """Where a healthy run stays. A run that leaves it goes back to its last good state and on more slowly."""
+    """Values of a healthy run. A run that leaves them is rolled back to its last good state, with a lower rate."""
 
     identity: tuple[float, float] = (0.35, 0.85)
     """Mean cosine between sources and results."""
     accuracy: tuple[float, float] = (0.45, 0.97)
     """Share of photos and results that the whole-face discriminator tells apart."""
     patience: int = Field(3, ge=1)
-    """Reports in a row outside the band before the run goes back."""
+    """Consecutive reports outside the band before a rollback."""
     slow_down: float = Field(0.5, gt=0, le=1)
     """Factor on both learning rates at every going back."""
     times: int = Field(4, ge=0)
-    """How often a run may go back before it stops and says so."""
+    """Maximum number of rollbacks before the run stops with an error."""
 
 
 class DeviceConfig(Section):
@@ -66,7 +66,7 @@ class DeviceConfig(Section):
     held_out: HeldOutConfig = HeldOutConfig()
     band: BandConfig = BandConfig()
     warm_up_steps: int = Field(600, ge=0)
-    """Steps of the discriminators alone against a generator that stands still, where they are made anew."""
+    """Steps in which new discriminators are trained alone, against a fixed generator."""
     rise: float = Field(0.02, ge=0, lt=1)
     """Share of the run in which the learning rate rises."""
     flat_until: float = Field(0.6, ge=0, lt=1)

@@ -1,4 +1,4 @@
-"""A run that leaves the band where healthy runs stay goes back to its last good state, by itself."""
+"""Automatic rollback: a run that leaves the band of healthy values returns to its last good state."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Watch:
     _good: list[Tensor] = field(default_factory=list)
 
     def look(self, values: Mapping[str, float]) -> str | None:
-        """Checks one report; goes back where it must.
+        """Check one report; roll back if it is out of the band.
 
         Returns:
             What was wrong, if the run went back just now.
 
         Raises:
-            TrainingError: it already went back as often as the configuration allows.
+            TrainingError: it was already rolled back as often as the configuration allows.
         """
         wrong = self._wrong(values)
         if wrong is None:
@@ -52,8 +52,8 @@ class Watch:
             return None
         if self._times >= self.band.times or not self._good:
             raise TrainingError(
-                f"{wrong}, and the run went back {self._times} times already. Lower step.learning_rate or "
-                "step.discriminator_rate, or widen the band, and go on from the last checkpoint."
+                f"{wrong}, and the run was already rolled back {self._times} times. Lower step.learning_rate or "
+                "step.discriminator_rate, or widen the band, and resume from the last checkpoint."
             )
         with torch.no_grad():
             for tensor, before in zip(self._tensors(), self._good, strict=True):

@@ -1,4 +1,4 @@
-"""Figures of photos that a run never trains on, measured while it runs, and its best checkpoint by them.
+"""Validation of a run on photos it never trains on, and the choice of its best checkpoint.
 
 A small protocol, the same pairs every time: crops as generated, by the moving average.
 
@@ -8,8 +8,8 @@ A small protocol, the same pairs every time: crops as generated, by the moving a
     sharpness         energy of the Laplacian of the luma within the mask, result over target; 1 is as sharp
     score             what chooses the best checkpoint, see `HeldOutConfig`
 
-It tells whether a run goes on to get better, and where it was best; what a model is worth, `hififace evaluate` says, by
-photographs, whole, with recognisers that no training knows. Letters: n pairs, S side of the crop, P mesh points.
+It shows whether a run still improves and where it was best. The quality of a model is measured by `hififace evaluate`:
+on whole photographs, with recognisers that training never sees. Letters: n pairs, S side of the crop, P mesh points.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class HeldOutProtocol:
         for targets, sources in self._batches:
             crops = self.data.crops(targets, self._upright[targets])
             origin = self.data.crops(sources, self._upright[sources])
-            vector = identity_vector(params.vector, self._quantities(origin), self._quantities(crops))
+            vector = identity_vector(params.vector, self._face_features(origin), self._face_features(crops))
             output = GeneratorOutput(*generator(seen_by_generator(crops.image, params), vector))
             image = output.image.float().clamp(0.0, 1.0)
             if image.shape[-1] != crops.image.shape[-1]:
@@ -193,7 +193,7 @@ class HeldOutProtocol:
         found["sharpness"] = sharpness(result, target, mask)
         return found
 
-    def _quantities(self, crops: CropBatch) -> dict[str, Tensor]:
+    def _face_features(self, crops: CropBatch) -> dict[str, Tensor]:
         part, coefficients = self.networks.mesh.card.coefficient_slice, crops.coefficients
         return {
             "shape": coefficients[:, part("identity")],

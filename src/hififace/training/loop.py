@@ -264,7 +264,7 @@ class _StopFlag:
         self.requested = False
 
     def end(self, progress: Progress, run: Path) -> None:
-        """Ends a run that was asked to stop.
+        """End a run that was asked to stop.
 
         Raises:
             InterruptedByUserError: it was.
@@ -272,7 +272,7 @@ class _StopFlag:
         if self.requested:
             raise InterruptedByUserError(
                 f"Stopped after {progress.images} images; the run is saved in {run}. "
-                "The same command goes on from there."
+                "The same command resumes it."
             )
 
     def raise_it(self, *_: object) -> None:

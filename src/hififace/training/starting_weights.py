@@ -48,7 +48,7 @@ def start_generator(network: Generator, where: Path) -> list[str]:
     """Fills a freshly made generator with the weights that lie at `where`, of its own shape or of a smaller one.
 
     Returns:
-        Names of the weights that were made anew: what a bundle leaves out, and parts that the old network had not.
+        Names of the newly initialised weights: those that a bundle leaves out, and parts that the old network lacks.
 
     Raises:
         TrainingError: nothing there, or weights of another network.
@@ -64,7 +64,7 @@ def start_generator(network: Generator, where: Path) -> list[str]:
             f"The weights at {where} lack {len(lacking)} of those of '{network.params.name}', {lacking[0]} among them: "
             "they belong to a network of another shape, or the file is not whole."
         )
-    LOGGER.info("started from %s; made anew: %d weights", where, len(new))
+    LOGGER.info("started from %s; newly initialised: %d weights", where, len(new))
     return new
 
 

@@ -26,7 +26,7 @@ class StageClock:
     """Seconds spent in named stages since the last report.
 
     Stages are timed with the host's clock. On a GPU work is queued, so the clock waits for the device at the
-    borders of a stage only when `exact` is set: an honest split costs a little speed, and the total never lies.
+    borders of a stage only when `exact` is set: an exact split costs a little speed; the total is always exact.
     """
 
     def __init__(self, device: torch.device, *, exact: bool = False) -> None:

@@ -41,7 +41,7 @@ def start_from(network: Generator, weights: Mapping[str, Tensor]) -> list[str]:
     if unknown:
         raise TrainingError(
             f"The generator '{network.params.name}' has no {', '.join(unknown[:3])}: these weights belong to a network "
-            "of another shape. Start from a checkpoint of the same family, or anew."
+            "of another shape. Start from a checkpoint of the same family, or without --init-from."
         )
     for name, old in weights.items():
         new, value = state[name], old.float()

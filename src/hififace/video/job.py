@@ -1,4 +1,4 @@
-"""A video through the swapper: decode, follow, swap and encode overlap; stopped at any moment, it goes on.
+"""A video through the swapper: decode, follow, swap and encode overlap; an interrupted run resumes.
 
     report = swapper.swap_video("video.mp4", "out.mp4")
 
@@ -129,7 +129,7 @@ def swap_video(
     Raises:
         OptionError: no source was given, or an option that does not fit this video.
         VideoError: the video cannot be read or written, or another run is at the same swap.
-        InterruptedByUserError: stopped; everything finished is kept, and the same call goes on.
+        InterruptedByUserError: stopped; finished segments are kept, and the same call resumes.
     """
     options, video_options = options or SwapOptions(), video_options or VideoOptions()
     output_options = output_options or OutputOptions()
@@ -385,7 +385,7 @@ class _VideoRun:
         safe = 0 if place is None else place.index + 1
         return InterruptedByUserError(
             f"{self._video}: stopped after {self._tally.num_frames} frames, of which {safe} are safe. The same command "
-            "goes on from there."
+            "resumes there."
         )
 
     def _refuse_unswapped(self) -> None:

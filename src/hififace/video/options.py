@@ -1,4 +1,4 @@
-"""What can be asked of a video beside what can be asked of an image."""
+"""Options that only videos have."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ other sizes round otherwise, and a resumed run must give the same bytes as an un
 
 
 LOWEST_RATE, HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
-"""Frames per second that a result may be asked to have: time lapse to high speed."""
+"""Range of `fps`, in frames per second: time lapse to high speed."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions:
-    """How to swap a video. Checked when made.
+    """How to read, track, smooth and encode a video. Immutable.
 
     Raises:
-        OptionError: a value out of its range; the sentence names it.
+        OptionError: a value is out of its range; the message names it.
     """
 
     start_s: Annotated[float, Interval(ge=0, le=1e6)] | None = None
-    """Begin so many seconds after the video's beginning."""
+    """Start of the part to swap, in seconds from the beginning of the video."""
     end_s: Annotated[float, Interval(ge=0, le=1e6)] | None = None
-    """End so many seconds after the video's beginning."""
+    """End of the part to swap, in seconds from the beginning of the video."""
     preview_s: Annotated[float, Interval(gt=0, le=1e6)] | None = None
-    """Only so many seconds, from where it begins."""
+    """Swap only this many seconds, from the start of the part."""
     fps: Annotated[Fraction, Interval(ge=LOWEST_RATE, le=HIGHEST_RATE)] | None = None
-    """An even frame rate; unset, every time stamp of the video is kept. Sound is untouched."""
+    """Constant frame rate of the result; default: every time stamp of the video is kept. Sound is unchanged."""
     tone_map: bool = False
     """Convert HDR to SDR (BT.709) instead of refusing it."""
     codec: str | None = None
-    """Codec instead of the video's own: h264, hevc, vp9, av1."""
+    """Video codec of the result: h264, hevc, vp9 or av1; default: the video's own."""
     crf: Annotated[float, Interval(gt=0, le=255)] | None = None
-    """Constant quality of the encoder, lower is better; unset, visually lossless."""
+    """Constant rate factor of the encoder, lower is better; default: visually lossless."""
     preset: str | None = None
-    """The encoder's own speed preset; slower ones make smaller files."""
+    """Speed preset of the encoder, such as slow; slower presets make smaller files."""
     precision: WantedPrecision = "auto"
-    """Arithmetic of the generator: auto takes int8 where this processor was measured to be faster at it."""
+    """Arithmetic of the generator; auto uses int8 where it was measured to be faster on this processor."""
     smooth: bool = True
-    """Steady faces over time."""
+    """Smooth the positions and masks of faces over time."""
     smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)
-    """How strongly their places are."""
+    """Strength of the smoothing of positions."""
     mask_smoothing: MaskSmoothingOptions = field(default_factory=MaskSmoothingOptions)
-    """How strongly their masks are."""
+    """Strength of the smoothing of masks."""
     detect_every: Annotated[int, Interval(ge=1, le=1000)] = 2
-    """Look for new faces every N frames; between, known faces are followed."""
+    """Detect faces every N frames; in between, known faces are tracked."""
     segment_frames: Annotated[int, Interval(ge=1)] = 240
-    """Most frames that a killed run has to do again; a multiple of the group size."""
+    """Frames per segment, the most that an interrupted run repeats; a multiple of the group size."""
     work_folder: Path | None = None
-    """Where unfinished work is kept; None: beside the result, in a hidden folder."""
+    """Folder of unfinished work, from which a run resumes; None: a hidden folder beside the result."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -72,13 +72,13 @@ class VideoOptions:
 
     @property
     def last_s(self) -> float | None:
-        """Where the result ends, in seconds after the video's beginning: `end_s`, or sooner for a preview."""
+        """End of the part to swap, in seconds from the beginning of the video: `end_s`, or sooner for a preview."""
         if self.preview_s is None:
             return self.end_s
         end = (self.start_s or 0.0) + self.preview_s
         return end if self.end_s is None else min(end, self.end_s)
 
     def decisive(self) -> dict[str, Any]:
-        """Everything that changes the result, as strings: two runs with equal ones can go on with each other's work."""
+        """Everything that changes the result, as strings: a run can resume the work of another with equal ones."""
         names = [n for n in self.__dataclass_fields__ if n != "work_folder"]
         return {name: repr(getattr(self, name)) for name in names}

@@ -1,4 +1,4 @@
-"""What a video's swap did: who was where for how long, what went wrong, and where the time went."""
+"""Report of a video swap: tracks, problems, and time per stage."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from hififace.video.tracker import FrameFaces
 
 @dataclass(slots=True)
 class TrackReport:
-    """One person's appearance."""
+    """One tracked person."""
 
     index: int
     first_s: float
     last_s: float
     source: str | None = None
-    """Name of the source; None: left unchanged."""
+    """Name of the source; None if the person was left unchanged."""
     reason: str | None = None
-    """Why it stayed as it was in the last of the frames in which it did: a sentence without its end."""
+    """Why the person was last left unchanged, without a full stop."""
     num_frames: int = 0
-    """Frames in which it was there."""
+    """Frames in which the person appears."""
     num_swapped: int = 0
-    """Frames in which it was swapped."""
+    """Frames in which the person was swapped."""
     num_bridged: int = 0
-    """Frames in which it was carried on unseen."""
+    """Frames in which the position was extrapolated."""
     mean_size_px: float = 0.0
 
 
 @dataclass(slots=True)
 class VideoTally:
-    """Counts frames as they are finished; goes through JSON, so that a resumed run counts on."""
+    """Counts of finished frames; stored as JSON, so that a resumed run continues them."""
 
     num_frames: int = 0
     num_without_faces: int = 0
@@ -67,38 +67,38 @@ class VideoTally:
                 track.reason = refused.get(index, reason) or track.reason
 
     def reasons(self, most: int) -> list[str]:
-        """Why faces that were never swapped stayed as they are, of so many at most: sentences without their ends."""
+        """Why faces were never swapped, for at most `most` faces, without full stops."""
         left = [track for _, track in sorted(self.tracks.items()) if not track.num_swapped]
         told = [f"face {track.index}: {track.reason}" for track in left[:most]]
         return [*told, f"and {len(left) - most} more"] if len(left) > most else told
 
     def state(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """As a JSON object."""
         return {**asdict(self), "tracks": [asdict(t) for t in self.tracks.values()]}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> VideoTally:
-        """What `state()` described."""
+        """Inverse of `state()`."""
         tracks = {t["index"]: TrackReport(**t) for t in state["tracks"]}
         return cls(**{**state, "tracks": tracks})
 
 
 @dataclass(frozen=True, slots=True)
 class VideoProgress:
-    """How far a video is."""
+    """Progress of a video swap."""
 
     done: int
-    """Frames finished, those of an earlier run included."""
+    """Finished frames, including those of an earlier run."""
     expected: int | None
-    """About how many there will be; None where the video does not say."""
+    """Estimated number of frames; None if the video does not say."""
     fps: float
-    """Frames finished per second in this run."""
+    """Frames per second of this run."""
     busy_s: dict[str, float]
-    """Stage -> seconds of work so far."""
+    """Stage -> seconds of work so far; stages overlap."""
 
     @property
     def left_s(self) -> float | None:
-        """About how many seconds are left."""
+        """Estimated seconds left; None if unknown."""
         if self.expected is None or self.fps <= 0:
             return None
         return max(self.expected - self.done, 0) / self.fps
@@ -106,7 +106,7 @@ class VideoProgress:
 
 @dataclass(frozen=True, slots=True)
 class VideoReport:
-    """A finished video."""
+    """Report of a finished video swap."""
 
     target: Path
     output: Path
@@ -114,19 +114,19 @@ class VideoReport:
     model: str
     provider: str
     seconds: float
-    """Of this run."""
+    """Duration of this run."""
     num_resumed: int
-    """Frames that an earlier run had done."""
+    """Frames that an earlier run had finished."""
     busy_s: dict[str, float]
-    """Stage -> seconds of work in this run; they overlap."""
+    """Stage -> seconds of work in this run; stages overlap."""
     processor_s: dict[str, float] = field(default_factory=dict)
-    """Stage -> seconds of processor time of its own thread; other threads of networks and codecs are not in it."""
+    """Stage -> seconds of processor time of its own thread, without the threads of networks and codecs."""
     notes: tuple[str, ...] = ()
-    """What could not be carried over, and what was wrong with the video."""
+    """What could not be kept of the target, and problems of the video."""
     precision: str = "float32"
     """Arithmetic of the generator."""
     source_notes: tuple[str, ...] = ()
-    """What makes the photos of its sources poor ones: sentences without their ends."""
+    """Warnings about the photos of the sources, without full stops."""
 
     @property
     def fps(self) -> float:
@@ -134,7 +134,7 @@ class VideoReport:
         return (self.tally.num_frames - self.num_resumed) / self.seconds if self.seconds > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """As a JSON object."""
         tracks = [
             {
                 **asdict(t),

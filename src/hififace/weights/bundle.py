@@ -219,7 +219,7 @@ class Bundle(_Strict):
 
 
 def available_models() -> list[str]:
-    """Names of the models that ship inside the package: what `FaceSwapper.load` takes."""
+    """Names of the embedded models, for `FaceSwapper.load`."""
     if not EMBEDDED_BUNDLES.is_dir():
         return []
     return sorted(manifest.parent.name for manifest in EMBEDDED_BUNDLES.glob(f"*/{MANIFEST_NAME}"))
@@ -347,7 +347,7 @@ def _validate(content: Mapping[str, Any], where: str) -> Bundle:
     except ValidationError as error:
         faults = error.errors()
         first = "; ".join(f"{_dotted(fault['loc'])}: {fault['msg']}" for fault in faults[:3])
-        raise BundleError(f"{where} is not as it should be ({len(faults)} faults): {first}.") from error
+        raise BundleError(f"{where} is not valid ({len(faults)} faults): {first}.") from error
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

@@ -145,7 +145,7 @@ def _from_any(
     raise WeightsError(
         f"{final.name} could not be fetched from any of {len(urls)} mirrors:\n  "
         + "\n  ".join(reasons)
-        + "\nTry again later (it goes on where it stopped), or put the file with "
+        + "\nTry again later (the download resumes where it stopped), or put the file with "
         + f"SHA-256 {sha256} at {final}."
     )
 

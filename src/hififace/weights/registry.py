@@ -3,7 +3,7 @@
 The cards that ship are data: `registry.toml`, beside this file. Users add their own in `*.toml` files of
 `places.cards_dir()`; they are listed, checked, fetched and found by name like the ones that ship.
 
-Three kinds: *embedded* files ship inside the package; *fetchable* ones may be had from a public mirror by
+Three kinds: *embedded* files ship inside the package; *fetchable* ones are downloaded from a public mirror by
 `hififace weights fetch`; *user-supplied* ones may not be redistributed, so the card says where they are found and
 why. `commercial` says whether the licence of the file, and of what it was learned from, allows commercial use
 as far as its publishers state it; it is no legal advice.

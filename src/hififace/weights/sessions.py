@@ -109,7 +109,7 @@ class Session:
         for name, array in zip(self._output_names, arrays, strict=True):
             if not _is_finite(array):
                 raise WeightsError(
-                    f"{self.name} returned values that are no numbers in its output {name!r}, on {self.provider}. Its "
+                    f"{self.name} returned NaN or infinite values in its output {name!r}, on {self.provider}. Its "
                     "weights are damaged, or too large for the precision of that provider: fetch or export it "
                     "again, or run it with --providers cpu."
                 )

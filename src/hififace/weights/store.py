@@ -1,4 +1,4 @@
-"""Where files of weights lie, whether they are whole, and how missing ones are had.
+"""Where files of weights are, whether they are intact, and how missing ones are downloaded.
 
 Nothing here touches the network but `fetch`, and `fetch` only when it is asked for by name.
 """

@@ -115,5 +115,5 @@ FIGURES: Final = (
 
 
 def figures_of(protocol: str) -> tuple[Source, ...]:
-    """The tables that speak of a protocol; none for `celeba-hq`, of which none has been read."""
+    """The published tables of a protocol; none for `celeba-hq`, of which none has been read."""
     return tuple(source for source in FIGURES if source.protocol == protocol)

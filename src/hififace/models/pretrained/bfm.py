@@ -217,7 +217,7 @@ def _read_expressions(folder: Path) -> tuple[FloatMatrix, FloatMatrix]:
     count = int.from_bytes(content[:4], "little", signed=True)
     if count < _NUM_EXPRESSION or deviations.size != count or len(content) < 4 * (1 + length * (1 + count)):
         raise WeightsError(
-            f"{path.name} tells of {count} expressions in {len(content)} bytes and {deviations_path.name} of "
+            f"{path.name} announces {count} expressions in {len(content)} bytes and {deviations_path.name} of "
             f"{deviations.size}; they are damaged or do not belong together. Fetch both again."
         )
     numbers = np.frombuffer(content, dtype="<f4", offset=4 * (1 + length), count=length * count)

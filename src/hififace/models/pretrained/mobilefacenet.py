@@ -96,7 +96,7 @@ def load_mobilefacenet(path: Path) -> MobileFaceNet:
     if found != expected:
         raise WeightsError(
             f"The weights in {path} are not those of MobileFaceNet: {len(found)} arrays beginning with {found[:1]} "
-            f"were found, {len(expected)} beginning with {expected[:1]} expected. Bring the file again."
+            f"were found, {len(expected)} beginning with {expected[:1]} expected. Fetch the file again."
         )
     network.load_state_dict({name: torch.tensor(a) for name, a in zip(state, arrays, strict=True)})
     return freeze(network)

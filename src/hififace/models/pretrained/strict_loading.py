@@ -112,7 +112,7 @@ def read_state_dict(path: Path, *, within: str | None = None) -> dict[str, Tenso
     ):
         raise WeightsError(
             f"{path.name} holds {_listing(content)}, not weights by name. "
-            "Give the file as it was published; a whole training checkpoint is another thing."
+            "Give the file as it was published; a whole training checkpoint is not accepted."
         )
     return dict(content)
 
