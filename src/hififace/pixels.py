@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,17 @@ def to_nchw(images: NDArray[np.uint8]) -> FloatArray:
 def to_nhwc(images: NDArray[np.floating]) -> NDArray[np.uint8]:
     """(B, 3, H, W) float 0..1 to (B, H, W, 3) uint8, contiguous."""
     return np.ascontiguousarray(to_uint8(images.transpose(0, 2, 3, 1)))
+
+
+def decibels(squared_error: float, *, peak: float = 1.0, ceiling: float = 120.0) -> float:
+    """Peak signal-to-noise ratio of a mean squared error: 10 log10(peak² / error), in dB.
+
+    Args:
+        squared_error: mean squared difference.
+        peak: largest value of a pixel: 1, or 255 for levels.
+        ceiling: of equal images, whose ratio is infinite, and of nearly equal ones.
+    """
+    return min(ceiling, 10.0 * math.log10(peak**2 / squared_error)) if squared_error > 0 else ceiling
 
 
 def srgb_to_linear(image: NDArray[np.floating]) -> FloatArray:

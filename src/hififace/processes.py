@@ -25,6 +25,13 @@ OLD_S: Final = 86400.0
 """What another machine marked, or another container, is left behind once nobody has written to it for so long."""
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: in a container, those of the container instead of the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def end_with_parent() -> None:
     """Called first in each worker of a pool: from now on it ends as soon as the process that wants the answers is gone.
 

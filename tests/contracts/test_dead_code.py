@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CALLED_FROM_OUTSIDE = {
     "__getattr__", "__dir__", "_repr_png_",  # by Python and notebooks
     "common_options", "doctor", "list_cards", "verify_files", "fetch_files",  # by name, or by typer
-    "_known_terms", "_arithmetic", "_agrees_with_itself", "alive",  # by pydantic and FastAPI
+    "_known_terms", "_arithmetic", "_agrees_with_itself", "_directions_fit", "alive",  # by pydantic and FastAPI
     "swap_many", "swap_crops",  # by those who use the library
     "discriminator_key_map",  # the reference's names of our tensors: what a test of parity is for
     "landmark_basis", "landmark_mean",  # of packed sets, for programs that read them

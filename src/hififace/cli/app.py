@@ -10,10 +10,17 @@ import typer
 from hififace.app.launch import ServeOptions, serve
 from hififace.app.limits import Limits, parse_auth
 from hififace.cli.option_flags import Flags, takes_options
-from hififace.cli.running import commercial_option, named_providers, providers_option, threads_option
+from hififace.cli.running import (
+    SERVER,
+    bundles_option,
+    commercial_option,
+    named_providers,
+    providers_option,
+    threads_option,
+)
 from hififace.option_fields import options_of
 
-_WHERE, _LIMITS = "Address and devices", "Limits"
+_LIMITS = "Limits"
 
 
 @takes_options(
@@ -41,12 +48,12 @@ def app(
         str,
         typer.Option(
             help="Address to listen on; any but this machine's own (127.0.0.1) needs --auth.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(help="Port; default: the first free one from 7860.", rich_help_panel=_WHERE),
+        typer.Option(help="Port; default: the first free one from 7860.", rich_help_panel=SERVER),
     ] = None,
     auth: Annotated[
         str | None,
@@ -54,7 +61,7 @@ def app(
             envvar="HIFIFACE_APP_AUTH",
             metavar="USER:PASSWORD",
             help="User and password of the page. Safer in the environment, where the process list does not show them.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     allow_host: Annotated[
@@ -63,20 +70,13 @@ def app(
             metavar="NAME",
             help="Further host name of the page, such as that of a proxy; repeatable. Requests under other names are "
             "refused, as protection against DNS rebinding.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = None,
-    bundles: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--bundles",
-            help="Bundle, or folder of bundles, to offer; repeatable.",
-            rich_help_panel=_WHERE,
-        ),
-    ] = None,
-    providers: Annotated[str | None, providers_option(_WHERE)] = None,
-    threads: Annotated[int | None, threads_option(_WHERE)] = None,
-    commercial: Annotated[bool, commercial_option(_WHERE)] = False,
+    bundles: Annotated[list[Path] | None, bundles_option()] = None,
+    providers: Annotated[str | None, providers_option(SERVER)] = None,
+    threads: Annotated[int | None, threads_option(SERVER)] = None,
+    commercial: Annotated[bool, commercial_option(SERVER)] = False,
     limits: Limits,
 ) -> None:
     """Open the web page on this machine.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hififace.errors import RuntimeUnavailableError
+from hififace.cli.running import needs
 
 
 def convert(
@@ -27,12 +27,8 @@ def convert(
 
     Every graph is compared with PyTorch in ONNX Runtime; the bundle is written only if they agree.
     """
-    try:
+    with needs("train", "Converting", "PyTorch"):
         from hififace.export.checkpoint import convert_checkpoint
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            "Converting needs PyTorch, which is not installed: pip install '.[train]'."
-        ) from error
 
     report = convert_checkpoint(checkpoint, output, half=half, name=name, detector=detector)
     for line in report.lines():

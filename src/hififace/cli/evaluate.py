@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hififace.cli.option_flags import Flags, takes_options
-from hififace.cli.running import commercial_option
-from hififace.errors import OptionError, RuntimeUnavailableError
+from hififace.cli.running import commercial_option, needs
+from hififace.errors import OptionError
+from hififace.processes import usable_cores
 from hififace.swap.options import SwapOptions
 
 if TYPE_CHECKING:
@@ -110,12 +110,8 @@ def evaluate(
 
     Export a training run first: hififace export RUN -o BUNDLE --licence ...
     """
-    try:
+    with needs("train", "Evaluating", "PyTorch"):
         import torch  # noqa: F401 - the recogniser that training never sees runs on it
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            "Evaluating needs PyTorch, which is not installed: pip install '.[train]'."
-        ) from error
     if output is not None and output.is_file():
         raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
     of_papers = _check_kinds(protocol, method, pair_list, video, people)
@@ -132,7 +128,7 @@ def evaluate(
     else:
         from hififace.evaluation.run import Settings
 
-        workers = workers or min(_num_cores(), MOST_WORKERS)
+        workers = workers or min(usable_cores(), MOST_WORKERS)
         videos = tuple(video or ())
         run = partial(
             _of_photos,
@@ -225,10 +221,3 @@ def _refuse_non_commercial(bundles: list[str], *, of_papers: bool) -> None:
         load_bundle(name, commercial=True)
     for part in PURPOSES["literature"] if of_papers else (*PARTS, "efficientnet_lite0"):
         refuse_non_commercial(find_card(part), True)
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

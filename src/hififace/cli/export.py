@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hififace.errors import RuntimeUnavailableError
+from hififace.cli.running import needs
 
 
 def export(
@@ -43,12 +43,8 @@ def export(
 
     Every graph is compared with PyTorch in ONNX Runtime; the bundle is written only if they agree.
     """
-    try:
+    with needs("train", "Exporting", "PyTorch"):
         from hififace.export.trained import export_trained
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            "Exporting needs PyTorch, which is not installed: pip install '.[train]'."
-        ) from error
 
     given: dict[str, Any] = {"name": name, "version": version, "template": template}
     description = {key: value for key, value in given.items() if value is not None}

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hififace.errors import ImageError, RuntimeUnavailableError
+from hififace.cli.running import needs
+from hififace.errors import ImageError
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -22,12 +23,8 @@ def quantise(
 
     A third of the photos is held out; the graph is written only if it agrees with the float32 graph on them.
     """
-    try:
+    with needs("train", "Quantising", "the `onnx` library"):
         from hififace.export.quantise import quantise_bundle
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            "Quantising needs the `onnx` library, which is not installed: pip install '.[train]'."
-        ) from error
 
     found = [
         file

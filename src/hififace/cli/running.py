@@ -5,9 +5,41 @@ Functions, because the panel of `--help` that an option stands in is the command
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
+
+from hififace.errors import RuntimeUnavailableError
+
+
+@contextmanager
+def needs(extra: str, doing: str, library: str) -> Iterator[None]:
+    """Around imports of what only an extra installs.
+
+    Raises:
+        RuntimeUnavailableError: it is not installed; names the extra.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f"{doing} needs {library}, which is not installed: pip install '.[{extra}]'."
+        ) from error
+
+
+def bundles_option() -> Any:
+    """`--bundles`, of the page and the service."""
+    return typer.Option(
+        "--bundles",
+        help="Bundle, or folder of bundles, to offer; repeatable.",
+        rich_help_panel=SERVER,
+    )
+
+
+SERVER = "Address and devices"
+"""Panel of `--help` of the page and the service."""
 
 
 def providers_option(panel: str | None) -> Any:

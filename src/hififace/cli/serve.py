@@ -9,18 +9,25 @@ from typing import Annotated, Any
 import typer
 
 from hififace.cli.option_flags import Flags, takes_options
-from hififace.cli.running import commercial_option, named_providers, providers_option, threads_option
+from hififace.cli.running import (
+    SERVER,
+    bundles_option,
+    commercial_option,
+    named_providers,
+    providers_option,
+    threads_option,
+)
 from hififace.errors import OptionError, RuntimeUnavailableError
 from hififace.server.settings import ServiceLimits, ServiceOptions, server_settings
 from hififace.weights.places import data_dir
 
-_WHERE, _LIMITS, _PAGE = "Address and devices", "Limits", "/page"
+_LIMITS, _PAGE = "Limits", "/page"
 
 
 @takes_options(
     settings=Flags(
         ServiceOptions,
-        {_WHERE: ("host", "port", "model", "workers", "batch", "jobs_at_once", "ray")},
+        {SERVER: ("host", "port", "model", "workers", "batch", "jobs_at_once", "ray")},
         whole=False,
     ),
     limits=Flags(
@@ -53,7 +60,7 @@ def serve(
         Path | None,
         typer.Option(
             help="File of API keys, one NAME:SHA256 per line; or set HIFIFACE_API_KEYS, separated by commas.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     new_key: Annotated[
@@ -61,7 +68,7 @@ def serve(
         typer.Option(
             metavar="NAME",
             help="Print a new API key and its line for --keys, and exit.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     allow_host: Annotated[
@@ -69,32 +76,29 @@ def serve(
         typer.Option(
             metavar="NAME",
             help="Further host name of the service, such as that of a proxy; repeatable.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of jobs and their files; several services may share one.", rich_help_panel=_WHERE
+            help="Folder of jobs and their files; several services may share one.", rich_help_panel=SERVER
         ),
     ] = None,
-    bundles: Annotated[
-        list[Path] | None,
-        typer.Option(help="Bundle, or folder of bundles, to offer; repeatable.", rich_help_panel=_WHERE),
-    ] = None,
-    providers: Annotated[str | None, providers_option(_WHERE)] = None,
-    threads: Annotated[int | None, threads_option(_WHERE)] = None,
-    commercial: Annotated[bool, commercial_option(_WHERE)] = False,
+    bundles: Annotated[list[Path] | None, bundles_option()] = None,
+    providers: Annotated[str | None, providers_option(SERVER)] = None,
+    threads: Annotated[int | None, threads_option(SERVER)] = None,
+    commercial: Annotated[bool, commercial_option(SERVER)] = False,
     device: Annotated[
         list[str] | None,
         typer.Option(
             help="Device to run on, such as cuda:0; repeatable, to use several at the same time.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     page: Annotated[
         bool,
-        typer.Option("--page", help="Also offer the web page, at /page.", rich_help_panel=_WHERE),
+        typer.Option("--page", help="Also offer the web page, at /page.", rich_help_panel=SERVER),
     ] = False,
     auth: Annotated[
         str | None,
@@ -102,7 +106,7 @@ def serve(
             envvar="HIFIFACE_APP_AUTH",
             metavar="USER:PASSWORD",
             help="User and password of the page; required where other machines reach it.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     limits: ServiceLimits,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from hififace.errors import OptionError, RuntimeUnavailableError
+from hififace.cli.running import needs
+from hififace.errors import OptionError
 
 if TYPE_CHECKING:
     from hififace.training.checkpoint import Progress
@@ -90,12 +91,8 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node 8 -m -- hififace train --preset paper_256 --data SET --run RUN
     """
-    try:
+    with needs("train", "Training", "PyTorch"):
         import torch  # noqa: F401 - the whole command needs it; say so before anything else is done
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            "Training needs PyTorch, which is not installed: pip install '.[train]'."
-        ) from error
     from hififace.training.config import with_overrides
     from hififace.training.device_config import DeviceConfig
     from hififace.training.run_options import RunOptions

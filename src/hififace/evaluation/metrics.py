@@ -19,6 +19,7 @@ from hififace.faces.landmarks import EYE_CORNERS, point_groups
 from hififace.faces.masks import region_mask
 from hififace.faces.shape import MeshShapePrior, align_to_mean, load_shape_basis
 from hififace.faces.templates import TEMPLATES
+from hififace.pixels import decibels
 from hififace.types import FloatArray, RGBImage
 
 # ---------------------------------------------------------------------------------------------------------
@@ -223,7 +224,7 @@ def psnr_db(first: RGBImage, second: RGBImage, region: NDArray[np.bool_]) -> flo
     """Peak signal to noise ratio over a region (H, W): 10 log10(255² / mean squared difference), at most 60."""
     difference = first[region].astype(np.float64) - second[region].astype(np.float64)
     error = float(np.mean(difference**2)) if difference.size else 0.0
-    return min(10.0 * float(np.log10(255.0**2 / error)), PSNR_CEILING_DB) if error > 0 else PSNR_CEILING_DB
+    return decibels(error, peak=255.0, ceiling=PSNR_CEILING_DB)
 
 
 def ssim(first: RGBImage, second: RGBImage, region: NDArray[np.bool_]) -> float:

@@ -30,7 +30,7 @@ from onnx import helper, numpy_helper
 
 from hififace.errors import FaceError, ImageError, WeightsError
 from hififace.media.image_like import ImageLike, load_image
-from hififace.pixels import to_nchw
+from hififace.pixels import decibels, to_nchw
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swapper import FaceSwapper
 from hififace.types import FloatArray
@@ -352,4 +352,4 @@ def _run(session: Any, examples: Examples) -> tuple[FloatArray, FloatArray]:
 
 def _decibels(images: FloatArray, expected: FloatArray) -> list[float]:
     errors = np.mean((np.clip(images, 0, 1) - np.clip(expected, 0, 1)) ** 2, axis=(1, 2, 3))
-    return [float(10 * np.log10(1 / max(error, 1e-12))) for error in errors]
+    return [decibels(float(error)) for error in errors]

@@ -14,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hififace.pixels import decibels
 from hififace.types import RGBImage
+
+PSNR_CEILING_DB: Final = 99.0
+"""Of equal images."""
 
 SAME_DB: Final = 38.0
 """PSNR within the face at which a reduced and enlarged crop passes for the crop itself."""
@@ -31,13 +35,9 @@ def reduced_and_enlarged(image: Image.Image, side: int) -> Image.Image:
 
 
 def psnr_db(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two images of one shape; 99 for equal ones."""
+    """Peak signal-to-noise ratio of two images of one shape, at most `PSNR_CEILING_DB`."""
     error = float(cv2.norm(one, two, cv2.NORM_L2SQR)) / one.size
-    return _decibels(error)
-
-
-def _decibels(squared_error: float) -> float:
-    return 99.0 if squared_error <= 0 else min(99.0, 10.0 * float(np.log10(255.0**2 / squared_error)))
+    return decibels(error, peak=255.0, ceiling=PSNR_CEILING_DB)
 
 
 def native_px(crop: RGBImage, mask: NDArray[np.uint8]) -> float:
@@ -62,7 +62,8 @@ def native_px(crop: RGBImage, mask: NDArray[np.uint8]) -> float:
     before: tuple[int, float] | None = None
     for side in sorted({round(share * size) for share in SHARES if share * size >= MIN_NATIVE_PX}):
         again = np.asarray(reduced_and_enlarged(grey, side), np.uint8)
-        found = _decibels(float(cv2.norm(pixels, again, cv2.NORM_L2SQR, inside)) / num_pixels)
+        error = float(cv2.norm(pixels, again, cv2.NORM_L2SQR, inside)) / num_pixels
+        found = decibels(error, peak=255.0, ceiling=PSNR_CEILING_DB)
         if found >= SAME_DB:
             return float(side) if before is None else _between(before, (side, found))
         before = (side, found)

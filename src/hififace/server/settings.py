@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,6 +12,7 @@ from hififace.errors import OptionError
 from hififace.hosting.limits import require_positive
 from hififace.hosting.strangers import is_loopback
 from hififace.option_fields import check
+from hififace.processes import usable_cores
 from hififace.server.keys import Keys
 
 _MOST_WORKERS: Final = 8
@@ -151,16 +151,9 @@ class ServiceOptions:
         """
         if not on_cpu:
             return self.workers or 2, self.threads
-        cores = cores or _cores()
+        cores = cores or usable_cores()
         workers = self.workers or min(max(1, cores // (self.threads or 1)), _MOST_WORKERS)
         return workers, self.threads or max(1, cores // workers)
-
-
-def _cores() -> int:
-    """Cores that this process may use: of a container that has some of its machine's, those."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def server_settings(options: ServiceOptions) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import numpy as np
 from hififace.errors import HififaceError
 from hififace.json_values import parse_json
 from hififace.media.atomic import atomic_write
+from hififace.pixels import decibels
 from hififace.types import FloatArray
 from hififace.weights.bundle import Bundle
 from hififace.weights.places import data_dir
@@ -109,7 +110,7 @@ def compare(bundle: Bundle, float32: Session, int8: Session) -> Measured:
     return Measured(
         round(best["float32"], 2),
         round(best["int8"], 2),
-        round(10 * float(np.log10(1 / max(error, 1e-12))), 1),
+        round(decibels(error), 1),
     )
 
 

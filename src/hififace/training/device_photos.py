@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from hififace.data.slots import SlotSampler
 from hififace.data.unpacking import unpack_images
 from hififace.errors import DataError
 from hififace.faces.masks import region_mask
+from hififace.processes import usable_cores
 from hififace.training.device_config import DeviceConfig, PhotosConfig
 from hififace.training.device_settings import REDUCED_PX
 from hififace.types import FloatArray
@@ -128,7 +128,7 @@ def real_resolution(native_px: FloatArray, inputs: NDArray[Any], photos: PhotosC
 
 
 def _resident(paths: Sequence[Path], packed: PackedSet, device: torch.device) -> ResidentSet:
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = usable_cores()
     landmarks, side = packed.landmarks(), packed.card.resolution
     small = (landmarks[..., :2] + 0.5) * (REDUCED_PX / side) - 0.5
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
 from hififace.errors import WeightsError
-from hififace.models.pretrained.dlib import (
-    DlibRecogniser,
-    Residual,
-    load_dlib_recogniser,
-    read_tfjs_weights,
-)
+from hififace.models.pretrained.dlib import DlibRecogniser, Residual, load_dlib_recogniser
+from hififace.models.pretrained.tfjs_graph import read_tfjs_weights
 from tests.support.evaluation_doubles import tfjs_weights
 
 
@@ -26,26 +21,6 @@ def stored(tmp_path_factory):
     weights.write_bytes(blob)
     layout.write_text(json.dumps(manifest))
     return weights, layout
-
-
-def test_a_tensor_in_eight_bits_is_scaled_and_shifted():
-    """Literals: q = 0, 10, 255 with scale 0.5 and least value -1; then a plain float."""
-    manifest = [
-        {
-            "weights": [
-                {
-                    "name": "a",
-                    "shape": [3],
-                    "dtype": "float32",
-                    "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1.0},
-                },
-                {"name": "b", "shape": [1, 1], "dtype": "float32"},
-            ]
-        }
-    ]
-    found = read_tfjs_weights(bytes([0, 10, 255]) + np.float32(2.5).tobytes(), manifest)
-    np.testing.assert_array_equal(found["a"], [-1.0, 4.0, 126.5])
-    np.testing.assert_array_equal(found["b"], [[2.5]])
 
 
 def test_kernels_are_turned_into_torch_order(stored):

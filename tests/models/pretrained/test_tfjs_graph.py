@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hififace.errors import WeightsError
 from hififace.models.pretrained.faceres import MEAN_BGR, OUTPUT, load_faceres
-from hififace.models.pretrained.tfjs_graph import load_tfjs_graph
+from hififace.models.pretrained.tfjs_graph import load_tfjs_graph, read_tfjs_weights
 
 
 class Graph:
@@ -177,3 +177,25 @@ def test_faceres_sees_blue_first_without_its_mean(graph, tmp_path):
     faces = torch.rand(2, 3, 224, 224)
     expected = 255.0 * faces.mean((2, 3)).flip(1) - torch.tensor(MEAN_BGR)
     torch.testing.assert_close(load_faceres(weights, model)(faces), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_tensor_in_eight_bits_is_scaled_and_shifted():
+    """Literals: q = 0, 10, 255 with scale 0.5 and least value -1; then a plain float."""
+    manifest = [
+        {
+            "weights": [
+                {
+                    "name": "a",
+                    "shape": [3],
+                    "dtype": "float32",
+                    "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1.0},
+                },
+                {"name": "b", "shape": [1, 1], "dtype": "float32"},
+            ]
+        }
+    ]
+    found = read_tfjs_weights(bytes([0, 10, 255]) + np.float32(2.5).tobytes(), manifest)
+    np.testing.assert_array_equal(found["a"], [-1.0, 4.0, 126.5])
+    np.testing.assert_array_equal(found["b"], [[2.5]])
+    with pytest.raises(ValueError, match="i is stored as int32"):
+        read_tfjs_weights(bytes(4), [{"weights": [{"name": "i", "shape": [1], "dtype": "int32"}]}])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from hififace.errors import WeightsError
 from hififace.models.pretrained.frozen import freeze
 from hififace.models.pretrained.strict_loading import fill
+from hififace.models.pretrained.tfjs_graph import read_tfjs_weights
 
 SIZE_PX: Final = 150
 NUM_FEATURES: Final = 128
@@ -133,30 +134,6 @@ def load_dlib_recogniser(weights: Path, layout: Path) -> DlibRecogniser:
         ) from error
     state = {_key(name): torch.from_numpy(_in_torch_order(values)) for name, values in tensors.items()}
     return freeze(fill(DlibRecogniser(), state, source=weights.name, what="dlib's recogniser"))
-
-
-def read_tfjs_weights(data: bytes, manifest: list[dict[str, Any]]) -> dict[str, NDArray[np.float32]]:
-    """Named tensors of a TensorFlow.js weights file; a tensor in 8 bits is q · scale + min.
-
-    Raises:
-        ValueError: the manifest announces more or fewer bytes than there are, or another type of numbers.
-        KeyError: it lacks an entry.
-    """
-    tensors, start = {}, 0
-    for entry in (entry for group in manifest for entry in group["weights"]):
-        quantised = entry.get("quantization")
-        kind = np.dtype(quantised["dtype"] if quantised else entry["dtype"])
-        if kind not in (np.dtype(np.uint8), np.dtype(np.float32)):
-            raise ValueError(f"{entry['name']} is stored as {kind}")
-        size = int(np.prod(entry["shape"])) * kind.itemsize
-        values = np.frombuffer(data[start : start + size], kind).astype(np.float32)
-        if quantised:
-            values = values * np.float32(quantised["scale"]) + np.float32(quantised["min"])
-        tensors[str(entry["name"])] = values.reshape(entry["shape"])
-        start += size
-    if start != len(data):
-        raise ValueError(f"{start} bytes are announced and {len(data)} are there")
-    return tensors
 
 
 def _key(name: str) -> str:

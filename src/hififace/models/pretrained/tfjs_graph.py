@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from hififace.errors import WeightsError
 from hififace.models.pretrained.frozen import freeze
 from hififace.models.pretrained.frozen_layers import FrozenPReLU
 
-_TYPES = {"float32": np.float32, "int32": np.int32}
+_CONSTANTS = ("float32", "int32")
+"""Types of a graph's constants: weights, and the shapes and paddings of its nodes."""
 
 
 class TfjsGraph(nn.Module):
@@ -143,6 +144,39 @@ class TfjsGraph(nn.Module):
         return (source, slopes) if inner["op"] == "Minimum" else None
 
 
+def read_tfjs_weights(
+    data: bytes, manifest: list[dict[str, Any]], types: Sequence[str] = ("float32",)
+) -> dict[str, NDArray[Any]]:
+    """The named tensors of a TensorFlow.js weights file.
+
+    Args:
+        data: the content of the file.
+        manifest: `weightsManifest`: name, shape and dtype of each tensor, in their order in the file. A tensor q
+            quantised to 8 bits becomes q · scale + min, float32.
+        types: dtypes that a tensor may have.
+
+    Raises:
+        ValueError: the manifest announces more or fewer bytes than there are, or another dtype.
+        KeyError: it lacks an entry.
+    """
+    tensors: dict[str, NDArray[Any]] = {}
+    start = 0
+    for entry in (entry for group in manifest for entry in group["weights"]):
+        quantised = entry.get("quantization")
+        kind = str(quantised["dtype"] if quantised else entry["dtype"])
+        if kind not in (("uint8",) if quantised else types):
+            raise ValueError(f"{entry['name']} is stored as {kind}")
+        size = math.prod(entry["shape"]) * np.dtype(kind).itemsize
+        values: NDArray[Any] = np.frombuffer(data[start : start + size], kind).copy()
+        if quantised:
+            values = values.astype(np.float32) * np.float32(quantised["scale"]) + np.float32(quantised["min"])
+        tensors[str(entry["name"])] = values.reshape(entry["shape"])
+        start += size
+    if start != len(data):
+        raise ValueError(f"the file has {len(data)} bytes, {start} expected")
+    return tensors
+
+
 def load_tfjs_graph(model: Path, weights: Path, output: str) -> TfjsGraph:
     """The network of a graph model's two files, frozen.
 
@@ -157,21 +191,11 @@ def load_tfjs_graph(model: Path, weights: Path, output: str) -> TfjsGraph:
     try:
         described = json.loads(model.read_text(encoding="utf-8"))
         nodes = described["modelTopology"]["node"]
-        layout = described["weightsManifest"][0]["weights"]
-        data, offset, arrays = weights.read_bytes(), 0, {}
-        for entry in layout:
-            kind = np.dtype(_TYPES[entry["dtype"]])
-            count = math.prod(entry["shape"])
-            arrays[entry["name"]] = np.frombuffer(data, kind, count, offset).reshape(entry["shape"])
-            offset += count * kind.itemsize
+        arrays = read_tfjs_weights(weights.read_bytes(), described["weightsManifest"], _CONSTANTS)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise WeightsError(
             f"{model} and {weights} are not a TensorFlow.js graph model: {error}. Fetch the files again."
         ) from error
-    if offset != len(data):
-        raise WeightsError(
-            f"{weights} has {len(data)} bytes, {offset} expected by {model}. Fetch the files again."
-        )
     return freeze(TfjsGraph(nodes, arrays, output))
 
 
