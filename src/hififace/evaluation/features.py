@@ -40,9 +40,9 @@ class EfficientNetLite0Features:
 
     def __init__(self, side_px: int = SIDE_PX) -> None:
         self._template: Template = TEMPLATES["mini_128"].scaled(side_px)
-        from hififace.models.pretrained.efficientnet_lite import load_efficientnet_lite0
+        from hififace.models.pretrained.efficientnet_lite import load_efficientnet_lite
 
-        self._network = load_efficientnet_lite0(locate(find_card("efficientnet_lite0")), stages=(5,))
+        self._network = load_efficientnet_lite(locate(find_card("efficientnet_lite0")), stages=(5,))
 
     def describe(self, image: RGBImage, points5: NDArray[np.floating]) -> FloatArray:
         """(320,) of one face."""

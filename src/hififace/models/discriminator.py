@@ -19,7 +19,7 @@ from hififace.models.params import DiscriminatorParams
 class DiscriminatorOutput(NamedTuple):
     """Verdicts and what led to them."""
 
-    logits: Tensor  # residual (B, num_logits, 1, 1), patch (B, num_logits, h, w); above 0 means real
+    logits: Tensor  # residual (B, num_logits, 1, 1), patch (B, num_logits, h, w), projected (B, n, 1, 1); > 0: real
     features: list[Tensor]  # after each stage, high resolution first: for feature matching
 
 
@@ -45,7 +45,7 @@ class ResidualDiscriminator(nn.Module):
 
     def forward(self, image: Tensor) -> DiscriminatorOutput:
         """(B, 3, R, R), RGB 0..1 -> logits (B, num_logits, 1, 1). Raises ValueError at any other size."""
-        _check(image, self.params)
+        check_image(image, self.params)
         x = self.stem(image)
         features = []
         for block in self.blocks:
@@ -75,7 +75,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, image: Tensor) -> DiscriminatorOutput:
         """(B, 3, R, R), RGB 0..1 -> logits (B, num_logits, h, w). Raises ValueError at any other size."""
-        _check(image, self.params)
+        check_image(image, self.params)
         x = image * 2.0 - 1.0  # He initialisation wants inputs around zero
         features = []
         for stage in (*self.stages, self.context):
@@ -84,7 +84,8 @@ class PatchDiscriminator(nn.Module):
         return DiscriminatorOutput(self.head(x), features)
 
 
-def _check(image: Tensor, params: DiscriminatorParams) -> None:
+def check_image(image: Tensor, params: DiscriminatorParams) -> None:
+    """Raises ValueError where an image is not of the size that a discriminator is made for."""
     side = params.resolution
     if image.ndim != 4 or tuple(image.shape[1:]) != (3, side, side):
         raise ValueError(

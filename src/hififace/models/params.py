@@ -135,13 +135,16 @@ class DiscriminatorParams:
     """Everything that a discriminator is built from (`models.create.create_discriminator`)."""
 
     name: str  # for people: logs, checkpoints
-    kind: Literal["residual", "patch"]  # the reference's (StarGAN v2), or a PatchGAN
+    # The reference's (StarGAN v2), a PatchGAN, or heads on a frozen network (models/projected.py).
+    kind: Literal["residual", "patch", "projected"]
     resolution: int  # side of the images it sees, px
     stem_channels: int  # width of the first convolution
-    channels: tuple[int, ...]  # width after each halving
-    num_logits: int = 1  # verdicts: in all (residual), or per patch (patch)
+    channels: tuple[int, ...]  # width after each halving (projected: of each frozen map)
+    num_logits: int = 1  # verdicts: in all (residual), or per patch (patch, projected)
 
     def __post_init__(self) -> None:
+        if self.kind == "projected":
+            return
         side = self.resolution >> (len(self.channels) + (self.kind == "patch"))
         if self.kind == "residual" and side != 4:
             raise ValueError(
@@ -368,6 +371,17 @@ def patch_discriminator(
         resolution=resolution,
         stem_channels=stem_channels,
         channels=channels,
+    )
+
+
+def projected_discriminator(resolution: int, width: int = 64) -> DiscriminatorParams:
+    """Heads on four maps of EfficientNet-lite1, at a 4th to a 32nd of the side."""
+    return DiscriminatorParams(
+        name=f"projected_{resolution}",
+        kind="projected",
+        resolution=resolution,
+        stem_channels=width,
+        channels=(24, 40, 112, 320),
     )
 
 

@@ -52,7 +52,7 @@ class StepSettings:
     beyond 1 exaggerates. Swapping may do so (`strength` in a bundle's manifest), and a network is best where it was
     trained."""
     r1_gamma: tuple[float, float] = (0.1, 0.02)
-    """Of the 256 px and the 128 px discriminator."""
+    """Of the 256 px and the 128 px discriminator; 0 for those that need no penalty."""
     r1_every: int = 16
     warp: tuple[float, float] = (0.12, 0.06)
     """Largest change of the jaw's width and the chin's length in self pairs, shares."""

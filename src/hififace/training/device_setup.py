@@ -15,10 +15,12 @@ from hififace.data.resident import ResidentSet
 from hififace.data.slots import Slots
 from hififace.media.atomic import atomic_write
 from hififace.models.create import create_discriminator, create_generator
+from hififace.models.pretrained.efficientnet_lite import fold_normalisations, load_efficientnet_lite
 from hififace.models.pretrained.face_mesh import load_face_mesh
 from hififace.models.pretrained.iris import load_iris
 from hififace.models.pretrained.mesh_shape import load_mesh_shape
 from hififace.models.pretrained.sface import load_sface
+from hififace.models.projected import FeatureMaps
 from hififace.training.allocator import keep_memory
 from hififace.training.compact_checkpoint import newest_compact, restore_discriminators
 from hififace.training.device_batch import Networks
@@ -31,6 +33,8 @@ from hififace.training.recognisers import Recogniser, make_recognisers
 from hififace.training.run_options import RunOptions
 from hififace.training.split_files import has_tensors
 from hififace.training.starting_weights import start_generator
+from hififace.weights.registry import find_card
+from hififace.weights.store import locate_in
 
 
 def make_step(
@@ -66,11 +70,18 @@ def make_step(
     recognisers = make_recognisers(
         loss_networks.sface, config.recognisers, photos.card, device, options.loss_network_files
     )
-    known = [photos.data.identity, *(_remembered(remember, one, photos.data) for one in recognisers[1:])]
+    half_precision = uses_bfloat16(config.precision, device)
+    known = [
+        photos.data.identity,
+        *(_remembered(remember, one, photos.data, half_precision) for one in recognisers[1:]),
+    ]
     generator = create_generator(config.generator)
     if options.init_from is not None:
         start_generator(generator, options.init_from)
-    networks = Networks(generator, create_discriminator(config.fine), create_discriminator(config.coarse))
+    sees = _discriminator_features(config, device, options)
+    networks = Networks(
+        generator, create_discriminator(config.fine, sees), create_discriminator(config.coarse, sees)
+    )
     for network in networks:
         network.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     step = DeviceStep(
@@ -82,12 +93,24 @@ def make_step(
         Slots(config.batch_size),
         config.step,
         device,
-        uses_bfloat16(config.precision, device),
+        half_precision,
     )
     start = discriminators_to_start_from(options)
     if start is not None:
         restore_discriminators(start, step)
     return step
+
+
+def _discriminator_features(
+    config: DeviceConfig, device: torch.device, options: RunOptions
+) -> FeatureMaps | None:
+    """What projected discriminators see with: another network than the one that `evaluation` compares results with."""
+    if "projected" not in (config.fine.kind, config.coarse.kind):
+        return None
+    path = locate_in(options.loss_network_files, find_card("efficientnet_lite1"))
+    network = fold_normalisations(load_efficientnet_lite(path, variant="lite1", stages=(2, 3, 4, 5)))
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def discriminators_to_start_from(options: RunOptions) -> Path | None:
@@ -118,17 +141,19 @@ def load_device_loss_networks(
     return loss_networks
 
 
-def _remembered(folder: Path | None, recogniser: Recogniser, data: ResidentSet) -> Tensor:
+def _remembered(
+    folder: Path | None, recogniser: Recogniser, data: ResidentSet, half_precision: bool
+) -> Tensor:
     """`embed_all`, read from the folder where the same network was asked about the same set before."""
     if folder is None:
-        return recogniser.embed_all(data)
+        return recogniser.embed_all(data, half_precision=half_precision)
     asked = hashlib.sha256()
     for part in (*recogniser.network.parameters(), data.identity, data.landmarks, recogniser.to_arcface):
         asked.update(part.detach().cpu().numpy().tobytes())
     kept = folder / f"embeddings-{asked.hexdigest()[:16]}.npy"
     if kept.is_file():
         return torch.from_numpy(np.load(kept)).to(data.images.device)
-    found = recogniser.embed_all(data)
+    found = recogniser.embed_all(data, half_precision=half_precision)
     buffer = io.BytesIO()
     np.save(buffer, found.cpu().numpy())
     folder.mkdir(parents=True, exist_ok=True)

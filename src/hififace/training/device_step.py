@@ -55,9 +55,10 @@ class DeviceStep(StepTerms):
         """Makes the CUDA graphs; later steps are replays. Does three steps of each kind first."""
         kinds: list[tuple[str, Callable[[], object]]] = [
             ("warm-up", self._discriminators_alone),
-            ("penalty", self._penalty),
             ("step", self._whole_step),
         ]
+        if any(self.settings.r1_gamma):
+            kinds.append(("penalty", self._penalty))
         if self.settings.discriminator_every > 1:
             kinds.append(("generator", self._generator_alone))
         with side_stream():
@@ -83,7 +84,7 @@ class DeviceStep(StepTerms):
         """A phase over the photos of a row, and the gradient penalty where it is due."""
         self.rows.copy_(row)
         self._play(name, phase)
-        if step % self.settings.r1_every == 0:
+        if any(self.settings.r1_gamma) and step % self.settings.r1_every == 0:
             self._play("penalty", self._penalty)
 
     def _play(self, name: str, phase: Callable[[], object]) -> None:
@@ -166,6 +167,8 @@ class DeviceStep(StepTerms):
         for (name, network, (photos,)), gamma in zip(
             self._views(photos_shown), settings.r1_gamma, strict=True
         ):
+            if gamma == 0.0:
+                continue
             photos = photos.detach().requires_grad_(True)
             penalty = r1_penalty(network(photos).logits, photos, gamma=gamma)
             self._note(f"{name}_r1", penalty)

@@ -39,9 +39,9 @@ from hififace.models.identity import identity_vector
 from hififace.models.params import VectorPart
 from hififace.models.pretrained.arcface import ArcFace, load_arcface
 from hififace.models.pretrained.efficientnet_lite import (
-    EfficientNetLite0,
+    EfficientNetLite,
     fold_normalisations,
-    load_efficientnet_lite0,
+    load_efficientnet_lite,
 )
 from hififace.models.pretrained.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
 from hififace.models.pretrained.face_mesh import SIZE_PX as MESH_SIZE_PX
@@ -83,7 +83,7 @@ class MeshLossNetworks:
     shape: MeshShape
     face_mesh: FaceMesh | None = None
     iris: Iris | None = None
-    features: EfficientNetLite0 | None = None
+    features: EfficientNetLite | None = None
     identity_jitter: float = 0.0
     arcface: ArcFace | None = None
     """The second embedder."""
@@ -369,7 +369,7 @@ def eye_crop(first_corner: Tensor, second_corner: Tensor) -> Tensor:
     )
 
 
-def load_features(files: Path | None = None) -> EfficientNetLite0:
+def load_features(files: Path | None = None) -> EfficientNetLite:
     """The stages of EfficientNet-lite0 that the perceptual term uses, from the user's folder or from where
     `hififace weights fetch` put it.
 
@@ -377,4 +377,4 @@ def load_features(files: Path | None = None) -> EfficientNetLite0:
         WeightsError: it is in neither place.
     """
     path = locate_in(files, find_card("efficientnet_lite0"))
-    return fold_normalisations(load_efficientnet_lite0(path, stages=FEATURE_STAGES))
+    return fold_normalisations(load_efficientnet_lite(path, stages=FEATURE_STAGES))

@@ -51,14 +51,21 @@ class Recogniser:
         return self._embed(crops, random_views(self.to_arcface, len(crops), jitter))
 
     @torch.no_grad()
-    def embed_all(self, data: ResidentSet, batch: int = 64) -> Tensor:
-        """(N, D) unit length: mean embedding of every crop of a set and its mirror image."""
+    def embed_all(self, data: ResidentSet, batch: int = 64, *, half_precision: bool = False) -> Tensor:
+        """(N, D) unit length: mean embedding of every crop of a set and its mirror image.
+
+        Args:
+            data: the set.
+            batch: crops at once.
+            half_precision: in bfloat16, as a step sees results.
+        """
         found = []
         for start in range(0, len(data), batch):
             images = data.images[start : start + batch].permute(0, 3, 1, 2).float() / 255.0
             faces = self._faces(images, self.to_arcface)
-            sides = [F.normalize(self.network(seen), dim=1) for seen in (faces, faces.flip(3))]
-            found.append(F.normalize(sides[0] + sides[1], dim=1))
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=half_precision):
+                sides = [self.network(seen) for seen in (faces, faces.flip(3))]
+            found.append(F.normalize(sum(F.normalize(side.float(), dim=1) for side in sides), dim=1))
         return torch.cat(found)
 
     def _embed(self, crops: Tensor, view: Tensor) -> Tensor:

