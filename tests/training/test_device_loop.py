@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from hififace.data.resident import ResidentSet
-from hififace.errors import DataError, TrainingError
+from hififace.errors import DataError, TrainingError, WeightsError
+from hififace.models.params import projected_discriminator
+from hififace.models.pretrained.efficientnet_lite import EfficientNetLite
 from hififace.training import device_loop, device_photos, device_setup, held_out
 from hififace.training.checkpoint import read_state
 from hififace.training.compact_checkpoint import newest_compact, restore_compact
@@ -18,6 +20,7 @@ from hififace.training.config import parse_config, with_overrides
 from hififace.training.device_config import DEVICE_PRESETS, BandConfig, DeviceConfig, PhotosConfig
 from hififace.training.device_loop import rates, train_on_device
 from hififace.training.device_photos import ResidentPhotos, real_resolution
+from hififace.training.device_settings import StepSettings
 from hififace.training.device_step import DeviceStep
 from hififace.training.going_back import Watch
 from hififace.training.loop import RunOptions
@@ -147,6 +150,37 @@ def test_a_damaged_checkpoint_is_a_sentence(training, tmp_path):
     (newest_compact(tmp_path) / "average.safetensors").write_bytes(b"gone")
     with pytest.raises(TrainingError, match="does not fit this run"):
         training(tmp_path)
+
+
+def test_projected_discriminators_learn_without_a_penalty_and_resume(training, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    seen = EfficientNetLite(variant="lite1").requires_grad_(False).eval()
+    monkeypatch.setattr(device_setup, "load_efficientnet_lite", lambda path, **_: seen)
+    monkeypatch.setattr(device_setup, "locate_in", lambda files, card: card.filename)
+    seen.stages = (2, 3, 4, 5)
+    config = tiny_device_config(
+        fine=projected_discriminator(96, 4),
+        coarse=projected_discriminator(SIDE, 4),
+        step=StepSettings(window_px=96, r1_every=1, r1_gamma=(0.0, 0.0)),
+    )
+    training(tmp_path, config, stop_after_images=16)
+    training(tmp_path, config)
+    last = logged(tmp_path)[-1]
+    assert last["images"] == 24
+    assert {"fine_accuracy", "coarse_accuracy", "adversarial"} <= set(last)
+    assert not [name for name in last if name.endswith("_r1")]
+    kept = load_file(tmp_path / "checkpoints/000000024/discriminators.safetensors")
+    assert kept
+    assert not [name for name in kept if "_blocks" in name or "_frozen" in name]
+
+
+def test_what_projected_discriminators_see_with_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("HIFIFACE_HOME", str(tmp_path))
+    config = tiny_device_config(coarse=projected_discriminator(SIDE, 4))
+    options = RunOptions(loss_network_files=tmp_path)
+    with pytest.raises(WeightsError, match=r"efficientnet-lite1.*hififace weights fetch training"):
+        device_setup._discriminator_features(config, torch.device("cpu"), options)
+    assert device_setup._discriminator_features(tiny_device_config(), torch.device("cpu"), options) is None
 
 
 def test_only_the_last_checkpoints_stay(training, tmp_path):
@@ -347,7 +381,7 @@ def test_what_a_recogniser_says_of_a_set_is_asked_once(tmp_path):
 
     def remembered(to_arcface=view):
         recogniser = Recogniser("made-up", network, to_arcface, 112, SIDE)
-        return device_setup._remembered(tmp_path, recogniser, step.data)
+        return device_setup._remembered(tmp_path, recogniser, step.data, half_precision=False)
 
     first = remembered()
     count = len(asked)

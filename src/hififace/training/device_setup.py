@@ -73,7 +73,7 @@ def make_step(
     half_precision = uses_bfloat16(config.precision, device)
     known = [
         photos.data.identity,
-        *(_remembered(remember, one, photos.data, half_precision) for one in recognisers[1:]),
+        *(_remembered(remember, one, photos.data, half_precision=half_precision) for one in recognisers[1:]),
     ]
     generator = create_generator(config.generator)
     if options.init_from is not None:
@@ -142,7 +142,7 @@ def load_device_loss_networks(
 
 
 def _remembered(
-    folder: Path | None, recogniser: Recogniser, data: ResidentSet, half_precision: bool
+    folder: Path | None, recogniser: Recogniser, data: ResidentSet, *, half_precision: bool
 ) -> Tensor:
     """`embed_all`, read from the folder where the same network was asked about the same set before."""
     if folder is None:
