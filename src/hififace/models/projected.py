@@ -58,7 +58,7 @@ class ProjectedDiscriminator(nn.Module):
 
 
 class _Head(nn.Module):
-    """Halves a map `halvings` times, then judges each place of what is left."""
+    """Halves a map `halvings` times, then gives a verdict for each place of what is left."""
 
     def __init__(self, width: int, halvings: int, num_logits: int) -> None:
         super().__init__()

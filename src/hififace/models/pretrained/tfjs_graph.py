@@ -210,7 +210,8 @@ class _WithConstant(nn.Module):
         self.register_buffer("value", value, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        value = self.value if self.value.ndim == 0 or x.ndim == 4 else self.value.flatten()
+        # Under autocast a constant of float32 would make all that follows float32 again.
+        value = (self.value if self.value.ndim == 0 or x.ndim == 4 else self.value.flatten()).to(x.dtype)
         return self.combine(value, x) if self.first else self.combine(x, value)
 
 
