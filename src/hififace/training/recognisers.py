@@ -65,7 +65,8 @@ class Recogniser:
             faces = self._faces(images, self.to_arcface)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=half_precision):
                 sides = [self.network(seen) for seen in (faces, faces.flip(3))]
-            found.append(F.normalize(sum(F.normalize(side.float(), dim=1) for side in sides), dim=1))
+            first, second = (F.normalize(side.float(), dim=1) for side in sides)
+            found.append(F.normalize(first + second, dim=1))
         return torch.cat(found)
 
     def _embed(self, crops: Tensor, view: Tensor) -> Tensor:

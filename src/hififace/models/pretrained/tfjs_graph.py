@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -231,7 +231,8 @@ class _Padded(nn.Module):
                 missing = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
                 pads += [missing // 2, missing - missing // 2]
             x = F.pad(x, pads)
-        return convolve(x, layer.weight, layer.bias, stride, layer.padding, layer.groups)
+        padding = cast(tuple[int, int], layer.padding)
+        return convolve(x, layer.weight, layer.bias, stride, padding, layer.groups)
 
 
 def _convolution(node: Mapping[str, Any], constants: list[NDArray[Any]]) -> nn.Module:
