@@ -24,6 +24,14 @@ def test_a_set_described_by_another_part_is_refused(name):
         check_parts(tiny_card(parts=parts))
 
 
+def test_a_set_described_by_an_earlier_file_of_the_same_function_is_accepted(caplog):
+    earlier = find_card("face_mesh").same_function
+    assert earlier
+    for digest in earlier:
+        check_parts(tiny_card(parts=hashes_of(EMBEDDED) | {"face_mesh": digest}))
+    assert caplog.text == ""
+
+
 def test_loading_the_loss_networks_checks_the_parts():
     card = tiny_card(parts=hashes_of(EMBEDDED) | {"mesh_shape": "ab" * 32})
     with pytest.raises(DataError, match="another 'mesh_shape'"):

@@ -129,6 +129,8 @@ def test_a_card_of_the_users_is_found_after_those_that_ship(cards):
         ({"filename": "/etc/passwd"}, "expected a path below the folder of models"),
         ({"filename": "C:/ours.onnx"}, "expected a path below the folder of models"),
         ({"sha256": "abc"}, "expected 64 hexadecimal digits"),
+        ({"same_function": ["abc"]}, "same_function = 'abc'; expected 64 hexadecimal digits"),
+        ({"same_function": "a" * 64}, "expected a list of SHA-256"),
         ({"urls": ["http://example.org/x"]}, "expected one that begins with https://"),
         ({"name": "yunet"}, "the name 'yunet' is taken by another card"),
         ({"filename": "epoch_20_new.pth"}, "the filename 'epoch_20_new.pth' is taken"),

@@ -101,7 +101,7 @@ def check_parts(card: SetCard, files: Path | None = None) -> None:
             LOGGER.warning("the set's part '%s' cannot be compared: %s", name, error)
             continue
         found = sha256_of(path)
-        if found != described_by:
+        if described_by not in (found, *find_card(name).same_function):
             raise DataError(
                 f"The set was described by another '{name}' (SHA-256 {described_by[:12]}...) than {path} "
                 f"({found[:12]}...): what it stores of its photos does not compare with what is seen in results. "

@@ -47,6 +47,8 @@ class Card:
     size_bytes: int | None = None
     sha256: str | None = None
     """None where the publisher names none and no copy was at hand to measure."""
+    same_function: tuple[str, ...] = ()
+    """SHA-256 of earlier files that compute the same, to rounding: what they described needs not be described again."""
     urls: tuple[str, ...] = ()
     """Mirrors, best first. `ARCHIVE#MEMBER` is one file of a wheel, zip or tar; `.bz2` is unpacked."""
     instructions: str = ""
@@ -139,6 +141,7 @@ _TYPES: Final[Mapping[str, tuple[type, str]]] = {
     "commercial": (bool, "true or false"),
     "size_bytes": (int, "a whole number"),
     "urls": (list, "a list of addresses"),
+    "same_function": (list, "a list of SHA-256 in quotes"),
 }
 """Of what is no text."""
 
@@ -160,7 +163,8 @@ def _card(entry: Mapping[str, Any], path: Path, number: int) -> Card:
     problem = _problem(entry)
     if problem:
         raise WeightsError(f"{where} has {problem}.")
-    return Card(**{**entry, "urls": tuple(entry.get("urls", ()))})
+    lists = {key: tuple(entry.get(key, ())) for key in ("urls", "same_function")}
+    return Card(**{**entry, **lists})
 
 
 def _problem(entry: Mapping[str, Any]) -> str | None:
@@ -172,8 +176,13 @@ def _problem(entry: Mapping[str, Any]) -> str | None:
         return f"kind = {kind!r}; expected one of {', '.join(get_args(Kind))}"
     if not filename or place.is_absolute() or ".." in place.parts or "\\" in filename or ":" in filename:
         return f"filename = {filename!r}; expected a path below the folder of models, with / and without .."
-    if not re.fullmatch(r"[0-9a-f]{64}", entry.get("sha256", "0" * 64)):
-        return f"sha256 = {entry['sha256']!r}; expected 64 hexadecimal digits in lower case"
+    for key, hashes in (
+        ("sha256", [entry.get("sha256", "0" * 64)]),
+        ("same_function", entry.get("same_function", [])),
+    ):
+        for value in hashes:
+            if not (isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)):
+                return f"{key} = {value!r}; expected 64 hexadecimal digits in lower case"
     if entry.get("size_bytes", 1) < 1:
         return f"size_bytes = {entry['size_bytes']}; expected 1 or more"
     wrong = next((url for url in urls if not (isinstance(url, str) and url.startswith("https://"))), None)
