@@ -8,11 +8,16 @@ from hififace.app.controls import controls, made_of
 from hififace.app.ui_people import SETTINGS
 from hififace.option_fields import options_of
 
+MOST = 30
+"""Characters of a label that fit on one line of the rail."""
+
 
 def test_controls_are_those_of_the_options():
     for name, control in zip(SETTINGS, controls(SwapOptions, SETTINGS), strict=True):
         option = options_of(SwapOptions)[name]
-        assert control.label == option.help.removesuffix(".")
+        told = control.label + (f": {control.info}" if control.info else ".")
+        assert told.lower() == option.help.lower()
+        assert len(control.label) <= MOST
         assert control.value == option.default
         if option.kind is bool:
             assert isinstance(control, gr.Checkbox)

@@ -1,12 +1,10 @@
 from hififace.app.names import name_html
 
 
-def test_a_long_name_keeps_its_end_whole():
-    assert (
-        name_html("portrait-124.jpg")
-        == '<span class="hf-name"><span>portrait-</span><span>124.jpg</span></span>'
-    )
+def test_a_long_name_is_cut_in_its_middle():
+    assert name_html("portrait-124", 11) == '<span class="hf-name">portr…t-124</span>'
+    assert name_html("portrait-12", 11) == '<span class="hf-name">portrait-12</span>'
 
 
-def test_a_short_name_is_one_piece_and_nothing_of_it_is_html():
-    assert name_html("<b>.png", "strong") == '<strong class="hf-name"><span>&lt;b&gt;.png</span></strong>'
+def test_nothing_of_a_name_is_html():
+    assert name_html("<b>.png", 20, "strong") == '<strong class="hf-name">&lt;b&gt;.png</strong>'

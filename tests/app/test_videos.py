@@ -23,7 +23,7 @@ def test_a_video_is_described(tmp_path: Path):
     video = open_video(
         face_video(tmp_path / "a.mp4", lambda _: room(), 10, sound=True), "My Video.MP4", Limits()
     )
-    assert video.sentence() == "320 x 240, 25 frames per second, 0.4 seconds, with sound"
+    assert video.sentence() == "320 x 240, 25\N{NO-BREAK SPACE}fps, 0.4\N{NO-BREAK SPACE}s, sound"
     assert (video.own_suffix, video.played_by_browsers) == (".mp4", True)
 
 

@@ -192,10 +192,10 @@ def test_the_bar_is_one_that_screen_readers_know():
     assert "2:00:00 left" in progress_html(long, is_preview=True)
 
 
-def test_names_become_no_markdown():
-    assert listed(["one"]) == "one"
-    assert listed(["one", "two"]) == "- one\n- two"
-    assert not set("<>[]|`*#") & set(listed([f"Face becomes {NASTY}"]).replace("&#", ""))
+def test_sentences_are_shown_as_they_are_and_nothing_of_a_name_is_html():
+    told = Texts(listed(["Face 1 becomes my_photo.jpg.", f"Face 2 becomes {NASTY}"]))
+    assert told.texts == ["Face 1 becomes my_photo.jpg.", f"Face 2 becomes {NASTY}"]
+    assert told.tags == {"p"}
 
 
 @pytest.mark.parametrize(

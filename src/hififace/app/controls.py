@@ -29,12 +29,18 @@ def made_of(kind: type[DataclassInstance], names: Sequence[str], values: Sequenc
 
 
 def _control(option: Option) -> Any:
-    label, elem_id = option.help.removesuffix("."), f"option-{option.name.replace('_', '-')}"
+    # "Face shape: 1 the source's, ...": a short label, and what it means below it.
+    label, _, info = option.help.removesuffix(".").partition(": ")
+    about: dict[str, Any] = {
+        "label": label,
+        "info": f"{info[:1].upper()}{info[1:]}." if info else None,
+        "elem_id": f"option-{option.name.replace('_', '-')}",
+    }
     if option.kind is bool:
-        return gr.Checkbox(option.default, label=label, elem_id=elem_id)
+        return gr.Checkbox(option.default, **about)
     bounds: Any = option.interval
     step = 1 if option.kind is int else 0.05 if bounds.le <= 1 else 0.5
-    return gr.Slider(bounds.ge, bounds.le, option.default, step=step, label=label, elem_id=elem_id)
+    return gr.Slider(bounds.ge, bounds.le, option.default, step=step, **about)
 
 
 def _whole(option: Option, value: Any) -> Any:

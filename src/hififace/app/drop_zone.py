@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
@@ -14,6 +14,9 @@ from hififace.app.assets import asset
 from hififace.app.examples import Example, example_thumbnail
 from hififace.app.icons import icon
 from hififace.app.names import name_html
+
+_NAME_LENGTH: Final = 16
+"""Characters of a file's name that fit beside its buttons."""
 
 _TURNS = itertools.count()
 """No two answers are equal: the page draws a box anew, and ends its waiting, only where its HTML is another one."""
@@ -101,7 +104,7 @@ class DropZone:
             shown = f'<img src="{filled.thumbnail}" alt="">'
         else:
             shown = f'<span class="hf-noimage">{icon(self._icon, side_px=26)}</span>'
-        name, shown_name = escape(filled.name), name_html(filled.name, "strong")
+        name, shown_name = escape(filled.name), name_html(filled.name, _NAME_LENGTH, "strong")
         return (
             f'<div class="hf-file">{shown}<p title="{name}">{shown_name}<span>{escape(filled.told)}</span></p>'
             f'<button type="button" class="hf-tool" data-do="choose" aria-label="Replace {name}" title="Replace">'

@@ -16,7 +16,7 @@ from PIL import Image
 from hififace.app.images import data_url
 
 _FOLDER = files("hififace.app") / "examples"
-_THUMBNAIL_PX: Final = 112
+_THUMBNAIL_PX: Final = 200
 
 ATTRIBUTION: Final = "Examples: Face Research Lab London Set (DeBruine and Jones, 2017), CC BY 4.0; the people shown agreed to be shown."
 

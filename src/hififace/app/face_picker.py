@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
@@ -14,6 +14,9 @@ from hififace.app.icons import icon
 from hififace.app.images import data_url
 from hififace.app.names import name_html
 from hififace.types import RGBImage
+
+_CAPTION_LENGTH: Final = 11
+"""Characters that fit below a small image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,5 +80,5 @@ def _button(place: int, face: Shown) -> str:
         f'<div class="hf-one"><button type="button" class="hf-face" data-face="{place}" data-at="face-{place}" '
         f'aria-pressed="{"true" if face.pressed else "false"}" aria-label="{escape(face.name)}" '
         f'title="{escape(face.name)}"><img src="{data_url(face.thumbnail)}" alt="">{inset}'
-        f"{name_html(face.caption)}</button>{remove}</div>"
+        f"{name_html(face.caption, _CAPTION_LENGTH)}</button>{remove}</div>"
     )

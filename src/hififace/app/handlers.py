@@ -34,6 +34,7 @@ from hififace.hosting.bundles import Bundles
 from hififace.hosting.meter import LimitError
 from hififace.hosting.turns import Turns, own_turns
 from hififace.media.image import LoadedImage, suffix_for
+from hififace.provenance.claim import Claim
 from hififace.swap.image import swap_images, with_similarities
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.output import marked_image
@@ -66,7 +67,8 @@ class Kept:
 
     file: Path
     thumbnail: str = field(repr=False)
-    """A data URL of a small image, marked as every result is; empty for a video."""
+    """A data URL of a small image, marked as every result is; empty where there is none."""
+    is_video: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +97,8 @@ class ImageState:
     """The last result of this target."""
     made_from: object = None
     """The choices that it was made from: others make it out of date."""
+    asked: SwapRequest | None = None
+    """The settings heard last: what was drawn for earlier ones comes too late to be shown."""
     unmeasured: _Unmeasured | None = None
     """The last result, until its figures are asked for."""
     mask: tuple[tuple[int, int], bytes] | None = None
@@ -109,11 +113,12 @@ class ImageState:
     """Choices, and the preview that belongs to them."""
 
     def choices(self, request: SwapRequest) -> tuple[object, ...]:
-        """Everything that decides how the result looks, to compare."""
+        """Everything that decides how the result looks, to compare; taking back the statement changes no result."""
         target = None if self.target is None else self.target.path
         photos = tuple(photo.path for photo in self.people.photos)
         chosen = self.people.chosen if self.everybody else None
-        return request, target, photos, self.everybody, chosen, tuple(sorted(self.mapping.items()))
+        looks = request.model, request.average, request.swap, request.format, request.quality
+        return looks, target, photos, self.everybody, chosen, tuple(sorted(self.mapping.items()))
 
     def is_current(self, request: SwapRequest) -> bool:
         """Whether the last result is of these choices."""
@@ -328,13 +333,13 @@ class Studio:
             target = read_photo(state.target.path, state.target.name, self.limits)
             result = self._result(request, swapper, state.target.faces, target, options, output, source_map)
             state.made = _written(session, result, state.target, request)
-            state.made_from, state.mask = state.choices(request), None
+            state.made_from, state.mask, state.asked = state.choices(request), None, request
             default = source_map.default
             sources = (
                 source_map.by_index if default is None else dict.fromkeys(range(len(result.faces)), default)
             )
             state.unmeasured = _Unmeasured(result, swapper, sources, options)
-            self.keep(key, Kept(state.made.file, _small(result)))
+            self.keep(key, Kept(state.made.file, kept_thumbnail(result.pixels, result.claim)))
             return state.made
 
     def measure(self, key: str) -> Made | None:
@@ -487,11 +492,11 @@ def _written(session: Session, result: SwapResult, target: Photo, request: SwapR
     return Made(file, shown, result.to_json())
 
 
-def _small(result: SwapResult) -> str:
-    """A data URL of the result, `_SMALL_PX` at most, marked as every result is."""
-    height, width = result.pixels.shape[:2]
+def kept_thumbnail(pixels: RGBImage, claim: Claim) -> str:
+    """A data URL of a result (H, W, 3), `_SMALL_PX` at most, marked as every result is."""
+    height, width = pixels.shape[:2]
     scale = min(_SMALL_PX / max(height, width), 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    small = np.asarray(cv2.resize(result.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    jpeg = marked_image(small, LoadedImage.from_pixels(small), result.claim, format="JPEG", quality=85)
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    jpeg = marked_image(small, LoadedImage.from_pixels(small), claim, format="JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-_END: Final = 7
-"""Characters at the end of a name that are always shown: a number, and what kind of file it is."""
+_END: Final = 5
+"""Characters at the end of a name that are always shown: files of one camera differ there."""
 
 
-def name_html(name: str, tag: str = "span") -> str:
-    """A name that is cut in its middle where it does not fit, since files of one camera differ at the end."""
-    start, end = (name[:-_END], name[-_END:]) if len(name) > _END + 3 else (name, "")
-    tail = f"<span>{escape(end)}</span>" if end else ""
-    return f'<{tag} class="hf-name"><span>{escape(start)}</span>{tail}</{tag}>'
+def name_html(name: str, most: int, tag: str = "span") -> str:
+    """A name of at most `most` characters, cut in its middle where it is longer."""
+    shown = name if len(name) <= most else f"{name[: most - _END - 1]}…{name[-_END:]}"
+    return f'<{tag} class="hf-name">{escape(shown)}</{tag}>'

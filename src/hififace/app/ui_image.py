@@ -27,7 +27,7 @@ from hififace.app.words import figures, for_visitors, history_html, listed, sent
 from hififace.errors import HififaceError
 from hififace.types import RGBImage
 
-_INVITATION: Final = "Add a source and a target, or try a pair. The result appears here."
+_INVITATION: Final = "Click a pair, or add a source and a target of yours."
 
 
 class ImageRail:
@@ -50,7 +50,7 @@ class ImageRail:
         gr.HTML('<h2 class="hf-h">Target <span>where it is put</span></h2>', apply_default_css=False)
         self.zone = self._zone.component()
         self.faces = face_picker("target-faces")
-        self.who = gr.Markdown("", elem_id="who")
+        self.who = gr.HTML("", elem_id="who", apply_default_css=False)
         self.shown = [self.zone, self.faces, self.who]
 
     def show(self, key: str, problems: list[str] | None = None) -> list[Any]:
@@ -196,7 +196,10 @@ class ImageTab:
 
     def draw(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
         """The large image, and what belongs to it."""
-        return self._stage(self._desk.key(request), request_of(consent, *asked))
+        key, wanted = self._desk.key(request), request_of(consent, *asked)
+        self._desk.studio.look(key).asked = wanted
+        drawn = self._stage(key, wanted)
+        return drawn if self._desk.studio.look(key).asked == wanted else [gr.skip()] * len(drawn)
 
     def figures(self, key: str) -> str:
         """Figures of the last result, for a reloaded page."""

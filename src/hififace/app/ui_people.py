@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
@@ -19,11 +20,14 @@ from hififace.hosting.consent import CONSENT
 from hififace.swap.options import SwapOptions
 
 SETTINGS: Final = (
-    "shape_rate", "id_rate", "passes", "mask_erosion", "mask_feather_px", "match_colour", "detail",
+    "shape_rate", "id_rate", "match_colour", "detail", "passes", "mask_erosion", "mask_feather_px",
 )  # fmt: skip
 """Options of a swap that the page asks for."""
 
-_FORMATS = [("As the target", "same"), ("PNG, without loss", "png"), ("JPEG", "jpeg")]
+_FORMATS = [("As the target", "same"), ("PNG", "png"), ("JPEG", "jpeg")]
+PLAIN_FORMAT: Final = "MP4"
+OWN_FORMAT: Final = "As the target"
+"""What a video's result may be."""
 
 
 class PeopleCard:
@@ -77,6 +81,7 @@ class Settings:
 
     Attributes:
         asked: components whose values `request_of` takes, in order.
+        video_format: one of `PLAIN_FORMAT` and `OWN_FORMAT`.
     """
 
     def __init__(self, desk: Desk, people: PeopleCard) -> None:
@@ -85,9 +90,19 @@ class Settings:
         with fold("Settings", "settings-box"):
             _heading("Strength and blending")
             settings = controls(SwapOptions, SETTINGS)
-            _heading("Result file")
-            self.format = gr.Radio(_FORMATS, value="same", label="Format of images", elem_id="format")
-            self.quality = gr.Slider(50, 100, 95, step=1, label="JPEG quality", elem_id="quality")
+            with gr.Column(elem_classes=["hf-settings", "hf-photo-only"]):
+                _heading("Result file")
+                self.format = gr.Radio(_FORMATS, value="same", label="Format", elem_id="format")
+                self.quality = gr.Slider(50, 100, 95, step=1, label="JPEG quality", elem_id="quality")
+            with gr.Column(elem_classes=["hf-settings", "hf-video-only"]):
+                _heading("Result file")
+                self.video_format = gr.Radio(
+                    [PLAIN_FORMAT, OWN_FORMAT],
+                    value=PLAIN_FORMAT,
+                    label="Format",
+                    info="MP4 (H.264) plays everywhere.",
+                    elem_id="video-format",
+                )
             _heading("Model")
             self.model = gr.Dropdown(
                 bundles.names,
@@ -113,7 +128,7 @@ def shown_people(people: People) -> list[Shown]:
         Shown(
             people.thumbnail(place),
             f"Put in {people.called(place)}",
-            caption=photo.name,
+            caption=Path(photo.name).stem,
             pressed=place == people.chosen,
             remove=(numbers[id(photo)], photo.name) if face == 0 else None,
         )

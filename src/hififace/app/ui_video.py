@@ -15,7 +15,7 @@ from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.fold import fold
 from hififace.app.images import data_url
 from hififace.app.preview import Patch
-from hififace.app.ui_people import Settings, request_of
+from hififace.app.ui_people import OWN_FORMAT, PLAIN_FORMAT, Settings, request_of
 from hififace.app.video_handlers import VideoState
 from hififace.app.video_player import frame_html, video_html, video_player
 from hififace.app.viewer import Box, Kind, View, view_html, viewer
@@ -26,8 +26,7 @@ from hififace.errors import HififaceError
 _EVERY_S: Final = 0.5
 """How often a page asks how far its video is."""
 
-_INVITATION: Final = "Add a source and a video, or try the example. The result appears here."
-_PLAIN, _OWN = "MP4, plays everywhere", "As the target"
+_INVITATION: Final = "Click the example, or add a source and a video of yours."
 
 
 class VideoRail:
@@ -39,8 +38,7 @@ class VideoRail:
         gr.HTML('<h2 class="hf-h">Target <span>where it is put</span></h2>', apply_default_css=False)
         self.zone = self.drop.component()
         self.faces = face_picker("video-faces")
-        self.who = gr.Markdown("", elem_id="video-who")
-        self.format = gr.Radio([_PLAIN, _OWN], value=_PLAIN, label="Output format", elem_id="video-format")
+        self.who = gr.HTML("", elem_id="video-who", apply_default_css=False)
 
 
 class VideoButtons:
@@ -48,7 +46,9 @@ class VideoButtons:
 
     def __init__(self) -> None:
         with gr.Row(elem_id="video-buttons"):
-            self.preview = gr.Button("Preview 3 s", elem_id="video-preview", min_width=90, size="lg")
+            self.preview = gr.Button(
+                "Preview 3 s", elem_id="video-preview", min_width=90, size="lg", visible="hidden"
+            )
             self.whole = gr.Button(
                 "Add a source photo",
                 variant="primary",
@@ -57,7 +57,10 @@ class VideoButtons:
                 size="lg",
                 interactive=False,
             )
-        self.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="video-cancel")
+            # In the place of the other two while a video is worked on, so that nothing moves.
+            self.cancel = gr.Button(
+                "Cancel", variant="secondary", visible=False, elem_id="video-cancel", size="lg"
+            )
 
 
 class VideoStage:
@@ -114,7 +117,7 @@ class VideoTab:
             self.timer,
             history,
         ]
-        self._video = [stage.moment, stage.trim, rail.format]
+        self._video = [stage.moment, stage.trim, settings.video_format]
         self.restored = [*self._video, *self.shown, *self._made]
         self.asked = [consent, *settings.asked]
         self._wire(rail, stage, buttons)
@@ -138,8 +141,9 @@ class VideoTab:
         ]
         for event in events:
             self.draw_after(event)
-        rail.format.input(spoken(self._choose_format), rail.format, None, **quiet)
-        asked = [rail.format, *self.asked]
+        kind = self._settings.video_format
+        self.draw_after(kind.input(spoken(self._choose_format), kind, None, **quiet))
+        asked = [kind, *self.asked]
         for button, start in ((buttons.preview, self._start_preview), (buttons.whole, self._start_whole)):
             button.click(spoken(start), asked, self._made, **quiet)
         buttons.cancel.click(spoken(self._cancel), None, self._made, **quiet)
@@ -177,7 +181,7 @@ class VideoTab:
         self._desk.videos.trim(self._desk.key(request), float(given.start_s), float(given.end_s))
 
     def _choose_format(self, kind: str, request: gr.Request) -> None:
-        self._desk.videos.choose_format(self._desk.key(request), own_format=kind == _OWN)
+        self._desk.videos.choose_format(self._desk.key(request), own_format=kind == OWN_FORMAT)
 
     def _assign(self, request: gr.Request, clicked: gr.EventData) -> Any:
         key = self._desk.key(request)
@@ -195,7 +199,7 @@ class VideoTab:
     ) -> Any:
         key = self._desk.key(request)
         self._desk.videos.start(
-            key, request_of(consent, *asked), client(request), preview=preview, own_format=kind == _OWN
+            key, request_of(consent, *asked), client(request), preview=preview, own_format=kind == OWN_FORMAT
         )
         return self._show_made(key)
 
@@ -229,18 +233,21 @@ class VideoTab:
         if state.frame is None:
             return [box, "", ""]
         none = "No face was found on this frame. Choose another one below it."
-        title = "Click the faces to be replaced; without a click everybody is"
+        title = "Click faces to choose; else everybody"
         return [box, faces_html(title, _shown_faces(state), otherwise=none), who]
 
     def draw(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
         """The frame with its preview, and the buttons."""
-        return self._drawn(self._desk.key(request), request_of(consent, *asked))
+        key, wanted = self._desk.key(request), request_of(consent, *asked)
+        self._desk.videos.look(key).asked = wanted
+        drawn = self._drawn(key, wanted)
+        return drawn if self._desk.videos.look(key).asked == wanted else [gr.skip()] * len(drawn)
 
     def restore(self, key: str, problems: list[str] | None = None) -> list[Any]:
         """Everything, as it was before the page was reloaded; a video at work is found again."""
         state = self._desk.videos.look(key)
         video, frame = state.video, state.frame
-        kind = _OWN if state.own_format else _PLAIN
+        kind = OWN_FORMAT if state.own_format else PLAIN_FORMAT
         if video is None or frame is None:
             about = [gr.Slider(visible="hidden"), "", kind]
         else:
@@ -256,17 +263,10 @@ class VideoTab:
 
     def _drawn(self, key: str, wanted: SwapRequest) -> list[Any]:
         state = self._desk.videos.look(key)
-        missing = _missing(state)
-        busy = state.job is not None and not state.job.standing.over
-        free = not missing and not busy
-        current = state.made_from is not None and state.made_from == state.choices(wanted)
-        label = "Download" if current else "Out of date: swap again"
-        return [
-            view_html(self._view(key, state, wanted, missing)),
-            gr.Button(interactive=free),
-            gr.Button(value=missing or "Swap the video", interactive=free),
-            gr.DownloadButton(label, interactive=current),
-        ]
+        view = view_html(self._view(key, state, wanted, _missing(state)))
+        # Looked at behind the preview: a video may have ended while it was made.
+        state = self._desk.videos.look(key)
+        return [view, *_buttons(state, busy=self.is_busy(key)), _download(state)]
 
     def _view(self, key: str, state: VideoState, wanted: SwapRequest, missing: str) -> View:
         frame = state.frame
@@ -299,19 +299,17 @@ class VideoTab:
         state = self._desk.videos.look(key)
         standing = None if state.job is None else state.job.standing
         busy = standing is not None and not standing.over
-        free = not busy and not _missing(state)
         progress = "" if standing is None else progress_html(standing, is_preview=state.is_preview)
         player, download, told = "", gr.DownloadButton(value=None, visible=False), ""
         if standing is not None and standing.file is not None and standing.report is not None:
             player = _player(state)
-            download = gr.DownloadButton("Download", value=str(standing.file), visible=True, interactive=True)
+            download = _download(state)
             told = video_figures(standing.report.to_json())
             self._desk.videos.keep(key)
         return [
             progress,
             gr.Button(visible=busy),
-            gr.Button(interactive=free),
-            gr.Button(value=_missing(state) or "Swap the video", interactive=free),
+            *_buttons(state, busy=busy),
             player,
             download,
             gr.Column(visible=True if told else "hidden"),
@@ -319,6 +317,25 @@ class VideoTab:
             gr.Timer(active=busy),
             history_html(self._desk.studio.look(key).kept),
         ]
+
+
+def _buttons(state: VideoState, *, busy: bool) -> list[Any]:
+    """Preview and swap: off while a video is at work; before there is everything, one that says what is missing."""
+    missing = _missing(state)
+    free = not busy and not missing
+    return [
+        gr.Button(interactive=free, visible="hidden" if missing else True),
+        gr.Button(value=missing or "Swap the video", interactive=free),
+    ]
+
+
+def _download(state: VideoState) -> Any:
+    """The result's download; a result of other choices is out of date."""
+    file = None if state.job is None else state.job.standing.file
+    if file is None:
+        return gr.DownloadButton(value=None, visible=False)
+    label = "Download" if state.is_current else "Out of date: swap again"
+    return gr.DownloadButton(label, value=str(file), visible=True, interactive=state.is_current)
 
 
 def _missing(state: VideoState) -> str:

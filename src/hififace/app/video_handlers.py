@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from hififace.app.asking import SwapRequest
-from hififace.app.handlers import Kept, Studio
+from hififace.app.handlers import Kept, Studio, kept_thumbnail
 from hififace.app.people import People
 from hififace.app.preview import Patch, cut_pieces, preview
 from hififace.app.sessions import Session
@@ -39,6 +39,7 @@ from hififace.app.watching import Watching
 from hififace.errors import HififaceError, OptionError
 from hififace.faces.identity import SAME_PERSON_COSINE, cosine
 from hififace.hosting.meter import LimitError
+from hififace.media.video import VideoReader
 from hififace.swap.image import claim_of
 from hififace.swap.source_map import ReferencePerson, SourceMap
 from hififace.swapper import FaceSwapper
@@ -81,6 +82,8 @@ class VideoState:
     """What of the video is wanted, in its seconds; an end of 0 is the video's own."""
     made_from: object = None
     """The choices that the last job was begun with."""
+    asked: SwapRequest | None = None
+    """The settings heard last: what was drawn for earlier ones comes too late to be shown."""
     kept: Path | None = None
     """The last result that was put among the kept."""
     watching: Watching | None = None
@@ -101,11 +104,19 @@ class VideoState:
         return best[1] if best is not None and best[0] >= SAME_PERSON_COSINE else None
 
     def choices(self, request: SwapRequest) -> tuple[object, ...]:
-        """Everything that decides how the result looks, to compare."""
+        """Everything that decides how the result looks, to compare; taking back the statement changes no result."""
         video = None if self.video is None else self.video.path
         photos = tuple(photo.path for photo in self.people.photos)
+        looks = request.model, request.average, request.swap, self.own_format
         trim = self.start_s_wanted, self.end_s_wanted
-        return request, video, photos, self.people.chosen, tuple(sorted(self.mapping.items())), trim
+        return looks, video, photos, self.people.chosen, tuple(sorted(self.mapping.items())), trim
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last job is of what is chosen now."""
+        if self.made_from is None or self.asked is None:
+            return False
+        return self.made_from == self.choices(self.asked)
 
     def forget_picks(self) -> None:
         """Source faces got other numbers, or the video is another."""
@@ -222,10 +233,12 @@ class VideoStudio:
         """Put a finished video among the results of the visit, once."""
         with self._state(key) as (_, state):
             file = None if state.job is None else state.job.standing.file
-            if file is None or file == state.kept:
+            if file is None or file == state.kept or state.watching is None:
                 return
             state.kept = file
-            self._studio.keep(key, Kept(file, ""))
+            first = next(iter(VideoReader(file)), None)
+            small = "" if first is None else kept_thumbnail(first.rgb(), state.watching.claim)
+            self._studio.keep(key, Kept(file, small, is_video=True))
 
     def show_frame(self, key: str, moment_s: float, model: str | None) -> None:
         """Show the frame of another moment, to choose faces on.
@@ -348,8 +361,8 @@ class VideoStudio:
 
             state.watching = watching
             state.job, state.is_preview = self._jobs.submit(work), preview
+            state.asked, state.own_format = request, own_format
             state.made_from = state.choices(request)
-            state.own_format = own_format
             state.start_s = video_options.start_s or 0.0
             return state.job
 

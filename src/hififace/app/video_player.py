@@ -35,9 +35,10 @@ def video_html(result: Path, target: Path | None, start_s: float = 0.0) -> str:
     return (
         f'<div class="hf-video hf-both">{video}'
         f'<video class="hf-target" muted playsinline preload="auto" src="{address(target)}" '
-        f'data-start="{start_s:.3f}" aria-hidden="true" tabindex="-1"></video></div>'
-        '<label class="hf-compare"><span>Result</span><input type="range" min="0" max="100" value="0" '
-        'aria-label="How much of the target is shown beside the result"><span>Target</span></label>'
+        f'data-start="{start_s:.3f}" aria-hidden="true" tabindex="-1"></video>'
+        '<span class="hf-chip hf-left">Target</span><span class="hf-chip hf-right">Result</span></div>'
+        '<label class="hf-compare"><span>Compare</span><input type="range" min="0" max="100" value="0" '
+        'aria-label="How much of the target is shown beside the result"></label>'
     )
 
 

@@ -63,12 +63,10 @@ class Video:
     def sentence(self) -> str:
         """For people: size, rate, length, codec, sound."""
         info = self.info
-        length = f"{self.length_s:.1f} seconds" if self.length_s else "length not said"
-        sound = "with sound" if info.of_kind("audio") else "without sound"
+        length = f"{self.length_s:.1f}\N{NO-BREAK SPACE}s" if self.length_s else "length not said"
+        sound = "sound" if info.of_kind("audio") else "no sound"
         hdr = "; HDR is converted to SDR" if info.hdr is not None else ""
-        return (
-            f"{info.width} x {info.height}, {float(info.rate):.4g} frames per second, {length}, {sound}{hdr}"
-        )
+        return f"{info.width} x {info.height}, {float(info.rate):.4g}\N{NO-BREAK SPACE}fps, {length}, {sound}{hdr}"
 
     def says(self, error: ErrorKind) -> ErrorKind:
         """The error in the visitor's words: without the place where the video lies here."""

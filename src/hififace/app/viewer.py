@@ -108,8 +108,8 @@ def _tools(compared: bool) -> str:
     line = ""
     if compared:
         line = (
-            '<label class="hf-compare"><span>Target</span><input type="range" min="0" max="100" value="50" '
-            'aria-label="How much of the target is shown beside the result"><span>Result</span></label>'
+            '<label class="hf-compare"><span>Compare</span><input type="range" min="0" max="100" value="50" '
+            'aria-label="How much of the target is shown beside the result"></label>'
         )
     buttons = (("out", "minus", "Smaller"), ("in", "plus", "Larger"), ("screen", "fit", "Full screen"))
     small, large, screen = (
@@ -131,7 +131,7 @@ def _pairs(view: View) -> str:
         f'<img class="hf-pair-source" src="{example_thumbnail(source.name)}" alt=""></button>'
         for source, target in view.pairs
     )
-    return f'<div class="hf-pairs">{buttons}</div>'
+    return f'<strong>See one at once</strong><div class="hf-pairs">{buttons}</div>'
 
 
 def _patch(view: View, patch: Patch) -> str:

@@ -29,12 +29,12 @@ class Watching:
     """The last frame that a page may show of one video at work. Threads may share one.
 
     Args:
-        claim: what the frame says about itself.
+        claim: what the frame, and the video, says about itself.
         clock: seconds that only grow.
     """
 
     def __init__(self, claim: Claim, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._claim, self._clock = claim, clock
+        self.claim, self._clock = claim, clock
         self._asked_s, self._made_s = clock(), -1e9
         self._jpeg: bytes | None = None
 
@@ -43,7 +43,7 @@ class Watching:
         now = self._clock()
         if now - self._made_s >= EVERY_S and now - self._asked_s < _PATIENCE_S:
             self._made_s = now
-            self._jpeg = live_jpeg(_small(frame.rgb()), self._claim)
+            self._jpeg = live_jpeg(_small(frame.rgb()), self.claim)
 
     def latest(self) -> bytes | None:
         """A labelled JPEG; None before the first."""

@@ -26,9 +26,9 @@ _ELSEWHERE: Final = "This page cannot do that."
 """Where nothing of an error is for visitors."""
 
 _LABELS: Final = {
-    "sface_top1": ("Finds the source among the sources, by SFace", "%"),
-    "dlib_top1": ("The same by dlib, which it never learned from", "%"),
-    "dlib_same": ("Taken for the source by dlib", "%"),
+    "sface_top1": "Source picked out of all, by the recogniser it learned from",
+    "dlib_top1": "The same, by one it never saw",
+    "dlib_same": "Taken for the source by that one",
 }
 """Figures of a model's card that are shares of 100, in words."""
 
@@ -52,7 +52,9 @@ def sentence(report: dict[str, Any]) -> str:
     """HTML of one line below a result: how many faces, how long, and what is wrong with it."""
     faces = report["faces"]
     number = len(faces)
-    seconds = report["timings_ms"]["total"] / 1e3
+    stages = report["timings_ms"]
+    # Figures are measured behind the result, for the details alone.
+    seconds = (stages["total"] - stages.get("similarity", 0.0)) / 1e3
     told = f"{report['num_swapped']} of {number} {'face' if number == 1 else 'faces'} swapped in {seconds:.2f} s."
     warnings = [f"Face {face['index'] + 1}: {face['warning']}." for face in faces if face.get("warning")]
     notes = [_sentence(note) for note in (*report["source_notes"], *report["notes"])]
@@ -67,13 +69,13 @@ def card_html(offer: Offer | None) -> str:
         return f'<p class="hf-told" data-bad><b>{escape(offer.name)}</b> cannot be used. {escape(offer.problem)}</p>'
     bundle = offer.bundle
     rows = (
-        ("Faces of", f"{bundle.resolution} px"),
+        ("Generates", f"faces of {bundle.resolution} px"),
         ("Trained on", bundle.training_data or "not said"),
         ("Licence", bundle.licence),
     )
     told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in rows)
     return (
-        f'<div class="hf-card"><p><b>{escape(bundle.name)}</b> <span>version {escape(str(bundle.version))}</span></p>'
+        f'<div class="hf-card"><p title="Version {escape(str(bundle.version))}"><b>{escape(bundle.name)}</b></p>'
         f"<dl>{told}</dl>{_measured(bundle.metrics)}</div>"
     )
 
@@ -95,6 +97,7 @@ def history_html(kept: Sequence[Kept], packed: str = "") -> str:
             if one.thumbnail
             else f'<span class="hf-noimage">{icon("video")}</span>'
         )
+        + (f'<span class="hf-plays">{icon("play", side_px=16)}</span>' if one.is_video else "")
         + "</a>"
         for one in kept
     )
@@ -109,16 +112,15 @@ def history_html(kept: Sequence[Kept], packed: str = "") -> str:
 
 
 def listed(sentences: Sequence[str]) -> str:
-    """One sentence as it is, several as a list."""
-    sentences = [_plain(sentence) for sentence in sentences]
-    return sentences[0] if len(sentences) == 1 else "\n".join(f"- {sentence}" for sentence in sentences)
+    """HTML of some sentences. Texts are escaped: file names come from visitors."""
+    return "".join(f'<p class="hf-hint">{escape(sentence)}</p>' for sentence in sentences)
 
 
 def figures(report: dict[str, Any]) -> str:
     """HTML of `SwapResult.to_json`: what became of each face, how alike it is, and where the time went."""
     faces = "".join(_likeness(face) for face in report["faces"])
     stages = report["timings_ms"]
-    times = [[name, f"{spent:.0f} ms"] for name, spent in stages.items() if name != "total"]
+    times = [[name, f"{spent:.0f} ms"] for name, spent in stages.items() if name != "total" and spent >= 0.5]
     times.append(["total", f"{stages['total']:.0f} ms"])
     return f"{faces}{_SCALE}{_table(['Stage', 'Time'], times, num_figures=1)}"
 
@@ -246,8 +248,8 @@ def _measured(metrics: Mapping[str, Any]) -> str:
         return ""
     bars = "".join(
         f'<div class="hf-meter"><span>{told}</span><div role="img" aria-label="{told}: {swap[name]:.0f} of 100">'
-        f'<i style="width:{swap[name]:.0f}%"></i></div><span class="n">{swap[name]:.0f} {unit}</span></div>'
-        for name, (told, unit) in _LABELS.items()
+        f'<i style="width:{swap[name]:.0f}%"></i></div><span class="n">{swap[name]:.0f} %</span></div>'
+        for name, told in _LABELS.items()
         if isinstance(swap.get(name), (int, float))
     )
     pairs = metrics.get("protocol", {}).get("num_pairs", {}).get("swap")
@@ -315,10 +317,3 @@ def _clock(seconds: float) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _plain(text: str) -> str:
-    """File names come from visitors: in Markdown they must not become links or tags."""
-    for sign in "\\|`*_[]<>!#":
-        text = text.replace(sign, f"&#{ord(sign)};")
-    return text

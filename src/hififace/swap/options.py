@@ -49,15 +49,15 @@ class SwapOptions:
     id_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Identity: 1 is the source's, 0 the target's; values between are interpolated."""
     passes: Annotated[int, Interval(ge=1, le=10)] = 1
-    """Generator passes; each starts from the previous result."""
+    """Generator passes: each starts from the previous result."""
     mask_erosion: Annotated[int, Interval(ge=0, le=64)] = 7
-    """Rounds of erosion and blur of the network's mask, at a crop of 256 px; 0 leaves the mask unchanged."""
+    """Mask erosion: rounds of erosion and blur of the network's mask, at a crop of 256 px; 0 leaves it unchanged."""
     mask_feather_px: Annotated[float, Interval(ge=0, le=64)] = 0.0
-    """Additional blur of the mask, in pixels of the crop."""
+    """Mask feather: additional blur of the mask, in pixels of the crop."""
     match_colour: bool = True
     """Match the target's skin colour."""
     detail: Annotated[float, Interval(ge=0, le=1)] = 1.0
-    """Share of the target's finest texture (pores, grain) that is transferred to the generated face."""
+    """Fine texture: share of the target's pores and grain that is transferred to the generated face."""
     detection_threshold: Annotated[float, Interval(gt=0, lt=1)] | None = None
     """Minimum detection score of a face; default: the detector's own."""
     rotated: bool = False

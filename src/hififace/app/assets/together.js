@@ -16,5 +16,8 @@ on("timeupdate", () => follow(false));
 on("loadeddata", () => follow(true));
 element.addEventListener("input", (event) => {
   if (!event.target.matches("input[type=range]")) return;
-  element.querySelector(".hf-video").style.setProperty("--line", `${event.target.value}%`);
+  const video = element.querySelector(".hf-video");
+  video.style.setProperty("--line", `${event.target.value}%`);
+  video.toggleAttribute("data-target", event.target.value > 0);
+  video.toggleAttribute("data-result", event.target.value < 100);
 });
