@@ -33,13 +33,13 @@ except ImportError as error:  # pragma: no cover
     ) from error
 
 Photo: TypeAlias = str | os.PathLike[str] | bytes
-"""A path, or the bytes of a file."""
+"""The path or the bytes of an image or video file."""
 
 _OVER = frozenset({"done", "failed"})
 
 
 class ServiceError(HififaceError):
-    """The service refused; the sentence is its own.
+    """The service refused a request; the message is its own.
 
     Attributes:
         status: of HTTP.
@@ -71,7 +71,7 @@ class SwappedImage:
 
 @dataclass(frozen=True, slots=True)
 class RemoteJob:
-    """A job, as it was at one moment."""
+    """The state of a job when it was asked for."""
 
     id: str
     kind: str
@@ -145,13 +145,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._http.close()
 
     def swap(
         self, source: Photo | Sequence[Photo], target: Photo, *, consent: bool, **options: Any
     ) -> SwappedImage:
-        """Put a person's face into an image.
+        """Swap a source face into an image.
 
         Args:
             source: a photo of the person, or several.
@@ -176,13 +176,13 @@ class Client:
     def submit(
         self, source: Photo | Sequence[Photo], targets: Sequence[Photo], *, consent: bool, **options: Any
     ) -> RemoteJob:
-        """Hand in a video, or images, as a job; arguments as for `swap`."""
+        """Submit a video or images as a job; arguments as for `swap`."""
         with contextlib.ExitStack() as stack:
             body = _form({"source": source, "target": targets}, {"consent": consent, **options}, stack)
             return RemoteJob._of(_checked(self._http.post("/v1/jobs", **body)).json())
 
     def job(self, job_id: str) -> RemoteJob:
-        """How far a job is."""
+        """State and progress of a job."""
         return RemoteJob._of(_checked(self._http.get(f"/v1/jobs/{job_id}")).json())
 
     def jobs(self) -> list[RemoteJob]:
@@ -190,7 +190,7 @@ class Client:
         return [RemoteJob._of(one) for one in _checked(self._http.get("/v1/jobs")).json()["jobs"]]
 
     def wait(self, job_id: str, *, timeout_s: float | None = None, poll_s: float = 0.5) -> RemoteJob:
-        """Wait until a job is over.
+        """Wait until a job has ended.
 
         Raises:
             ServiceError: there is no such job.
@@ -206,7 +206,7 @@ class Client:
         return _done(job)
 
     def download(self, job_id: str, path: str | os.PathLike[str]) -> Path:
-        """Write a job's result, whole or not at all."""
+        """Download a job's result to a file, atomically."""
         with self._http.stream("GET", f"/v1/jobs/{job_id}/result") as answer:
             if answer.is_error:
                 answer.read()
@@ -214,7 +214,7 @@ class Client:
         return Path(path)
 
     def remove(self, job_id: str) -> None:
-        """Cancel a job, and remove its files."""
+        """Cancel a job and delete its files."""
         _checked(self._http.delete(f"/v1/jobs/{job_id}"))
 
 
@@ -231,7 +231,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._http.aclose()
 
     async def swap(

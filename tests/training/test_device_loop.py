@@ -18,7 +18,7 @@ from hififace.training.checkpoint import read_state
 from hififace.training.compact_checkpoint import newest_compact, restore_compact
 from hififace.training.config import parse_config, with_overrides
 from hififace.training.device_config import DEVICE_PRESETS, BandConfig, DeviceConfig, PhotosConfig
-from hififace.training.device_loop import rates, train_on_device
+from hififace.training.device_loop import SLOWEST, rates, train_on_device
 from hififace.training.device_photos import ResidentPhotos, real_resolution
 from hififace.training.device_settings import StepSettings
 from hififace.training.device_step import DeviceStep
@@ -261,6 +261,19 @@ def test_checkpoints_are_cut_on_request_and_gone_on_from(training, tmp_path):
     assert len(files) > 5
     assert all(path.stat().st_size <= 100_000 for path in files if path.suffix == ".safetensors")
     assert training(tmp_path, config).images == 24
+
+
+@pytest.mark.parametrize("name", DEVICE_PRESETS)
+def test_a_preset_is_a_recipe_whose_last_knot_is_its_end(name):
+    """Learning rate: four knots, in shares of the run. It rises to full, stays, and falls to its least at the end."""
+    config = DEVICE_PRESETS[name]()
+    knots = (0.0, config.rise, config.flat_until, 1.0)
+    assert list(knots) == sorted(set(knots))
+    full = config.step.learning_rate
+    start, risen, flat, end = (rates(share, config)[0] for share in knots)
+    assert start < full
+    assert risen == flat == full
+    assert end == pytest.approx(SLOWEST * full)
 
 
 def test_rates_rise_stay_and_fall():

@@ -1,4 +1,4 @@
-"""What is asked and answered, as pydantic models; those of options are made from the library's own dataclasses."""
+"""Requests and responses as pydantic models; options are generated from the library's dataclasses."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _must_be_true(consent: bool) -> bool:
 
 
 class _Asked(BaseModel):
-    """What every request for a swap says beside its photos."""
+    """Fields of every swap request, in addition to its photos."""
 
     model_config = STRICT
 
@@ -242,7 +242,7 @@ _A_MODEL: Final = {
 
 
 class FaceAnswer(BaseModel):
-    """One face that was found."""
+    """One detected face."""
 
     index: int = Field(description="From the left, from 0.")
     box: list[float] = Field(description="x0, y0, x1, y1 in pixels.")
@@ -254,7 +254,7 @@ class FaceAnswer(BaseModel):
 
 
 class FacesAnswer(BaseModel):
-    """What an image shows."""
+    """Faces of an image."""
 
     model_config = _like({"width": 512, "height": 512, "faces": [_A_FACE]})
 
@@ -264,7 +264,7 @@ class FacesAnswer(BaseModel):
 
 
 class SwappedFace(BaseModel):
-    """What became of one face."""
+    """Outcome for one face."""
 
     index: int
     box: list[float]
@@ -278,7 +278,7 @@ class SwappedFace(BaseModel):
 
 
 class SwapReport(BaseModel):
-    """What a swap did."""
+    """Report of a swap."""
 
     model: str
     model_version: str
@@ -325,7 +325,7 @@ JobState: TypeAlias = Literal["waiting", "working", "done", "failed"]
 
 
 class JobAnswer(BaseModel):
-    """How far a job is."""
+    """State of a job."""
 
     model_config = _like(_A_JOB)
 
@@ -353,7 +353,7 @@ class JobsAnswer(BaseModel):
 
 
 class Standing(BaseModel):
-    """Whether the service is alive, or ready."""
+    """Health of the service."""
 
     model_config = _like({"status": "ok", "detail": ""})
 

@@ -1,1 +1,1 @@
-"""Swapping faces in images and videos, and the one door through which results leave."""
+"""Swapping faces in images, and the output module that writes every result."""

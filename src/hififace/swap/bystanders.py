@@ -1,4 +1,4 @@
-"""Which faces of an image are left alone although nobody said so: what is no human face, and bystanders."""
+"""Which faces of an image are left unchanged by default: bystanders, and what is not a human face."""
 
 from __future__ import annotations
 

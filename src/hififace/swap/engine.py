@@ -1,4 +1,4 @@
-"""The heart: find faces, encode them, generate new ones, blend these back. Images, videos and evaluation all call it.
+"""The core: detect faces, encode them, generate, blend. Images, videos and evaluation all call it.
 
     engine = Engine(load_bundle("mini"))
     faces = engine.find_faces(image, options)
@@ -46,18 +46,18 @@ from hififace.weights.sessions import CPU
 from hififace.weights.store import locate
 
 EROSION_SIDE_PX = 256
-"""Side of the crops for which the reference implementation chose its seven rounds of erosion."""
+"""Crop side at which the reference implementation erodes masks seven times."""
 
 
 class Detector(Protocol):
-    """What finds faces: one of ours, or the caller's own."""
+    """A face detector: one of ours, or the caller's."""
 
     def detect(self, image: RGBImage, *, rotated: bool = False) -> Sequence[Detection]:
         """Faces of an image (H, W, 3) uint8 RGB, left to right, in pixels of it."""
 
 
 class StageClock:
-    """Adds up milliseconds by stage.
+    """Sums of milliseconds per stage.
 
     Attributes:
         timings_ms: stage -> milliseconds, in the order in which the stages first ran.
@@ -78,7 +78,7 @@ class StageClock:
 
 
 class Engine:
-    """A bundle's generator and the frozen networks around it. Holds no state between calls: threads may share one.
+    """A bundle's generator and its frozen networks. Stateless between calls, so threads may share one.
 
     Attributes:
         bundle: what is swapped with.
@@ -274,42 +274,42 @@ def create_detector(
 
 
 class Target(NamedTuple):
-    """One image, and what becomes of its faces."""
+    """One image with its faces and their sources."""
 
     image: RGBImage
     """(H, W, 3)."""
     faces: Sequence[Face]
     sources: Sequence[Source | None]
-    """One for each face; None leaves it unchanged."""
+    """Source of each face; None leaves it unchanged."""
     matrices: Sequence[Matrix23] | None = None
-    """Image pixels to crop pixels of each face, where the caller steadied them."""
+    """Maps image pixels to crop pixels, one per face; None computes them."""
     gains: Sequence[float] | None = None
-    """By how much the generator is to see each face brighter, likewise."""
+    """Brightness gain of each face before the generator; None computes them."""
 
 
 class Generated(NamedTuple):
-    """What the network made of the faces of one image."""
+    """Generated faces of one image."""
 
     faces: tuple[GeneratedFace, ...]
     refused: dict[int, str]
-    """Index of a face that has a source but was left unchanged -> why, a sentence without its end."""
+    """Index of a face that was left unchanged although it has a source -> the reason, without a full stop."""
 
 
 class Pasted(NamedTuple):
-    """One face as it was put back."""
+    """One face as it was blended."""
 
     crop: RGBImage
-    """(N, N, 3): its colour matched unless that was refused, grey in a grey image."""
+    """(N, N, 3) after colour matching; grey in a grey image."""
     mask: FloatArray
-    """(N, N) 0..1 through which it was."""
+    """(N, N) 0..1, the mask that was used."""
     generated: GeneratedFace
 
 
 class Swapped(NamedTuple):
-    """An image after its swap."""
+    """A swapped image."""
 
     pixels: RGBImage
-    """(H, W, 3) a new image; the target's own array where nothing was changed."""
+    """(H, W, 3) a new image, or the target's own array if nothing was changed."""
     faces: tuple[Pasted, ...]
     refused: dict[int, str]
     """As in `Generated`."""
@@ -392,7 +392,7 @@ def paste_faces(
     *,
     clock: StageClock | None = None,
 ) -> tuple[RGBImage, tuple[Pasted, ...]]:
-    """Put generated faces back into their image (H, W, 3), which is not changed; a new one comes back.
+    """Blend generated faces into a copy of their image (H, W, 3).
 
     Args:
         engine: what made the faces: its crops' border decides how they are put back.
@@ -424,7 +424,7 @@ def paste_faces(
 def ready_to_paste(
     face: GeneratedFace, options: SwapOptions
 ) -> tuple[NDArray[np.uint8] | FloatArray, FloatArray]:
-    """A generated face as it is to be put back, and through which mask.
+    """The generated face and the mask for blending.
 
     Returns:
         (N, N, 3) uint8, or float 0..1 where the target is dim: its colour matched, grey in a grey image, in the

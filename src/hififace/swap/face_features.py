@@ -32,9 +32,9 @@ class FeatureEncoder(Protocol):
     """A family of frozen networks."""
 
     border: Border
-    """What the family's crops show beyond the image."""
+    """How crops are padded beyond the image."""
     unit_identity: bool
-    """Whether a mixed identity is brought back to unit length."""
+    """Whether an interpolated identity is normalised to unit length."""
 
     def encode(
         self,

@@ -1,4 +1,4 @@
-"""Running the generator: aligned crops and identity vectors in, generated faces and their masks out."""
+"""Run the generator: aligned crops and identity vectors to generated faces and masks."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from hififace.weights.sessions import Session, open_session
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetFace:
-    """One face of a target, cut out and measured: ready for the generator, whatever the source."""
+    """One aligned and encoded face of a target, ready for the generator with any source."""
 
     face: Face
     crop: RGBImage = field(repr=False)
     """(S, S, 3) aligned to the bundle's template."""
     matrix: Matrix23 = field(repr=False)
-    """Image pixels to crop pixels."""
+    """Maps image pixels to crop pixels."""
     features: FaceFeatures = field(repr=False)
     gain: float = 1.0
-    """By how much the generator is to see it brighter (`faces/exposure.py`): 1 in ordinary light."""
+    """Brightness gain before the generator (`faces/exposure.py`); 1 in normal light."""
 
     @property
     def lit_crop(self) -> RGBImage:
-        """(S, S, 3) the crop at ordinary brightness: what the generator sees."""
+        """(S, S, 3) the crop at normal brightness, as the generator receives it."""
         return brightened(self.crop, self.gain)
 
 
 class GeneratedFace(NamedTuple):
-    """What the generator made of one face."""
+    """One generated face."""
 
     image: RGBImage
-    """(N, N, 3) at ordinary brightness: brighter than its target by the target's gain."""
+    """(N, N, 3) at normal brightness: brighter than the target by its gain."""
     mask: FloatArray
-    """(N, N) 0..1, the network's own: where it generated."""
+    """(N, N) 0..1, the mask that the network predicts."""
     matrix: Matrix23
-    """Image pixels to pixels of `image`."""
+    """Maps image pixels to pixels of `image`."""
     target: TargetFace
-    """What it was generated on."""
+    """The target face it was generated for."""
     blur_px: float = 0.0
-    """By how much it is to be blurred, to be as blurred as its target (`faces/defocus.py`), in pixels of `image`."""
+    """Blur to apply so that it is as blurred as its target (`faces/defocus.py`), in pixels of `image`."""
 
 
 class FaceGenerator:

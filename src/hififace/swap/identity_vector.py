@@ -19,21 +19,21 @@ from hififace.types import FloatArray
 from hififace.weights.bundle import Attribute, VectorEntry
 
 FaceFeatures: TypeAlias = Mapping[str, FloatArray]
-"""What is known of one face: feature -> (size,)."""
+"""Features of one face: name -> (size,)."""
 
 IDENTITY: Final = "identity"
 """The feature that `id_rate` governs; `shape_rate` governs everything else that the source owns."""
 
 
 def source_needs(layout: Sequence[VectorEntry]) -> frozenset[str]:
-    """Features that a source must be measured for, whatever the rates."""
+    """Features that a source needs, at any rates."""
     return frozenset(part.feature for part in layout if part.owner == "source")
 
 
 def target_needs(
     layout: Sequence[VectorEntry], shape_rate: float = 1.0, id_rate: float = 1.0
 ) -> frozenset[str]:
-    """Features that a target must be measured for: at a rate of 1 nothing of what the source owns."""
+    """Features that a target needs at these rates; at a rate of 1, none of those that the source owns."""
     return frozenset(
         part.feature for part in layout if part.owner == "target" or _rate(part, shape_rate, id_rate) != 1.0
     )
@@ -96,7 +96,7 @@ def average_sources(faces: Sequence[FaceFeatures]) -> dict[str, FloatArray]:
 
 
 def free_of(embedding: FloatArray, attributes: Sequence[Attribute]) -> FloatArray:
-    """An embedding (D,) of unit length brought back along directions in which it says more than whose face it is.
+    """Remove attributes such as glasses from an embedding (D,) of unit length.
 
     e ← unit(e − max(0, e·h − level) h) for each attribute with direction h: what faces without it have too, stays.
     """

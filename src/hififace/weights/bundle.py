@@ -46,7 +46,7 @@ _CARDS_OF_PARTS: Final[dict[str, tuple[str, ...]]] = {
     "sface": ("sface",),
     "mesh": ("face_mesh", "face_mesh_topology", "mesh_shape"),
 }
-"""The files behind each part that is no graph of the bundle itself."""
+"""The embedded files of each part that is not a graph of the bundle."""
 
 _MAX_MANIFEST_BYTES = 1 << 20
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -64,19 +64,19 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Strict(BaseModel):
-    """Unknown keys are refused: a mistyped key must not be silently ignored."""
+    """Base model: unknown keys are refused, so that a mistyped key is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Attribute(_Strict):
-    """Something that an embedding says beside whose face it is, along one direction: that glasses are worn."""
+    """An attribute that an embedding encodes along one direction, such as glasses."""
 
     name: str = Field(min_length=1)
     direction: tuple[float, ...] = Field(min_length=1)
-    """Unit length, toward faces that have it."""
+    """Unit vector towards faces that have the attribute."""
     level: float
-    """Where faces without it stand along the direction."""
+    """Coordinate along the direction of faces without the attribute."""
 
     @field_validator("direction")
     @classmethod
@@ -103,7 +103,7 @@ class VectorEntry(_Strict):
     beyond: a network that moves the shape less than it is asked to is asked for more."""
     owner: Literal["source", "target"]
     without: tuple[Attribute, ...] = ()
-    """What a source's embedding is freed of before use: it belongs to the photo, not to the person."""
+    """Attributes that are removed from a source's embedding, since they belong to the photo, not to the person."""
 
     @model_validator(mode="after")
     def _directions_fit(self) -> VectorEntry:
@@ -122,7 +122,7 @@ class VectorEntry(_Strict):
 
 
 class Part(_Strict):
-    """A network beside the generator."""
+    """A network used in addition to the generator."""
 
     part: str = Field(min_length=1)
     """Name of an embedded part, or the file name of one of the bundle's graphs."""
@@ -132,7 +132,7 @@ class Part(_Strict):
 
 
 class Graphs(_Strict):
-    """File names of the bundle's graphs."""
+    """File names of the graphs of a bundle."""
 
     generator: FileName
     generator_int8: FileName | None = None
@@ -165,7 +165,7 @@ class Bundle(_Strict):
     """Weights are stored as float16; computation is in float32 either way."""
     licence: str = Field(min_length=1)
     commercial: bool = False
-    """Whether the licence, and the photos that it was trained on, allow commercial use; not unless it says so."""
+    """Whether its licence and its training photos allow commercial use; False unless stated."""
     training_data: str = ""
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
     made_by: str = ""
@@ -226,7 +226,7 @@ def available_models() -> list[str]:
 
 
 def load_bundle(name_or_folder: str | Path, *, commercial: bool = False) -> Bundle:
-    """Read and verify a bundle: the name of one that ships (`mini`), or else the path of a folder.
+    """Read and verify a bundle, by the name of an embedded one (`mini`) or the path of a folder.
 
     Args:
         name_or_folder: which.
@@ -259,7 +259,7 @@ def _refuse_non_commercial(bundle: Bundle) -> None:
 
 
 def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[str, Path | bytes]) -> Bundle:
-    """Write a bundle whole or not at all: into a folder beside it first, then one rename.
+    """Write a bundle atomically: into a temporary folder, then one rename.
 
     Args:
         folder: where it shall be; an older bundle there is replaced, anything else is left alone.
@@ -295,7 +295,7 @@ def check_writable(folder: Path, description: Mapping[str, Any], files: Iterable
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, lower-case hexadecimal."""
+    """SHA-256 of a file, in lower-case hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -401,7 +401,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path, kind: str) -> None:
-    """Remove what killed processes left beside a bundle."""
+    """Remove temporary folders of killed processes beside a bundle."""
     for path in folder.parent.glob(f".{glob.escape(folder.name)}.*.{kind}"):
         mark = path.name.removeprefix(f".{folder.name}.").removesuffix(f".{kind}")
         if is_left_behind(mark, path):

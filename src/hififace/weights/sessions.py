@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions that say which provider really runs them, and why.
+"""ONNX Runtime sessions that report which provider is in use, and why.
 
 The runtime itself falls back to the CPU without a word when an accelerator's libraries are missing, which turns a
 video of minutes into one of hours. Here a provider that was asked for and not obtained is a logged warning, once, and
@@ -38,7 +38,7 @@ PROVIDER_NAMES: dict[str, str] = {
     "rocm": "ROCMExecutionProvider",
     "migraphx": "MIGraphXExecutionProvider",
 }
-"""Short names people type, and ONNX Runtime's own."""
+"""Short name -> ONNX Runtime's name of the provider."""
 
 AUTOMATIC_ORDER: tuple[str, ...] = ("CUDAExecutionProvider", "DmlExecutionProvider", CPU)
 """What is tried when nobody asked. TensorRT, CoreML and OpenVINO compile every new shape for seconds to minutes,
@@ -51,7 +51,7 @@ PROVIDER_OPTIONS: dict[str, dict[str, str]] = {
 
 
 _told: set[str] = set()
-"""Warnings that were given: a model has several sessions, and one sentence is enough."""
+"""Warnings already given: a model has several sessions, and one warning is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class TensorInfo:
 
     name: str
     shape: tuple[int | str | None, ...]
-    """Names or None stand for dimensions that are free."""
+    """Dimensions; a name or None stands for a free one."""
     dtype: str
     """ONNX Runtime's word for it, such as ``tensor(float)``."""
 
@@ -88,7 +88,7 @@ class Session:
         self._output_names = [t.name for t in self.outputs]
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the graph once. Threads may call this at the same time; some of them wait.
+        """Run the graph once. Thread-safe; the number of concurrent runs is limited.
 
         Args:
             feeds: an array for each input name.
@@ -233,7 +233,7 @@ def _device_number(name: str) -> dict[str, str]:
 
 
 def choose_providers(wanted: Sequence[str] | None, available: Sequence[str]) -> tuple[list[str], str]:
-    """Decide what to try, best first, always ending with the CPU, and say why.
+    """Choose the providers to try, best first and ending with the CPU, and the reason.
 
     Args:
         wanted: full names in the order of preference; None means nobody asked.

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 EMBEDDED: Final = Path(__file__).parent / "embedded"
 
 State = Literal["intact", "present", "missing", "altered"]
-"""`present`: it is there, but no SHA-256 is known to check it by."""
+"""`present`: the file exists, but no SHA-256 is known for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What `verify` found out about one file."""
+    """Result of `verify` for one file."""
 
     card: Card
     state: State
@@ -36,7 +36,7 @@ class Finding:
 
     @property
     def usable(self) -> bool:
-        """There, and not known to be wrong."""
+        """Whether the file exists and is not known to be altered."""
         return self.state in {"intact", "present"}
 
 
@@ -132,7 +132,7 @@ def refuse_non_commercial(card: Card, commercial: bool) -> None:
 
 
 def verify(card: Card) -> Finding:
-    """Look whether the card's file is there and has the SHA-256 that its card names."""
+    """Check that a card's file exists and has the SHA-256 of its card."""
     path = expected_path(card)
     if not path.is_file():
         return Finding(card, "missing", path, "not on this machine")
