@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from tests.support.videos import Recipe, make_video
 
+from hififace.media import quality
 from hififace.media.encoding import choose_settings
 from hififace.media.quality import fit_to_target
 from hififace.media.video import VideoReader
@@ -60,10 +61,31 @@ def test_the_same_video_gives_the_same_quality_again(tmp_path):
 
 def test_large_frames_are_few(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(VideoReader, "sample", lambda self, moment, num: asked.append(num) or ([], 0.0))
+    monkeypatch.setattr(VideoReader, "sample", lambda self, moment, num: asked.append(num) or ([], moment))
     reader = VideoReader(made(tmp_path, 34))
     settings = choose_settings(reader, tmp_path / "out.mp4")
     assert fit_to_target(settings, reader) == settings
     reader.info = replace(reader.info, width=3840, height=2160)
     fit_to_target(settings, reader)
-    assert asked == [16, 16, 16, 4, 4, 4]
+    assert asked == [8, 8, 8, 4, 4, 4]
+
+
+def test_a_stretch_that_begins_with_the_same_key_frame_is_tried_once(tmp_path, monkeypatch):
+    lengths = []
+    bytes_of = quality._bytes
+    monkeypatch.setattr(
+        quality,
+        "_bytes",
+        lambda stretches, settings: (
+            lengths.append([len(frames) for frames, _ in stretches]) or bytes_of(stretches, settings)
+        ),
+    )
+    options = {"crf": "34", "preset": "medium"}
+    recipe = Recipe(seconds=3.0, size=(320, 240), draw=grainy, options=options, gop_size=500)
+    reader = VideoReader(make_video(tmp_path / "rare.mp4", recipe))
+    fit_to_target(choose_settings(reader, tmp_path / "out.mp4"), reader)
+    assert all(tried == [8] for tried in lengths)
+    lengths.clear()
+    often = VideoReader(made(tmp_path, 34))
+    fit_to_target(choose_settings(often, tmp_path / "out.mp4"), often)
+    assert lengths[0] == [8, 8]

@@ -11,14 +11,18 @@ a bundle 0.3 MB instead of half as much again, and no library at run time.
     b (int32) ──────────── DequantizeLinear ──┘
 
 ONNX Runtime makes one convolution of that. Scales of activations come from photos, each chosen for the least square
-error. A convolution stays in float where quantising it alone costs too much: the first, and the last ones, whose 256
-steps would be seen.
+error. A convolution stays in float where quantising it alone costs too much: the first, and the one that makes
+colours and the mask's logit at half the size. Where it costs less, but something, the channels of its result have a
+step each.
+
+Before that, the graph is arranged for whole numbers (`arrange.py`); behind the last pixel shuffle everything is
+computed in them without a break.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,9 +30,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from hififace.errors import FaceError, ImageError, WeightsError
+from hififace.export.arrange import MOVING, Editing, arrange, region, shuffled
 from hififace.media.image_like import ImageLike, load_image
 from hififace.pixels import decibels, to_nchw
 from hififace.swap.identity_vector import identity_vectors, target_needs
@@ -39,7 +44,9 @@ from hififace.weights.sessions import open_session
 
 INT8_FILE: Final = "generator-int8.onnx"
 ALONE_DB: Final = 50.0
-"""A convolution that costs more than this by itself stays in float."""
+"""A convolution that costs more than this by itself stays in float..."""
+STEPPED_DB: Final = 60.0
+"""...and one that costs more than this gets steps for each channel of its result: one more product."""
 LEAST_DB: Final = 35.0
 """A whole graph further from the float one than this, in the median, is not written."""
 LEAST_FACES: Final = 8
@@ -48,6 +55,8 @@ _LEAST_WORK: Final = 64
 _CHECKED_FACES: Final = 6
 """Held-out faces that each convolution alone is tried on."""
 _VALUES_A_FACE: Final = 20_000
+_VALUES_A_CHANNEL: Final = 1_000
+_MIDDLE: Final = 128
 _LEAST_EXTERNAL: Final = 1024
 """Bytes from which a weight is read out of the float graph's file."""
 _SHARES: Final = np.linspace(0.5, 1.0, 26)
@@ -60,6 +69,15 @@ class Scale(NamedTuple):
     step: np.float32
     zero: int
     """What stands for 0."""
+
+
+class Scales(NamedTuple):
+    """How everything that may be rounded is."""
+
+    shared: dict[str, Scale]
+    """Tensor -> the scale of all its channels."""
+    by_channel: dict[str, FloatArray]
+    """Result of a convolution -> the steps (C,) of its channels, in which `_MIDDLE` stands for 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +139,20 @@ def quantise_bundle(folder: Path, photos: Sequence[ImageLike]) -> QuantiseReport
     expected = _generated(float_graph.model, held_out)
     in_float = {node.name: math.inf for node in float_graph.convolutions if not float_graph.gains(node)}
     few = Examples(*(part[:_CHECKED_FACES] for part in held_out))
+    stepped = []
     for node in float_graph.convolutions:
         if node.name not in in_float:
             found = _generated(float_graph.quantised({node.name}, scales), few)
             alone = float(np.median(_decibels(found[0], expected[0][: len(few.crops)])))
             if alone < ALONE_DB:
                 in_float[node.name] = alone
+            elif alone < STEPPED_DB:
+                stepped.append(node.name)
     chosen = [node.name for node in float_graph.convolutions if node.name not in in_float]
     if not chosen:
         raise WeightsError(f"The generator of {folder} has no convolution that int8 would make faster.")
 
-    model = float_graph.quantised(chosen, scales)
+    model = float_graph.quantised(chosen, scales, stepped=stepped, together=True)
     image, mask = _generated(model, held_out)
     decibels = _decibels(image, expected[0])
     if np.median(decibels) < LEAST_DB:
@@ -149,7 +170,11 @@ def quantise_bundle(folder: Path, photos: Sequence[ImageLike]) -> QuantiseReport
     if not np.array_equal(_run(again, few)[0], image[: len(few.crops)]):
         raise WeightsError(f"{INT8_FILE} gives other images from its folder than from memory.")
     return QuantiseReport(
-        written, tuple(chosen), in_float, tuple(decibels), float(np.abs(mask - expected[1]).mean())
+        written,
+        (*chosen, *float_graph.grouped_convolutions),
+        in_float,
+        tuple(decibels),
+        float(np.abs(mask - expected[1]).mean()),
     )
 
 
@@ -185,91 +210,201 @@ def gather_examples(bundle: Bundle, photos: Sequence[ImageLike]) -> Examples:
 
 
 class _FloatGraph:
-    """The graph that is quantised."""
+    """The graph that is quantised, arranged for it (`arrange.py`).
+
+    Attributes:
+        model: as it was given.
+        convolutions: those that are quantised one by one, or not.
+        together: names of the nodes behind the last pixel shuffle, which work on whole numbers without a break.
+        heads: names of the convolutions that end them.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
-        self.convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-        self._initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._casts = {
-            node.output[0]: node.input[0]
-            for node in model.graph.node
-            if node.op_type == "Cast" and node.input[0] in self._initializers
+        plain = Editing(model)
+        inside = region(plain, shuffled(plain)[-1:])
+        names = {node.name for node in inside}
+        # A shuffle is not among them, but what it makes is.
+        outside = [node for node in plain.nodes if node.name not in names and node.op_type != "DepthToSpace"]
+        wanted = {name for node in outside for name in node.input}
+        self.heads = {
+            node.name for node in inside if node.op_type == "Conv" and wanted.intersection(node.output)
         }
+        self.together = names - self.heads
+        self._arranged = Editing(arrange(model))
+        nodes = self._arranged.nodes
+        self.convolutions = [node for node in nodes if node.op_type == "Conv" and node.name not in names]
+        self._grouped = [node for node in nodes if node.name in names]
 
-    def weight(self, name: str) -> FloatArray:
-        """A weight in float32, also where it is stored in half precision behind a cast."""
-        stored = self._initializers[self._casts.get(name, name)]
-        return np.asarray(numpy_helper.to_array(stored), np.float32)
+    @property
+    def arranged(self) -> onnx.ModelProto:
+        """Equal to `model`."""
+        return self._arranged.model
+
+    @property
+    def grouped_convolutions(self) -> list[str]:
+        """Names of those behind the last pixel shuffle."""
+        return [node.name for node in self._grouped if node.op_type == "Conv"]
+
+    @property
+    def watched(self) -> tuple[set[str], set[str]]:
+        """Tensors that may be rounded; and those of them that convolutions make, whose channels may have steps each."""
+        made = {node.output[0] for node in (*self.convolutions, *self._grouped) if node.op_type == "Conv"}
+        touched = {name for node in self._grouped for name in (*node.input, *node.output)}
+        touched |= {name for node in self.convolutions for name in (node.input[0], *node.output)}
+        return touched - self._arranged.constants.keys(), made
 
     def gains(self, node: Any) -> bool:
         """Whether a convolution has a bias and products enough for whole numbers to be faster."""
-        known = {*self._casts, *self._initializers}
-        if len(node.input) != 3 or not known.issuperset(node.input[1:]):
+        constants = self._arranged.constants
+        if len(node.input) != 3 or not all(name in constants for name in node.input[1:]):
             return False
-        return math.prod(self.weight(node.input[1]).shape[1:]) >= _LEAST_WORK
+        return math.prod(self._arranged.weight(node.input[1]).shape[1:]) >= _LEAST_WORK
 
-    def quantised(self, chosen: Collection[str], scales: Mapping[str, Scale]) -> onnx.ModelProto:
-        """A copy in which convolutions, by name, are computed in int8."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        nodes: list[Any] = []
-        made: set[str] = set()
-        for node in model.graph.node:
-            if node.op_type == "Conv" and node.name in chosen:
-                nodes += self._in_int8(model.graph, node, scales, made)
+    def quantised(
+        self,
+        chosen: Collection[str],
+        scales: Scales,
+        *,
+        stepped: Collection[str] = (),
+        together: bool = False,
+    ) -> onnx.ModelProto:
+        """A copy in which convolutions, by name, are computed in int8.
+
+        Args:
+            chosen: of `convolutions`.
+            scales: of all that is `watched`.
+            stepped: those of them whose channels get steps each.
+            together: whether everything behind the last pixel shuffle is computed in int8 too.
+        """
+        given = {tensor.name for tensor in self.model.graph.initializer}
+        rounding = _Rounding(self._arranged.model, scales, given)
+        if together:
+            return rounding.run({*chosen, *self.together}, {*stepped, *self.heads})
+        return rounding.run(chosen, stepped)
+
+
+class _Rounding:
+    """Puts whole numbers into a copy of a graph."""
+
+    def __init__(self, model: onnx.ModelProto, scales: Scales, given: Collection[str]) -> None:
+        """Nothing is rounded yet.
+
+        Args:
+            model: the graph, not changed.
+            scales: of all that may be rounded.
+            given: initializers that stand in the float graph's file.
+        """
+        self._editing, self._scales = Editing(model), scales
+        self._nodes: list[Any] = []
+        # Tensor -> the whole numbers that stand for it, with their scale.
+        self._whole: dict[str, tuple[str, Scale]] = {}
+        self._given = given
+
+    def run(self, chosen: Collection[str], stepped: Collection[str]) -> onnx.ModelProto:
+        """The graph with some nodes, by name, in whole numbers, `stepped` with steps for each channel of the result."""
+        for node in self._editing.nodes:
+            if node.name in stepped:
+                self._step(node)
+            elif node.name in chosen:
+                if node.op_type == "Conv":
+                    weight, bias = (self._editing.weight(name) for name in node.input[1:])
+                    self._quantise_weights(node, weight, bias)
+                else:
+                    for place, name in enumerate(node.input):
+                        node.input[place] = self._rounded(name)
+                self._round_result(node)
+            elif node.op_type in MOVING and node.input[0] in self._whole:
+                self._move(node)
             else:
-                nodes.append(node)
-        copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-        del model.graph.node[:]
-        model.graph.node.extend(copied)
-        return model
+                self._nodes.append(node)
+        self._editing.replace(self._nodes)
+        return self._editing.model
 
-    def _in_int8(self, graph: Any, node: Any, scales: Mapping[str, Scale], made: set[str]) -> list[Any]:
-        target, weight, bias = node.input
+    def _step(self, node: Any) -> None:
+        """A convolution whose result has steps of its own in each channel, by which its weights are divided."""
         (output,) = node.output
-        nodes: list[Any] = []
+        steps = self._scales.by_channel[output]
+        weight = self._editing.weight(node.input[1]) / steps[:, None, None, None]
+        bias = self._editing.weight(node.input[2]) / steps
+        self._quantise_weights(node, weight, np.asarray(bias, np.float32), divisor=steps)
+        node.output[0] = f"{output}.exact"
+        self._nodes.append(node)
+        stored = self._editing.stored
+        one = [stored("one.scale", np.float32(1)), stored("one.zero", np.uint8(_MIDDLE))]
+        self._add("QuantizeLinear", [f"{output}.exact", *one], f"{output}.uint8")
+        # A product, since DequantizeLinear with steps of their own for channels takes three times as long.
+        self._add("DequantizeLinear", [f"{output}.uint8", *one], f"{output}.whole")
+        told = stored(f"{output}.steps", steps[None, :, None, None])
+        self._add("Mul", [f"{output}.whole", told], output)
 
-        def stored(name: str, values: Any) -> str:
-            if name not in made:
-                graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
-                made.add(name)
-            return name
-
-        def rounded(source: str, result: str, scale: Scale, key: str) -> None:
-            told = [
-                stored(f"{key}.scale", scale.step),
-                stored(f"{key}.zero", np.uint8(scale.zero)),
-            ]
-            nodes.append(helper.make_node("QuantizeLinear", [source, *told], [f"{result}.uint8"]))
-            nodes.append(helper.make_node("DequantizeLinear", [f"{result}.uint8", *told], [result]))
-
-        if f"{target}.rounded" not in made:
-            made.add(f"{target}.rounded")
-            rounded(target, f"{target}.rounded", scales[target], f"{target}.in")
-
-        steps = weight_steps(self.weight(weight))
-        told = [stored(f"{weight}.scale", steps), stored(f"{weight}.zero", np.zeros(len(steps), np.int8))]
-        nodes.append(
-            helper.make_node("QuantizeLinear", [weight, *told], [f"{node.name}.weight.int8"], axis=0)
-        )
-        nodes.append(
-            helper.make_node(
-                "DequantizeLinear", [f"{node.name}.weight.int8", *told], [f"{node.name}.weight"], axis=0
+    def _quantise_weights(
+        self, node: Any, weight: FloatArray, bias: FloatArray, divisor: FloatArray | None = None
+    ) -> None:
+        source, name, _ = node.input
+        stored, key = self._editing.stored, node.name
+        steps = weight_steps(weight)
+        zeros = stored(f"{key}.weight.zero", np.zeros(len(steps), np.int8))
+        told = [stored(f"{key}.weight.scale", steps), zeros]
+        if self._editing.producer.get(name) is None and name not in self._given:
+            whole = np.clip(np.round(weight / steps[:, None, None, None]), -127, 127)
+            stored(f"{key}.weight.int8", whole.astype(np.int8))
+        else:
+            # Out of the float graph's file, in which they are not divided: in steps so much larger.
+            undivided = steps if divisor is None else (steps * divisor).astype(np.float32)
+            self._add(
+                "QuantizeLinear",
+                [name, stored(f"{key}.weight.step", undivided), zeros],
+                f"{key}.weight.int8",
+                axis=0,
             )
-        )
+        self._add("DequantizeLinear", [f"{key}.weight.int8", *told], f"{key}.weight.rounded", axis=0)
 
-        products = (scales[target].step * steps).astype(np.float32)
-        whole = np.clip(np.round(self.weight(bias) / products), -(2**31) + 1, 2**31 - 1).astype(np.int32)
-        names = [stored(f"{node.name}.bias.int32", whole), stored(f"{node.name}.bias.scale", products)]
-        nodes.append(helper.make_node("DequantizeLinear", names, [f"{node.name}.bias"], axis=0))
+        node.input[0] = self._rounded(source)
+        products = (self._whole[node.input[0]][1].step * steps).astype(np.float32)
+        sums = np.clip(np.round(bias / products), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        names = [stored(f"{key}.bias.int32", sums), stored(f"{key}.bias.scale", products)]
+        self._add("DequantizeLinear", names, f"{key}.bias.rounded", axis=0)
+        node.input[1], node.input[2] = f"{key}.weight.rounded", f"{key}.bias.rounded"
 
-        inputs = [f"{target}.rounded", f"{node.name}.weight", f"{node.name}.bias"]
-        convolution = helper.make_node("Conv", inputs, [f"{output}.exact"], name=node.name)
-        convolution.attribute.extend(node.attribute)
-        nodes.append(convolution)
-        rounded(f"{output}.exact", output, scales[output], f"{output}.out")
-        return nodes
+    def _rounded(self, name: str) -> str:
+        """A tensor whose values are whole steps: itself where they are, else rounded."""
+        if name in self._editing.constants or name in self._whole:
+            return name
+        rounded = f"{name}.rounded"
+        if rounded not in self._whole:
+            self._round(name, rounded, self._scales.shared[name])
+        return rounded
+
+    def _round_result(self, node: Any) -> None:
+        (output,) = node.output
+        node.output[0] = f"{output}.exact"
+        self._nodes.append(node)
+        self._round(f"{output}.exact", output, self._scales.shared[output])
+
+    def _round(self, source: str, result: str, scale: Scale) -> None:
+        told = self._told(result, scale)
+        self._add("QuantizeLinear", [source, *told], f"{result}.uint8")
+        self._add("DequantizeLinear", [f"{result}.uint8", *told], result)
+        self._whole[result] = f"{result}.uint8", scale
+
+    def _move(self, node: Any) -> None:
+        whole, scale = self._whole[node.input[0]]
+        (output,) = node.output
+        node.input[0], node.output[0] = whole, f"{output}.uint8"
+        self._nodes.append(node)
+        self._add("DequantizeLinear", [f"{output}.uint8", *self._told(output, scale)], output)
+        self._whole[output] = f"{output}.uint8", scale
+
+    def _told(self, name: str, scale: Scale) -> list[str]:
+        return [
+            self._editing.stored(f"{name}.scale", np.float32(scale.step)),
+            self._editing.stored(f"{name}.zero", np.uint8(scale.zero)),
+        ]
+
+    def _add(self, operator: str, inputs: list[str], output: str, **told: Any) -> None:
+        name = f"{output}.{operator}"
+        self._nodes.append(helper.make_node(operator, inputs, [output], name=name, **told))
 
 
 def weight_steps(weight: FloatArray) -> FloatArray:
@@ -278,43 +413,77 @@ def weight_steps(weight: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(largest / 127, np.finfo(np.float32).tiny), np.float32)
 
 
-def find_scales(graph: _FloatGraph, examples: Examples) -> dict[str, Scale]:
-    """A scale for what goes into and comes out of each convolution."""
-    names = sorted({name for node in graph.convolutions for name in (node.input[0], *node.output)})
-    given = {value.name for value in graph.model.graph.input}
+def find_scales(graph: _FloatGraph, examples: Examples) -> Scales:
+    """A scale for everything that may be rounded."""
+    names, made = (sorted(part) for part in graph.watched)
+    given = {value.name for value in (*graph.arranged.graph.input, *graph.arranged.graph.output)}
     watched = onnx.ModelProto()
-    watched.CopyFrom(graph.model)
-    had = {value.name for value in watched.graph.output}
-    for name in names:
-        if name not in given | had:
-            watched.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    watched.CopyFrom(graph.arranged)
+    watched.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in names
+        if name not in given
+    )
     session = open_session(watched.SerializeToString(), providers=["cpu"])
     rng = np.random.default_rng(0)
-    lows, highs = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    values: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    seen = {name: _Values() for name in names}
+    channels: dict[str, list[_Values]] = {}
     for crop, vector in zip(*examples, strict=True):
         feeds = {"target": crop[None], "identity_vector": vector[None]}
         found = {**feeds, **session.run(feeds)}
         for name in names:
-            flat = found[name].ravel()
-            lows[name], highs[name] = (
-                min(lows[name], float(flat.min())),
-                max(highs[name], float(flat.max())),
-            )
-            values[name].append(rng.choice(flat, min(flat.size, _VALUES_A_FACE), replace=False))
-    return {name: fit_scale(np.concatenate(values[name]), lows[name], highs[name]) for name in names}
+            seen[name].add(found[name], rng)
+        for name in made:
+            parts = channels.setdefault(name, [_Values() for _ in range(found[name].shape[1])])
+            for channel, part in enumerate(parts):
+                part.add(found[name][:, channel], rng, _VALUES_A_CHANNEL)
+    by_channel = {
+        name: np.array([part.step() for part in parts], np.float32) for name, parts in channels.items()
+    }
+    return Scales({name: one.scale() for name, one in seen.items()}, by_channel)
 
 
-def fit_scale(values: NDArray[Any], low: float, high: float) -> Scale:
-    """The scale with the least square error on values (N,), for ranges up to low..high, which hold 0."""
+@dataclass(slots=True)
+class _Values:
+    """What one activation was."""
+
+    low: float = 0.0
+    high: float = 0.0
+    some: list[NDArray[Any]] = field(default_factory=list)
+
+    def add(self, values: NDArray[Any], rng: np.random.Generator, most: int = _VALUES_A_FACE) -> None:
+        """Take in one face, of which so many values are kept."""
+        flat = values.ravel()
+        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
+        self.some.append(flat[rng.integers(flat.size, size=min(flat.size, most))])
+
+    def scale(self) -> Scale:
+        """For all that was seen."""
+        return fit_scale(np.concatenate(self.some), self.low, self.high)
+
+    def step(self) -> np.float32:
+        """The same where `_MIDDLE` is to stand for 0."""
+        reach = max(-self.low, self.high)
+        return fit_scale(np.concatenate(self.some), -reach, reach, zero=_MIDDLE).step
+
+
+def fit_scale(values: NDArray[Any], low: float, high: float, *, zero: int | None = None) -> Scale:
+    """The scale with the least square error on values (N,), for ranges up to low..high, which hold 0.
+
+    Args:
+        values: what was seen.
+        low: the least of all.
+        high: the largest.
+        zero: what is to stand for 0; None: what the range asks for.
+    """
     best: tuple[float, Scale] | None = None
     for share in _SHARES:
         step = np.float32(max((high - low) * share / 255, np.finfo(np.float32).tiny))
-        scale = Scale(step, int(np.clip(np.round(-low * share / step), 0, 255)))
-        whole = np.clip(np.round(values / step) + scale.zero, 0, 255)
-        error = float(np.mean((values - (whole - scale.zero) * step) ** 2))
+        middle = int(np.clip(np.round(-low * share / step), 0, 255)) if zero is None else zero
+        whole = np.clip(np.round(values / step) + middle, 0, 255)
+        error = float(np.mean((values - (whole - middle) * step) ** 2))
         if best is None or error < best[0]:
-            best = (error, scale)
+            best = (error, Scale(step, middle))
     assert best is not None
     return best[1]
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 import av
+import numpy as np
 
 from hififace.media.encoding import EncodeSettings, open_encoder
 from hififace.media.frames import Frame
@@ -22,8 +23,11 @@ from hififace.media.video import VideoReader
 _MOST: Final = 1.5
 _AIM: Final = 1.35
 _STRETCHES: Final = 3
-_FRAMES: Final = 16
-"""Frames of each stretch: enough for motion to show, 48 in all."""
+_FRAMES: Final = 8
+"""Frames of each stretch, 24 in all: enough for motion to show. Trials are work for nothing on a short video."""
+
+_NEAR: Final = 3.0
+"""A first guess so near the trial that it comes from is not tried itself."""
 
 _MOST_PIXELS: Final = 100_000_000
 """Of all these frames together, which are kept until the last trial: 150 MB at 8 bits; fewer frames at 4K."""
@@ -63,8 +67,10 @@ def fit_to_target(
     first = finest + halving / 2
     spent = _bytes(stretches, _with_crf(smaller, first)) / own
     guess = _limited(settings.encoder, finest, first + halving * math.log2(spent / _AIM))
+    if abs(guess - first) <= _NEAR:
+        return _with_crf(smaller, guess)
     again = _bytes(stretches, _with_crf(smaller, guess)) / own
-    if guess != first and again != spent:
+    if again != spent:
         # Between the two trials, or not far outside: there the logarithm of the bits is a straight line.
         slope = (math.log2(again) - math.log2(spent)) / (guess - first)
         if slope < 0:
@@ -85,7 +91,20 @@ def _stretches(reader: VideoReader) -> list[tuple[list[Frame], float]]:
     if alone:
         wanted = math.ceil(length * info.rate) or _STRETCHES * each
         return [reader.sample(begin, min(wanted, _STRETCHES * each))]
-    return [reader.sample(begin + length * place / _STRETCHES, each) for place in range(_STRETCHES)]
+    found: list[tuple[list[Frame], float]] = []
+    for place in range(_STRETCHES):
+        frames, size = reader.sample(begin + length * place / _STRETCHES, each)
+        # They begin with key frames: where these are rare, it is the same stretch again.
+        if not any(_is_same(frames, size, *other) for other in found):
+            found.append((frames, size))
+    return found
+
+
+def _is_same(frames: list[Frame], size: float, others: list[Frame], other_size: float) -> bool:
+    if size != other_size or len(frames) != len(others):
+        return False
+    pairs = zip(frames, others, strict=True)
+    return all(np.array_equal(one.thumbnail(), other.thumbnail()) for one, other in pairs)
 
 
 def _bytes(stretches: list[tuple[list[Frame], float]], settings: EncodeSettings) -> float:
