@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -332,6 +333,44 @@ def test_an_array_whose_faces_are_blue_is_probably_bgr(swapper: FaceSwapper, ast
         warnings.simplefilter("error")
         swapper.swap(astronaut)
         swapper.swap(Image.fromarray(np.ascontiguousarray(astronaut[..., ::-1])))
+
+
+def test_arguments_of_another_kind_are_refused_in_a_sentence(
+    swapper: FaceSwapper, astronaut: RGBImage, mesh_bundle: Path
+):
+    faces: Any = [face.detection for face in swapper.find_faces(astronaut)]
+    wrong: Any = "largest"
+    with pytest.raises(OptionError, match="str was given where SwapOptions was expected"):
+        swapper.swap(astronaut, wrong)
+    with pytest.raises(OptionError, match="OutputOptions was given where SwapOptions"):
+        swapper.swap(astronaut, OutputOptions())  # type: ignore[call-overload]
+    with pytest.raises(OptionError, match=r"sources is a str; a Source or a SourceMap.*read_source"):
+        swapper.swap(astronaut, sources=wrong)
+    with pytest.raises(OptionError, match=r"faces holds other things than Face objects"):
+        swapper.swap(astronaut, faces=faces)
+    with pytest.raises(OptionError, match="There is no face -1"):
+        swapper.map_source(-1, astronaut)
+    with pytest.raises(OptionError, match=r"providers is 'cpu'; a list was expected, such as \['cpu'\]"):
+        FaceSwapper.load(mesh_bundle, providers="cpu")
+    with pytest.raises(OptionError, match="an object with a method `detect` was expected"):
+        FaceSwapper.load(mesh_bundle, detector=wrong)
+
+
+def test_a_format_is_named_as_people_do(swapper: FaceSwapper, astronaut: RGBImage):
+    result = swapper.swap(astronaut)
+    assert result.to_bytes("jpg").startswith(b"\xff\xd8")
+    assert result.to_bytes(".png").startswith(b"\x89PNG")
+    with pytest.raises(
+        ImageError, match="There is no image format 'xyz' that can be written; use one of: AVIF"
+    ):
+        result.to_bytes("xyz")
+
+
+def test_the_check_of_results_can_be_left_out(swapper: FaceSwapper, astronaut: RGBImage):
+    assert "similarity" in swapper.swap(astronaut).timings_ms
+    assert "similarity" not in swapper.swap(astronaut, check=False).timings_ms
+    assert "similarity" not in swapper.swap(astronaut, id_rate=0.5).timings_ms  # never warned of
+    assert swapper.swap(astronaut, check=False, similarity=True).faces[0].similarity_source is not None
 
 
 def test_device_and_providers_exclude_each_other(mesh_bundle: Path):

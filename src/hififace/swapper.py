@@ -22,7 +22,7 @@ from hififace.swap.engine import Detector, Engine
 from hififace.swap.generate import GeneratedFace, TargetFace
 from hififace.swap.identity_vector import target_needs
 from hififace.swap.image import swap_images
-from hififace.swap.options import OutputOptions, SwapOptions, with_changes
+from hififace.swap.options import OutputOptions, SwapOptions, options_or_default, with_changes
 from hififace.swap.result import SwapResult
 from hififace.swap.source_map import ReferencePerson, Source, SourceMap
 from hififace.swap.sources import FaceChoice, Photos, read_person, read_source
@@ -85,9 +85,13 @@ class FaceSwapper:
             RuntimeUnavailableError: ONNX Runtime is not installed.
         """
         if device is not None and providers is not None:
+            raise OptionError(f"Both device={device!r} and providers={providers!r} were given; choose one.")
+        if isinstance(providers, str):
             raise OptionError(
-                f"Both device={device!r} and providers={list(providers)!r} were given; choose one."
+                f"providers is {providers!r}; a list was expected, such as [{providers!r}], or device={providers!r}."
             )
+        if detector is not None and (isinstance(detector, type) or not hasattr(detector, "detect")):
+            raise OptionError(f"The detector is {detector!r}; an object with a method `detect` was expected.")
         wanted = [device] if device is not None else providers
         bundle = load_bundle(name_or_path, commercial=commercial)
         return cls(Engine(bundle, providers=wanted, threads=threads, detector=detector))
@@ -143,11 +147,14 @@ class FaceSwapper:
         Raises:
             FaceError: as in `set_source`.
             ImageError: a photo cannot be read.
+            OptionError: a number below 0.
         """
         source = (
             photos if isinstance(photos, Source) else self.read_source(photos, face=face, rotated=rotated)
         )
         if isinstance(reference, int):
+            if reference < 0:
+                raise OptionError(f"There is no face {reference}; faces are numbered from 0 at the left.")
             by_index = {**self.source_map.by_index, reference: source}
             self.source_map = replace(self.source_map, by_index=by_index)
             return None
@@ -189,7 +196,7 @@ class FaceSwapper:
     @overload
     def swap(
         self,
-        image: list[Any],
+        image: list[Any] | tuple[Any, ...],
         options: SwapOptions | None = None,
         output_options: OutputOptions | None = None,
         *,
@@ -199,7 +206,7 @@ class FaceSwapper:
 
     def swap(
         self,
-        image: ImageLike | list[Any],
+        image: ImageLike | list[Any] | tuple[Any, ...],
         options: SwapOptions | None = None,
         output_options: OutputOptions | None = None,
         *,
@@ -225,14 +232,18 @@ class FaceSwapper:
             FaceError: none of the faces could be swapped; the message gives the reason for each.
             ImageError: the image cannot be read.
         """
-        if isinstance(image, list):
+        if isinstance(image, (list, tuple)):
             if faces is not None:
                 raise OptionError(
                     "faces belong to one image, but a list of images was given: swap each by itself."
                 )
             results = self.swap_many(image, options, output_options, sources=sources, **changes)
             return [result for result in results if isinstance(result, SwapResult)]
-        chosen, output = with_changes(changes, options or SwapOptions(), output_options or OutputOptions())
+        chosen, output = with_changes(
+            changes,
+            options_or_default(options, SwapOptions),
+            options_or_default(output_options, OutputOptions),
+        )
         (result,) = self._swap_batch([image], chosen, output, sources, faces)
         if isinstance(result, HififaceError):
             raise result
@@ -264,7 +275,11 @@ class FaceSwapper:
         Raises:
             OptionError, FaceError, ImageError: as in `swap`.
         """
-        chosen, output = with_changes(changes, options or SwapOptions(), output_options or OutputOptions())
+        chosen, output = with_changes(
+            changes,
+            options_or_default(options, SwapOptions),
+            options_or_default(output_options, OutputOptions),
+        )
         waiting = iter(images)
         while batch := list(islice(waiting, IMAGES_PER_BATCH)):
             for result in self._swap_batch(batch, chosen, output, sources):
@@ -306,9 +321,9 @@ class FaceSwapper:
         """
         chosen, video_chosen, output_chosen = with_changes(
             changes,
-            options or SwapOptions(),
-            video_options or VideoOptions(),
-            output_options or OutputOptions(),
+            options_or_default(options, SwapOptions),
+            options_or_default(video_options, VideoOptions),
+            options_or_default(output_options, OutputOptions),
         )
         return swap_video(
             self.engine,
@@ -373,7 +388,7 @@ class FaceSwapper:
         Raises:
             OptionError: no source was set, or a crop has another size or type.
         """
-        (chosen,) = with_changes(changes, options or SwapOptions())
+        (chosen,) = with_changes(changes, options_or_default(options, SwapOptions))
         source, side = source or self.source_map.default, self.bundle.resolution
         if source is None:
             raise OptionError("No source was given for the crops. Call set_source(photo) first.")
@@ -399,6 +414,11 @@ class FaceSwapper:
         sources: SourceMap | Source | None,
         faces: Sequence[Face] | None = None,
     ) -> list[SwapResult | HififaceError]:
+        if faces is not None and not all(isinstance(face, Face) for face in faces):
+            raise OptionError(
+                "faces holds other things than Face objects; a detection of yours becomes one by "
+                "Face(number, Detection(box, score, points))."
+            )
         return swap_images(
             self.engine,
             images,
@@ -410,7 +430,14 @@ class FaceSwapper:
         )
 
     def _sources(self, sources: SourceMap | Source | None) -> SourceMap:
-        return SourceMap(sources) if isinstance(sources, Source) else sources or self.source_map
+        if isinstance(sources, Source):
+            return SourceMap(sources)
+        if sources is not None and not isinstance(sources, SourceMap):
+            raise OptionError(
+                f"sources is a {type(sources).__name__}; a Source or a SourceMap was expected. "
+                "`read_source(photo)` makes a Source."
+            )
+        return sources or self.source_map
 
     def _reference(self, options: SwapOptions) -> FloatArray | None:
         """(D,) identity of the reference photo in `options.select`, or None; cached for the last photo."""

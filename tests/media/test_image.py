@@ -259,7 +259,7 @@ def test_missing_file_and_folder(tmp_path: Path):
 
 def test_floating_point_pixels_are_refused():
     data = encoded(Image.fromarray(np.linspace(0, 9, 100, dtype=np.float32).reshape(10, 10)), "TIFF")
-    with pytest.raises(ImageError, match="white is not agreed"):
+    with pytest.raises(ImageError, match="no value is defined as white"):
         read_image(data)
 
 

@@ -72,7 +72,11 @@ def test_a_pil_image_is_turned_upright_keeps_its_format_and_is_not_changed():
         (np.full((4, 4), np.inf), "floats that are NaN or infinite"),
         (PIXELS.astype(np.int64), r"holds int64.*array.astype\(np.uint8\)"),
         (PIXELS > 3, "holds bool"),
-        (PIXELS[..., :2], "with 2 channels"),
+        (PIXELS[..., :2], r"with 2 channels.*Use array\[\.\.\., 0\]"),
+        (
+            PIXELS.astype(np.uint16),
+            r"holds uint16 from \d+ to \d+; 0 to 65535 was expected. Use array.astype",
+        ),
         (PIXELS[:0], r"\(0, 8, 3\)"),
         (np.zeros(5, np.uint8), r"\(5,\)"),
     ],
@@ -87,3 +91,20 @@ def test_other_things_are_refused():
         load_image([PIXELS, PIXELS])  # type: ignore[arg-type]
     with pytest.raises(ImageError, match="cannot be read from int"):
         load_image(7)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=r"None was given.*OpenCV's imread returns None"):
+        load_image(None)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="An empty path was given"):
+        load_image("")
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path):
+    (tmp_path / "text.jpg").write_text("hello")
+    with (
+        (tmp_path / "text.jpg").open() as text,
+        pytest.raises(ImageError, match="gives str instead of bytes"),
+    ):
+        load_image(text)  # type: ignore[arg-type]
+    closed = (tmp_path / "text.jpg").open("rb")
+    closed.close()
+    with pytest.raises(ImageError, match="cannot be read from its open file: read of closed file"):
+        load_image(closed)

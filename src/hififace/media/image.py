@@ -33,6 +33,7 @@ __all__ = [
     "atomic_write",
     "encode_image",
     "format_for",
+    "format_named",
     "from_pillow",
     "read_image",
     "suffix_for",
@@ -174,6 +175,8 @@ def _read_bytes(source: ImageSource, name: str) -> bytes:
         data = source
     elif isinstance(source, (str, os.PathLike)):
         path = Path(source)
+        if not os.fspath(source):
+            raise ImageError("An empty path was given; the path of an image file was expected.")
         if path.is_dir():
             raise ImageError(f"{name} is a folder; an image file was expected.")
         try:
@@ -183,11 +186,24 @@ def _read_bytes(source: ImageSource, name: str) -> bytes:
         except OSError as error:
             raise ImageError(f"{name} cannot be opened: {error.strerror or error}.") from error
     else:
-        data = source.read()
+        data = _read_open_file(source, name)
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"{name} has more than {MAX_FILE_BYTES / 1e9:.3g} GB; no photo is that large.")
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); an image was expected.")
+    return data
+
+
+def _read_open_file(file: IO[bytes], name: str) -> bytes:
+    try:
+        data: object = file.read()  # of whatever has this method
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise ImageError(f"{name} cannot be read from its open file: {error}.") from error
+    if not isinstance(data, bytes):
+        raise ImageError(
+            f"{name} comes from an open file that gives {type(data).__name__} instead of bytes; a binary file, "
+            "open(path, 'rb'), was expected."
+        )
     return data
 
 
@@ -265,6 +281,21 @@ def format_for(path: str | os.PathLike[str]) -> str:
             f"Use one of: {', '.join(sorted(SUFFIX_FORMATS))}."
         )
     return SUFFIX_FORMATS[suffix]
+
+
+def format_named(name: str) -> str:
+    """Pillow's name of a format, of that name or a file ending ("JPEG", "jpg") in any case.
+
+    Raises:
+        ImageError: there is no such format, or it cannot be written.
+    """
+    found = SUFFIX_FORMATS.get(f".{name.lower().lstrip('.')}", name.upper())
+    if found not in SUFFIX_FORMATS.values():
+        raise ImageError(
+            f"There is no image format {name!r} that can be written; use one of: "
+            f"{', '.join(sorted(set(SUFFIX_FORMATS.values())))}."
+        )
+    return found
 
 
 def suffix_for(format: str) -> str:

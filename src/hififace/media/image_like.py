@@ -37,7 +37,7 @@ def load_image(image: ImageLike) -> LoadedImage:
         return image
     if isinstance(image, Image.Image):
         return from_pillow(image)
-    if isinstance(image, bytearray):
+    if isinstance(image, (bytearray, memoryview)):
         return read_image(bytes(image))
     if isinstance(image, (str, bytes, os.PathLike)) or hasattr(image, "read"):
         return read_image(cast("str | bytes", image))
@@ -46,13 +46,15 @@ def load_image(image: ImageLike) -> LoadedImage:
     given: object = image  # beyond what the types promise
     if isinstance(given, Sequence):
         raise ImageError(
-            f"A list of {len(given)} was given where one image was expected. Hand in each by itself, or several to "
-            "`swap_many`."
+            f"A {type(given).__name__} of {len(given)} was given where one image was expected. Pass each by itself, or "
+            "several to `swap_many`."
         )
-    raise ImageError(
-        f"An image cannot be read from {type(given).__name__}; a path, bytes, an open file, a PIL image or a numpy "
-        "array was expected."
-    )
+    wanted = "a path, bytes, an open file, a PIL image or a numpy array was expected"
+    if given is None:
+        raise ImageError(
+            f"None was given; {wanted}. OpenCV's imread returns None for a file that it cannot read."
+        )
+    raise ImageError(f"An image cannot be read from {type(given).__name__}; {wanted}.")
 
 
 def _from_array(array: NDArray[Any]) -> LoadedImage:
@@ -73,7 +75,7 @@ def _to_channels_last(array: NDArray[Any]) -> NDArray[Any]:
     wanted = "(H, W), (H, W, 3) RGB or (H, W, 4) RGBA was expected"
     if array.ndim == 4:
         raise ImageError(
-            f"The array is {array.shape}, a batch of {len(array)}; {wanted}. Hand the images in one by one, or to "
+            f"The array is {array.shape}, a batch of {len(array)}; {wanted}. Pass the images one by one, or to "
             "`swap_many`."
         )
     if array.ndim not in (2, 3) or 0 in array.shape:
@@ -86,13 +88,19 @@ def _to_channels_last(array: NDArray[Any]) -> NDArray[Any]:
         raise ImageError(
             f"The array is {array.shape}, with its channels first; {wanted}. Use array.transpose(1, 2, 0)."
         )
-    raise ImageError(f"The array is {array.shape}, with {array.shape[2]} channels; {wanted}.")
+    hint = " Use array[..., 0] if these are grey and alpha." if array.shape[2] == 2 else ""
+    raise ImageError(f"The array is {array.shape}, with {array.shape[2]} channels; {wanted}.{hint}")
 
 
 def _levels(array: NDArray[Any], pixels: NDArray[Any]) -> RGBImage:
     if array.dtype == np.uint8:
         return cast("RGBImage", pixels)
     if array.dtype == np.uint16:
+        if 0 < (highest := int(pixels.max())) <= 255:
+            raise ImageError(
+                f"The array holds uint16 from {int(pixels.min())} to {highest}; 0 to 65535 was expected. Use "
+                "array.astype(np.uint8)."
+            )
         return to_uint8(pixels.astype(np.float32) / 65535.0)
     if not np.issubdtype(array.dtype, np.floating):
         raise ImageError(

@@ -143,9 +143,7 @@ def _why_unreadable(source: Path, error: Exception) -> str:
             f"{source} is an MP4/MOV file without its index (the moov box at the end): it was cut while "
             "it was recorded or copied. Copy it again, or repair it with a recovery tool."
         )
-    return (
-        f"{source} is not a video that can be read ({type(error).__name__}). Is it a video file, and whole?"
-    )
+    return f"{source} is not a video that can be read ({type(error).__name__}). Check that it is a complete video file."
 
 
 def main_video(container: av.container.InputContainer, path: Path) -> av.VideoStream:

@@ -179,7 +179,7 @@ def _finished(
         compare=output.compare,
         source_notes=notes_of(sources[index] for index, outcome in outcomes.items() if outcome.swapped),
     )
-    if check and (output.similarity or len(pasted) <= MOST_CHECKED):
+    if check and (output.similarity or (output.check and len(pasted) <= MOST_CHECKED)):
         return with_similarities(engine, result, sources, options, shown=output.similarity)
     return result
 
@@ -201,6 +201,8 @@ def with_similarities(
         options: those of the swap.
         shown: also report the figures; else only warn of failures.
     """
+    if not shown and options.id_rate != 1.0:  # a weaker swap may well look like its target
+        return result
     clock, outcomes = StageClock(), []
     with clock("similarity"):
         for outcome in result.faces:

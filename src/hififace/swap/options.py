@@ -103,7 +103,10 @@ class OutputOptions:
     """
 
     similarity: bool = False
-    """Measure the similarity of each result to source and target, by two runs of the recogniser per face."""
+    """Report the similarity of each result to source and target, by two runs of the recogniser per face."""
+    check: bool = True
+    """Warn if a generated face is more similar to the target than to the source, or similar to neither; costs as much
+    as `similarity`."""
     compare: bool = False
     """Write target and result side by side."""
     consent_confirmed: bool | None = None
@@ -175,6 +178,22 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         return isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(one, other)
     return bool(one == other)
+
+
+def options_or_default(options: A | None, kind: type[A]) -> A:
+    """The options that were given, or those of `kind` by default.
+
+    Raises:
+        OptionError: options of another kind.
+    """
+    if options is None:
+        return kind()
+    if not isinstance(options, kind):
+        raise OptionError(
+            f"{type(options).__name__} was given where {kind.__name__} was expected. Options can also be given by "
+            'name, such as select="largest".'
+        )
+    return options
 
 
 @overload

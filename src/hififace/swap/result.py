@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from hififace.faces.alignment import invert, warp
-from hififace.media.image import LoadedImage
+from hififace.media.image import LoadedImage, format_named
 from hififace.provenance.claim import Claim
 from hififace.swap.output import marked_image, save_image
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
@@ -150,7 +150,16 @@ class SwapResult:
         return save_image(self._shown(), self.target, path, self.claim, quality=quality)
 
     def to_bytes(self, format: str | None = None, *, quality: int | None = None) -> bytes:
-        """The file that `save` would write, as bytes; `format` is Pillow's name, None keeps the target's."""
+        """The file that `save` would write, as bytes.
+
+        Args:
+            format: "JPEG", "png", ".webp", ...; None keeps the target's.
+            quality: quality of lossy formats, 1 to 100.
+
+        Raises:
+            ImageError: the format cannot be written or cannot carry the mark.
+        """
+        format = None if format is None else format_named(format)
         return marked_image(self._shown(), self.target, self.claim, format=format, quality=quality)
 
     def to_json(self) -> dict[str, Any]:
