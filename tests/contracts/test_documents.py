@@ -11,9 +11,11 @@ from pathlib import Path
 
 import av
 import pytest
+import typer
 from PIL import Image
 
 from hififace import __version__
+from hififace.cli.main import build_app
 from hififace.provenance.verify import check_file
 from hififace.weights.bundle import load_bundle
 from hififace.weights.registry import CARDS
@@ -40,6 +42,26 @@ def commands(document: Path) -> list[str]:
 
 
 ALL_COMMANDS = [(document, line) for document in DOCUMENTS for line in commands(document)]
+
+
+def shown_commands(document: Path) -> list[str]:
+    """Every call of the command in a block, also of those that are not run, without what a shell does around it."""
+    text = document.read_text(encoding="utf-8")
+    shown = [body for _, spoken, body in FENCE.findall(text) if spoken == "bash"]
+    shown += re.findall(r"^    (?=hififace )(.*\n)", text, re.M)
+    lines = "\n".join(shown).replace("\\\n", " ").splitlines()
+    calls = [
+        re.search(r"(?:^|[= ]|-- )hififace (?=[a-z]).*", line.split(" #")[0].split(" | ")[0])
+        for line in lines
+    ]
+    return [
+        re.sub(r"^.*?hififace ", "", call[0]).split(" > ")[0]
+        for call in calls
+        if call and "pip install" not in call[0]
+    ]
+
+
+SHOWN_COMMANDS = [(document, line) for document in DOCUMENTS for line in shown_commands(document)]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +106,17 @@ def test_python_of_the_documents_runs(workplace: Path, monkeypatch, document: Pa
 
 def test_a_python_block_that_fails_is_seen(workplace: Path):
     assert run_python("from hififace import NoSuchName", workplace).returncode != 0
+
+
+@pytest.mark.parametrize(("document", "line"), SHOWN_COMMANDS, ids=[line for _, line in SHOWN_COMMANDS])
+def test_commands_that_are_shown_have_the_options_that_exist(document: Path, line: str):
+    """Names of options, and those that are required: what a block that is not run can still get wrong."""
+    name, *words = shlex.split(line)
+    command = typer.main.get_command(build_app([name])).commands[name]
+    while getattr(command, "commands", None) and words and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    if "--help" not in words:
+        command.make_context(f"hififace {name}", words)  # raises what a terminal would show
 
 
 @pytest.mark.parametrize(("document", "line"), ALL_COMMANDS, ids=[line for _, line in ALL_COMMANDS])
