@@ -149,9 +149,11 @@ def main() -> None:
         multiply, gflop = matrix_product_gflops()
         sides: dict[str, Callable[[], object]] = {MATRIX: multiply}
         kept: dict[str, list[SwapResult]] = {}
+        names = {}
         for side, bundle in bundles.items():
             sides[f"{side}/command, 1080p"] = command(bundle, source, target, folder, options.threads)
             swapper = FaceSwapper.load(bundle, providers=["cpu"], threads=options.threads)
+            names[side] = f"{swapper.bundle.name} {swapper.bundle.version}"
             swapper.set_source(source)
             for size, numbers in SCENES.items():
                 kept[f"{side}/{size}"] = []
@@ -165,7 +167,7 @@ def main() -> None:
             "command": " ".join(["python", "benchmarks/swap.py", *sys.argv[1:]]),
             "environment": where,
             "matrix_product_gflops": round(gflop / timings[MATRIX].median_ms * 1e3, 1),
-            "mini": mini if options.mini else Path(mini).name,
+            "mini": names["mini"],
             "sides": found,
         },
     )

@@ -1,4 +1,4 @@
-"""Make the images at the top of the README: three swaps side by side, and a short clip with a moving line.
+"""Make the images of README and concepts: three swaps side by side, the steps of one, and a clip with a moving line.
 
     python tools/make_showcase.py PORTRAITS [--model mini] [--out docs/showcase]
 
@@ -18,9 +18,11 @@ import tempfile
 from pathlib import Path
 
 import av
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hififace import FaceSwapper, VideoOptions
+from hififace.faces.drawing import draw_faces
 from hififace.media.image_like import load_image
 from hififace.provenance.claim import Claim
 from hififace.swap.output import save_image
@@ -56,6 +58,44 @@ def stills(swapper: FaceSwapper, portraits: Path, out: Path) -> Claim:
     like = load_image(held.getvalue())
     save_image(like.pixels, like, out / "portraits.jpg", result.claim, quality=86)
     return result.claim
+
+
+def steps(swapper: FaceSwapper, portraits: Path, out: Path) -> None:
+    """The steps of one swap, from the photos to the result, with a word or two below each."""
+    source, target, top = PAIRS[0]
+    photos = [
+        np.asarray(Image.open(portraits / name).convert("RGB"))
+        for name in (f"{source}_neutral.jpg", f"{target}_smiling.jpg")
+    ]
+    swapper.set_source(photos[0])
+    result = swapper.swap(photos[1])
+    (face,) = (one for one in result.faces if one.swapped)
+    assert face.target_crop is not None
+    assert face.crop is not None
+    assert face.mask is not None
+    found = [
+        draw_faces(photo, swapper.engine.with_landmarks(photo, swapper.find_faces(photo))) for photo in photos
+    ]
+    mask = Image.fromarray(np.rint(255 * face.mask).astype(np.uint8))
+    tiles = (
+        ("1, 2  the source: found and encoded", square(Image.fromarray(found[0]), 240)),
+        ("1  the target: found", square(Image.fromarray(found[1]), top)),
+        ("3  the target: aligned", Image.fromarray(face.target_crop)),
+        ("4, 5  generated, with the source's shape and identity", Image.fromarray(face.crop)),
+        ("5  the mask that is generated with it", mask.convert("RGB")),
+        ("6  blended with the mask", square(result.image, top)),
+    )
+    font, below = ImageFont.load_default(17), 34
+    sheet = Image.new("RGB", (3 * TILE + 16, 2 * (TILE + below) + 4), LINE)
+    draw = ImageDraw.Draw(sheet)
+    for place, (told, tile) in enumerate(tiles):
+        x, y = place % 3 * (TILE + 8), place // 3 * (TILE + below + 4)
+        sheet.paste(tile.resize((TILE, TILE), Image.Resampling.LANCZOS), (x, y))
+        draw.text((x + 2, y + TILE + 6), told, font=font, fill=(40, 40, 40))
+    held = io.BytesIO()
+    sheet.save(held, "PNG")
+    like = load_image(held.getvalue())
+    save_image(like.pixels, like, out / "steps.jpg", result.claim, quality=86)
 
 
 def moving(photo: Path, top: int, path: Path) -> None:
@@ -119,7 +159,7 @@ def clip(swapper: FaceSwapper, portraits: Path, out: Path, claim: Claim, work: P
 
 
 def main() -> None:
-    """Read the arguments and write both files."""
+    """Read the arguments and write the files."""
     reader = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     reader.add_argument("portraits", type=Path)
     reader.add_argument("--model", default="mini")
@@ -130,6 +170,7 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     swapper = FaceSwapper.load(asked.model)
     claim = stills(swapper, asked.portraits, asked.out)
+    steps(swapper, asked.portraits, asked.out)
     with tempfile.TemporaryDirectory() as work:
         clip(swapper, asked.portraits, asked.out, claim, Path(work))
     for path in sorted(asked.out.iterdir()):
