@@ -63,10 +63,8 @@ def stills(swapper: FaceSwapper, portraits: Path, out: Path) -> Claim:
 def steps(swapper: FaceSwapper, portraits: Path, out: Path) -> None:
     """The steps of one swap, from the photos to the result, with a word or two below each."""
     source, target, top = PAIRS[0]
-    photos = [
-        np.asarray(Image.open(portraits / name).convert("RGB"))
-        for name in (f"{source}_neutral.jpg", f"{target}_smiling.jpg")
-    ]
+    names = (f"{source}_neutral.jpg", f"{target}_smiling.jpg")
+    photos = [np.asarray(Image.open(portraits / name).convert("RGB")) for name in names]
     swapper.set_source(photos[0])
     result = swapper.swap(photos[1])
     (face,) = (one for one in result.faces if one.swapped)

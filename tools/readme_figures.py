@@ -46,7 +46,7 @@ def quality() -> list[tuple[str, str, str]]:
 
 
 def speed() -> list[tuple[str, str, str]]:
-    """Likewise, of files that are there; how long a swap takes, only where it was measured with the model that ships."""
+    """Likewise, of files that are there; of a swap only where it was measured with the model that ships."""
     rows = []
     model, swap = read("src/hififace/weights/embedded/mini/model.json"), read("benchmarks/results/swap.json")
     if swap is not None and swap["mini"] == f"{model['name']} {model['version']}":
