@@ -149,7 +149,7 @@ def test_a_size_that_changes_in_mid_video_is_fitted_to_the_first(tmp_path):
 def test_hdr_is_refused_with_the_way_out_and_mapped_on_request(tmp_path):
     recipe = Recipe(seconds=0.2, pixel_format="yuv420p10le", matrix=9, primaries=9, transfer=16)
     path = make_video(tmp_path / "hdr.mp4", recipe)
-    with pytest.raises(VideoError, match=r"high dynamic range, PQ.*--tone-map"):
+    with pytest.raises(VideoError, match=r"high dynamic range, PQ.*tone_map=True"):
         VideoReader(path)
     frame = next(iter(VideoReader(path, tone_map=True)))
     assert frame.rgb().shape == (64, 96, 3)

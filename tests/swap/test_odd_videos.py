@@ -164,16 +164,17 @@ def test_a_face_that_turns_and_one_that_leaves_the_picture(swapper, tmp_path):
     assert set(report.tally.tracks) == {0, 1}
 
 
-def test_an_hdr_video_is_swapped_only_when_it_may_be_mapped(swapper, tmp_path):
+def test_an_hdr_video_becomes_sdr_with_a_note_or_is_refused_if_asked(swapper, tmp_path):
     hdr = recipe(
         seconds=0.16, codec="libx265", pixel_format="yuv420p10le", matrix=9, primaries=9, transfer=16,
         options={"preset": "ultrafast", "x265-params": "log-level=error"},
     )  # fmt: skip
     video = make_video(tmp_path / "hdr.mp4", hdr)
-    with pytest.raises(Exception, match="--tone-map"):
-        swapper.swap_video(video, tmp_path / "out.mp4")
+    with pytest.raises(Exception, match="--no-tone-map"):
+        swapper.swap_video(video, tmp_path / "out.mp4", video_options=VideoOptions(tone_map=False))
     assert [p.name for p in tmp_path.iterdir()] == ["hdr.mp4"]
-    report = swapper.swap_video(video, tmp_path / "out.mp4", video_options=VideoOptions(tone_map=True))
+    report = swapper.swap_video(video, tmp_path / "out.mp4")
+    assert "HDR was converted to SDR (BT.709)." in report.notes
     assert probe(tmp_path / "out.mp4").hdr is None
     assert report.tally.num_frames == 4
 

@@ -197,9 +197,11 @@ class ImageTab:
     def draw(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
         """The large image, and what belongs to it."""
         key, wanted = self._desk.key(request), request_of(consent, *asked)
-        self._desk.studio.look(key).asked = wanted
+        state = self._desk.studio.look(key)
+        state.asked = wanted
         drawn = self._stage(key, wanted)
-        return drawn if self._desk.studio.look(key).asked == wanted else [gr.skip()] * len(drawn)
+        # Not looked up again: that would wait for a swap that began meanwhile, and arrive after its result.
+        return drawn if state.asked == wanted else [gr.skip()] * len(drawn)
 
     def figures(self, key: str) -> str:
         """Figures of the last result, for a reloaded page."""

@@ -239,9 +239,10 @@ class VideoTab:
     def draw(self, request: gr.Request, consent: bool, *asked: Any) -> list[Any]:
         """The frame with its preview, and the buttons."""
         key, wanted = self._desk.key(request), request_of(consent, *asked)
-        self._desk.videos.look(key).asked = wanted
+        state = self._desk.videos.look(key)
+        state.asked = wanted
         drawn = self._drawn(key, wanted)
-        return drawn if self._desk.videos.look(key).asked == wanted else [gr.skip()] * len(drawn)
+        return drawn if state.asked == wanted else [gr.skip()] * len(drawn)
 
     def restore(self, key: str, problems: list[str] | None = None) -> list[Any]:
         """Everything, as it was before the page was reloaded; a video at work is found again."""

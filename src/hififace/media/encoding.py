@@ -138,7 +138,7 @@ def choose_settings(
     notes: list[str] = []
     if info.hdr is not None:
         wanted = wanted.split("10le")[0].split("12le")[0]
-        notes.append("High dynamic range was mapped to BT.709, as asked.")
+        notes.append("HDR was converted to SDR (BT.709).")
     if info.interlaced:
         notes.append(
             "The video is interlaced; its frames are treated as whole images and written progressive."

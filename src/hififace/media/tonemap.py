@@ -38,7 +38,7 @@ def refuse_hdr(kind: HdrKind) -> VideoError:
     name = {"pq": "PQ (HDR10 or Dolby Vision)", "hlg": "HLG"}[kind]
     return VideoError(
         f"The video is in high dynamic range, {name}, and faces are swapped in standard dynamic range. "
-        "Ask for tone mapping (--tone-map) to get a BT.709 video, or convert the video first."
+        "Allow tone mapping (tone_map=True; leave out --no-tone-map) to get a BT.709 video, or convert the video first."
     )
 
 

@@ -40,8 +40,8 @@ class VideoOptions:
     """Swap only this many seconds, from the start of the part."""
     fps: Annotated[Fraction, Interval(ge=LOWEST_RATE, le=HIGHEST_RATE)] | None = None
     """Constant frame rate of the result; default: every time stamp of the video is kept. Sound is unchanged."""
-    tone_map: bool = False
-    """Convert HDR to SDR (BT.709) instead of refusing it."""
+    tone_map: bool = True
+    """Convert HDR to SDR (BT.709), and say so in a note; otherwise HDR is refused."""
     codec: str | None = None
     """Video codec of the result: h264, hevc, vp9 or av1; default: the video's own."""
     crf: Annotated[float, Interval(gt=0, le=255)] | None = None
