@@ -85,6 +85,7 @@ ENCODERS_NOTE: Final = (
                 "codec",
                 "crf",
                 "preset",
+                "encoder",
                 "precision",
                 "smooth",
                 "detect_every",

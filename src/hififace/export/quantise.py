@@ -4,7 +4,7 @@
 
 The new graph holds no weights. It reads those of the float graph, as external data at their places in its file, and
 quantises them when it is opened: per output channel, by scales that stand in the new graph. So a second precision costs
-a bundle 0.3 MB instead of half as much again, and no library at run time.
+a bundle 0.4 MB instead of half as much again, and no library at run time.
 
     x ── QuantizeLinear ── DequantizeLinear ──┐
     w ── QuantizeLinear ── DequantizeLinear ──┤ Conv ── QuantizeLinear ── DequantizeLinear ── y

@@ -31,6 +31,7 @@ from hififace.media.atomic import refuse_no_file, refuse_overwriting, shortened
 from hififace.media.containers import comment_of
 from hififace.media.encoding import choose_settings
 from hififace.media.frames import Frame
+from hififace.media.hardware import in_hardware
 from hififace.media.lock import folder_lock
 from hififace.media.planes import Box
 from hififace.media.quality import fit_to_target
@@ -174,6 +175,8 @@ class _VideoRun:
         self._settings = choose_settings(
             self._reader, output, codec=chosen.codec, crf=chosen.crf, preset=chosen.preset
         )
+        if chosen.encoder == "auto":
+            self._settings = in_hardware(self._settings)
         self._claim = claim_of(engine, output_options)
         self._tags = video_tags(self._claim, comment_of(video))
         photo = options.reference

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from hififace.errors import OptionError
+from hififace.media.hardware import EncoderChoice
 from hififace.option_fields import check
 from hififace.swap.precision import WantedPrecision
 from hififace.video.mask_smoothing import MaskSmoothingOptions
@@ -48,6 +49,8 @@ class VideoOptions:
     """Constant rate factor of the encoder, lower is better; default: visually lossless."""
     preset: str | None = None
     """Speed preset of the encoder, such as slow; slower presets make smaller files."""
+    encoder: EncoderChoice = "software"
+    """Kind of encoder; auto uses hardware (NVENC, VideoToolbox, Quick Sync, AMF) where it works, and says which."""
     precision: WantedPrecision = "auto"
     """Arithmetic of the generator; auto uses int8 where it was measured to be faster on this processor."""
     smooth: bool = True
