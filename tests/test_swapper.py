@@ -196,6 +196,20 @@ def test_frames_of_a_video_give_the_pixels_of_an_image(swapper: FaceSwapper, pai
     np.testing.assert_array_equal(again.pixels, expected[0])
 
 
+def test_on_the_cpu_each_face_is_generated_alone(
+    swapper: FaceSwapper, pair: RGBImage, monkeypatch: pytest.MonkeyPatch
+):
+    session, sizes = swapper.engine._generator.session, []
+    run = session.run
+    monkeypatch.setattr(session, "run", lambda feeds: sizes.append(len(feeds["target"])) or run(feeds))
+    swapper.swap(pair, SwapOptions(batch_size=8))
+    assert sizes == [1, 1]
+    sizes.clear()
+    monkeypatch.setattr(session, "provider", "CUDAExecutionProvider")
+    swapper.swap(pair, SwapOptions(batch_size=8))
+    assert sizes == [2]
+
+
 def test_an_image_in_which_nobody_is_swapped_comes_back_as_it_was(swapper: FaceSwapper, pair: RGBImage):
     engine, faces = swapper.engine, swapper.find_faces(pair)
     assert swap_faces(engine, pair, faces, [None, None]).pixels is pair
