@@ -225,7 +225,7 @@ def test_a_preview_at_another_rate_is_short_and_even(video, swapper, tmp_path):
 
 
 def test_the_report_says_which_encoder_in_hardware_was_taken_or_why_none(video, swapper, tmp_path):
-    options = replace(SHORT, preview_s=0.1, encoder="auto")
+    options = replace(SHORT, preview_s=0.3, encoder="auto")
     report = swapper.swap_video(video, tmp_path / "out.mp4", video_options=options)
     assert any("hardware" in note for note in report.notes)
 
