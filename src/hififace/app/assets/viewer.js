@@ -108,9 +108,16 @@ const settle = () => {
   const fresh = kind === "result" && element.dataset.last !== viewer.dataset.result;
   element.dataset.last = viewer.dataset.result ?? "";
   if (fresh && matchMedia("(max-width: 760px)").matches) {
-    const glide = () => find(".hf-viewer")?.scrollIntoView({ block: "start", behavior: "smooth" });
+    // What stands beside it may take a while to find its place, and ends a glide; the visitor's own scrolling ends them all.
+    let left = 6;
+    for (const own of ["wheel", "touchmove"]) window.addEventListener(own, () => { left = 0; }, { once: true, passive: true });
+    const glide = () => {
+      const box = find(".hf-canvas")?.getBoundingClientRect();
+      if (left-- <= 0 || !box) return;
+      if (box.top < 0 || box.bottom > innerHeight) find(".hf-viewer").scrollIntoView({ block: "start", behavior: "smooth" });
+      setTimeout(glide, 600);
+    };
     glide();
-    setTimeout(glide, 600);  // what stands beside it has found its place
   }
 };
 watch("value", settle);
