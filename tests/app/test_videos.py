@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from hififace import OptionError, VideoError
 from hififace.app.limits import Limits
 from hififace.app.video_player import video_html
 from hififace.app.videos import first_frame_with_faces, frame_at, open_video
+from hififace.media.video import VideoReader
 from hififace.swapper import FaceSwapper
 from tests.support.face_videos import face_video, head, put, room
 from tests.support.videos import Recipe, make_video
@@ -61,3 +63,23 @@ def test_the_player_shows_both_where_browsers_can():
     assert 'src="gradio_api/file=/tmp/v/a%20b.mp4"' in html
     assert 'data-start="2.500"' in html
     assert "hf-target" not in video_html(Path("a.mp4"), None)
+
+
+def test_a_video_that_starts_after_its_sound_reaches_to_its_last_frame(tmp_path: Path):
+    """Sound from 0 s, ten frames from 1 s to 1.4 s: the last of them can be shown, and begun with."""
+    whole, late = face_video(tmp_path / "a.mp4", lambda _: room(), 10, sound=True), tmp_path / "late.mp4"
+    with av.open(str(whole)) as given, av.open(str(late), "w") as taken:
+        streams = {stream.index: taken.add_stream_from_template(stream) for stream in given.streams}
+        for packet in given.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "video":
+                packet.pts += round(1 / packet.time_base)
+                packet.dts += round(1 / packet.time_base)
+            packet.stream = streams[packet.stream.index]
+            taken.mux(packet)
+    video = open_video(late, "late.mp4", Limits())
+    assert (video.length_s, video.last_s) == (pytest.approx(0.4), pytest.approx(1.4, abs=0.01))
+    assert [len(list(VideoReader(late, start_s=start_s))) for start_s in (None, 1.2, 1.37)] == [10, 5, 1]
+    with pytest.raises(OptionError, match=r"ends at 1\.4"):
+        VideoReader(late, start_s=1.5)

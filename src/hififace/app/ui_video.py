@@ -135,7 +135,7 @@ class VideoTab:
                 **quiet,
                 trigger_mode="always_last",
             ),
-            stage.trim.trimmed(spoken(self._trim), None, None, **quiet),
+            stage.trim.trimmed(spoken(self._trim), None, None, **quiet, trigger_mode="always_last"),
             rail.faces.select(spoken(self._assign), None, self.shown, **quiet),
             stage.frame.select(spoken(self._assign), None, self.shown, **quiet),
         ]
@@ -252,7 +252,7 @@ class VideoTab:
         if video is None or frame is None:
             about = [gr.Slider(visible="hidden"), "", kind]
         else:
-            last_s = video.length_s or self._desk.studio.limits.video_minutes * 60
+            last_s = video.last_s or self._desk.studio.limits.video_minutes * 60
             slider = gr.Slider(maximum=round(last_s, 2), value=frame.moment_s, visible=True)
             about = [slider, trim_html(state.start_s_wanted, state.end_s_wanted or last_s, last_s), kind]
         return [*about, *self.show(key, problems), *self._show_made(key)]

@@ -193,7 +193,7 @@ class VideoStudio:
             OptionError: it is no part of it.
         """
         with self._state(key) as (_, state):
-            last_s = math.inf if state.video is None else state.video.length_s or math.inf
+            last_s = math.inf if state.video is None else state.video.last_s or math.inf
             if not 0.0 <= start_s < end_s:  # written so that NaN is refused
                 raise OptionError(
                     f"The part from {start_s:g} to {end_s:g} s was asked for; a beginning before an end was expected."
@@ -396,7 +396,7 @@ class VideoStudio:
         )
         if preview and frame is not None:
             # A frame near the end still gives a whole preview.
-            end_s = state.end_s_wanted or video.length_s
+            end_s = state.end_s_wanted or video.last_s
             latest = max(end_s - PREVIEW_S, 0.0) if end_s else frame.moment_s
             return replace(options, start_s=min(frame.moment_s, latest) or None, preview_s=PREVIEW_S)
         # What a container says of its length is not believed: nothing behind the limit is decoded.

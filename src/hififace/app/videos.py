@@ -50,6 +50,11 @@ class Video:
         return 0.0 if self.info.duration_s is None else float(self.info.duration_s)
 
     @property
+    def last_s(self) -> float:
+        """The moment at which it ends, in seconds; 0 where the video does not say. Later than `length_s` if it starts late."""
+        return 0.0 if self.info.last_s is None else float(self.info.last_s)
+
+    @property
     def own_suffix(self) -> str:
         """Ending of a result of the same kind."""
         suffix = Path(self.name).suffix.lower()
@@ -150,7 +155,7 @@ def first_frame_with_faces(video: Video, swapper: FaceSwapper) -> Still:
     if first.faces:
         return first
     for place in range(1, _LOOKS):
-        moment_s = round(video.length_s * place / _LOOKS, 2)
+        moment_s = round(video.last_s * place / _LOOKS, 2)
         frame = frame_at(video, moment_s, swapper) if moment_s else first
         if frame.faces:
             return frame

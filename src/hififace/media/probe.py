@@ -102,6 +102,17 @@ class VideoInfo:
     """Whether its first frame carries captions (CEA-608 or 708)."""
 
     @property
+    def last_s(self) -> Fraction | None:
+        """End of the video's last frame, in seconds from its beginning; None where the container does not say.
+
+        Later than `duration_s` where sound begins first: MP4 tells the duration of the frames alone.
+        """
+        if self.duration_s is None:
+            return None
+        late = max(self.start_s - self.zero_s, Fraction(0)) if self.duration_is_of_video else Fraction(0)
+        return late + self.duration_s
+
+    @property
     def hdr(self) -> HdrKind | None:
         """The kind of high dynamic range, None for ordinary videos."""
         return self.colour.hdr

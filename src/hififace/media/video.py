@@ -119,9 +119,9 @@ class VideoReader:
         self.problems = ReadProblems()
         zero = self.info.zero_s
         self.span = Span.after(zero, start_s, end_s)
-        length = None if self.info.may_restart else self.info.duration_s
+        length = None if self.info.may_restart else self.info.last_s
         if self.span.start_s is not None and length is not None and self.span.start_s - zero >= length:
-            raise OptionError(f"--start is behind the end: the video lasts {float(length):.2f} s.")
+            raise OptionError(f"--start is behind the end: the video ends at {float(length):.2f} s.")
         self._facts = FrameFacts(self.info.colour, self.info.rotation_deg)
         self._origin_s = (
             self.info.start_s if self.span.start_s is None else max(self.info.start_s, self.span.start_s)
@@ -135,13 +135,12 @@ class VideoReader:
     @property
     def expected_frames(self) -> int | None:
         """About how many frames there will be: for progress bars, never for logic."""
-        if self.info.duration_s is None:
+        if self.info.last_s is None:
             return self.info.num_frames
-        begin = self.info.zero_s if self.span.start_s is None else self.span.start_s
-        end = self.info.zero_s + self.info.duration_s
+        end = self.info.zero_s + self.info.last_s
         if self.span.end_s is not None:
             end = min(end, self.span.end_s)
-        return max(round((end - begin) * self.rate), 1)
+        return max(round((end - self._origin_s) * self.rate), 1)
 
     @property
     def shift_s(self) -> Fraction:
