@@ -156,7 +156,7 @@ def test_hdr_is_refused_with_the_way_out_and_mapped_on_request(tmp_path):
 
 
 def test_options_that_make_no_sense_are_refused(ntsc):
-    with pytest.raises(OptionError, match="lasts 2"):
+    with pytest.raises(OptionError, match="ends at 2"):
         VideoReader(ntsc, start_s=5)
     with pytest.raises(OptionError, match="--fps"):
         VideoReader(ntsc, fps=Fraction(0))
