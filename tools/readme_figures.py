@@ -61,7 +61,7 @@ def speed() -> list[tuple[str, str, str]]:
         rows.append(
             (
                 "a camera in the page, 640 x 480, browser on the same machine",
-                f"{live['now']['frames_per_s']:.0f} frames/s",
+                f"{live['frames_per_s']:.0f} frames/s",
                 f"{live['cores']} cores, no GPU; `benchmarks/live_browser.py`",
             )
         )
