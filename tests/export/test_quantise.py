@@ -8,9 +8,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from hififace.errors import FaceError
-from hififace.export.quantise import INT8_FILE, fit_scale, quantise_bundle, weight_steps
+from hififace.export.quantise import (
+    INT8_FILE,
+    Examples,
+    FloatGraph,
+    find_scales,
+    fit_scale,
+    quantise_bundle,
+    weight_steps,
+)
 from hififace.weights.bundle import EMBEDDED_BUNDLES, load_bundle
 from hififace.weights.sessions import open_session
 
@@ -37,6 +46,39 @@ def test_each_output_channel_has_its_step() -> None:
     weight[0, 1], weight[1, 0] = -1.27, 0.5
     assert weight_steps(weight)[:2] == pytest.approx([0.01, 0.5 / 127])
     assert weight_steps(weight)[2] > 0
+
+
+def test_a_convolution_without_a_bias_is_quantised_as_well() -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0, 0.1, shape).astype(np.float32) for shape in ((8, 3, 5, 5), (3, 8, 3, 3))]
+    nodes = [
+        helper.make_node("Conv", ["target", "w0"], ["middle"], name="first", pads=[2, 2, 2, 2]),
+        helper.make_node("Conv", ["middle", "w1"], ["image"], name="second", pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["image"], ["mask"], axes=[1]),
+    ]
+    values = [helper.make_tensor_value_info("target", onnx.TensorProto.FLOAT, ["B", 3, 32, 32])]
+    values.append(helper.make_tensor_value_info("identity_vector", onnx.TensorProto.FLOAT, ["B", 4]))
+    results = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["B", channels, 32, 32])
+        for name, channels in (("image", 3), ("mask", 1))
+    ]
+    stored = [numpy_helper.from_array(weight, f"w{number}") for number, weight in enumerate(weights)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "bare", values, results, stored),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    graph = FloatGraph(model)
+    assert [graph.gains(node) for node in graph.convolutions] == [True, True]
+    shown = Examples(rng.uniform(size=(4, 3, 32, 32)).astype(np.float32), np.zeros((4, 4), np.float32))
+    made = graph.quantised({"first", "second"}, find_scales(graph, shown))
+    assert sum(node.op_type == "DequantizeLinear" for node in made.graph.node) == 6
+    feeds = {"target": shown.crops[:1], "identity_vector": shown.vectors[:1]}
+    exact, rounded = (
+        open_session(one.SerializeToString(), providers=["cpu"]).run(feeds) for one in (model, made)
+    )
+    error = np.mean((exact["image"] - rounded["image"]) ** 2) / np.var(exact["image"])
+    assert 0 < error < 1e-3
 
 
 def test_what_ships_agrees_with_float() -> None:

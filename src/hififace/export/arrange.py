@@ -107,6 +107,16 @@ class Editing:
         }
 
 
+def with_biases(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with a bias of zeros for each convolution that has none: the paper's network has none at all."""
+    editing = Editing(model)
+    for node in editing.nodes:
+        if node.op_type == "Conv" and len(node.input) == 2 and node.input[1] in editing.constants:
+            channels = len(editing.constants[node.input[1]])
+            node.input.append(editing.stored(f"{node.name}.no_bias", np.zeros(channels, np.float32)))
+    return editing.model
+
+
 def arrange(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same function, arranged; see the module."""
     editing = Editing(model)

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from hififace.errors import FaceError, ImageError, WeightsError
-from hififace.export.arrange import MOVING, Editing, arrange, region, shuffled
+from hififace.export.arrange import MOVING, Editing, arrange, region, shuffled, with_biases
 from hififace.media.image_like import ImageLike, load_image
 from hififace.pixels import decibels, to_nchw
 from hififace.swap.identity_vector import identity_vectors, target_needs
@@ -133,7 +133,7 @@ def quantise_bundle(folder: Path, photos: Sequence[ImageLike]) -> QuantiseReport
     seen = Examples(*(part[num_held_out:] for part in examples))
     held_out = Examples(*(part[:num_held_out] for part in examples))
     content = bundle.path("generator").read_bytes()
-    float_graph = _FloatGraph(onnx.load_model_from_string(content))
+    float_graph = FloatGraph(onnx.load_model_from_string(content))
 
     scales = find_scales(float_graph, seen)
     expected = _generated(float_graph.model, held_out)
@@ -209,18 +209,18 @@ def gather_examples(bundle: Bundle, photos: Sequence[ImageLike]) -> Examples:
     return Examples(to_nchw(np.stack([one.lit_crop for one in targets])), vectors)
 
 
-class _FloatGraph:
+class FloatGraph:
     """The graph that is quantised, arranged for it (`arrange.py`).
 
     Attributes:
-        model: as it was given.
+        model: as it was given, but that each convolution has a bias.
         convolutions: those that are quantised one by one, or not.
         together: names of the nodes behind the last pixel shuffle, which work on whole numbers without a break.
         heads: names of the convolutions that end them.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
+        self.model = model = with_biases(model)
         plain = Editing(model)
         inside = region(plain, shuffled(plain)[-1:])
         names = {node.name for node in inside}
@@ -413,7 +413,7 @@ def weight_steps(weight: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(largest / 127, np.finfo(np.float32).tiny), np.float32)
 
 
-def find_scales(graph: _FloatGraph, examples: Examples) -> Scales:
+def find_scales(graph: FloatGraph, examples: Examples) -> Scales:
     """A scale for everything that may be rounded."""
     names, made = (sorted(part) for part in graph.watched)
     given = {value.name for value in (*graph.arranged.graph.input, *graph.arranged.graph.output)}
