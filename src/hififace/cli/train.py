@@ -28,7 +28,9 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Preset: smoke, mini_128, mini_256, paper_256, paper_512 or reference_256."),
+        typer.Option(
+            help="Preset: smoke, mini_128, mini_256, mini_256_finetune, paper_256, paper_512 or reference_256."
+        ),
     ] = None,
     config_file: Annotated[
         Path | None,
