@@ -165,6 +165,9 @@ def test_options_that_make_no_sense_are_refused(ntsc):
 def test_expected_frames_is_about_right(ntsc):
     assert VideoReader(ntsc).expected_frames == 60
     assert VideoReader(ntsc, start_s=1, fps=Fraction(10)).expected_frames == 10
+    # numpy's integers are refused by JSON and taken for bytes by SQLite.
+    assert type(VideoReader(ntsc).expected_frames) is int
+    assert type(VideoReader(ntsc).info.start_s.numerator) is int
 
 
 def test_videos_without_presentation_times_get_them_from_their_order(tmp_path):

@@ -129,11 +129,15 @@ def test_request_ids_are_ours_or_good(client: httpx.Client, request_id: str):
     assert (given == request_id) == (request_id == "mine-1")
 
 
-def requests_logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """The lines about requests; one is written after its answer was sent, so the first is waited for."""
+def requests_logged(caplog: pytest.LogCaptureFixture, route: str) -> list[logging.LogRecord]:
+    """The lines about requests to a route.
+
+    Each is written after its answer was sent: one is waited for, and that of an earlier test may come now.
+    """
     until = time.monotonic() + 30
     while True:
-        found = [one for one in caplog.records if one.getMessage() == "request"]
+        lines = [one for one in caplog.records if one.getMessage() == "request"]
+        found = [one for one in lines if json.loads(JsonLines().format(one))["route"] == route]
         if found or time.monotonic() > until:
             return found
         time.sleep(0.02)
@@ -147,7 +151,7 @@ def test_logs_say_who_and_how_long_and_no_names(
         name: (f"secret-{name}.jpg", (album / "broken.jpg").read_bytes()) for name in ("source", "target")
     }
     client.post("/v1/swap?secret=1", files=files, data={"consent": "true"}, headers={"X-Request-ID": "r1"})
-    (record,) = requests_logged(caplog)
+    (record,) = requests_logged(caplog, "/v1/swap")
     line = json.loads(JsonLines().format(record))
     assert (line["method"], line["route"], line["status"], line["owner"]) == (
         "POST",

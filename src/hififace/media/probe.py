@@ -201,7 +201,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         time_base = Fraction(video.time_base or Fraction(1, 1000))
         rate = video.average_rate or video.guessed_rate or Fraction(25)
         own, duration = _duration(container, video)
-        start = Fraction(times[0] if times is not None else (video.start_time or 0)) * time_base
+        # A plain int: arithmetic on a Fraction of numpy integers gives numpy integers, which JSON and databases refuse.
+        start = Fraction(int(times[0]) if times is not None else (video.start_time or 0)) * time_base
         return VideoInfo(
             path=source,
             container=container.format.name,
