@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,22 @@ def test_examples_lead_to_a_result_without_a_file(page: Any, tmp_path: Path):
     page.get_by_text("The target's face becomes portrait-143.jpg.").wait_for()
     swapped(page)
     page.wait_for_function("document.querySelectorAll('#history .hf-kept').length === 2")
+    # Another format: the result shown is out of date, the next one is a PNG, and the ZIP holds all three.
+    unfold(page, "settings-box")
+    page.locator("#format").get_by_label("PNG").check()
+    page.wait_for_selector("#result [data-kind=preview]")
+    swapped(page)
+    file = downloaded(page, "download", tmp_path)
+    assert file.name == "portrait-001-swapped.png"
+    page.wait_for_function("document.querySelectorAll('#history .hf-kept').length === 3")
     with page.expect_download() as packed:
         page.get_by_text("Download all").click()
     assert packed.value.suggested_filename == "hififace-results.zip"
+    packed.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as found:
+        assert sorted(Path(name).suffix for name in found.namelist()) == [".jpg", ".jpg", ".png"]
+        (png,) = (name for name in found.namelist() if name.endswith(".png"))
+        assert found.read(png) == file.read_bytes()
 
 
 def test_one_source_photo_can_be_removed(page: Any, place: Path):

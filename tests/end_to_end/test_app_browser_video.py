@@ -53,7 +53,7 @@ def start(page: Any, button: str) -> None:
 def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, place: Path, tmp_path: Path):
     album = place / "album"
     fill_video(page, album)
-    page.get_by_text("320 x 240, 25 frames per second, 4.0 seconds, with sound").wait_for()
+    page.get_by_text(re.compile(r"320 x 240, 25.fps, 4\.0.s, sound")).wait_for()
     page.get_by_text("Everybody in the video becomes me.png.").wait_for()
     page.locator("#video-frame button.hf-box").first.click()
     page.get_by_text("Person 1 of the video becomes me.png.").wait_for()
@@ -86,6 +86,19 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     claim = check_file(file).claim
     assert claim is not None
     assert (claim.consent_confirmed, claim.consent_statement) == (True, CONSENT)
+
+
+def test_a_format_that_is_chosen_before_the_upload_stays(page: Any, place: Path):
+    page.get_by_role("tab", name="Video").click()
+    unfold(page, "settings-box")
+    own = page.locator("#video-format").get_by_label("As the target")
+    own.check()
+    fill_video(page, place / "album")
+    page.get_by_text("Everybody in the video becomes me.png.").wait_for()
+    assert own.is_checked()
+    page.click("#video-file [data-do=clear]")
+    page.wait_for_selector("#video-frame [data-kind=empty]")
+    assert own.is_checked()
 
 
 def test_a_preview_is_three_seconds_of_the_video(page: Any, place: Path, tmp_path: Path):
