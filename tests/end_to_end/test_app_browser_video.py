@@ -111,6 +111,23 @@ def test_a_preview_is_three_seconds_of_the_video(page: Any, place: Path, tmp_pat
     assert sum(1 for _ in VideoReader(file)) == 75
 
 
+def test_a_part_is_chosen_by_many_presses_of_a_key(page: Any, place: Path, tmp_path: Path):
+    """Each press asks the server; the last one counts, however many are still on their way."""
+    fill_video(page, place / "album")
+    handle = page.locator("#trim input[type=range]").first
+    handle.focus()
+    for _ in range(30):
+        handle.press("ArrowRight")
+    begin = float(handle.input_value())
+    assert 0.5 < begin < 3.9
+    page.wait_for_timeout(6000)  # the last answer
+    start(page, "video-whole")
+    standing(page, "done")
+    file = downloaded(page, "video-download", tmp_path)
+    frames = sum(1 for _ in VideoReader(file))
+    assert abs(frames - round((4.0 - begin) * 25)) <= 1
+
+
 def test_a_reloaded_page_finds_its_video_and_cancel_cancels(page: Any, place: Path):
     fill_video(page, place / "album", "long.mp4")
     start(page, "video-whole")
