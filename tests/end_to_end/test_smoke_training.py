@@ -1,37 +1,15 @@
 """From photographs to a network that has learnt them: `prepare`, then `train --preset smoke`, as a user would."""
 
 import json
-import subprocess
-import sys
 
 import cv2
-import numpy as np
 import pytest
-from skimage import data as images
+from tests.support.as_a_user import run, two_people
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Two made-up people with a photo each: the astronaut (public domain), and the same relit and stretched."""
-    folder = tmp_path_factory.mktemp("photos")
-    portrait = cv2.resize(images.astronaut()[0:260, 90:350, ::-1], (520, 520), interpolation=cv2.INTER_CUBIC)
-    wide = cv2.resize(portrait, (600, 520))[:, 40:560]
-    for name, image in (("first", portrait), ("second", np.ascontiguousarray(wide[:, ::-1] // 2 + 60))):
-        (folder / name).mkdir()
-        cv2.imwrite(str(folder / name / "0.png"), image)
-    return folder
-
-
-def run(*words):
-    done = subprocess.run(
-        [sys.executable, "-m", "hififace", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    return two_people(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.mark.slow

@@ -255,9 +255,9 @@ class FloatGraph:
         return touched - self._arranged.constants.keys(), made
 
     def gains(self, node: Any) -> bool:
-        """Whether a convolution has a bias and products enough for whole numbers to be faster."""
+        """Whether a convolution has constant weights, and products enough for whole numbers to be faster."""
         constants = self._arranged.constants
-        if len(node.input) != 3 or not all(name in constants for name in node.input[1:]):
+        if not all(name in constants for name in node.input[1:]):
             return False
         return math.prod(self._arranged.weight(node.input[1]).shape[1:]) >= _LEAST_WORK
 
