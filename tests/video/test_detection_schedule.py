@@ -36,9 +36,9 @@ class Detector:
         return [Face(0, Detection(box, 0.9, np.repeat(middle[None] - 0.5, 5, axis=0)))]
 
 
-def look(schedule, number, *, force=False, anybody=True, shade=100):
+def look(schedule, number, *, force=False, anybody=True, settled=False, shade=100):
     one = frame(number, shade=shade)
-    return schedule.look(one, one.thumbnail(), force=force, anybody=anybody)
+    return schedule.look(one, one.thumbnail(), force=force, anybody=anybody, settled=settled)
 
 
 def test_coarse_looks_and_every_eighth_one_whole():
@@ -55,6 +55,24 @@ def test_where_it_matters_the_rhythm_does_not_count():
     found = look(DetectionSchedule(detector, every=5), 3, force=True)
     assert detector.shown == [(960, 540)]
     assert found.reliable_px == RELIABLE_PX
+
+
+def test_while_nothing_is_in_doubt_there_are_four_looks_a_second_one_of_them_whole():
+    detector = Detector()
+    schedule = DetectionSchedule(detector, every=2)
+    looked = [n for n in range(50) if look(schedule, n, settled=True) is not None]
+    assert looked == [0, 6, 12, 18, 24, 30, 36, 42, 48]
+    whole, coarse = (960, 540), (640, 360)
+    assert detector.shown == [whole, *[coarse] * 3, whole, *[coarse] * 3, whole]
+
+
+def test_doubt_brings_the_usual_rhythm_back_and_a_forced_look_counts_as_one():
+    detector = Detector()
+    schedule = DetectionSchedule(detector, every=2)
+    doubtful = {20, 21, 22, 23}
+    looked = [n for n in range(36) if look(schedule, n, settled=n not in doubtful, force=n == 27) is not None]
+    # 18 is four frames before 22, and 34 the first even frame 0.24 s after 27.
+    assert looked == [0, 6, 12, 18, 20, 22, 27, 34]
 
 
 def test_what_a_coarse_look_finds_is_in_pixels_of_the_frame():
@@ -100,6 +118,10 @@ def test_state_goes_through_json():
     again = DetectionSchedule(Detector(anybody=False), every=1)
     again.restore(json.loads(json.dumps(schedule.state())))
     assert look(again, 1, anybody=False) is None
+    settled = DetectionSchedule(Detector(), every=1)
+    look(settled, 0, settled=True)
+    again.restore(json.loads(json.dumps(settled.state())))
+    assert [n for n in range(1, 9) if look(again, n, settled=True) is not None] == [6]
     fresh = DetectionSchedule(Detector(), every=1)
     fresh.restore({})
     assert look(fresh, 1, anybody=False) is not None

@@ -4,6 +4,8 @@ Looking for the smallest faces costs ten times what looking for large ones does,
 frames that are looked at at all are seen at a third or so of their size, every eighth of them whole; and whole
 wherever it matters, at the beginning, at cuts and where a face was lost. An image that has not changed since it was
 found empty is not looked at again.
+
+While every known face is followed without doubt, looks only have to find new ones: four a second, one of them whole.
 """
 
 from __future__ import annotations
@@ -26,6 +28,15 @@ WHOLE_EVERY: Final = 8
 
 COARSE_SHORT_SIDE_PX: Final = 360
 """Short side of a coarse look: shows faces from 24 px there on, 48 px in 720p and 72 px in 1080p."""
+
+SETTLED_S: Final = 0.24
+"""While nothing is in doubt, there is a look when so much time has passed since the last one..."""
+SETTLED_WHOLE_S: Final = 0.96
+"""...and it sees the whole frame at its own size when so much has passed since the last that did."""
+
+_NEVER_S: Final = -1e9
+_NEARLY_S: Final = 1e-6
+"""Times of a rate such as 25 frames per second are not exact in binary."""
 
 RELIABLE_PX: Final = 32.0
 """Faces that a look surely shows, in its own pixels: somewhat more than the detector needs."""
@@ -60,8 +71,17 @@ class DetectionSchedule:
         """
         self._find_faces, self._every = find_faces, every
         self._empty: NDArray[np.uint8] | None = None
+        self._looked_s = self._looked_whole_s = _NEVER_S
 
-    def look(self, frame: Frame, thumbnail: NDArray[np.uint8], *, force: bool, anybody: bool) -> Look | None:
+    def look(
+        self,
+        frame: Frame,
+        thumbnail: NDArray[np.uint8],
+        *,
+        force: bool,
+        anybody: bool,
+        settled: bool = False,
+    ) -> Look | None:
         """Look at a frame, or decide not to.
 
         Args:
@@ -69,10 +89,17 @@ class DetectionSchedule:
             thumbnail: (h, w) its block averages.
             force: look at the whole frame, whatever the schedule says.
             anybody: whether faces are being followed: then the image is never taken for an empty one.
+            settled: whether those who are followed are where they are without doubt.
         """
-        whole = force or frame.index % (self._every * WHOLE_EVERY) == 0
-        if not whole and frame.index % self._every:
+        time_s = float(frame.time_s)
+        whole = frame.index % (self._every * WHOLE_EVERY) == 0
+        if settled:
+            whole = time_s - self._looked_whole_s > SETTLED_WHOLE_S - _NEARLY_S
+        if not force and frame.index % self._every:
             return None
+        if settled and not force and time_s - self._looked_s < SETTLED_S - _NEARLY_S:
+            return None
+        whole |= force
         if not force and not anybody and self._is_as_empty_as_before(thumbnail):
             return None
         size = None if whole else coarse_size(*frame.size)
@@ -83,6 +110,8 @@ class DetectionSchedule:
             found = tuple(
                 enlarged(face.detection, *factor) for face in self._find_faces(frame.small_rgb(*size))
             )
+        self._looked_s = time_s
+        self._looked_whole_s = time_s if size is None else self._looked_whole_s
         # What a coarse look does not see may still be there.
         self._empty = thumbnail if size is None and not found else None if found else self._empty
         return Look(found, RELIABLE_PX * (1.0 if size is None else frame.size[1] / size[1]))
@@ -95,14 +124,17 @@ class DetectionSchedule:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as JSON can hold it."""
+        looked: dict[str, Any] = {"looked_s": self._looked_s, "looked_whole_s": self._looked_whole_s}
         if self._empty is None:
-            return {}
-        return {"empty": packed(self._empty), "shape": list(self._empty.shape)}
+            return looked
+        return looked | {"empty": packed(self._empty), "shape": list(self._empty.shape)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state()` gave."""
+        self._looked_s = state.get("looked_s", _NEVER_S)
+        self._looked_whole_s = state.get("looked_whole_s", _NEVER_S)
         self._empty = None
-        if state:
+        if "empty" in state:
             self._empty = unpacked(state["empty"], np.uint8, state["shape"])
 
 

@@ -62,7 +62,7 @@ from hififace.video.report import VideoProgress, VideoReport, VideoTally
 from hififace.video.selection import LOOKAHEAD_GROUPS
 from hififace.video.tracker import FrameFaces, VideoFaces
 
-_STATE_VERSION = 7
+_STATE_VERSION = 8
 """Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
 

@@ -19,8 +19,9 @@ from hififace.faces.templates import Template
 from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23
 from hififace.video.smoothing import PointSmoother, SmoothingOptions, face_size
 
-_OFFSET_RATE = 0.1
-"""How fast the learned distance between the two kinds of five points follows."""
+_OFFSET_S = 0.76
+"""Time constant by which the learned distance between the two kinds of five points follows the last one seen: every
+frame by a little, or a face would hop with the rhythm of detection."""
 _FARTHEST_STEP = 0.5
 """A face is not expected farther from where it was than this share of its size."""
 _LIGHT_S = 0.5
@@ -36,6 +37,14 @@ def mesh_box(points: NDArray[Any]) -> FloatArray:
     """(4,) the box around a mesh."""
     plane = np.asarray(points)[:, :2]
     return np.concatenate([plane.min(axis=0), plane.max(axis=0)]).astype(np.float32)
+
+
+def box_px(points: NDArray[Any]) -> float:
+    """Square root of the area of the box around a mesh: 0.92 to 0.98 of what the detector calls a face's size, where
+    `smoothing.face_size` is 0.58 to 0.63 of it (20 portraits).
+    """
+    x0, y0, x1, y1 = mesh_box(points)
+    return float(np.sqrt((x1 - x0) * (y1 - y0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ class Track:
         num_views: how many views were looked at.
         gain: by how much the generator is to see it brighter, None before the first look.
         is_resting: not swapped, so the mesh does not follow it: it is where the detector last saw it.
+        is_swapped: whether it was swapped when that was last decided, some groups of frames ago.
         rested_px: how large it was when it was decided that it may rest.
         measured_frame: number of the frame in which the mesh was last laid on it, -1 before the first.
         asked_frame: number of the frame in which who it is was last asked, -1 before the first.
@@ -81,12 +91,13 @@ class Track:
         self.identity: FloatArray | None = None
         self.num_views = 0
         self.gain: float | None = None
-        self.is_resting = False
+        self.is_resting = self.is_swapped = False
         self.rested_px = 0.0
         self.measured_frame = self.asked_frame = -1
         self._template, self._smoothing = template, smoothing
         self._smoother = PointSmoother(smoothing)
         self._offset: NDArray[np.float64] | None = None
+        self._seen_offset: NDArray[np.float64] | None = None
         self._score = 0.0
         self._best_view = 0.0
         self._velocity = np.zeros(2)
@@ -118,10 +129,10 @@ class Track:
             raise ValueError("a followed face needs landmarks")
         self._learn_light(gain, time_s)
         self._learn_velocity(face.landmarks.points, time_s)
+        self._learn_offset(face if detected else None, time_s)
         self.mesh, self._score, self.seen_s = face.landmarks.points, face.detection.score, time_s
         if detected:
             self.detected_s = self.looked_s = time_s
-            self._learn_offset(face)
         if face.identity is not None:
             self._look(face)
         steady = face.landmarks.points
@@ -205,16 +216,26 @@ class Track:
         now = (mesh[:, :2].mean(axis=0) - self.mesh[:, :2].mean(axis=0)).astype(np.float64) / since_s
         self._velocity = 0.5 * (self._velocity + now)
 
-    def _learn_offset(self, face: Face) -> None:
-        """The detector's points less the mesh's, in pixels of the crop, where the face's size and turn do not count."""
-        assert face.landmarks is not None
-        mesh5 = mesh_points5(face.landmarks.points)
-        aligned = estimate_similarity(mesh5, self._template.points)
-        found = transform_points(aligned, face.detection.points) - transform_points(aligned, mesh5)
+    def _learn_offset(self, detected: Face | None, time_s: float) -> None:
+        """The detector's points less the mesh's, in pixels of the crop, where the face's size and turn do not count.
+
+        Args:
+            detected: what the detector saw in this frame; None where it did not look.
+            time_s: of the frame.
+        """
+        if detected is not None:
+            assert detected.landmarks is not None
+            mesh5 = mesh_points5(detected.landmarks.points)
+            aligned = estimate_similarity(mesh5, self._template.points)
+            found = transform_points(aligned, detected.detection.points)
+            self._seen_offset = found - transform_points(aligned, mesh5)
+        if self._seen_offset is None:
+            return
         if self._offset is None:
-            self._offset = found
-        else:
-            self._offset += _OFFSET_RATE * (found - self._offset)
+            self._offset = self._seen_offset
+            return
+        share = 1.0 - float(np.exp(-max(time_s - self.seen_s, 0.0) / _OFFSET_S))
+        self._offset = self._offset + share * (self._seen_offset - self._offset)
 
     def _look(self, face: Face) -> None:
         """Keep the identity of the best view: large and well seen."""
@@ -239,11 +260,13 @@ class Track:
             "num_views": self.num_views,
             "gain": self.gain,
             "is_resting": self.is_resting,
+            "is_swapped": self.is_swapped,
             "rested_px": self.rested_px,
             "measured_frame": self.measured_frame,
             "asked_frame": self.asked_frame,
             "smoother": self._smoother.state(),
             "offset": listed(self._offset),
+            "seen_offset": listed(self._seen_offset),
             "score": self._score,
             "best_view": self._best_view,
             "velocity": self._velocity.tolist(),
@@ -262,10 +285,11 @@ class Track:
         face.looked_s = state["looked_s"]
         face.num_views = state["num_views"]
         face.gain = state["gain"]
-        face.is_resting, face.rested_px = state["is_resting"], state["rested_px"]
+        face.is_resting, face.is_swapped = state["is_resting"], state["is_swapped"]
+        face.rested_px = state["rested_px"]
         face.measured_frame, face.asked_frame = state["measured_frame"], state["asked_frame"]
         face._smoother.restore(state["smoother"])
-        face._offset = array("offset", np.float64)
+        face._offset, face._seen_offset = array("offset", np.float64), array("seen_offset", np.float64)
         face._score, face._best_view = state["score"], state["best_view"]
         face._velocity = array("velocity", np.float64)
         return face

@@ -9,11 +9,12 @@ who is swapped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hififace.faces.alignment import estimate_similarity
 from hififace.faces.candidates import iou_matrix
@@ -37,7 +38,7 @@ from hififace.video.resting import RestOrders
 from hififace.video.selection import UNSEEN, ShotViews, TrackSelection
 from hififace.video.shot_detection import CutDetector
 from hififace.video.smoothing import face_size
-from hififace.video.track import SteadyFace, Track, mesh_box
+from hififace.video.track import SteadyFace, Track, box_px, mesh_box
 from hififace.video.tracking import FaceTracker
 
 _ENOUGH_VIEWS = 5
@@ -60,6 +61,8 @@ _MEASURE_FRAMES = 8
 """...and after how many frames the mesh is laid on them once more: they may have turned to the camera meanwhile."""
 _FOLLOW_SCORE = 0.5
 """The mesh network's own confidence below which a face counts as lost."""
+_SURE_SCORE = 0.9
+"""...and up to which it is in doubt: 0.99 and more on faces that are seen, also behind a hand."""
 _FOLLOW_S = 1.0
 """How long the mesh alone may follow a face that the detector does not see although it looks."""
 _SAME_OVERLAP = 0.3
@@ -152,11 +155,16 @@ class VideoFaces:
         if frame.index % FRAMES_PER_GROUP == 0:
             self._rest_and_wake(frame)
         time_s = float(frame.time_s)
+        followed = self._follow(frame, time_s)
         look = self._schedule.look(
-            frame, thumbnail, force=is_cut or self._look_now, anybody=bool(self._followed)
+            frame,
+            thumbnail,
+            force=is_cut or self._look_now,
+            anybody=bool(self._followed),
+            settled=self._is_settled(frame.size, followed),
         )
         self._look_now = False
-        faces = self._seen(frame, time_s, look)
+        faces = self._seen(frame, time_s, look, followed)
         steady = self._update(frame, faces, time_s) if faces or self._followed else []
         ends_segment = (frame.index + 1) % self._video_options.segment_frames == 0
         return FrameFaces(
@@ -170,17 +178,26 @@ class VideoFaces:
     # -------------------------------------------------------------------------------------------------------
     # Where they are
 
-    def _seen(self, frame: Frame, time_s: float, look: Look | None) -> list[_Seen]:
-        """Faces with landmarks: those that are followed, those that rest, and new ones."""
+    def _follow(self, frame: Frame, time_s: float) -> dict[int, Landmarks]:
+        """The mesh of everybody who is awake, by the number of the track, as far as the network still believes it."""
         awake = [
             one
             for one in self._followed.values()
             if not one.is_resting and one.looked_s - one.detected_s <= _FOLLOW_S
         ]
-        expected = [(one.index, there) for one in awake if (there := one.predict(time_s)) is not None]
-        followed = self._landmarker.follow(frame.rgb(), [there for _, there in expected]) if expected else []
-        kept = [place for place, mesh in enumerate(followed) if mesh.score >= _FOLLOW_SCORE]
-        meshes, tracks = [followed[place] for place in kept], [expected[place][0] for place in kept]
+        expected = {one.index: there for one in awake if (there := one.predict(time_s)) is not None}
+        if not expected:
+            return {}
+        found = self._landmarker.follow(frame.rgb(), list(expected.values()))
+        return {
+            index: mesh for index, mesh in zip(expected, found, strict=True) if mesh.score >= _FOLLOW_SCORE
+        }
+
+    def _seen(
+        self, frame: Frame, time_s: float, look: Look | None, followed: Mapping[int, Landmarks]
+    ) -> list[_Seen]:
+        """Faces with landmarks: those that are followed, those that rest, and new ones."""
+        tracks, meshes = list(followed), list(followed.values())
         detections = () if look is None else look.detections
         confirmed = confirmations(meshes, detections)
         found = [
@@ -207,9 +224,38 @@ class VideoFaces:
                 found.append(_Seen(face, False, tracks[place]))
         if look is not None:
             for one in self._followed.values():
-                if one.mesh is not None and face_size(one.mesh) >= look.reliable_px:
+                if one.mesh is not None and box_px(one.mesh) >= look.reliable_px:
                     one.looked_s = time_s
         return found
+
+    def _is_settled(self, size: tuple[int, int], followed: Mapping[int, Landmarks]) -> bool:
+        """Whether the detector has only new faces to find.
+
+        Everybody is known well, was seen by every look that would have shown them, and rests or is swapped, whatever
+        further looks tell; and nobody who is swapped is small, hard to see or near somebody else.
+        """
+        tracks = [(one, mesh) for one in self._followed.values() if (mesh := one.mesh) is not None]
+        if not tracks:
+            return False
+        near = _are_near(np.stack([mesh_box(mesh) for _, mesh in tracks]))
+        least_px = _coarsely_seen_px(*size)
+
+        def is_sure(one: Track, mesh: FloatArray, is_near: bool) -> bool:
+            now = followed.get(one.index)
+            return (
+                one.is_swapped
+                and now is not None
+                and now.score >= _SURE_SCORE
+                and not is_near
+                and box_px(mesh) >= least_px
+            )
+
+        return all(
+            one.num_views >= _ENOUGH_VIEWS
+            and one.looked_s <= one.detected_s
+            and (one.is_resting or is_sure(one, mesh, bool(is_near)))
+            for (one, mesh), is_near in zip(tracks, near, strict=True)
+        )
 
     def _resting(
         self, frame: Frame, look: Look | None, detections: Sequence[Detection], time_s: float
@@ -245,7 +291,7 @@ class VideoFaces:
                         _Seen(Face(0, seen, Landmarks(carried, seen.score)), True, one.index, measured=False)
                     )
                 continue
-            should_show = look is not None and look.reliable_px <= face_size(mesh)
+            should_show = look is not None and look.reliable_px <= box_px(mesh)
             # It may come back in this moment, but not for long.
             if should_show and time_s - one.detected_s > _REST_S:
                 continue
@@ -315,7 +361,7 @@ class VideoFaces:
         if not any(one.detected for one in faces):
             return set()
         boxes = np.stack([_box_of(one.face) for one in faces])
-        near = (iou_matrix(boxes, boxes) - np.eye(len(faces))).max(axis=1) > _NEAR_OVERLAP
+        near = _are_near(boxes)
         asked = set()
         for place, one in enumerate(faces):
             if not one.detected:
@@ -336,18 +382,18 @@ class VideoFaces:
         A face rests only if even a coarse look of the detector shows it, or it would be lost from whole look to whole
         look; and only once it is known well.
         """
-        coarse = coarse_size(*frame.size)
-        least_px = RELIABLE_PX * (1.0 if coarse is None else frame.size[1] / coarse[1])
+        least_px = _coarsely_seen_px(*frame.size)
         for index, (size_px, is_swapped) in self._orders.due(self._shot, frame.index).items():
             track = self._followed.get(index)
             if track is None or track.mesh is None:
                 continue
+            track.is_swapped = is_swapped
             if is_swapped:
                 track.is_resting = False
                 continue
             now_px = face_size(track.mesh)
             is_known = track.num_views >= _ENOUGH_VIEWS
-            is_seen = float(frame.time_s) - track.detected_s <= _REST_S and now_px >= least_px
+            is_seen = float(frame.time_s) - track.detected_s <= _REST_S and box_px(track.mesh) >= least_px
             if is_known and is_seen and not track.is_resting and not _is_other_size(now_px, size_px):
                 track.rest(size_px)
 
@@ -452,6 +498,18 @@ def confirmations(meshes: Sequence[Landmarks], detections: Sequence[Detection]) 
             if float(np.linalg.norm(five - one.points, axis=1).mean()) > _SAME_POINTS * size:
                 costs[row, column] = FORBIDDEN
     return dict(assign(costs))
+
+
+def _coarsely_seen_px(width: int, height: int) -> float:
+    """Faces from this size on are seen by coarse looks at images of that size."""
+    coarse = coarse_size(width, height)
+    return RELIABLE_PX * (1.0 if coarse is None else height / coarse[1])
+
+
+def _are_near(boxes: FloatArray) -> NDArray[np.bool_]:
+    """(N,) whether each of some boxes (N, 4) is near another."""
+    overlap = iou_matrix(boxes, boxes) - np.eye(len(boxes))
+    return np.asarray(overlap.max(axis=1) > _NEAR_OVERLAP)
 
 
 def _is_other_size(one_px: float, other_px: float) -> bool:
