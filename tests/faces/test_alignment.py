@@ -90,6 +90,18 @@ def test_a_collapsed_matrix_has_no_inverse():
         invert(np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("border", ["black", "edge", "mirror"])
+@pytest.mark.parametrize("shift", [(-20.0, -25.0), (3.0, 5.0)])
+def test_warp_of_colours_is_that_of_each_channel_within_the_image_and_beyond_it(shift, border):
+    image = np.random.default_rng(0).integers(0, 256, (90, 140, 3)).astype(np.uint8)
+    matrix = similarity(0.4, 20, shift)
+    crop = warp(image, matrix, 20, border=border)
+    alone = np.stack(
+        [warp(np.ascontiguousarray(image[..., c]), matrix, 20, border=border) for c in range(3)], 2
+    )
+    assert np.abs(crop.astype(int) - alone).max() <= 1
+
+
 @pytest.mark.parametrize("scale", [0.07, 0.3, 0.8, 1.0, 2.5])
 def test_warp_moves_nothing_by_a_fraction_of_a_pixel(scale):
     # A ramp tells where each crop pixel was taken from.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hififace.faces.alignment import warp
 from hififace.media.planes import planes_of
 from hififace.media.video_colour import ColourFacts, from_rgb, to_rgb
+from hififace.video import pasting
 from hififace.video.pasting import Patch, paste_into
 
 VIDEO = ColourFacts(1, 1, 1, False, 1)
@@ -93,6 +95,25 @@ def test_a_coarse_mask_and_a_dim_crop_of_numbers_are_of_the_same_square():
     for one, other in zip(*results, strict=True):
         # Well within the mask: coarse rims are softer.
         assert np.abs(one[24:32, 32:40] - other[24:32, 32:40]).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
+def test_only_what_the_mask_reaches_is_resampled_and_in_strips_as_if_it_were_all_at_once(monkeypatch, scale):
+    image = smooth(120, 160, 0)
+    place = scale * np.array([[0.98, 0.17, -30.0], [-0.17, 0.98, -5.0]])
+    mask = np.zeros((32, 32), np.float32)
+    mask[10:17, 12:21] = np.linspace(0.2, 1.0, 9)
+    results = []
+    for margin, strip in ((pasting.MARGIN_PX, 100), (64, 1 << 20)):
+        monkeypatch.setattr(pasting, "MARGIN_PX", margin)
+        monkeypatch.setattr(pasting, "STRIP_SAMPLES", strip)
+        frame = from_rgb(image, "yuv420p10le", VIDEO)
+        base = np.asarray(warp(image, place, 64, border="edge"), np.uint8)
+        paste_into(frame, [Patch(smooth(64, 64, 1), base, mask, place)], VIDEO, detail=0.5)
+        results.append(levels(frame))
+    for part, whole, before in zip(*results, levels(from_rgb(image, "yuv420p10le", VIDEO)), strict=True):
+        assert np.abs(part - whole).max() <= 1
+        assert np.abs(part - before).max() > 10
 
 
 def test_a_face_beyond_the_image_changes_nothing():

@@ -143,10 +143,36 @@ def warp(
     # Pixel centres at integers: sample k of pixel i lies at (i + 0.5) · num - 0.5 in the finer grid.
     shift = (num - 1) / 2
     finer = compose(matrix, np.array([[num, 0.0, shift], [0.0, num, shift]]))
-    samples = cv2.warpAffine(
-        image, finer, (width * num, height * num), flags=cv2.INTER_LINEAR, borderMode=_BORDERS[border]
-    )
-    return cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
+    there = (width * num, height * num)
+    inside = _needed(finer, there, image.shape) if image.ndim == 3 and image.shape[2] == 3 else None
+    if inside is None or image.dtype != np.uint8:
+        samples = cv2.warpAffine(image, finer, there, flags=cv2.INTER_LINEAR, borderMode=_BORDERS[border])
+        return cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
+    # With a fourth channel OpenCV resamples bytes two and a half times as fast, to the same levels.
+    x0, y0, x1, y1 = inside
+    part = cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_RGB2RGBA)
+    nearer = compose(np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]), finer)
+    samples = cv2.warpAffine(part, nearer, there, flags=cv2.INTER_LINEAR)
+    four = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(four, cv2.COLOR_RGBA2RGB)
+
+
+def _needed(
+    matrix: Matrix23, size: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[int, int, int, int] | None:
+    """x0, y0, x1, y1 of the pixels that resampling by linear interpolation reads; None where it reads beyond them.
+
+    Args:
+        matrix: image pixels to pixels of the result.
+        size: width and height of the result.
+        shape: of the image: height, width...
+    """
+    last = (size[0] - 1.0, size[1] - 1.0)
+    corners = transform_points(invert(matrix), [(0.0, 0.0), (last[0], 0.0), last, (0.0, last[1])])
+    x0, y0 = np.floor(corners.min(axis=0)).astype(int) - 1
+    x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 2
+    fits = x0 >= 0 and y0 >= 0 and x1 <= shape[1] and y1 <= shape[0]
+    return (int(x0), int(y0), int(x1), int(y1)) if fits else None
 
 
 def align(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -151,25 +152,40 @@ def border_fade(mask: NDArray[np.floating]) -> FloatArray:
         (S, S) float32, 0 to 1.
     """
     size = mask.shape[0]
-    inwards = np.minimum(np.arange(size), np.arange(size)[::-1])
-    thin = _smooth_step((np.minimum.outer(inwards, inwards) + 0.5) / max(size * THIN_SHARE, 1.0))
     # The rest is smooth: a coarse one, enlarged, is the same and costs a tenth at 512 px.
     side = min(size, FADE_SIDE_PX)
     coarse = cv2.resize(np.asarray(mask, np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    rim, width = _rim(side)
+    highest = float(coarse[rim].max())
+    total = np.zeros((side, side), np.float32)
+    for level in FADE_LEVELS:
+        if highest <= level:
+            total += 1.0  # nothing of the rim is reached, so nothing is faded
+            continue
+        free = np.where(rim & (coarse > level), 0, 255).astype(np.uint8)
+        total += _smooth_step(cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_5) / width)
+    wide = cv2.resize(total / len(FADE_LEVELS), (size, size), interpolation=cv2.INTER_LINEAR)
+    fade: FloatArray = _thin_fade(size) * np.asarray(wide, np.float32)
+    return fade
+
+
+@lru_cache(maxsize=8)
+def _thin_fade(size: int) -> FloatArray:
+    """(size, size) the fade of the thin strip."""
+    inwards = np.minimum(np.arange(size), np.arange(size)[::-1])
+    return _smooth_step((np.minimum.outer(inwards, inwards) + 0.5) / max(size * THIN_SHARE, 1.0))
+
+
+@lru_cache(maxsize=8)
+def _rim(side: int) -> tuple[NDArray[np.bool_], FloatArray]:
+    """(side, side) whether a pixel lies on the rim, and (side, 1) the width of the fade of each row."""
     axis = np.arange(side)
     cubes = np.abs(2.0 * axis / max(side - 1, 1) - 1.0) ** 3
     rim = np.add.outer(cubes, cubes) >= 1.0
     rim[[0, -1]] = rim[:, [0, -1]] = True
     top, bottom = FADE_SHARES
     width = side * (top + (bottom - top) * axis / max(side - 1, 1))[:, None].astype(np.float32)
-    total = np.zeros((side, side), np.float32)
-    for level in FADE_LEVELS:
-        free = np.where(rim & (coarse > level), 0, 255).astype(np.uint8)
-        # Without a zero, OpenCV's distances are very large: nothing is faded.
-        total += _smooth_step(cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_5) / width)
-    wide = cv2.resize(total / len(FADE_LEVELS), (size, size), interpolation=cv2.INTER_LINEAR)
-    fade: FloatArray = thin * np.asarray(wide, np.float32)
-    return fade
+    return rim, width
 
 
 def match_colour(

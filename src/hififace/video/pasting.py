@@ -29,6 +29,15 @@ from hififace.media.video_colour import ColourFacts, plane_matrix
 from hififace.swap.generate import enlarging
 from hififace.types import FloatArray, Matrix23, RGBImage
 
+WHOLE: Final = 0.9999
+"""From here on the crop is taken as a whole: no level is another for it."""
+
+MARGIN_PX: Final = 16
+"""So much of the crop beyond the mask is resampled with it: more than its gate, its doubling and interpolation read."""
+
+STRIP_SAMPLES: Final = 1 << 14
+"""So many samples of a plane are mixed at a time."""
+
 LEAST_SHRINK: Final = 0.6
 """Layers that shrink further are halved by averaging first."""
 
@@ -76,60 +85,117 @@ def _paste(frame: av.VideoFrame, patch: Patch, facts: ColourFacts, detail: float
     box = affected_rectangle(patch.mask, to_mask, (frame.height, frame.width))
     if box is None:
         return None
-    layers = change_layers(patch.crop, patch.base, detail=detail, gain=patch.gain)
+    x0, y0, x1, y1 = _reach(patch.mask, side)
+    layers = change_layers(patch.crop[y0:y1, x0:x1], patch.base[y0:y1, x0:x1], detail=detail, gain=patch.gain)
+    to_layers = compose(patch.matrix, np.array([[1.0, 0.0, -x0], [0.0, 1.0, -y0]]))
     bits = bit_depth(frame.format.name)
     numbers = plane_matrix(facts, bits, frame.format.name)
     planes = planes_of(frame)[: len(numbers)]
     # Rows: numbers of the planes, then k itself, on which the offset hangs.
     mixed = cv2.transform(layers, np.vstack([numbers, [[0.0, 0.0, 0.0, 1.0]]]).astype(np.float32))
-    channels = list(cv2.split(mixed))
+    channels = [np.asarray(channel, np.float32) for channel in cv2.split(mixed)]
     steps = [plane_steps(frame, plane) for plane in planes]
     is_light = [facts.is_rgb or place == 0 for place in range(len(planes))]
     black = 0 if facts.is_full else 16 << (bits - 8)
     top = (1 << bits) - 1
-    alphas: dict[tuple[int, int], FloatArray] = {}
-    for place, (plane, step) in enumerate(zip(planes, steps, strict=True)):
+    for step in dict.fromkeys(steps):
+        places = [place for place, one in enumerate(steps) if one == step]
+        height, width = planes[places[0]].shape
         x0, y0 = box[0] // step[0], box[1] // step[1]
-        x1, y1 = -(-box[2] // step[0]), -(-box[3] // step[1])
-        size = (min(x1, plane.shape[1]) - x0, min(y1, plane.shape[0]) - y0)
-        if step not in alphas:
-            alphas[step] = np.clip(
-                _resampled(patch.mask, to_mask, step, (x0, y0), size, edge=False), 0.0, 1.0
-            )
-        pair = _resampled(
-            np.asarray(cv2.merge([channels[place], channels[-1]])), patch.matrix, step, (x0, y0), size
-        )
-        view = plane[y0 : y0 + size[1], x0 : x0 + size[0]]
-        _mix(view, pair, alphas[step], black if is_light[place] else None, top)
+        size = (min(-(-box[2] // step[0]), width) - x0, min(-(-box[3] // step[1]), height) - y0)
+        alpha = np.clip(_resampled(patch.mask, to_mask, step, (x0, y0), size, edge=False), 0.0, 1.0)
+        # One channel at a time: OpenCV resamples two or three together at a third of the speed.
+        kept = _resampled(channels[-1], to_layers, step, (x0, y0), size)
+        for place in places:
+            added = _resampled(channels[place], to_layers, step, (x0, y0), size)
+            view = planes[place][y0 : y0 + size[1], x0 : x0 + size[0]]
+            _mix(view, added, kept, alpha, black if is_light[place] else None, top)
     return box
 
 
-def _mix(view: Plane, pair: FloatArray, alpha: FloatArray, black: int | None, top: int) -> None:
+def _reach(mask: FloatArray, side: int) -> Box:
+    """x0, y0, x1, y1 of what of a crop of that side is resampled, in multiples of `MARGIN_PX` where the crop allows it.
+
+    Args:
+        mask: (R, R) of the same square, nought not everywhere.
+        side: of the crop.
+    """
+    scale = side / mask.shape[0]
+
+    def ends(axis: int) -> tuple[int, int]:
+        where = np.flatnonzero(mask.any(axis=axis))
+        low = int(where[0] * scale) // MARGIN_PX - 1
+        high = -(-int(np.ceil((where[-1] + 1) * scale)) // MARGIN_PX) + 1
+        return max(low * MARGIN_PX, 0), min(high * MARGIN_PX, side)
+
+    (x0, x1), (y0, y1) = ends(0), ends(1)
+    return x0, y0, x1, y1
+
+
+def _mix(
+    view: Plane,
+    added: NDArray[np.floating],
+    kept: NDArray[np.floating],
+    alpha: FloatArray,
+    black: int | None,
+    top: int,
+) -> None:
     """Write a plane's part (h, w): itself where alpha is 0, what is new where it is 1.
 
     Args:
         view: (h, w) of the plane.
-        pair: (h, w, 2) what is added, and k.
+        added: (h, w) what is added.
+        kept: (h, w) k.
         alpha: (h, w) 0..1.
         black: level of black of a plane that holds light; None: it holds colour differences.
         top: its highest level.
     """
-    added, kept = cv2.split(pair)
+    # In strips that fit the processor's cache.
+    rows = max(STRIP_SAMPLES // max(view.shape[1], 1), 1)
+    for first in range(0, view.shape[0], rows):
+        strip = np.s_[first : first + rows]
+        _mix_strip(view[strip], added[strip], kept[strip], alpha[strip], black, top)
+
+
+def _mix_strip(
+    view: Plane,
+    added: NDArray[np.floating],
+    kept: NDArray[np.floating],
+    alpha: FloatArray,
+    black: int | None,
+    top: int,
+) -> None:
+    """As `_mix`."""
     old = view.astype(np.float32)
-    new = np.clip((1.0 - kept) * old + added, 0.0, top)
+    new = (1.0 - kept) * old
+    new += added
+    np.clip(new, 0.0, top, out=new)
+    if alpha.min() < WHOLE:
+        new = _mixed(old, new, alpha, black)
+    np.copyto(view, np.rint(new, out=new).astype(view.dtype), where=alpha > 0.0)
+
+
+def _mixed(old: FloatArray, new: FloatArray, alpha: FloatArray, black: int | None) -> FloatArray:
+    """(h, w) both, in light or in colour differences."""
+    change = new - old
+    change *= alpha
+    change += old
     if black is None:
-        mixed = old + alpha * (new - old)
-    else:
-        # Squares are exact up to 12 bits, so that an unchanged level comes back as it was.
-        old_light, new_light = (np.square(np.maximum(one - black, 0.0)) for one in (old, new))
-        mixed = np.sqrt(old_light + alpha * (new_light - old_light)) + black
-        # Below black there is no light: such levels are mixed as they are.
-        mixed = np.where((old < black) | (new < black), old + alpha * (new - old), mixed)
-    np.copyto(view, np.rint(mixed).astype(view.dtype), where=alpha > 0.0)
+        return change
+    # Squares are exact up to 12 bits, so that an unchanged level comes back as it was.
+    old_light, new_light = (np.square(np.maximum(one - black, 0.0)) for one in (old, new))
+    new_light -= old_light
+    new_light *= alpha
+    new_light += old_light
+    mixed: FloatArray = np.sqrt(new_light, out=new_light)
+    mixed += black
+    # Below black there is no light: such levels are mixed as they are.
+    np.copyto(mixed, change, where=(old < black) | (new < black))
+    return mixed
 
 
 def _resampled(
-    layers: NDArray[np.floating],
+    layer: NDArray[np.floating],
     matrix: Matrix23,
     step: tuple[int, int],
     corner: tuple[int, int],
@@ -137,28 +203,26 @@ def _resampled(
     *,
     edge: bool = True,
 ) -> FloatArray:
-    """Layers of a crop in the pixels of a part of a plane.
+    """A layer of a crop in the pixels of a part of a plane.
 
     Args:
-        layers: (S, S[, C]).
-        matrix: image pixels to crop pixels.
+        layer: (H, W).
+        matrix: image pixels to its own.
         step: how many pixels of the image one sample of the plane spans, across and down.
         corner: x and y of the part, in samples of the plane.
         size: width and height of the part.
-        edge: beyond the crop its edge goes on; else there is nothing.
+        edge: beyond the layer its edge goes on, and it is doubled where it grows; else there is nothing beyond.
     """
     back = invert(matrix)
     scale = matrix_scale(back) / float(np.sqrt(step[0] * step[1]))
     factor = 1.0
-    if scale > 1.0 and layers.ndim == 3:
+    if scale > 1.0 and edge:
         factor = 2.0
-        layers = np.asarray(
-            cv2.resize(layers, None, fx=2.0, fy=2.0, interpolation=cv2.INTER_CUBIC), np.float32
-        )
-    while scale * (1.0 / factor) < LEAST_SHRINK and layers.shape[0] % 2 == 0:
+        layer = np.asarray(cv2.resize(layer, None, fx=2.0, fy=2.0, interpolation=cv2.INTER_CUBIC), np.float32)
+    while scale * (1.0 / factor) < LEAST_SHRINK and layer.shape[0] % 2 == layer.shape[1] % 2 == 0:
         factor /= 2.0
-        half = (layers.shape[1] // 2, layers.shape[0] // 2)
-        layers = np.asarray(cv2.resize(layers, half, interpolation=cv2.INTER_AREA), np.float32)
+        half = (layer.shape[1] // 2, layer.shape[0] // 2)
+        layer = np.asarray(cv2.resize(layer, half, interpolation=cv2.INTER_AREA), np.float32)
     # A sample of a plane lies in the middle of the pixels that it spans.
     to_plane = np.array(
         [
@@ -169,5 +233,5 @@ def _resampled(
     there = compose(compose(enlarging(1.0 / factor), back), to_plane)
     border = cv2.BORDER_REPLICATE if edge else cv2.BORDER_CONSTANT
     return np.asarray(
-        cv2.warpAffine(layers, there, size, flags=cv2.INTER_LINEAR, borderMode=border), np.float32
+        cv2.warpAffine(layer, there, size, flags=cv2.INTER_LINEAR, borderMode=border), np.float32
     )
