@@ -306,7 +306,7 @@ def test_nothing_behind_the_limit_is_decoded(ready: VideoStudio, studio: Studio)
     state = ready.look("v")
     assert state.video is not None
     assert state.video.length_s
-    options = ready._video_options(state, preview=False, own_format=False)
+    options = ready._video_options(state, None, own_format=False)
     assert options.end_s == studio.limits.video_minutes * 60
 
 

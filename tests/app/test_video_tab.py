@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,12 +71,41 @@ def test_a_preview_that_ends_behind_its_video_shows_it_as_done(
     assert (download.label, download.interactive) == ("Download", True)
 
 
-def test_what_was_drawn_for_earlier_settings_is_not_shown(
+def test_of_two_drawings_at_the_same_time_the_later_one_is_shown(
     tab: VideoTab, videos: VideoStudio, monkeypatch: pytest.MonkeyPatch
 ):
-    later = replace(ASKED, swap=SwapOptions(id_rate=0.5))
-    during_the_preview(monkeypatch, lambda: setattr(videos.look("v"), "asked", later) or True)
+    later: list[Any] = []
+
+    def draw_again() -> bool:
+        monkeypatch.setattr("hififace.app.video_handlers.preview", lambda *_: [])
+        later.extend(tab.draw(gr.Request(), True, *ON_THE_PAGE))
+        return True
+
+    during_the_preview(monkeypatch, draw_again)
     assert tab.draw(gr.Request(), True, *ON_THE_PAGE) == [gr.skip()] * 4
+    assert later[2].interactive
+
+
+def test_a_click_swaps_the_part_that_its_handles_show_and_previews_the_moment_shown(
+    tab: VideoTab, videos: VideoStudio, monkeypatch: pytest.MonkeyPatch
+):
+    """What the handles told before may still be on its way, and an answer to it comes too late to count."""
+    videos.trim("v", 0.0, 0.32)
+    client = SimpleNamespace(host="127.0.0.1")
+    request: Any = SimpleNamespace(client=client, username=None)
+    tab._start_whole(request, 0.12, 0.32, 0.0, "MP4", True, *ON_THE_PAGE)
+    job = videos.look("v").job
+    assert job is not None
+    assert job.wait(WAIT_S)
+    assert job.standing.report is not None
+    assert job.standing.report.tally.num_frames == 5
+    assert videos.look("v").start_s == 0.12
+    monkeypatch.setattr("hififace.app.video_handlers.PREVIEW_S", 0.08)
+    tab._start_preview(request, 0.0, 0.32, 0.16, "MP4", True, *ON_THE_PAGE)
+    again = videos.look("v").job
+    assert again is not None
+    assert again.wait(WAIT_S)
+    assert videos.look("v").start_s == 0.16
 
 
 def test_a_video_is_out_of_date_when_it_ends_if_other_settings_were_chosen_meanwhile(

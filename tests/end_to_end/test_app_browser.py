@@ -24,6 +24,7 @@ from tests.support.browser import (
     unfold,
     with_camera,
 )
+from tests.support.pages import EXAMPLES
 
 from hififace import FaceSwapper, SwapOptions
 from hififace.app.launch import Served
@@ -234,6 +235,29 @@ def test_the_keyboard_reaches_faces_and_keeps_its_place(page: Any, place: Path):
     )
     page.keyboard.press("Space")
     page.wait_for_selector("#target-faces [data-face='1'][aria-pressed=false]")
+
+
+def test_clicks_in_quick_succession_all_count_and_the_button_waits_for_them(page: Any, place: Path):
+    """All within one turn of the page's script: no answer can arrive between them."""
+    give_several(page, place / "album" / "me.png", EXAMPLES / "portrait-143.jpg")
+    faces(page, "source-faces").nth(1).wait_for()
+    give(page, "target-photo", place / "album" / "target.jpg")
+    page.get_by_text("Face 1 of the target becomes me.png.").wait_for()
+    page.locator("#consent input").check()
+    page.wait_for_selector("#swap-button:has-text('Swap'):not([disabled])")
+    page.evaluate("""() => {
+      const click = (selector) => document.querySelector(selector).click();
+      click("#source-faces [data-remove='0']");
+      click("#source-faces [data-remove='0']");  // of the same photo: the second one is not removed
+      click("#target-faces [data-face='1']");
+      click("#target-faces [data-face='0']");
+      click("#swap-button");
+      click("#swap-button");
+    }""")
+    page.wait_for_selector("#told .hf-done:has-text('1 of 2 faces swapped')")
+    page.get_by_text("Face 2 of the target becomes portrait-143.jpg.").wait_for()
+    assert faces(page, "source-faces").count() == 1
+    assert page.locator("#history .hf-kept").count() == 1
 
 
 def test_clicks_wait_until_the_server_knows_whose_they_are(page: Any):

@@ -29,9 +29,10 @@ DRAWING: Final[dict[str, Any]] = {
     **PRIVATE,
     "concurrency_id": "preview",
     "concurrency_limit": 2,
+    "trigger_mode": "always_last",
     "show_progress": "hidden",
 }
-"""Drawing what stands anew; a preview may be made for it."""
+"""Drawing what stands anew; a preview may be made for it. Of many in a row the last one is drawn."""
 
 
 @dataclass(frozen=True, slots=True)

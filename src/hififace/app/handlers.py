@@ -97,8 +97,8 @@ class ImageState:
     """The last result of this target."""
     made_from: object = None
     """The choices that it was made from: others make it out of date."""
-    asked: SwapRequest | None = None
-    """The settings heard last: what was drawn for earlier ones comes too late to be shown."""
+    drawing: object = None
+    """The drawing begun last: an earlier one comes too late to be shown."""
     unmeasured: _Unmeasured | None = None
     """The last result, until its figures are asked for."""
     mask: tuple[tuple[int, int], bytes] | None = None
@@ -333,7 +333,7 @@ class Studio:
             target = read_photo(state.target.path, state.target.name, self.limits)
             result = self._result(request, swapper, state.target.faces, target, options, output, source_map)
             state.made = _written(session, result, state.target, request)
-            state.made_from, state.mask, state.asked = state.choices(request), None, request
+            state.made_from, state.mask, state.drawing = state.choices(request), None, None
             default = source_map.default
             sources = (
                 source_map.by_index if default is None else dict.fromkeys(range(len(result.faces)), default)

@@ -188,13 +188,14 @@ def _common(options: ServeOptions) -> dict[str, Any]:
     """What Gradio is told wherever the page is served: nothing that asks or tells other machines."""
     import gradio as gr
 
+    from hififace.app.events import HEAD_SCRIPT
     from hififace.app.style import HEAD_STYLE, theme
 
     return {
         "auth": options.auth,
         "max_file_size": round(options.limits.largest_upload_mb * 1e6),
         "theme": theme(gr),
-        "head": HEAD_STYLE,
+        "head": HEAD_STYLE + HEAD_SCRIPT,
         "ssr_mode": False,
         "pwa": False,
         "mcp_server": False,

@@ -11,6 +11,7 @@ from gradio.events import api
 from hififace.app.api import swap_function, video_function
 from hififace.app.assets import asset
 from hififace.app.desk import DRAWING, QUICK, Desk, problems_of, upload_of
+from hififace.app.events import BEGUN, ORDERED, ordered
 from hififace.app.ui_image import ImageRail, ImageStage, ImageTab
 from hififace.app.ui_live import LiveStage, LiveTab
 from hififace.app.ui_people import PeopleCard, Settings, consent_box
@@ -106,13 +107,13 @@ class _Page:
     def _wire(self, consent: Any) -> None:
         people, settings = self.people, self.settings
         shown = [*people.shown, *self.image.shown, *self.video.shown]
-        model, quiet = settings.model, {**QUICK, "show_progress": "hidden"}
+        model, quiet = settings.model, {**ORDERED, "show_progress": "hidden"}
         events = [
             people.zone.upload(spoken(self._add_sources), model, shown, **quiet),
             people.zone.example(spoken(self._add_example), model, shown, **quiet),
             people.faces.select(spoken(self._choose_source), None, shown, **quiet),
             people.faces.remove(spoken(self._remove_source), None, shown, **quiet),
-            model.input(spoken(self._choose_model), model, [settings.card, *shown], **QUICK),
+            model.input(spoken(self._choose_model), model, [settings.card, *shown], **QUICK, js=BEGUN),
             self.image.viewer.pair(spoken(self._try_pair), model, shown, **quiet),
             self.video.viewer.pair(
                 spoken(self._try_video), model, [*people.shown, *self.video.restored], **quiet
@@ -125,10 +126,10 @@ class _Page:
             **DRAWING,
         }
         for event in events:
-            event.then(**drawn)
+            ordered(event).then(**drawn)
         # Of many changes in a row the last, whichever settings they are of; one request for all tabs.
         changes = [setting.input for setting in (consent, *settings.changing)]
-        gr.on(changes, **drawn, trigger_mode="always_last")
+        gr.on(changes, **drawn)
         self.history.all(spoken(self._pack), None, self.history, **QUICK)
 
     # -------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from gradio.processing_utils import save_img_array_to_cache
 from hififace.app.asking import SwapRequest
 from hififace.app.desk import DRAWING, PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
+from hififace.app.events import ORDERED, ordered, pressed
 from hififace.app.examples import PAIRS, TARGETS
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.fold import fold
@@ -109,20 +110,22 @@ class ImageTab:
         self._figures = [stage.figures, stage.mask]
         self.asked = [consent, *settings.asked]
         zone, model = rail.zone, settings.model
-        set_target = zone.upload(spoken(self._set_target), model, self.shown, **QUICK)
-        example = zone.example(spoken(self._set_example), model, self.shown, **QUICK)
-        cleared = zone.clear(spoken(self._clear_target), None, self.shown, **QUICK)
-        clicked = rail.faces.select(spoken(self._assign), None, self.shown, **QUICK, show_progress="hidden")
-        boxed = stage.viewer.select(spoken(self._assign), None, self.shown, **QUICK, show_progress="hidden")
-        everybody = rail.faces.everybody(
-            spoken(self._everybody), None, self.shown, **QUICK, show_progress="hidden"
-        )
-        for event in (set_target, example, cleared, clicked, boxed, everybody):
-            self.draw_after(event)
+        quiet = {**ORDERED, "show_progress": "hidden"}
+        events = [
+            zone.upload(spoken(self._set_target), model, self.shown, **ORDERED),
+            zone.example(spoken(self._set_example), model, self.shown, **ORDERED),
+            zone.clear(spoken(self._clear_target), None, self.shown, **ORDERED),
+            rail.faces.select(spoken(self._assign), None, self.shown, **quiet),
+            stage.viewer.select(spoken(self._assign), None, self.shown, **quiet),
+            rail.faces.everybody(spoken(self._everybody), None, self.shown, **quiet),
+        ]
+        for event in events:
+            self.draw_after(ordered(event))
         made = button.click(
             spoken(self._swap),
             self.asked,
             [*self.stage, history],
+            js=pressed("swap"),
             **PRIVATE,
             concurrency_id="swap",
             show_progress_on=[stage.viewer],
@@ -198,10 +201,10 @@ class ImageTab:
         """The large image, and what belongs to it."""
         key, wanted = self._desk.key(request), request_of(consent, *asked)
         state = self._desk.studio.look(key)
-        state.asked = wanted
+        state.drawing = drawing = object()
         drawn = self._stage(key, wanted)
         # Not looked up again: that would wait for a swap that began meanwhile, and arrive after its result.
-        return drawn if state.asked == wanted else [gr.skip()] * len(drawn)
+        return drawn if state.drawing is drawing else [gr.skip()] * len(drawn)
 
     def figures(self, key: str) -> str:
         """Figures of the last result, for a reloaded page."""

@@ -9,6 +9,7 @@ import gradio as gr
 
 from hififace.app.assets import asset
 from hififace.app.desk import QUICK, Desk
+from hififace.app.events import ORDERED, ordered, pressed
 from hififace.app.icons import icon
 from hififace.app.images import data_url
 from hififace.app.ui_people import Settings, request_of
@@ -41,9 +42,10 @@ class LiveTab:
         self._desk = desk
         self.stage = [stage.camera, button]
         self.asked = [consent, *settings.asked]
-        quiet = {**QUICK, "show_progress": "hidden"}
-        button.click(spoken(self._toggle), self.asked, self.stage, **quiet)
-        stage.camera.ended(spoken(self._end), None, self.stage, **quiet)
+        button.click(
+            spoken(self._toggle), self.asked, self.stage, js=pressed("live"), **QUICK, show_progress="hidden"
+        )
+        ordered(stage.camera.ended(spoken(self._end), None, self.stage, **ORDERED, show_progress="hidden"))
 
     def show(self, key: str) -> list[Any]:
         """The camera, and the button."""

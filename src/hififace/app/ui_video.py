@@ -10,6 +10,7 @@ from hififace.app.asking import SwapRequest
 from hififace.app.assets import asset
 from hififace.app.desk import DRAWING, PRIVATE, QUICK, Desk, problems_of, upload_of
 from hififace.app.drop_zone import DropZone, Filled
+from hififace.app.events import BEGUN, ORDERED, ordered, pressed
 from hififace.app.examples import VIDEO_PAIRS, VIDEOS
 from hififace.app.face_picker import Shown, face_picker, faces_html
 from hififace.app.fold import fold
@@ -25,6 +26,9 @@ from hififace.errors import HififaceError
 
 _EVERY_S: Final = 0.5
 """How often a page asks how far its video is."""
+
+_WITH_PART: Final = '[...[0, 1].map((end) => document.querySelectorAll("#trim input")[end]?.valueAsNumber ?? null), ...values.slice(2)]'
+"""JavaScript: the part that the handles show at the click, in the place of the first two values."""
 
 _INVITATION: Final = "Click the example, or add a source and a video of yours."
 
@@ -78,6 +82,8 @@ class VideoStage:
                 0, 1, 0, step=0.01, label="Frame shown, in seconds", elem_id="moment", visible="hidden"
             )
             self.trim = gr.HTML(elem_id="trim", js_on_load=asset("trim.js"), apply_default_css=False)
+            # What the handles say, for `_WITH_PART` alone.
+            self.part = [gr.Number(visible=False), gr.Number(visible=False)]
         with fold("Who was swapped, and how long", "video-details", visible="hidden") as self.details:
             self.figures = gr.HTML(elem_id="video-figures", apply_default_css=False)
 
@@ -124,28 +130,31 @@ class VideoTab:
 
     def _wire(self, rail: VideoRail, stage: VideoStage, buttons: VideoButtons) -> None:
         model, quiet = self._settings.model, {**QUICK, "show_progress": "hidden"}
+        hidden = {**ORDERED, "show_progress": "hidden"}
         events = [
-            rail.zone.upload(spoken(self._set_video), model, self.restored, **QUICK),
-            rail.zone.example(spoken(self._set_example), model, self.restored, **QUICK),
-            rail.zone.clear(spoken(self._clear_video), None, self.restored, **QUICK),
+            rail.zone.upload(spoken(self._set_video), model, self.restored, **ORDERED),
+            rail.zone.example(spoken(self._set_example), model, self.restored, **ORDERED),
+            rail.zone.clear(spoken(self._clear_video), None, self.restored, **ORDERED),
             stage.moment.input(
                 spoken(self._show_frame),
                 [stage.moment, model],
                 self.shown,
                 **quiet,
                 trigger_mode="always_last",
+                js=BEGUN,
             ),
-            stage.trim.trimmed(spoken(self._trim), None, None, **quiet, trigger_mode="always_last"),
-            rail.faces.select(spoken(self._assign), None, self.shown, **quiet),
-            stage.frame.select(spoken(self._assign), None, self.shown, **quiet),
+            stage.trim.trimmed(spoken(self._trim), None, None, **hidden),
+            rail.faces.select(spoken(self._assign), None, self.shown, **hidden),
+            stage.frame.select(spoken(self._assign), None, self.shown, **hidden),
         ]
         for event in events:
-            self.draw_after(event)
+            self.draw_after(ordered(event))
         kind = self._settings.video_format
         self.draw_after(kind.input(spoken(self._choose_format), kind, None, **quiet))
-        asked = [kind, *self.asked]
+        asked = [*stage.part, stage.moment, kind, *self.asked]
+        js = pressed("video", _WITH_PART)
         for button, start in ((buttons.preview, self._start_preview), (buttons.whole, self._start_whole)):
-            button.click(spoken(start), asked, self._made, **quiet)
+            button.click(spoken(start), asked, self._made, js=js, **quiet)
         buttons.cancel.click(spoken(self._cancel), None, self._made, **quiet)
         # Not through the queue: how far a video is can be asked while all its places are taken.
         self.timer.tick(spoken(self._tick), None, self._made, **PRIVATE, queue=False, show_progress="hidden")
@@ -188,18 +197,34 @@ class VideoTab:
         self._desk.videos.assign(key, int(clicked.face))
         return self.show(key)
 
-    def _start_preview(self, request: gr.Request, kind: str, consent: bool, *asked: Any) -> Any:
-        return self._start(request, kind, consent, asked, preview=True)
+    def _start_preview(self, request: gr.Request, *shown: Any) -> Any:
+        return self._start(request, *shown, preview=True)
 
-    def _start_whole(self, request: gr.Request, kind: str, consent: bool, *asked: Any) -> Any:
-        return self._start(request, kind, consent, asked, preview=False)
+    def _start_whole(self, request: gr.Request, *shown: Any) -> Any:
+        return self._start(request, *shown, preview=False)
 
     def _start(
-        self, request: gr.Request, kind: str, consent: bool, asked: tuple[Any, ...], *, preview: bool
+        self,
+        request: gr.Request,
+        start_s: float | None,
+        end_s: float | None,
+        moment_s: float,
+        kind: str,
+        consent: bool,
+        *asked: Any,
+        preview: bool,
     ) -> Any:
-        key = self._desk.key(request)
-        self._desk.videos.start(
-            key, request_of(consent, *asked), client(request), preview=preview, own_format=kind == OWN_FORMAT
+        # The sliders' values come with the click, so that it means what they show.
+        key, videos = self._desk.key(request), self._desk.videos
+        if start_s is not None and end_s is not None:
+            videos.trim(key, start_s, end_s)
+        videos.start(
+            key,
+            request_of(consent, *asked),
+            client(request),
+            preview=preview,
+            preview_s=moment_s,
+            own_format=kind == OWN_FORMAT,
         )
         return self._show_made(key)
 
@@ -240,9 +265,9 @@ class VideoTab:
         """The frame with its preview, and the buttons."""
         key, wanted = self._desk.key(request), request_of(consent, *asked)
         state = self._desk.videos.look(key)
-        state.asked = wanted
+        state.asked, state.drawing = wanted, (drawing := object())
         drawn = self._drawn(key, wanted)
-        return drawn if state.asked == wanted else [gr.skip()] * len(drawn)
+        return drawn if state.drawing is drawing else [gr.skip()] * len(drawn)
 
     def restore(self, key: str, problems: list[str] | None = None) -> list[Any]:
         """Everything, as it was before the page was reloaded; a video at work is found again."""

@@ -83,7 +83,9 @@ class VideoState:
     made_from: object = None
     """The choices that the last job was begun with."""
     asked: SwapRequest | None = None
-    """The settings heard last: what was drawn for earlier ones comes too late to be shown."""
+    """The settings heard last."""
+    drawing: object = None
+    """The drawing begun last: an earlier one comes too late to be shown."""
     kept: Path | None = None
     """The last result that was put among the kept."""
     watching: Watching | None = None
@@ -295,6 +297,7 @@ class VideoStudio:
         client: str = "",
         *,
         preview: bool = False,
+        preview_s: float | None = None,
         own_format: bool = False,
     ) -> VideoJob:
         """Put the video into the line; it goes on whether or not the page is open.
@@ -303,7 +306,8 @@ class VideoStudio:
             key: the visitor.
             request: the settings.
             client: who the request is counted for.
-            preview: only a few seconds from the frame shown on.
+            preview: only a few seconds.
+            preview_s: where these begin, in seconds of the video; None: at the frame shown.
             own_format: container and codec of the video instead of those that everything plays.
 
         Raises:
@@ -319,7 +323,9 @@ class VideoStudio:
             if state.job is not None and not state.job.standing.over:
                 raise OptionError("A video of yours is being made. Wait for it, or cancel it first.")
             source_map = self._source_map(state, swapper, average=request.average)
-            video_options = self._video_options(state, preview=preview, own_format=own_format)
+            if preview_s is None:
+                preview_s = 0.0 if state.frame is None else state.frame.moment_s
+            video_options = self._video_options(state, preview_s if preview else None, own_format=own_format)
             suffix = video.own_suffix if own_format else PLAIN_SUFFIX
             kind = "preview" if preview else "swapped"
             output = self._place_of(state, f"{Path(video.name).stem[-60:]}-{kind}", suffix)
@@ -388,17 +394,17 @@ class VideoStudio:
             self._jobs.cancel(state.job)
             state.job.wait()
 
-    def _video_options(self, state: VideoState, *, preview: bool, own_format: bool) -> VideoOptions:
-        video, frame = state.video, state.frame
+    def _video_options(self, state: VideoState, preview_s: float | None, *, own_format: bool) -> VideoOptions:
+        video = state.video
         assert video is not None
         options = VideoOptions(
             codec=None if own_format else PLAIN_CODEC, tone_map=True, segment_frames=SEGMENT_FRAMES
         )
-        if preview and frame is not None:
+        if preview_s is not None:
             # A frame near the end still gives a whole preview.
             end_s = state.end_s_wanted or video.last_s
-            latest = max(end_s - PREVIEW_S, 0.0) if end_s else frame.moment_s
-            return replace(options, start_s=min(frame.moment_s, latest) or None, preview_s=PREVIEW_S)
+            latest_s = max(end_s - PREVIEW_S, 0.0) if end_s else preview_s
+            return replace(options, start_s=min(preview_s, latest_s) or None, preview_s=PREVIEW_S)
         # What a container says of its length is not believed: nothing behind the limit is decoded.
         most_s = self._studio.limits.video_minutes * 60
         return replace(

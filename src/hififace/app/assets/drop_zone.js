@@ -4,6 +4,13 @@ const say = (text, bad) => {
   const told = element.querySelector(".hf-told");
   if (told) { told.textContent = text; told.toggleAttribute("data-bad", !!bad); }
 };
+// The answer draws the box anew; where there is none, the old one waits no longer.
+const send = (name, data) => {
+  const box = zone();
+  box.dataset.busy = "yes";
+  hififace.send(trigger, name, () => data);
+  hififace.settled().then(() => { delete box.dataset.busy; });
+};
 const take = async (files) => {
   const box = zone();
   let chosen = [...files];
@@ -19,8 +26,8 @@ const take = async (files) => {
   say(chosen.length > 1 ? `Reading ${chosen.length} files ...` : `Reading ${chosen[0].name} ...`);
   try {
     const sent = [];
-    for (const file of chosen) sent.push({ path: (await upload(file)).path, orig_name: file.name });
-    trigger("upload", { files: sent });
+    for (const file of chosen) sent.push({ path: (await hififace.during(upload(file))).path, orig_name: file.name });
+    send("upload", { files: sent });
   } catch (problem) {
     delete box.dataset.busy;
     say("The file did not arrive. Try it again.", true);
@@ -76,8 +83,9 @@ element.addEventListener("click", (event) => {
   if (what === "choose") element.querySelector("input[type=file]").click();
   if (what === "camera") photograph();
   if (what === "paste") paste();
-  if (what === "clear") trigger("clear", {});
-  if (what === "example") { say("Reading the example ..."); trigger("example", { name: button.dataset.name }); }
+  if (zone().dataset.busy) return;
+  if (what === "clear") send("clear", {});
+  if (what === "example") { say("Reading the example ..."); send("example", { name: button.dataset.name }); }
 });
 element.addEventListener("change", (event) => {
   if (!event.target.matches("input[type=file]")) return;

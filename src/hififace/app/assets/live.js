@@ -10,7 +10,7 @@ const stop = (told) => {
   element.querySelector(".hf-live")?.removeAttribute("data-on");
   if (told) say(told);
 };
-const end = (told) => { stop(told); trigger("ended", {}); };
+const end = (told) => { stop(told); hififace.send(trigger, "ended", () => ({})); };
 const start = async (secret) => {
   let stream;
   const me = (running = { secret, stream: { getTracks: () => [] }, over: false });

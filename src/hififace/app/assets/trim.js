@@ -19,8 +19,11 @@ element.addEventListener("input", (event) => {
 });
 element.addEventListener("change", (event) => {
   event.stopPropagation();
-  const [from, to] = ends();
-  if (from) trigger("trimmed", { start_s: Number(from.value), end_s: Number(to.value) });
+  const read = () => {
+    const [from, to] = ends();
+    return from ? { start_s: Number(from.value), end_s: Number(to.value) } : null;
+  };
+  hififace.send(trigger, "trimmed", read, true);
 });
 watch("value", draw);
 draw();

@@ -83,10 +83,17 @@ element.addEventListener("input", (event) => {
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.face !== undefined) return trigger("select", { face: Number(button.dataset.face) });
+  if (button.dataset.face !== undefined) {
+    const face = Number(button.dataset.face), image = find(".hf-viewer").dataset.image;
+    const read = () => (find(".hf-viewer").dataset.image === image ? { face } : null);  // boxes of another image have other numbers
+    return event.detail > 1 ? null : hififace.send(trigger, "select", read);
+  }
   if (button.dataset.do === "pair") {
-    button.closest(".hf-viewer").dataset.busy = "yes";
-    return trigger("pair", { source: button.dataset.source, into: button.dataset.into });
+    const viewer = button.closest(".hf-viewer");
+    viewer.dataset.busy = "yes";
+    const { source, into } = button.dataset;
+    hififace.send(trigger, "pair", () => ({ source, into }));
+    return hififace.settled().then(() => { delete viewer.dataset.busy; });
   }
   if (button.dataset.do === "in") zoomAt(1.5);
   if (button.dataset.do === "out") zoomAt(1 / 1.5);
