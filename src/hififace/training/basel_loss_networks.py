@@ -34,16 +34,16 @@ from hififace.weights.registry import find_card
 from hififace.weights.store import locate_in
 
 CROP_PX = 256
-"""At which preparation measured the stored coefficients (preparation/basel.py), and bundles measure theirs."""
+"""Image size at which preparation (preparation/basel.py) and bundles compute the coefficients."""
 
 
 @dataclass
 class BaselLossNetworks:
     """LossNetworks of the family "basel"; see `training.loss_networks.LossNetworks`.
 
-    The generator is given coefficients of 256 px crops, which is what preparation stores, and results are measured at
-    that size too. With `loss.like_reference` they repeat the reference's quirks: both sides of the shape term from
-    224 px images, LPIPS and HRNet without their usual normalisation, a clamp on the shape term.
+    The generator's input holds coefficients of 256 px crops, which preparation stores; the coefficients of results are
+    computed at that size too. With `loss.like_reference` the losses reproduce the reference implementation: both sides
+    of the shape term from 224 px images, LPIPS and HRNet without their usual normalisation, a clamp on the shape term.
     """
 
     arcface: ArcFace
@@ -86,7 +86,7 @@ class BaselLossNetworks:
 
     @property
     def embedders(self) -> Sequence[Embedder]:
-        """ArcFace alone; it resizes what it is given as the reference does."""
+        """ArcFace alone, which resizes its input as the reference does."""
         return (self.arcface,)
 
     def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
@@ -98,10 +98,10 @@ class BaselLossNetworks:
         return self._vector(batch.source, batch.target.coefficients)
 
     def cycle_vector(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
-        """The target's shape and identity upon the result's own expression, pose and light.
+        """The target's shape and identity with the result's own expression, pose and light.
 
-        As in the reference the gradient reaches the result through the 3D network too, but not through the identity,
-        which is the real target's.
+        As in the reference, the gradient also reaches the result through the 3D network, but not through the identity
+        embedding, which is computed from the real target.
         """
         return self._vector(batch.target, self._coefficients(output.image, CROP_PX).flat())
 
@@ -113,7 +113,7 @@ class BaselLossNetworks:
     # ---- Features and landmarks.
 
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """(B,) LPIPS; padding is left out by copying the target there, except when repeating the reference."""
+        """(B,) LPIPS. The target is copied into the padding, so that it does not count; not with `like_reference`."""
         if self.lpips is None:
             raise ValueError("the perceptual term was not configured when the frozen networks were loaded")
         if not self.like_reference:
@@ -162,9 +162,9 @@ class BaselLossNetworks:
         return self._project(self._coefficients(images, SIZE_PX if self.like_reference else CROP_PX))
 
     def _coefficients(self, images: Tensor, size_px: int) -> FaceCoefficients:
-        """Of images brought to a size, bilinearly without antialias as in the reference's losses.
+        """Coefficients of images resized bilinearly, without antialiasing as in the reference's losses.
 
-        In float32: what becomes pixels must not be rounded to eight binary digits.
+        In float32: landmark positions in pixels need more than the 8 significant bits of bfloat16.
         """
         if images.shape[-1] != size_px:
             images = F.interpolate(images, size=(size_px, size_px), mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Everything a run needs to go on as if it had never stopped, written whole or not at all.
+"""Everything a run needs to resume as if it had never stopped, written completely or not at all.
 
 A checkpoint is a folder `checkpoints/000120000` (images seen):
 
@@ -7,7 +7,7 @@ A checkpoint is a folder `checkpoints/000120000` (images seen):
     state.json                                                                 counters, versions, the configuration
 
 It is written under a temporary name and renamed when every file is on disk, so that a kill at any moment leaves
-either the whole new checkpoint or only older ones. Random numbers and the order of the data need no file: both
+either the complete new checkpoint or only older ones. Random numbers and the order of the data are not saved: both
 are pure functions of (seed, rank, images seen).
 """
 
@@ -34,19 +34,19 @@ from hififace.models.earlier_names import current_param_names, current_weight_na
 SCHEMA_VERSION = 1
 _PARTIAL = ".partial"
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError)
-"""What the readers raise for missing, torn, foreign or unsafe files."""
+"""Exceptions of the readers for files that are missing, truncated, of another format or unsafe."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     images: int = 0
     """Images (pairs) seen by the generator, over all processes."""
     steps: int = 0
     """Optimiser steps taken."""
     empty_mask_reports: int = 0
-    """Reports in a row that found the predicted mask empty."""
+    """Consecutive reports in which the predicted mask was empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ class CheckpointFolder:
         self.keep_every_images = keep_every_images
 
     def newest(self) -> Path | None:
-        """The whole checkpoint with the most images, or None."""
+        """The complete checkpoint with the most images, or None."""
         found = self._all()
         return found[-1] if found else None
 
     def save(self, parts: TrainedParts, progress: Progress, config: Mapping[str, Any]) -> Path:
-        """Writes a checkpoint, then removes the ones that need not be kept."""
+        """Writes a checkpoint, then removes those that `keep_last` and `keep_every_images` do not keep."""
         final = self.folder / f"{progress.images:09d}"
         save_folder(final, parts.networks, progress, config, optimisers=parts.optimisers)
         self._prune()
@@ -103,7 +103,7 @@ class CheckpointFolder:
         return sorted(p for p in self.folder.iterdir() if p.name.isdecimal() and (p / "state.json").is_file())
 
     def _prune(self) -> None:
-        """Keeps the newest few and, as milestones, the first one at or after every `keep_every_images`."""
+        """Keeps the newest `keep_last` and, as milestones, the first one at or after every `keep_every_images`."""
         everything = self._all()
         kept = set(everything[-self.keep_last :])
         if self.keep_every_images:
@@ -127,15 +127,15 @@ def save_folder(
     *,
     optimisers: Mapping[str, torch.optim.Optimizer] | None = None,
 ) -> None:
-    """Writes one checkpoint as the folder `final`, whole or not at all.
+    """Writes one checkpoint as the folder `final`, completely or not at all.
 
     Args:
-        final: replaced if it is there.
+        final: replaced if it exists.
         networks: by the name of their file.
         progress: how far the run is.
         config: the dumped configuration.
-        figures: what was measured of it, for `state.json`.
-        optimisers: left out of checkpoints that nothing goes on from.
+        figures: validation figures for `state.json`.
+        optimisers: None for checkpoints that no run resumes from.
     """
     partial = final.with_name(final.name + _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
@@ -163,7 +163,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """The counters and the configuration of a checkpoint.
 
     Raises:
-        TrainingError: if the folder is no checkpoint, or of a newer layout.
+        TrainingError: the folder is not a checkpoint, or has a newer layout.
     """
     try:
         state = parse_json_object((checkpoint / "state.json").read_text(encoding="utf-8"))
@@ -184,7 +184,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 
 def _flush_to_disk(folder: Path) -> None:
-    """Makes the files durable before the rename that declares them whole."""
+    """Makes the files durable before the rename that marks the checkpoint as complete."""
     for path in folder.iterdir():
         with path.open("rb+") as file:
             os.fsync(file.fileno())

@@ -1,12 +1,12 @@
-"""Small checkpoints of a resident run: five files that can be carried, none larger than 15 MB for `mini_256`.
+"""Small checkpoints of a run with a resident set: five files that are easy to copy, each at most 15 MB for `mini_256`.
 
     average, generator, discriminators      float16
     moments                                 the generator's second moments, bfloat16
     state.json                              counters, the configuration
 
-On request each is cut into smaller files (`checkpoint_part_mb`), which are joined when they are read.
+With `checkpoint_part_mb` each is split into smaller files, which are joined when they are read.
 
-A run goes on from one within rounding, not bit for bit. It is written under a temporary name and renamed when whole.
+A run resumes from one up to rounding, not bit for bit. It is written under a temporary name and renamed when complete.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hififace.training.split_files import has_tensors, read_tensors, write_tenso
 _PARTIAL = ".partial"
 _DISCRIMINATORS = ("fine", "coarse")
 _MOMENTS_AGE = 1000.0
-"""Steps that restored second moments count for: old enough that Adam does not correct them for youth."""
+"""Step count given to restored second moments: large enough that Adam's bias correction is negligible."""
 
 
 class CheckpointForm(NamedTuple):
@@ -41,7 +41,7 @@ class CheckpointForm(NamedTuple):
     template: str
     """Of the crops."""
     part_mb: float | None = None
-    """Largest size of a file, in 10^6 bytes; None writes one for each kind."""
+    """Largest size of a file, in 10^6 bytes; None writes one file of each kind."""
 
 
 def save_compact(
@@ -67,14 +67,14 @@ def write_compact(
     *,
     figures: Mapping[str, float] | None = None,
 ) -> None:
-    """Writes one checkpoint as the folder `final`, whole or not at all.
+    """Writes one checkpoint as the folder `final`, completely or not at all.
 
     Args:
         step: what is saved.
-        final: replaced if it is there.
+        final: replaced if it exists.
         progress: how far the run is.
         form: what all checkpoints of the run have in common.
-        figures: what was measured of this one, for `state.json`.
+        figures: validation figures for `state.json`.
 
     Raises:
         OptionError: files cannot be as small as the form asks.
@@ -83,7 +83,7 @@ def write_compact(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     networks = step.networks
-    # A file that travels alone still says what it is (`hififace export FILE`).
+    # So that a file copied alone can still be exported (`hififace export FILE`).
     notes = {
         "generator": networks.generator.params.name,
         "images": str(progress.images),
@@ -128,13 +128,13 @@ def write_compact(
 
 
 def newest_compact(run: Path) -> Path | None:
-    """The whole checkpoint with the most images, or None."""
+    """The complete checkpoint with the most images, or None."""
     found = _all(run)
     return found[-1] if found else None
 
 
 def restore_compact(checkpoint: Path, step: DeviceStep) -> Progress:
-    """Loads a checkpoint into a step, in place.
+    """Loads a checkpoint into a training step, in place.
 
     Raises:
         TrainingError: a file is missing or damaged, or of another architecture.

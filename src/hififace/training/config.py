@@ -27,7 +27,7 @@ ScheduleField = Annotated[Schedule, AfterValidator(_checked)]
 
 
 class Section(BaseModel):
-    """A frozen group of settings that refuses names it does not know."""
+    """A frozen group of settings; unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -36,17 +36,18 @@ Kind = TypeVar("Kind", bound=Section)
 
 
 class HeldOutConfig(Section):
-    """Figures of photos that are not trained on, while a run trains (`training/held_out.py`; `--held-out`)."""
+    """Validation on held-out photos during a run (`training/held_out.py`; `--held-out`)."""
 
     every_s: float = Field(300.0, ge=0)
     """Seconds between two measurements, rounded up to the next report."""
     pairs: int = Field(100, ge=1)
     pose_price: float = Field(0.02, ge=0)
-    """Likeness (a mean cosine) that a degree of the head's pose is worth, in the score that chooses the best."""
+    """Penalty per degree of head pose error, in units of mean cosine similarity, in the score that selects the best
+    checkpoint."""
     gaze_price: float = Field(0.01, ge=0)
-    """Likewise a degree of gaze."""
+    """Penalty per degree of gaze error, likewise."""
     sharpness_worth: float = Field(0.2, ge=0)
-    """Likeness that being as sharp as the target is worth, against being flat."""
+    """Reward for a result as sharp as the target, in units of mean cosine similarity; proportionally less below."""
 
 
 class OptimiserConfig(Section):
@@ -60,33 +61,33 @@ class OptimiserConfig(Section):
     weight_decay: float = Field(0.0, ge=0)
     """Only for adamw."""
     gradient_clip: float | None = Field(None, gt=0)
-    """Largest norm of all gradients together; None clips nothing."""
+    """Maximum global norm of the gradients; None does not clip."""
 
 
 class DataConfig(Section):
-    """Which pairs are shown."""
+    """Which pairs of source and target are drawn, and how they are augmented."""
 
     same_rate: float = Field(0.5, ge=0, le=1)
-    """Share of pairs that show one person twice (section 4.1 of the paper: 50 %)."""
+    """Share of pairs whose source and target show the same person (section 4.1 of the paper: 50 %)."""
     mirror: bool = True
-    """Mirror source and target at random, each on its own."""
+    """Mirror source and target at random, independently."""
     source_jitter: float = Field(0.0, ge=0, le=5)
-    """Strength of random colour changes of the source image; 1 is what `data/augment.py` calls slight."""
+    """Strength of colour jitter on the source image; 1 is the `slight` setting of `data/augment.py`."""
     min_native_px: float = Field(0.0, ge=0)
-    """Real resolution that a photo needs to be a target, and with it what the discriminator and the pixel terms see;
+    """Minimum real resolution of a target, and thereby of the photos that the discriminator and the pixel terms see;
     smaller photos are sources only. In pixels of the crop's side."""
     workers: int = Field(1, ge=0)
-    """Threads that read ahead in each process; 0 reads in the loop."""
+    """Prefetching threads in each process; 0 reads in the training loop."""
     resident: Literal["auto", "yes", "no"] = "auto"
-    """Whether the whole set lies on the training device, from where batches are gathered without a reader. auto: on a
-    GPU with room for it. The pairs are the same either way."""
+    """Whether the whole set is kept in the training device's memory, where batches are gathered without reading files.
+    auto: on a GPU with enough memory. The pairs are the same either way."""
 
     def is_resident(self, fits: bool) -> bool:
-        """Whether the set shall lie on the device, given that it fits or not."""
+        """Whether to keep the set on the device, given whether it fits there."""
         return self.resident == "yes" or (self.resident == "auto" and fits)
 
     def augment_options(self) -> AugmentOptions:
-        """These settings in the data loader's terms."""
+        """These settings as options of the data loader."""
         slight = AugmentOptions()
         return AugmentOptions(
             mirror=slight.mirror if self.mirror else 0.0,
@@ -106,52 +107,52 @@ class AdversarialConfig(Section):
     r1_every: int = Field(16, ge=1)
     """Steps between two penalties; each then counts `r1_every` times (lazy regularisation)."""
     discriminator_from_images: int = Field(0, ge=0)
-    """The discriminator trains from here on. Give it a head start on the generator's adversarial term, which its
-    schedule in `loss.weights.adversarial` starts: a generator that fools an untrained discriminator learns nothing."""
+    """Number of images after which the discriminator is trained. Choose it smaller than the image count at which the
+    schedule `loss.weights.adversarial` rises above 0: an untrained discriminator gives the generator no signal."""
 
 
 class LossConfig(Section):
-    """What is minimised: the weight of each term, and on how much of a batch costly terms are computed."""
+    """The loss: the weight of each term, and the share of a batch on which expensive terms are computed."""
 
     weights: dict[str, ScheduleField]
     """Weight of each term by name (losses/total.py); a term that is missing or never above 0 is not computed."""
     mask_dilation: int = Field(5, ge=1)
-    """Side of the square in which the target's face mask grows, in crop pixels; odd."""
+    """Side of the square kernel that dilates the target's face mask, in crop pixels; odd."""
     segmentation_on_low: bool = True
-    """Also ask the low-resolution mask to cover the face (section 3.3 of the paper). Without, the fusion is free to let
-    the target's own features through where the other terms allow it: eyes, teeth, light."""
+    """Also apply the segmentation term to the low-resolution mask (section 3.3 of the paper). Without it, the fusion
+    module may keep the target's own features where the other terms allow it: eyes, teeth, light."""
     identity_on_low: bool = True
-    """Also ask the low-resolution result for the identity (section 3.1 of the paper)."""
+    """Also apply the identity term to the low-resolution result (section 3.1 of the paper)."""
     second_embedder: Literal["none", "arcface_r100"] = "none"
-    """A recogniser of the user's that compares identity beside SFace with equal weight (family "mesh"), so that no
-    single network is merely fooled. Never dlib's: evaluation measures with it."""
+    """A user-supplied recogniser whose identity term counts as much as SFace's (family "mesh"): an adversarial pattern
+    for one network rarely works on a second one. Never dlib's, which evaluation measures with."""
     identity_on: Literal["all", "different"] = "all"
-    """Pairs on which the identity terms are computed; "different" saves the identity network on pairs of one person,
-    where the reconstruction says the same and more."""
+    """Pairs on which the identity terms are computed. "different" skips the recogniser on pairs of the same person,
+    where the reconstruction term already determines identity."""
     identity_jitter: float = Field(0.0, ge=0, le=3)
-    """How much results are moved at random before a face recogniser sees them (`training/mesh_loss_networks.py`); 1 is
-    about what two detections of one face differ by. One fixed view can be fooled by a pattern of streaks, moving ones
-    hardly. Only for the family "mesh"."""
+    """Strength of the random similarity transforms of results before the recogniser (`training/mesh_loss_networks.py`);
+    1 is about the difference between two detections of the same face. With one fixed alignment the generator learned
+    an adversarial pattern of streaks; random alignments prevent it. Only for the family "mesh"."""
     identity_enough: float = Field(1.0, gt=0, le=1)
-    """Cosine to the source from which on a recogniser asks for nothing more (losses/identity.py)."""
+    """Cosine to the source above which the identity term is 0 (losses/identity.py)."""
     landmark_share: float = Field(1.0, gt=0, le=1)
-    """Share of each batch on which terms from landmarks are computed."""
+    """Share of each batch on which the landmark terms are computed."""
     perceptual_share: float = Field(1.0, gt=0, le=1)
     """Share of each batch on which the perceptual term is computed."""
     like_reference: bool = False
-    """Repeat the reference's preprocessing inside the losses, quirks included (training/basel_loss_networks.py)."""
+    """Reproduce the reference's preprocessing inside the losses, faults included (training/basel_loss_networks.py)."""
     shape_clamp: float | None = Field(None, gt=0)
-    """The reference cuts its shape term off here, in pixels, which also cuts its gradient; None does not."""
+    """Upper limit of the shape term in pixels, as in the reference; above it the gradient is 0. None is no limit."""
     leak_margin: float = Field(0.2, ge=-1, le=1)
-    """Cosine to the target person below which the leak term is silent."""
+    """Cosine to the target person below which the leak term is 0."""
     eyes_and_mouth_only: bool = False
-    """Let the gradient of gaze, lids, lips and heat-maps reach the pixels of eyes and mouth alone
-    (losses/face_parts.py), so that these terms move irises and lips and not the person."""
+    """Restrict the gradient of the gaze, eyelid, lip and heat-map terms to the pixels of eyes and mouth
+    (losses/face_parts.py), so that these terms change eyes and lips but not the identity."""
     identity_in_eyes_and_mouth: float = Field(1.0, ge=0, le=1)
-    """Share of identity's gradient that reaches the pixels of eyes and mouth, where it argues with the terms above."""
+    """Share of the identity gradient that reaches the pixels of eyes and mouth, where it conflicts with those terms."""
     triplet_share: float = Field(0.0, ge=0, le=1)
-    """Share of the pairs of one person whose target is first given a stranger's face by the moving average; the real
-    photo is asked for, so that a changed identity has pixels as its label."""
+    """Share of the pairs of the same person whose input target is first swapped to another person's face by the moving
+    average. The label stays the real photo, so that a change of identity is supervised in every pixel."""
 
     @model_validator(mode="after")
     def _known_terms(self) -> LossConfig:
@@ -161,16 +162,16 @@ class LossConfig(Section):
         return self
 
     def needs(self, *names: str) -> bool:
-        """Whether any of these terms is ever minimised."""
+        """Whether any of these terms has a weight above 0 at any time."""
         return any(is_ever_positive(self.weights.get(name, 0.0)) for name in names)
 
 
 class TrainingConfig(Section):
-    """Everything that decides a run. Numbers of images count pairs over all processes."""
+    """The whole configuration of a run. Image counts are pairs over all processes."""
 
     preset: str
     family: Literal["mesh", "basel"]
-    """Which frozen networks the losses use: the open parts that ship, or the paper's, which are user-supplied."""
+    """Which frozen networks the losses use: "mesh", the open ones; "basel", the paper's, which are user-supplied."""
     generator: GeneratorParams
     discriminator: DiscriminatorParams
     seed: int = 0
@@ -186,11 +187,11 @@ class TrainingConfig(Section):
     loss: LossConfig
     ema_half_life_images: float = Field(10_000, gt=0)
     ema_rampup: float = Field(0.05, ge=0)
-    """Longest half-life as a share of the images seen; 0 switches the ramp off."""
+    """Maximum half-life as a share of the images seen; 0 disables the ramp."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """bfloat16 runs the networks under autocast; weights and losses stay float32. Fast on GPUs and on processors with
-    products of bfloat16 (AVX-512, AMX); others are correct and slow. auto: bfloat16 where this machine is faster with
-    it, measured at the start."""
+    """bfloat16 runs the networks under autocast; weights and losses stay float32. It is fast on GPUs and on CPUs with
+    bfloat16 instructions (AVX-512, AMX) and slow on all others. auto: the faster one on this machine, measured at the
+    start."""
     channels_last: bool = True
     compile: bool = False
     """torch.compile of the generator and the discriminator."""
@@ -200,10 +201,10 @@ class TrainingConfig(Section):
     checkpoint_every_images: int = Field(10_000, gt=0)
     keep_last_checkpoints: int = Field(3, ge=1)
     keep_every_images: int | None = None
-    """Milestones that are never removed, one for each so many images; None keeps none."""
+    """Interval, in images, between milestone checkpoints, which are never removed; None keeps no milestones."""
     held_out: HeldOutConfig = HeldOutConfig()
     empty_mask_patience: int = Field(5, ge=1)
-    """Reports in a row with an empty mask after which the run stops and says so."""
+    """Consecutive reports with an empty mask after which the run stops with an error."""
 
     @model_validator(mode="after")
     def _arithmetic(self) -> TrainingConfig:
@@ -212,7 +213,7 @@ class TrainingConfig(Section):
         return self
 
     def split_batch(self, world_size: int) -> int:
-        """Pairs of one round in one process.
+        """Pairs of one accumulation round in one process.
 
         Raises:
             OptionError: if the batch does not divide evenly.
@@ -227,11 +228,11 @@ class TrainingConfig(Section):
 
 
 ARCHITECTURE_KEYS = ("family", "generator", "discriminator", "seed")
-"""What may not change when a run is resumed; every other change is allowed, said aloud and logged."""
+"""Settings that may not change when a run is resumed; every other change is allowed, printed and logged."""
 
 
 def unknown_name(where: str, name: str, known: Iterable[str]) -> str:
-    """A sentence for an unknown name, with the nearest known ones."""
+    """The error message for an unknown name, with the most similar known ones."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(names)}."
@@ -295,16 +296,16 @@ def config_differences(
 def changes_of_run(
     run: Path, saved: Mapping[str, Any], now: Mapping[str, Any], fixed: Iterable[str] = ARCHITECTURE_KEYS
 ) -> list[str]:
-    """What a resumed run does differently from now on: a sentence for each setting.
+    """The settings that a resumed run changes: one sentence each.
 
     Args:
         run: its folder.
         saved: the configuration of its newest checkpoint, dumped.
-        now: the one that it is asked to go on with, dumped.
+        now: the configuration to resume with, dumped.
         fixed: sections that may not change.
 
     Raises:
-        TrainingError: one of them did.
+        TrainingError: a section of `fixed` changed.
     """
     changed = config_differences(saved, now)
     for name, (old, new) in changed.items():
@@ -327,7 +328,7 @@ def _parse(text: str) -> Any:
 
 
 def _assign(values: dict[str, Any], path: str, value: Any) -> None:
-    """Sets a dotted path; every step but a new loss term must exist already."""
+    """Sets a dotted path; every part of it must exist, except a new loss term."""
     *parents, last = path.split(".")
     place: Any = values
     for depth, key in enumerate(parents):

@@ -1,8 +1,8 @@
-"""What is done to targets so that the network must put it right, or must leave it: on the device, with static shapes.
+"""Augmentations of targets that the network must undo, or must keep; on the device, with static shapes.
 
-    warp_outline   another jaw around the same face: asked for the untouched photo, the network learns to move outlines
-    occluders      things in front of the face: shown in input and label, the network learns to leave them
-    dim            the same image under less light
+    warp_outline   changes the jaw's outline in the input; the label is the photo, so the network learns to move
+    outlines occluders      objects in front of the face, in input and label, so the network learns to keep them dim
+    darkens input and label
 
 Letters: B images, S their side.
 """
@@ -20,7 +20,7 @@ LEFT_JAW, RIGHT_JAW = 172, 397  # angles of the jaw
 
 
 def warp_outline(images: Tensor, points: Tensor, width: Tensor, length: Tensor) -> Tensor:
-    """The images with another outline of the lower face; eyes, nose and mouth stay where they are.
+    """Warps the outline of the lower face; eyes, nose and mouth keep their places.
 
     A backward warp: x' = cx + u (1 + a w(v) g(u)),  y' = y + b h r(v) f(u), with u from the face's axis, v from the
     eyes (0) to the chin (1), h their distance. g is 0 within the mouth's width and 1 at the jaw, r begins below the
@@ -57,20 +57,20 @@ def warp_outline(images: Tensor, points: Tensor, width: Tensor, length: Tensor) 
 
 
 class Occluders(NamedTuple):
-    """Things in front of faces."""
+    """Objects in front of faces."""
 
     cover: Tensor
-    """(B, 1, S, S) 0..1: how much of each pixel they hide."""
+    """(B, 1, S, S) 0..1: opacity at each pixel."""
     look: Tensor
     """(B, 3, S, S) RGB 0..1."""
 
 
 def draw_occluders(images: Tensor, share: float) -> Occluders:
-    """A bar or an ellipse at a random place before some of the faces: one colour, or what another image shows.
+    """Draws a bar or an ellipse at a random place over some of the faces, in one colour or filled from another image.
 
     Args:
-        images: (B, 3, S, S) whose neighbours in the batch lend their pixels.
-        share: 0 to 1, of the images that get one.
+        images: (B, 3, S, S); an occluder may be filled with pixels of another image of the batch.
+        share: 0 to 1, probability of an occluder for each image.
     """
     batch, _, side, _ = images.shape
     r = torch.rand(12, batch, 1, 1, device=images.device)
@@ -81,7 +81,9 @@ def draw_occluders(images: Tensor, share: float) -> Occluders:
     short, long = 0.02 + 0.11 * r[3], 0.08 + 0.35 * r[4]
     ellipse = ((across / short).square() + (along / long).square()).sqrt() - 1.0
     bar = torch.maximum(across.abs() / short, along.abs() / long) - 1.0
-    inside = torch.where(r[5] < 0.5, ellipse, bar) * short * side  # about pixels from the edge
+    inside = (
+        torch.where(r[5] < 0.5, ellipse, bar) * short * side
+    )  # approximate signed distance from the edge, in pixels
     cover = torch.sigmoid(-inside * 1.5) * (r[6] < share)
     plain = torch.stack((r[7], r[8], r[9]), dim=1).view(batch, 3, 1, 1)
     lent = images.roll(1, dims=0).flip(2)
@@ -89,7 +91,7 @@ def draw_occluders(images: Tensor, share: float) -> Occluders:
 
 
 def dim(images: Tensor, share: float, darkest: float) -> Tensor:
-    """(B, 3, S, S): some of the images at a random share of their light, down to `darkest`."""
+    """(B, 3, S, S): darkens a share of the images by a random factor between `darkest` and 1."""
     r = torch.rand(2, images.shape[0], 1, 1, 1, device=images.device)
     return images * torch.where(r[0] < share, darkest + (1.0 - darkest) * r[1], torch.ones_like(r[0]))
 

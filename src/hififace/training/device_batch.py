@@ -1,4 +1,4 @@
-"""What a step on one device holds, and what it shows the generator: triplets, outlines, occluders, light.
+"""State of a step on one device, and the batches it makes: triplets, warped outlines, occluders, dimmed light.
 
 Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
 """
@@ -29,18 +29,18 @@ from hififace.training.recognisers import Recogniser
 
 
 class Networks(NamedTuple):
-    """What is trained."""
+    """The trained networks."""
 
     generator: Generator
     fine: Discriminator
-    """Sees windows of sharp targets' results."""
+    """Discriminator of random windows of sharp targets and their results."""
     coarse: Discriminator
-    """Sees whole faces at 128 px."""
+    """Discriminator of whole faces at 128 px."""
 
 
 @dataclass
 class StepState:
-    """Everything on the device: photos, networks, optimisers, statistics. `rows` says which photos a batch shows."""
+    """Everything on the device: photos, networks, optimisers, statistics. `rows` holds the photos of a batch."""
 
     data: ResidentSet
     known: Sequence[Tensor]
@@ -48,12 +48,13 @@ class StepState:
     networks: Networks
     loss_networks: MeshLossNetworks
     recognisers: Sequence[Recogniser]
-    """Ask for the source's identity; SFace first."""
+    """Recognisers of the identity term; SFace first."""
     slots: Slots
     settings: StepSettings
     device: torch.device
     half_precision: bool = True
-    """bfloat16 where positions do not matter. Ten times slower than float32 on CPUs without instructions for it."""
+    """Whether to use bfloat16 where no positions are computed. Ten times slower than float32 on CPUs without bfloat16
+    instructions."""
     average: Generator = field(init=False)
     graphs: dict[str, torch.cuda.CUDAGraph] = field(init=False, default_factory=dict)
 
@@ -64,7 +65,7 @@ class StepState:
         s = self.settings
 
         def adam(networks: Sequence[nn.Module], rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
-            # As a tensor on the device the rate can change without making the graph anew.
+            # A tensor on the device: its value can change without capturing the CUDA graph again.
             lr = torch.tensor(rate, device=self.device) if cuda else rate
             parameters = [p for network in networks for p in network.parameters()]
             return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True, capturable=cuda)
@@ -78,7 +79,7 @@ class StepState:
         self.stranger_slots = torch.tensor(self.slots.strangers, device=self.device)
         n, own = self.slots.half, self.slots.self_pairs
         arange = torch.arange(batch, device=self.device)
-        # Sharp targets of both halves; then all that are clear.
+        # Sharp targets of both halves; then all clear ones.
         self.fine_slots = torch.cat((arange[: self.slots.sharp], arange[n : n + self.slots.sharp]))
         self.coarse_slots = arange[: own.stop]
         self.adversarial_ramp = torch.zeros((), device=self.device)
@@ -86,14 +87,14 @@ class StepState:
         points = self.data.landmarks.shape[1]
         self.oval = torch.tensor([float(p in oval) for p in range(points)], device=self.device)
         self.gain = EyesAndMouth(self.loss_networks.groups, self.data.side, self.device)
-        # Masks reach the border above and below in nearly all crops, and are nought beside the face anyway.
+        # Masks reach the upper and lower border in nearly all crops, and are 0 beside the face anyway.
         fade = border_fade(np.ones((self.data.side, self.data.side), np.float32))
         self.fade = torch.from_numpy(fade).to(self.device) if s.pasted else None
         self.stats: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def show(self, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Source, target, the average's result and its mask, (n, 3, S, S) each, of rows (n,) of the set."""
+        """Source, target, result of the moving average and its mask, (n, 3, S, S) each, for rows (n,) of the set."""
         upright = torch.zeros(len(targets), dtype=torch.bool, device=self.device)
         crops = self.data.crops(targets, upright)
         vector = self._vector(self.data.coefficients[sources], sources, crops.coefficients)
@@ -104,7 +105,7 @@ class StepState:
 
     @torch.no_grad()
     def _batch(self) -> tuple[CropBatch, Tensor, Tensor]:
-        """What results are compared with, what the generator sees (B, 3, S, S), and the identity vectors (B, D)."""
+        """Labels, the generator's input images (B, 3, S, S), and identity vectors (B, D)."""
         batch, strangers, settings = self.slots.batch, len(self.slots.strangers), self.settings
         rows = self.rows.long()
         source, target, stranger, mirrored = torch.split(
@@ -117,18 +118,18 @@ class StepState:
         vector = self._vector(own, source, crops.coefficients)
         self.source_coefficients = own
 
-        # ---- Triplets: a stranger's face on the photo; the photo itself is asked for.
+        # ---- Triplets: the input is the photo with another person's face; the label is the photo.
         seen, where = crops.image, self.stranger_slots
         before = seen[where]
         other = self._vector(
             self.data.known_coefficients(stranger, of_stranger), stranger, crops.coefficients[where]
         )
-        # Gradients are "recorded" (of nothing) so that the networks take the kernels of training.
+        # With gradients enabled, though none are needed, so that the networks use the same kernels as in training.
         with torch.enable_grad(), self._autocast():
             swapped = self.average(before, other).image.float().clamp(0.0, 1.0)
         seen = seen.index_copy(0, where, fill_invalid(swapped, before, crops.valid[where]))
 
-        # ---- Outlines: another jaw; the photo itself is asked for.
+        # ---- Outlines: the input has another jaw outline; the label is the photo.
         pairs = self.slots.self_pairs
         r = torch.rand(3, pairs.stop - pairs.start, device=self.device)
         much = (r[0] < 0.6).float()
@@ -140,7 +141,7 @@ class StepState:
         )
         seen = torch.cat((seen[: pairs.start], warped, seen[pairs.stop :]))
 
-        # ---- Occluders and light: on input and label alike.
+        # ---- Occluders and light: in input and label alike.
         things, light = self._things_and_light(crops.image)
         image = torch.lerp(crops.image, things.look, things.cover) * light
         seen = torch.lerp(seen, things.look, things.cover) * light
@@ -154,7 +155,7 @@ class StepState:
 
     @torch.no_grad()
     def _photos(self) -> Tensor:
-        """What results are compared with, (B, 3, S, S), and nothing else of a batch."""
+        """The labels (B, 3, S, S) of a batch, and nothing else of it."""
         batch, strangers = self.slots.batch, len(self.slots.strangers)
         target = self.rows[batch : 2 * batch].long()
         first = 3 * batch + strangers
@@ -165,7 +166,7 @@ class StepState:
         )
 
     def _things_and_light(self, image: Tensor) -> tuple[Occluders, Tensor]:
-        """What stands before (B, 3, S, S) photos, and their light (B, 1, 1, 1)."""
+        """Occluders of (B, 3, S, S) photos, and the factors (B, 1, 1, 1) that dim them."""
         settings = self.settings
         things = draw_occluders(image, settings.occluded)
         ones = torch.ones(len(image), 1, 1, 1, device=self.device)
@@ -185,7 +186,7 @@ class StepState:
         )
 
     def _stronger_shape(self, of_source: Tensor, of_target: Tensor) -> Tensor:
-        """Coefficients (B, C) of the sources, in pairs of two people with a shape that goes beyond theirs."""
+        """Coefficients (B, C) of the sources; in pairs of two people with the shape exaggerated by `shape_strength`."""
         strength = self.settings.shape_strength
         if strength == 1.0:
             return of_source
@@ -203,6 +204,6 @@ class StepState:
         self.stats[f"#{name}"].add_(1.0)
 
     def _autocast(self) -> torch.autocast:
-        # Without the cache: weights that were cast inside one captured graph must not be taken by another.
+        # Without the cache: weights cast inside one captured graph must not be used by another one.
         enabled = self.half_precision
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)

@@ -15,76 +15,77 @@ from hififace.training.device_settings import REDUCED_PX, RecogniserName, StepSe
 
 
 class PhotosConfig(Section):
-    """Which photos may be what."""
+    """The roles that photos may have, by their resolution and input."""
 
     sharp_px: float = Field(190.0, gt=0)
-    """Real resolution from which on a photo is sharp: the fine discriminator's real ones, targets of every kind."""
+    """Minimum real resolution of a sharp photo: a real image of the fine discriminator and a target in every pair."""
     clear_px: float = Field(45.0, ge=0)
-    """From here on a photo may be a target of two people; all others are sources, and second photos of one person."""
+    """Minimum real resolution of a target in pairs of two people; photos below it are sources, and second photos of the
+    same person."""
     sharp_inputs: tuple[str, ...] = ()
-    """Beginnings of names of inputs whose photos count as sharp: `native_px` measures texture, and a smooth sharp face
-    has little."""
+    """Name prefixes of inputs whose photos always count as sharp: `native_px` measures texture, of which a smooth face
+    in a sharp photo has little."""
     blurred_inputs: tuple[str, ...] = ()
-    """Likewise of enlarged photos, which are never targets of two people."""
+    """Name prefixes of inputs with enlarged photos, which are never targets in pairs of two people."""
     favoured_inputs: tuple[str, ...] = ()
-    """Likewise of inputs whose photos are sources more often than their number says: fine-tuning on one person's."""
+    """Name prefixes of inputs whose photos are drawn as sources more often, for fine-tuning on one person."""
     favoured_share: float = Field(0.5, ge=0, le=1)
-    """Of the pairs of two people whose source is a favoured photo, where there are any."""
+    """Share of the pairs of two people whose source is a favoured photo, where there are any."""
 
 
 class BandConfig(Section):
-    """Values of a healthy run. A run that leaves them is rolled back to its last good state, with a lower rate."""
+    """Ranges of a healthy run; a run that leaves them is rolled back to its last good state, with lower rates."""
 
     identity: tuple[float, float] = (0.35, 0.85)
     """Mean cosine between sources and results."""
     accuracy: tuple[float, float] = (0.45, 0.97)
-    """Share of photos and results that the whole-face discriminator tells apart."""
+    """Accuracy of the whole-face discriminator on real photos and results."""
     patience: int = Field(3, ge=1)
     """Consecutive reports outside the band before a rollback."""
     slow_down: float = Field(0.5, gt=0, le=1)
-    """Factor on both learning rates at every going back."""
+    """Factor on both learning rates at every rollback."""
     times: int = Field(4, ge=0)
     """Maximum number of rollbacks before the run stops with an error."""
 
 
 class DeviceConfig(Section):
-    """Everything that decides such a run. Numbers of images count pairs."""
+    """The whole configuration of such a run. Image counts are pairs."""
 
     preset: str
     family: Literal["mesh"] = "mesh"
     generator: GeneratorParams
     fine: DiscriminatorParams
-    """Sees windows of sharp targets' results."""
+    """Discriminator of random windows of sharp targets and their results."""
     coarse: DiscriminatorParams
-    """Sees whole faces at 128 px."""
+    """Discriminator of whole faces at 128 px."""
     seed: int = 0
     total_images: int = Field(gt=0)
     batch_size: int = Field(64, ge=8, multiple_of=8)
     step: StepSettings = StepSettings()
     recognisers: tuple[RecogniserName, ...] = ("mobilefacenet",)
-    """Ask for the source's identity beside SFace, for what one overlooks another sees (`hififace weights list`)."""
+    """Recognisers of the identity term beside SFace, each with errors of its own (`hififace weights list`)."""
     photos: PhotosConfig = PhotosConfig()
     held_out: HeldOutConfig = HeldOutConfig()
     band: BandConfig = BandConfig()
     warm_up_steps: int = Field(600, ge=0)
     """Steps in which new discriminators are trained alone, against a fixed generator."""
     rise: float = Field(0.02, ge=0, lt=1)
-    """Share of the run in which the learning rate rises."""
+    """Share of the run in which the learning rate increases linearly."""
     flat_until: float = Field(0.6, ge=0, lt=1)
-    """Share of the run up to which the learning rate stays; then it falls along a cosine."""
+    """Share of the run up to which the learning rate is constant; then it decays along a cosine."""
     adversarial_full_at: float = Field(0.1, ge=0, lt=1)
-    """Share of the run from which on the discriminators' terms have their whole weight."""
+    """Share of the run after which the adversarial terms have their full weight."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 where this machine is faster with it."""
+    """auto: bfloat16 where it is faster on this machine."""
     graphs: bool = True
-    """CUDA graphs, where there is a GPU."""
+    """Use CUDA graphs on a GPU."""
     log_every_s: float = Field(10.0, ge=0)
     preview_every_s: float = Field(90.0, ge=0)
     checkpoint_every_s: float = Field(60.0, ge=0)
     preview_pairs: int = Field(10, ge=1, le=64)
     keep_last_checkpoints: int = Field(2, ge=1)
     checkpoint_part_mb: float | None = Field(None, gt=0)
-    """Largest size of a checkpoint's file, in 10^6 bytes; None writes one of each kind (mini_256: 13 MB at most)."""
+    """Maximum size of a checkpoint's files, in 10^6 bytes; None writes one of each kind (mini_256: up to 13 MB)."""
 
 
 def mini_256() -> DeviceConfig:
@@ -99,10 +100,10 @@ def mini_256() -> DeviceConfig:
 
 
 def mini_256_finetune() -> DeviceConfig:
-    """A short run from a trained generator whose discriminators are not at hand.
+    """A short fine-tuning run from a trained generator without its discriminators.
 
-    Discriminators that see with a frozen network tell 77 % right after 80 warm-up steps of 16 pairs; the ones of
-    `mini_256` stood at 50 % after 4,700 pairs (docs/lab-book.md).
+    Projected discriminators reach 77 % accuracy after 80 warm-up steps of 16 pairs; those of `mini_256` were at 50 %
+    after 4,700 pairs (docs/lab-book.md).
     """
     long = mini_256()
     changes = {

@@ -1,7 +1,7 @@
-"""A run on one device that holds the whole set, as a recipe on one page: load, start, warm up, {burst, report, save}.
+"""A training run on one device that holds the whole set: load, start, warm up, {burst of steps, report, save}.
 
-"To resume, run the same command again." Reports, previews and checkpoints come by the clock; pairs are functions of
-(seed, step). On a GPU every step is a replay of a CUDA graph and nothing waits for the host between two looks at it.
+"To resume, run the same command again." Reports, previews and checkpoints are due after fixed times; pairs are
+functions of (seed, step). On a GPU every step replays a CUDA graph, and the host synchronises once per burst.
 """
 
 from __future__ import annotations
@@ -46,32 +46,32 @@ from hififace.training.stats import RunLog
 LOGGER = logging.getLogger(__name__)
 
 BURST_S = 0.5
-"""About how long the device works between two looks at the clock."""
+"""Approximate duration of a burst of steps, after which the host looks at the clock."""
 TABLE_STEPS = 256
 ARCHITECTURE_KEYS = ("family", "generator", "fine", "coarse", "seed")
 SLOWEST = 0.03
-"""Share of the learning rate that is left at the end."""
+"""Learning rate at the end of the run, as a share of its maximum."""
 PREVIEW_SEED = 5
 
 
 def train_on_device(
     config: DeviceConfig, sets: Sequence[Path], run: Path, options: RunOptions | None = None
 ) -> Progress:
-    """Trains until `config.total_images`, or so many minutes, from the newest checkpoint of `run` or from the start.
+    """Trains until `config.total_images` or `options.stop_after_minutes`, from the newest checkpoint of `run` or anew.
 
     Args:
         config: what to train and how.
         sets: parts of a packed set, or one folder of a prepared set.
         run: the folder of the run: config.json, stats.jsonl, previews/, checkpoints/, tensorboard/.
-        options: device, where to start from, pauses and the like.
+        options: device, starting weights, when to stop.
 
     Returns:
-        How far the run came.
+        The progress reached.
 
     Raises:
         OptionError: several processes, or nothing to start from that fits.
         DataError: the set is missing, damaged, or does not fit.
-        TrainingError: a checkpoint of another architecture, or a run that leaves its band again and again.
+        TrainingError: a checkpoint of another architecture, or more rollbacks than the configuration allows.
         InterruptedByUserError: after Ctrl-C or a termination signal; the run is saved first.
     """
     options = options or RunOptions()
@@ -140,10 +140,10 @@ def train_on_device(
 def _warm_up(
     config: DeviceConfig, step: DeviceStep, table: _Table, progress: Progress, num_steps: int
 ) -> None:
-    """Captures the graphs, and lets discriminators that were made anew learn against a generator that stands still."""
+    """Captures the graphs, and trains newly made discriminators against a fixed generator."""
     step.set_rates(0.0, config.step.discriminator_rate, 0.0)
     if step.device.type == "cuda" and config.graphs:
-        step.run(table.row(progress.steps), 1)  # fills the caches that a graph may not
+        step.run(table.row(progress.steps), 1)  # fills caches that may not be filled during capture
         step.capture()
     for number in range(num_steps):
         step.warm_up(table.row(number), number)
@@ -154,8 +154,8 @@ def rates(share: float, config: DeviceConfig, slowness: float = 1.0) -> tuple[fl
     """Learning rates of generator and discriminators, and the share 0..1 of the adversarial terms' weight.
 
     Args:
-        share: 0 to 1, of the run.
-        config: says how long the rate rises and stays; then it falls along a cosine.
+        share: 0 to 1, progress of the run.
+        config: the shares of the run in which the rate increases and is constant; then it decays along a cosine.
         slowness: 0 to 1, factor on both rates.
     """
     beyond = max(0.0, share - config.flat_until) / (1.0 - config.flat_until)
@@ -176,7 +176,7 @@ def _resume(config: DeviceConfig, run: Path, step: DeviceStep) -> Progress:
         LOGGER.info("resuming %s at %d images", newest, progress.images)
         for change in changes:
             LOGGER.warning("%s", change)
-        # Numbers of the device's own are drawn anew from here on, never those of the beginning again.
+        # Seeds the device's random numbers by the step, so that a resumed run does not repeat those of its beginning.
         torch.manual_seed(config.seed + 1 + progress.steps)
     run.mkdir(parents=True, exist_ok=True)
     atomic_write(run / "config.json", json.dumps(dumped, indent=1).encode())
@@ -184,7 +184,7 @@ def _resume(config: DeviceConfig, run: Path, step: DeviceStep) -> Progress:
 
 
 class _Clock:
-    """Minutes and images: how far the run is, and what is due."""
+    """Progress of the run in minutes and images, and the actions that are due."""
 
     def __init__(self, config: DeviceConfig, progress: Progress, options: RunOptions) -> None:
         self.every = {
@@ -198,20 +198,20 @@ class _Clock:
         self.begin()
 
     def begin(self) -> None:
-        """Starts to count."""
+        """Starts the clock."""
         self.pace.begin()
         self.looked = time.monotonic()
         self.last = dict.fromkeys(self.every, self.looked)
 
     def share(self, progress: Progress) -> float:
-        """0 to 1 of the run: of its images or of its minutes, whichever is further. 1 ends it."""
+        """Progress 0 to 1, by images or by minutes, whichever is larger. At 1 the run ends."""
         begun = self.first / self.pace.total
         if self.pace.is_over(progress):
             return 1.0
         return max(progress.images / self.pace.total, begun + (1.0 - begun) * self.pace.spent)
 
     def look(self, step: DeviceStep, batch: int) -> None:
-        """Waits for the device; chooses how many steps the next burst has."""
+        """Waits for the device and chooses the number of steps of the next burst."""
         if step.device.type == "cuda":
             torch.cuda.synchronize(step.device)
         now = time.monotonic()
@@ -220,7 +220,7 @@ class _Clock:
         self.looked = now
 
     def due(self, what: str) -> bool:
-        """Whether it is time for a report, a preview or a checkpoint; counts anew then."""
+        """Whether a report, a preview or a checkpoint is due; if so, its interval starts again."""
         now = time.monotonic()
         if now - self.last[what] < self.every[what]:
             return False
@@ -228,7 +228,7 @@ class _Clock:
         return True
 
     def figures(self, progress: Progress, step: DeviceStep) -> dict[str, float]:
-        """Speed, share, time left, memory and learning rate, for the report."""
+        """Speed, progress, time left, memory and learning rate, for the report."""
         return self.pace.figures(progress, step.device) | {
             "run/share": self.share(progress),
             "run/learning_rate": float(step.generator_adam.param_groups[0]["lr"]),
@@ -236,14 +236,14 @@ class _Clock:
 
 
 class _Table:
-    """Rows of the next steps, on the device, a few hundred at a time."""
+    """Rows of the photos of the next steps, put on the device a few hundred steps at a time."""
 
     def __init__(self, photos: ResidentPhotos, step: DeviceStep) -> None:
         self.sampler, self.slots, self.device = photos.sampler, Slots(step.slots.batch), step.device
         self.first, self.rows = 0, torch.empty(0)
 
     def row(self, number: int) -> torch.Tensor:
-        """The rows of step `number`."""
+        """The rows of the photos of step `number`."""
         if not self.first <= number < self.first + len(self.rows):
             table = self.sampler.table(number, TABLE_STEPS, self.slots).packed()
             self.first, self.rows = number, torch.from_numpy(table).to(self.device)
@@ -251,7 +251,7 @@ class _Table:
 
 
 class _Preview:
-    """The same sharp targets with the same sources, all along the run."""
+    """Preview grid of fixed pairs: the same sharp targets and sources during the whole run."""
 
     def __init__(self, photos: ResidentPhotos, step: DeviceStep, config: DeviceConfig, run: Path) -> None:
         random = np.random.default_rng(PREVIEW_SEED)

@@ -1,4 +1,4 @@
-"""A whole set on the training device, and who may stand where in a batch: from packed parts or a prepared folder."""
+"""A whole set on the training device, from packed parts or a prepared folder, and the roles of its photos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHARPEST = np.inf
 
 @dataclass(frozen=True)
 class ResidentPhotos:
-    """What a run draws its batches from."""
+    """The photos on the device, and the slots that batches draw them from."""
 
     data: ResidentSet
     card: SetCard
@@ -38,7 +38,7 @@ class ResidentPhotos:
 
 @dataclass(frozen=True)
 class ReadPhotos:
-    """A set on a device, and what is known of its photos."""
+    """A set on a device, with metadata of its photos."""
 
     data: ResidentSet
     card: SetCard
@@ -72,11 +72,12 @@ def load_photos(paths: Sequence[Path], config: DeviceConfig, device: torch.devic
 
     Args:
         paths: parts of a packed set (`hififace pack`), folders of parts, or one folder of a prepared set.
-        config: says which photos are sharp and clear, and the seed of the draws.
-        device: where the photos shall lie.
+        config: which photos are sharp and clear, and the seed of the draws.
+        device: where to put the photos.
 
     Raises:
-        DataError: nothing there, damaged, parts that do not belong together, or no photos of a kind that a batch needs.
+        DataError: nothing there, damaged, parts that do not belong together, or no photos for a role that a batch
+            needs.
     """
     photos = read_photos(paths, device)
     data, card, native, inputs = photos.data, photos.card, photos.native_px, photos.inputs
@@ -118,7 +119,7 @@ def _favoured(inputs: NDArray[Any], photos: PhotosConfig) -> NDArray[np.int64]:
 
 
 def real_resolution(native_px: FloatArray, inputs: NDArray[Any], photos: PhotosConfig) -> FloatArray:
-    """(N,) real resolution of each photo, with the inputs that the configuration knows better about."""
+    """(N,) real resolution of each photo, corrected for the inputs that the configuration declares sharp or blurred."""
     found = np.asarray(native_px, np.float32).copy()
     names = np.array([str(name) for name in inputs])
     for beginnings, value in ((photos.sharp_inputs, SHARPEST), (photos.blurred_inputs, 0.0)):

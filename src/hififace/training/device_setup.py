@@ -1,4 +1,4 @@
-"""Networks, frozen and trained, of a run on one device."""
+"""Loads and creates the frozen and the trained networks of a run on one device."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def make_step(
         config: what to train and how.
         photos: the set on the device.
         device: where to train.
-        options: where to start from, and where the user's files lie.
-        remember: folder for what a recogniser says of the set: minutes of work on a CPU, done once for a run.
+        options: starting weights, and the folder of user-supplied files.
+        remember: folder that caches the embeddings of the set, which take minutes on a CPU.
 
     Raises:
         TrainingError: the weights to start from do not fit.
-        WeightsError: a frozen network is missing or altered.
+        WeightsError: a frozen network is missing or changed.
     """
     if device.type == "cpu":
         keep_memory()
     if device.type == "cuda":
-        # Landmarks want full float32 (the networks run in bfloat16 anyway); shapes never change.
+        # Landmarks need full float32 products, not TF32; the other networks run in bfloat16. Shapes never change.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
@@ -104,7 +104,7 @@ def make_step(
 def _discriminator_features(
     config: DeviceConfig, device: torch.device, options: RunOptions
 ) -> FeatureMaps | None:
-    """What projected discriminators see with: another network than the one that `evaluation` compares results with."""
+    """The feature network of projected discriminators; `evaluation` computes Frechet distances with another one."""
     if "projected" not in (config.fine.kind, config.coarse.kind):
         return None
     path = locate_in(options.loss_network_files, find_card("efficientnet_lite1"))
@@ -114,9 +114,10 @@ def _discriminator_features(
 
 
 def discriminators_to_start_from(options: RunOptions) -> Path | None:
-    """Where the discriminators of a new run come from: a file that is named, or the checkpoint that it starts from.
+    """The file of a new run's initial discriminators: the one named, or that of the checkpoint that the run starts
+    from.
 
-    None where they are made anew, and need to be warmed up.
+    None where they are initialised at random and need a warm-up.
     """
     if options.discriminators is not None or options.init_from is None:
         return options.discriminators
@@ -144,7 +145,7 @@ def load_device_loss_networks(
 def _remembered(
     folder: Path | None, recogniser: Recogniser, data: ResidentSet, *, half_precision: bool
 ) -> Tensor:
-    """`embed_all`, read from the folder where the same network was asked about the same set before."""
+    """`embed_all`, cached in the folder by network and set."""
     if folder is None:
         return recogniser.embed_all(data, half_precision=half_precision)
     asked = hashlib.sha256()

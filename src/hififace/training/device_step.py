@@ -1,4 +1,4 @@
-"""One training step that never waits for the host: fixed shapes, random numbers of the device, no look at a number.
+"""One training step without host synchronisation: static shapes, random numbers drawn on the device.
 
 The same losses as `training/step.py`, over batches whose slots have fixed purposes (`data/slots.py`). On a GPU the
 whole step, optimisers and moving average included, is one CUDA graph; the lazy gradient penalty is a second one.
@@ -23,10 +23,10 @@ from hififace.training.device_terms import ScoredView, StepTerms
 
 
 class DeviceStep(StepTerms):
-    """Updates the networks with one batch; `rows` says which photos, everything else is drawn on the device."""
+    """Updates the networks with one batch; `rows` selects the photos, everything else is drawn on the device."""
 
     def set_rates(self, generator: float, discriminator: float, ramp: float) -> None:
-        """Learning rates, and the share 0..1 of the adversarial terms' weight; no graph is made anew."""
+        """Sets learning rates, and the factor 0..1 on the adversarial terms, without capturing the graphs again."""
         for optimiser, rate in ((self.generator_adam, generator), (self.discriminator_adam, discriminator)):
             for group in optimiser.param_groups:
                 if isinstance(group["lr"], Tensor):
@@ -36,11 +36,11 @@ class DeviceStep(StepTerms):
         self.adversarial_ramp.fill_(ramp)
 
     def run(self, row: Tensor, step: int) -> None:
-        """One whole step.
+        """Runs one complete step.
 
         Args:
             row: (4B + 2T,) int32, one row of `SlotTable.packed`, on the device.
-            step: its number: decides when the gradient penalty is due.
+            step: its number, which decides whether the gradient penalty is due.
         """
         if step % self.settings.discriminator_every == 0:
             self._take("step", self._whole_step, row, step)
@@ -48,11 +48,11 @@ class DeviceStep(StepTerms):
             self._take("generator", self._generator_alone, row, step)
 
     def warm_up(self, row: Tensor, step: int) -> None:
-        """The discriminators alone, against a generator that stands still."""
+        """Updates the discriminators alone, with a fixed generator."""
         self._take("warm-up", self._discriminators_alone, row, step)
 
     def capture(self) -> None:
-        """Makes the CUDA graphs; later steps are replays. Does three steps of each kind first."""
+        """Captures the CUDA graphs that later steps replay. Runs three steps of each kind first."""
         kinds: list[tuple[str, Callable[[], object]]] = [
             ("warm-up", self._discriminators_alone),
             ("step", self._whole_step),
@@ -71,7 +71,7 @@ class DeviceStep(StepTerms):
             self.graphs[name] = record_graph(phase)
 
     def read_stats(self) -> dict[str, float]:
-        """Means since the last reading. Waits for the device."""
+        """Means since the last call. Waits for the device."""
         counts = {
             name: max(float(self.stats[f"#{name}"]), 1.0) for name in self.stats if not name.startswith("#")
         }
@@ -81,7 +81,7 @@ class DeviceStep(StepTerms):
         return values
 
     def _take(self, name: str, phase: Callable[[], object], row: Tensor, step: int) -> None:
-        """A phase over the photos of a row, and the gradient penalty where it is due."""
+        """Runs a phase on the photos of a row, and the gradient penalty where it is due."""
         self.rows.copy_(row)
         self._play(name, phase)
         if any(self.settings.r1_gamma) and step % self.settings.r1_every == 0:
@@ -99,7 +99,7 @@ class DeviceStep(StepTerms):
         self._discriminate(views)  # on results made before the update
 
     def _generator_alone(self) -> list[ScoredView]:
-        """Updates the generator and its average; returns what the discriminators said of its results before."""
+        """Updates the generator and its average; returns the discriminators' scores from before the update."""
         crops, seen, vector = self._batch()
         n, generator = self.slots.half, self.networks.generator
         self.generator_adam.zero_grad(set_to_none=True)
@@ -111,7 +111,7 @@ class DeviceStep(StepTerms):
         region = self.gain(crops.landmarks[:n])
         terms |= self._identity_terms(shown[:n], region)
         terms |= self._landmark_terms(shown[:n], region, crops)
-        # The discriminators look once: what they say serves both sides, whose gradients are taken one after the other.
+        # One pass of the discriminators serves both losses, whose gradients are computed one after the other.
         scored = shown.detach().requires_grad_(True)
         views = self._score(scored, crops)
         against = self._adversarial_terms(views)
@@ -130,7 +130,7 @@ class DeviceStep(StepTerms):
         return views
 
     def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Sum of the terms, each times its weight."""
+        """Weighted sum of the terms."""
         return torch.stack(
             [float(getattr(self.settings, name)) * value for name, value in terms.items()]
         ).sum()
@@ -142,11 +142,11 @@ class DeviceStep(StepTerms):
         self._discriminate(self._score(self._pasted(image.float(), crops.image), crops))
 
     def _pasted(self, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 3, S, S) results as swapping shows them, where the settings ask for it."""
+        """(B, 3, S, S) results as swapping pastes them, if `settings.pasted`."""
         return image if self.fade is None else torch.lerp(target, image, self.fade)
 
     def _discriminate(self, views: Sequence[ScoredView]) -> None:
-        """Takes their step from what they said."""
+        """Updates the discriminators from their scores."""
         networks = self.networks
         self.discriminator_adam.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
@@ -178,7 +178,7 @@ class DeviceStep(StepTerms):
         self._update(self.discriminator_adam, networks.fine, networks.coarse)
 
     def _update(self, optimiser: torch.optim.Adam, *networks: nn.Module) -> Tensor:
-        """Clips, makes gradients that are not finite zero, steps; returns the norm before clipping."""
+        """Zeroes gradients if any is not finite, clips them and steps; returns the norm before clipping."""
         grads = [p.grad for network in networks for p in network.parameters() if p.grad is not None]
         norm = torch.stack(torch._foreach_norm(grads)).norm()
         fine = torch.isfinite(norm)
@@ -191,7 +191,7 @@ class DeviceStep(StepTerms):
 
 
 def record_graph(phase: Callable[[], object]) -> torch.cuda.CUDAGraph:
-    """A CUDA graph of all that a phase does; recording does none of it."""
+    """Captures a phase as a CUDA graph; capturing does not execute it."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         phase()
@@ -200,7 +200,7 @@ def record_graph(phase: Callable[[], object]) -> torch.cuda.CUDAGraph:
 
 @contextmanager
 def side_stream() -> Iterator[None]:
-    """A stream of its own, as CUDA asks of what runs before a graph is recorded; at the end the device has done all."""
+    """A side stream, which CUDA requires for work before a graph is captured; waits for the device at the end."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

@@ -1,4 +1,4 @@
-"""The terms that a step on one device minimises, and what its discriminators see.
+"""The loss terms of a step on one device, and the inputs of its discriminators.
 
 Letters: B pairs, n = B / 2, S side of the crop, P mesh points.
 """
@@ -32,7 +32,7 @@ from hififace.training.mesh_loss_networks import OPENINGS
 
 
 class ScoredView(NamedTuple):
-    """What one discriminator said of a batch."""
+    """Scores of one discriminator for a batch."""
 
     name: str
     on_fake: DiscriminatorOutput
@@ -49,7 +49,7 @@ class StepTerms(StepState):
             "segmentation": segmentation_loss(
                 output.mask, None, crops.mask, dilation=self.settings.mask_dilation, valid=crops.valid
             ),
-            # Halved, as all pairs of two people count as zeros (losses/reconstruction.py).
+            # Halved: pairs of two people count as zeros in the mean (losses/reconstruction.py).
             "reconstruction": 0.5
             * reconstruction_loss(
                 output.image[n:], output.image_low[n:], crops.image[n:], ones, valid=crops.valid[n:]
@@ -61,7 +61,7 @@ class StepTerms(StepState):
         return terms
 
     def _perceptual(self, output: GeneratorOutput, crops: CropBatch) -> Tensor:
-        """Over the pairs of one person with clear targets, halved like the reconstruction."""
+        """Perceptual term of the pairs of the same person with clear targets; halved like the reconstruction."""
         clear = self.slots.self_pairs
         with torch.no_grad(), self._autocast():
             theirs = self.loss_networks.feature_maps(crops.image[clear])
@@ -72,7 +72,9 @@ class StepTerms(StepState):
         return 0.5 * batch_mean(feature_l1_distance(ours, theirs))
 
     def _identity_terms(self, image: Tensor, region: Tensor) -> dict[str, Tensor]:
-        """Over the n pairs of two people, region (n, 1, S, S) their eyes and mouths; halved like the reconstruction."""
+        """Identity terms of the n pairs of two people; region (n, 1, S, S) marks eyes and mouths. Halved like the
+        reconstruction.
+        """
         settings, n = self.settings, self.slots.half
         keep = settings.identity_in_eyes_and_mouth
         damped = damped_within(image, region, keep)
@@ -92,11 +94,11 @@ class StepTerms(StepState):
         }
 
     def _landmark_terms(self, image: Tensor, region: Tensor, crops: CropBatch) -> dict[str, Tensor]:
-        """Over the n pairs of two people, region (n, 1, S, S) their eyes and mouths."""
+        """Landmark terms of the n pairs of two people; region (n, 1, S, S) marks eyes and mouths."""
         n, loss_networks = self.slots.half, self.loss_networks
         target = crops.landmarks[:n]
         few = crops.map(lambda part: part[:n])
-        inner = only_within(image, region)  # gradient through eyes and mouth alone
+        inner = only_within(image, region)  # gradient only in the pixels of eyes and mouth
         points, inner_points = found_twice(
             lambda seen: loss_networks.mesh_points(seen, target, self.settings.mesh_jitter), image, region
         )
@@ -112,9 +114,9 @@ class StepTerms(StepState):
 
     @torch.no_grad()
     def _wanted_points(self, coefficients: Tensor, points: Tensor) -> Tensor:
-        """The target's own points, moved by what the source's shape changes: (n, P, 3).
+        """Target points displaced by the difference that the source's shape makes: (n, P, 3).
 
-        points + landmarks(fused) - landmarks(target): what the linear prior cannot say of the target stays as it is.
+        points + landmarks(fused) - landmarks(target), so that the residual of the linear prior is kept.
         """
         shape, n = self.loss_networks.shape, self.slots.half
         own = shape.from_flat(coefficients)
@@ -122,8 +124,8 @@ class StepTerms(StepState):
         return points + shape.landmarks(fused) - shape.landmarks(own)
 
     def _score(self, image: Tensor, crops: CropBatch) -> list[ScoredView]:
-        """What both discriminators say of results (B, 3, S, S) and of their targets. Two passes, as the generator's
-        gradient needs the results' alone.
+        """Scores of both discriminators for results (B, 3, S, S) and their targets. Two passes, since the generator's
+        gradient needs only the one of the results.
         """
         result = fill_invalid(image, crops.image, crops.valid)
         scored = []
@@ -142,7 +144,7 @@ class StepTerms(StepState):
         }
 
     def _views(self, *images: Tensor) -> list[tuple[str, Discriminator, list[Tensor]]]:
-        """What each discriminator sees of images (B, 3, S, S): the same window and light of each."""
+        """Inputs of each discriminator for images (B, 3, S, S), with the same window and brightness in all of them."""
         window, side = self.settings.window_px, images[0].shape[-1]
         steps = torch.arange(window, device=self.device)
         corner = (torch.rand(2, device=self.device) * (side - window + 1)).long()
@@ -168,5 +170,5 @@ class StepTerms(StepState):
 
 
 def _reduced(images: Tensor) -> Tensor:
-    """(B, C, S, S) to 128 px by the mean of blocks."""
+    """(B, C, S, S) reduced to 128 px by averaging blocks."""
     return F.avg_pool2d(images, images.shape[-1] // REDUCED_PX)

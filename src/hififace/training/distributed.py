@@ -1,6 +1,6 @@
-"""One process or many: torch.distributed under `torchrun`, and nothing home-made.
+"""Distributed training with torch.distributed under `torchrun`.
 
-Outside `torchrun` every function works as for a world of one, so that the loop has no second path.
+Outside `torchrun` every function works with a world size of 1, so that the loop has one code path.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hififace.errors import OptionError
 
 
 class World(NamedTuple):
-    """This process among all of them."""
+    """Rank of this process and the world size."""
 
     rank: int
     size: int
@@ -52,7 +52,7 @@ def joined(device_name: str = "auto") -> Iterator[World]:
     if device.type == "cuda":
         device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count())
         torch.cuda.set_device(device)
-        # Bound to its GPU from the start: barriers and errors know which one is meant.
+        # Bound to its GPU from the start, so that barriers and error messages refer to the right one.
         dist.init_process_group("nccl", device_id=device)
     else:
         dist.init_process_group("gloo")
@@ -82,12 +82,12 @@ def _choose_device(name: str) -> torch.device:
 
 
 def share(network: nn.Module, world: World) -> nn.Module:
-    """The network wrapped so that its gradients are averaged over all processes; itself in a world of one."""
+    """Wraps the network so that its gradients are averaged over all processes; unchanged with a world size of 1."""
     if world.size == 1:
         return network
     ids = [world.device.index] if world.device.type == "cuda" else None
-    # Buffers are constants here: sending them round before every forward pass would only cost time, and would write
-    # into what an earlier pass of the same step keeps for its backward pass. PyTorch 2.13 gave the option a new name.
+    # Buffers are constants here: broadcasting them before every forward pass would cost time, and would overwrite
+    # tensors that an earlier pass of the same step saved for its backward pass. PyTorch 2.13 renamed the option.
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     never: dict[str, Any] = {option: False}
@@ -96,7 +96,7 @@ def share(network: nn.Module, world: World) -> nn.Module:
 
 @contextmanager
 def without_gradient_sync(network: nn.Module, *, active: bool) -> Iterator[None]:
-    """Holds back the averaging for all but the last round of an accumulated step."""
+    """Skips gradient averaging, for all accumulation rounds but the last."""
     if active and isinstance(network, DistributedDataParallel):
         with network.no_sync():
             yield
@@ -116,7 +116,7 @@ def mean_over_world(values: dict[str, Tensor], world: World) -> dict[str, Tensor
 
 
 def any_in_world(flag: bool, world: World) -> bool:
-    """Whether any process raised the flag: all must stop at the same step, or the others wait for ever."""
+    """Whether the flag is set in any process: all must stop at the same step, or the others wait forever."""
     if world.size == 1:
         return flag
     raised = torch.tensor(float(flag), device=world.device)
@@ -125,13 +125,13 @@ def any_in_world(flag: bool, world: World) -> bool:
 
 
 def wait_for_all(world: World) -> None:
-    """Returns once every process has come here."""
+    """Barrier: returns once every process has called it."""
     if world.size > 1:
         dist.barrier()
 
 
 def assert_equal_everywhere(network: nn.Module, world: World, name: str) -> None:
-    """Checks that all processes hold the same weights: averaged steps that drift apart are a silent fault.
+    """Checks that all processes hold the same weights; otherwise diverging replicas would go unnoticed.
 
     Raises:
         RuntimeError: if any parameter of this process differs from the first process's.

@@ -1,4 +1,4 @@
-"""The moving average of the generator's weights, which is what is previewed, evaluated and shipped."""
+"""Exponential moving average of the generator's weights, which previews, evaluation and export use."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 
 def ema_decay(batch_size: int, images_seen: int, half_life_images: float, rampup: float) -> float:
-    """Weight of the old average for one step, counted in images.
+    """Decay of the average for one step, with the half-life counted in images.
 
-    The half-life ramps up with what has been seen, `min(half_life, rampup · images_seen)`, so that the first
-    averages do not remember the random start for long (Karras et al. 2020, StyleGAN2-ADA, section 4).
+    The half-life ramps up with the images seen, `min(half_life, rampup · images_seen)`, so that the random
+    initialisation is forgotten early (Karras et al. 2020, StyleGAN2-ADA, section 4).
 
     Args:
         batch_size: images of this step.
         images_seen: images seen before this step.
         half_life_images: images after which a weight counts half.
-        rampup: longest half-life as a share of the images seen; 0 switches the ramp off.
+        rampup: maximum half-life as a share of the images seen; 0 disables the ramp.
     """
     half_life = half_life_images
     if rampup > 0:
@@ -27,9 +27,9 @@ def ema_decay(batch_size: int, images_seen: int, half_life_images: float, rampup
 
 
 class MovingAverage:
-    """An averaged copy of a network that follows it step by step.
+    """An averaged copy of a network, updated after every step.
 
-    Parameters are averaged in float32; buffers are copied, since they are constants or statistics of their own.
+    Parameters are averaged in float32; buffers are copied, since they are constants or running statistics.
     """
 
     def __init__(self, network: nn.Module, *, half_life_images: float, rampup: float) -> None:

@@ -1,4 +1,4 @@
-"""Which frozen networks a configuration asks for, and whether a prepared set fits it: the place that knows families."""
+"""Loads the frozen networks of a configuration's family, and checks that a prepared set fits the configuration."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def load_loss_networks(
     """The frozen networks of the configuration's family, after checking that the set fits.
 
     Args:
-        config: whose family and loss weights decide what is loaded: what no term needs is not.
+        config: its family and loss weights decide which networks are loaded.
         card: of the prepared set.
-        device: where they will run.
+        device: where to put them.
         files: folder of the user-supplied files.
 
     Raises:
-        DataError: if the set was prepared by another family, for another size, with other vectors, or described by
-            other files than those that the losses use.
-        WeightsError: if a needed file is missing or altered.
+        DataError: the set was prepared for another family or size, with other vectors, or with other network files than
+            those that the losses use.
+        WeightsError: a required file is missing or changed.
     """
     check_set(config, card)
     check_parts(card, files)
@@ -48,7 +48,7 @@ def check_set(config: TrainingConfig | DeviceConfig, card: SetCard) -> None:
     """Checks that a prepared set fits a configuration.
 
     Raises:
-        DataError: saying what was found and what was expected.
+        DataError: it does not; the message says what was found and what was expected.
     """
     if card.family != config.family:
         raise DataError(
@@ -76,17 +76,17 @@ def check_set(config: TrainingConfig | DeviceConfig, card: SetCard) -> None:
 
 
 def check_parts(card: SetCard, files: Path | None = None) -> None:
-    """Checks that the files that described a set are those that the losses use: their numbers are compared.
+    """Checks that a set was prepared with the same network files that the losses use, by their SHA-256.
 
-    A set made before hashes were noted passes with a warning, and so does a part that is not on this machine (what
-    training needs of it is asked for when it is loaded).
+    A set from before hashes were recorded passes with a warning, and so does a file that is not on this machine (if
+    training needs it, loading it fails later).
 
     Args:
         card: of the prepared set.
         files: folder of the user-supplied files.
 
     Raises:
-        DataError: a file here differs from the one that described the set.
+        DataError: a file differs from the one that the set was prepared with.
     """
     if not card.parts:
         LOGGER.warning(

@@ -17,29 +17,29 @@ from hififace.training.device_step import DeviceStep
 LOGGER = logging.getLogger(__name__)
 
 WATCHED = {"identity": "cosine_0", "accuracy": "coarse_accuracy"}
-"""Limits of `BandConfig`, and the statistic of the step that each belongs to."""
+"""Range of `BandConfig` -> the statistic of the step that it limits."""
 
 
 @dataclass
 class Watch:
-    """Remembers the last good state on the device, and restores it in place, as captured graphs need it."""
+    """Keeps the last good state on the device, and restores it in place, which captured CUDA graphs require."""
 
     step: DeviceStep
     band: BandConfig
     slowness: float = 1.0
-    """Factor on the learning rates: what going back has cost so far."""
+    """Factor on the learning rates, reduced at every rollback."""
     _bad: int = 0
     _times: int = 0
     _good: list[Tensor] = field(default_factory=list)
 
     def look(self, values: Mapping[str, float]) -> str | None:
-        """Check one report; roll back if it is out of the band.
+        """Checks one report; rolls back if a value has been out of its range for `patience` reports.
 
         Returns:
-            What was wrong, if the run went back just now.
+            The reason, if this call rolled back; otherwise None.
 
         Raises:
-            TrainingError: it was already rolled back as often as the configuration allows.
+            TrainingError: the run was already rolled back as often as the configuration allows.
         """
         wrong = self._wrong(values)
         if wrong is None:
@@ -74,7 +74,7 @@ class Watch:
         return None
 
     def _tensors(self) -> list[Tensor]:
-        """Weights and Adam's state; the order is fixed once every optimiser has stepped."""
+        """Weights and Adam's state; their order is fixed after the first step of every optimiser."""
         networks, step = self.step.networks, self.step
         found: list[Tensor] = []
         for network in (networks.generator, networks.fine, networks.coarse, step.average):

@@ -1,4 +1,4 @@
-"""Whether bfloat16 is worth using: on processors without instructions for it, it is correct and ten times slower."""
+"""Decides whether to use bfloat16: on CPUs without bfloat16 instructions it is ten times slower than float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 _ROUNDS = 3
 _AT_MOST = 0.9
-"""Share of float32's time that bfloat16 must beat."""
+"""bfloat16 is used if its time is below this share of float32's."""
 
 
 def uses_bfloat16(precision: Literal["float32", "bfloat16", "auto"], device: torch.device) -> bool:
@@ -20,9 +20,9 @@ def uses_bfloat16(precision: Literal["float32", "bfloat16", "auto"], device: tor
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Measured once, on a convolution like the generator's: some milliseconds on a CPU that has the instructions.
+    """Times one convolution like the generator's in both types; takes milliseconds on a CPU with bfloat16 instructions.
 
-    The answer depends on the machine, so two machines may round a run differently; every other number is the same.
+    The answer depends on the machine, so the same run may be rounded differently on two machines.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
@@ -37,7 +37,7 @@ def bfloat16_is_fast(device: torch.device) -> bool:
 
 
 def _seconds(images: Tensor, weight: Tensor) -> float:
-    """The least of a few rounds: other programs only ever add."""
+    """Minimum time of a few rounds, which other programs on the machine disturb least."""
     times = []
     with torch.no_grad():
         for _ in range(_ROUNDS + 1):

@@ -1,12 +1,12 @@
 """Validation of a run on photos it never trains on, and the choice of its best checkpoint.
 
-A small protocol, the same pairs every time: crops as generated, by the moving average.
+A small protocol on fixed pairs: figures of generated crops, made by the moving average.
 
     sface, second     cosine between source and result, by two recognisers
     pose_deg          angle between the heads of result and target
-    gaze_deg          angle between their gazes; eyes that the target has shut are left out
-    sharpness         energy of the Laplacian of the luma within the mask, result over target; 1 is as sharp
-    score             what chooses the best checkpoint, see `HeldOutConfig`
+    gaze_deg          angle between their gaze directions; closed eyes of the target are left out
+    sharpness         energy of the Laplacian of the luma within the mask, result over target; 1 is equally sharp
+    score             selects the best checkpoint, see `HeldOutConfig`
 
 It shows whether a run still improves and where it was best. The quality of a model is measured by `hififace evaluate`:
 on whole photographs, with recognisers that training never sees. Letters: n pairs, S side of the crop, P mesh points.
@@ -51,11 +51,11 @@ from hififace.training.step import seen_by_generator
 LOGGER = logging.getLogger(__name__)
 
 BEST = "best"
-"""Folder of a run that holds its best checkpoint."""
+"""Folder, within a run's, of its best checkpoint."""
 _SEED = 20_261_127
 _BATCH = 16
 _IRIS_PER_WIDTH = 3.0
-"""An eye 30 mm wide between its corners whose iris stands 10 mm before the centre of rotation (metrics.py)."""
+"""Eye width over the iris's distance from the centre of rotation: 30 mm / 10 mm, as in metrics.py."""
 _LARGEST_SINE = 0.95
 _GENERATED = 0.95
 _LEAST_ENERGY = (0.5 / 255.0) ** 2
@@ -69,12 +69,12 @@ class Keep(Protocol):
     """Writes the best checkpoint."""
 
     def __call__(self, *, figures: Mapping[str, float]) -> None:
-        """With what was measured of it."""
+        """Writes it with its figures."""
 
 
 @dataclass(frozen=True)
 class HeldOutNetworks:
-    """What measures; nothing of it is trained."""
+    """The frozen networks that the figures are computed with."""
 
     recognisers: dict[str, Embed]
     mesh: MeshLossNetworks
@@ -85,8 +85,8 @@ class HeldOutProtocol:
     """Measures a generator on fixed pairs.
 
     Args:
-        data: the photos of the pairs' targets, then those of their sources: (2n) of them, on the device.
-        networks: what measures.
+        data: (2n) photos on the device: the targets of the pairs, then their sources.
+        networks: the networks to compute the figures with.
     """
 
     def __init__(self, data: ResidentSet, networks: HeldOutNetworks) -> None:
@@ -106,17 +106,17 @@ class HeldOutProtocol:
         device: torch.device,
         files: Path | None,
     ) -> HeldOutProtocol:
-        """Reads a held-out set and the networks that measure.
+        """Reads a held-out set, and loads the networks to measure with.
 
         Args:
-            sets: parts of a packed set or a prepared folder, of people whom the run does not train on.
-            card: of the set that the run trains on; both must show crops of one kind.
-            config: how many pairs.
+            sets: parts of a packed set or a prepared folder, of people who are not in the training set.
+            card: of the training set, whose crops must be of the same kind.
+            config: number of pairs.
             device: where to measure.
             files: folder of the user's files; MobileFaceNet is the second recogniser where it is found.
 
         Raises:
-            DataError: the set is missing, damaged, of other crops, or shows too few photos.
+            DataError: the set is missing, damaged, has other crops, or has too few photos.
             OptionError: the set is of the Basel family, for which there is no such protocol.
         """
         if card.family != "mesh":
@@ -152,7 +152,7 @@ class HeldOutProtocol:
 
     @torch.no_grad()
     def measure(self, generator: Generator) -> dict[str, float]:
-        """Means over all pairs, by name; pairs that have no such figure are left out of it."""
+        """Means of the figures, by name; a pair for which one is undefined is left out of its mean."""
         params = generator.params
         found: dict[str, list[Tensor]] = {}
         for targets, sources in self._batches:
@@ -173,7 +173,7 @@ class HeldOutProtocol:
     def _figures(
         self, result: Tensor, mask: Tensor, target: Tensor, source: Tensor, points: Tensor
     ) -> dict[str, Tensor]:
-        """(n,) of each figure; NaN where a pair has none."""
+        """(n,) of each figure; NaN where it is undefined."""
         mesh = self.networks.mesh
         found = {
             name: (embed(result) * embed(source)).sum(dim=1)
@@ -208,12 +208,12 @@ def _unit_length(recogniser: Recogniser) -> Embed:
 
 
 class HeldOut:
-    """Measures now and then, and keeps the best checkpoint.
+    """Measures at intervals, and keeps the best checkpoint.
 
     Args:
-        protocol: what is measured; None measures nothing.
-        config: how often, and what the score counts.
-        run: the folder of the run; an earlier best is known from there.
+        protocol: how to measure; None measures nothing.
+        config: the interval, and the weights of the score.
+        run: the folder of the run, from which the best score so far is read.
     """
 
     def __init__(self, protocol: HeldOutProtocol | None, config: HeldOutConfig, run: Path) -> None:
@@ -228,10 +228,10 @@ class HeldOut:
     def open(
         cls, options: RunOptions, card: SetCard, config: HeldOutConfig, run: Path, world: World
     ) -> HeldOut:
-        """For the first process of a run, with the set that its options name; nothing is measured without one.
+        """Opens the held-out set of a run's options, in the first process; without a set nothing is measured.
 
         Raises:
-            DataError: the set is missing, damaged, of other crops, or shows too few people.
+            DataError: the set is missing, damaged, has other crops, or shows too few people.
             OptionError: the set is of a family for which there is no such protocol.
         """
         if not options.held_out or not world.is_first:
@@ -240,15 +240,15 @@ class HeldOut:
         return cls(HeldOutProtocol.load(options.held_out, card, config, world.device, files), config, run)
 
     def look(self, generator: Generator, keep: Keep, *, at_once: bool) -> dict[str, float]:
-        """Measures if it is time, and lets `keep` write the best checkpoint.
+        """Measures if it is due, and calls `keep` if the score is the best so far.
 
         Args:
-            generator: what is measured.
-            keep: writes `folder`; is called with the figures where no earlier ones have a better score.
-            at_once: whether it is time, whatever the clock says.
+            generator: the generator to measure.
+            keep: writes the best checkpoint; called with the figures.
+            at_once: measure now, even if it is not due.
 
         Returns:
-            The figures as `held_out/NAME`; nothing if it was not time.
+            The figures as `held_out/NAME`; empty if nothing was due.
         """
         now = time.monotonic()
         if self._protocol is None or not (at_once or now - self._last >= self._config.every_s):
@@ -263,9 +263,9 @@ class HeldOut:
 
 
 def score_of(figures: dict[str, float], config: HeldOutConfig) -> float:
-    """Likeness, less what pose and gaze cost, and what sharpness is worth up to the target's own.
+    """Mean cosine similarity, minus penalties for pose and gaze errors, plus a reward for sharpness up to the target's.
 
-    -inf where a figure is not finite: such a state is never the best.
+    -inf if a figure is not finite, so that such a state is never the best.
     """
     likeness = [figures[name] for name in ("sface", "second") if name in figures]
     score = (
@@ -278,11 +278,11 @@ def score_of(figures: dict[str, float], config: HeldOutConfig) -> float:
 
 
 def choose_pairs(codes: NDArray[np.integer], pairs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of targets and of sources, `pairs` each or as many as the set holds: always two people.
+    """Rows of targets and of sources, `pairs` of each or as many as the set allows; always two different people.
 
     Args:
         codes: (N,) number of each photo's person, -1 where it is not known.
-        pairs: how many are wanted.
+        pairs: the number wanted.
 
     Raises:
         DataError: the photos show one person only.
@@ -317,7 +317,7 @@ def rotation_angle_deg(first: Tensor, second: Tensor) -> Tensor:
 
 
 def gaze_directions(offsets: Tensor) -> Tensor:
-    """(..., 3) unit vectors of irises that stand (..., 2) eye widths off the middle of their eyes."""
+    """(..., 3) unit gaze vectors, from offsets (..., 2) of the irises from the middle of their eyes, in eye widths."""
     sines = offsets * _IRIS_PER_WIDTH
     sines = sines / (sines.norm(dim=-1, keepdim=True) / _LARGEST_SINE).clamp_min(1.0)
     return torch.cat((sines, (1.0 - sines.square().sum(dim=-1, keepdim=True)).sqrt()), dim=-1)
@@ -329,7 +329,7 @@ def sharpness(result: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     Args:
         result: (n, 3, S, S) RGB 0..1.
         target: likewise.
-        mask: (n, 1, S, S) 0..1; the whole image counts where it is nowhere near 1.
+        mask: (n, 1, S, S) 0..1; the whole image counts where the mask is empty.
     """
     inside = (mask > _GENERATED).float()
     inside = torch.where(inside.flatten(1).any(dim=1)[:, None, None, None], inside, torch.ones_like(inside))

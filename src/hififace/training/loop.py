@@ -1,7 +1,7 @@
-"""The training run, as a recipe on one page: set up, resume, {step, report, preview, save}, close.
+"""The training run: set up, resume, {step, report, preview, save}, close.
 
 "To resume, run the same command again." Counters count images; the data and every random number are functions of
-(seed, rank, images seen), so six steps in one go and three steps, a stop and three steps end in the same bits.
+(seed, rank, images seen), so six steps in one run give bit for bit the same result as three, a stop, and three more.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
         config: what to train and how.
         data: a prepared set (`hififace prepare`).
         run: the folder of the run: config.json, stats.jsonl, previews/, checkpoints/, tensorboard/.
-        options: device, pauses and the like.
+        options: device, starting weights, when to stop.
 
     Returns:
-        How far the run came.
+        The progress reached.
 
     Raises:
-        OptionError: if the batch does not divide over the processes.
-        DataError: if the set is missing, damaged or does not fit the configuration.
-        TrainingError: for a checkpoint of another architecture, a non-finite step, a mask that stays empty, or a run
-            that another program is training.
+        OptionError: the batch size is not divisible by the processes and accumulation rounds.
+        DataError: the set is missing, damaged or does not fit the configuration.
+        TrainingError: a checkpoint of another architecture, a non-finite step, a mask that stays empty, or a run that
+            another process is training.
         InterruptedByUserError: after Ctrl-C or a termination signal; the run is saved first.
     """
     options = options or RunOptions()
@@ -175,7 +175,7 @@ def train(config: TrainingConfig, data: Path, run: Path, options: RunOptions | N
 
 
 def alone_in(run: Path, world: World) -> AbstractContextManager[None]:
-    """The run's folder held by the first process, for all of them."""
+    """Locks the run's folder in the first process, on behalf of all of them."""
     if not world.is_first:
         return nullcontext()
     return folder_lock(
@@ -194,7 +194,7 @@ def _resume(
     options: RunOptions,
     world: World,
 ) -> Progress:
-    """Restores the newest checkpoint, or starts; says which settings differ from the saved run's."""
+    """Restores the newest checkpoint, or starts anew; logs the settings that differ from the saved run's."""
     newest = checkpoints.newest()
     dumped = config.model_dump(mode="json")
     if newest is None:
@@ -217,17 +217,17 @@ def _resume(
 
 
 def _load_generator(path: Path, parts: TrainedParts) -> None:
-    """Fills the generator and its average, equally: weights that the file lacks are made once for both."""
+    """Loads weights into the generator and its average; weights missing in the file are initialised equally in both."""
     generator = parts.networks["generator"]
     start_generator(cast("Generator", generator), path)
     parts.networks["average"].load_state_dict(generator.state_dict())
 
 
 def _watch_mask(values: Mapping[str, float], progress: Progress, config: TrainingConfig) -> None:
-    """Says so when the predicted mask is empty, the known way for this network to fail: result = target.
+    """Warns when the predicted mask is empty, the known failure of this network: the result equals the target.
 
     Raises:
-        TrainingError: once it stayed empty for `empty_mask_patience` reports in a row.
+        TrainingError: it was empty in `empty_mask_patience` consecutive reports.
     """
     inside = values.get("mask/inside", 1.0)
     if inside >= EMPTY_MASK:
@@ -248,7 +248,7 @@ def _watch_mask(values: Mapping[str, float], progress: Progress, config: Trainin
 
 
 def _due(config: TrainingConfig, before: int, after: int, *, all_of_it: bool) -> set[str]:
-    """What is due after a step: all of which a multiple of its interval lies in (before, after], or all of it."""
+    """Actions due after a step: those with a multiple of their interval in (before, after], or all of them."""
     intervals = {
         "report": config.log_every_images,
         "preview": config.preview_every_images,
@@ -258,16 +258,16 @@ def _due(config: TrainingConfig, before: int, after: int, *, all_of_it: bool) ->
 
 
 class _StopFlag:
-    """Raised by Ctrl-C or a termination signal; the loop looks at it between two steps."""
+    """Set by Ctrl-C or a termination signal; the loop checks it between two steps."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def end(self, progress: Progress, run: Path) -> None:
-        """End a run that was asked to stop.
+        """Ends the run if the flag is set.
 
         Raises:
-            InterruptedByUserError: it was.
+            InterruptedByUserError: the flag is set.
         """
         if self.requested:
             raise InterruptedByUserError(
@@ -281,7 +281,7 @@ class _StopFlag:
 
 @contextmanager
 def stop_flag() -> Iterator[_StopFlag]:
-    """Turns signals into a flag while the loop runs; only the main thread may receive signals."""
+    """Sets a flag on signals while the loop runs. Only the main thread receives signals; elsewhere it does nothing."""
     flag = _StopFlag()
     if threading.current_thread() is not threading.main_thread():
         yield flag

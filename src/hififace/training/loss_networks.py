@@ -1,7 +1,7 @@
-"""What the loop asks of the frozen networks, whichever family they belong to.
+"""The interface of the frozen networks that the losses use, for every family.
 
-Everything that frozen networks say about *real* photos was computed in preparation and comes with the batch; here
-they only look at what the generator makes. Letters: B pairs, S side of the crop, D length of the identity vector.
+Features of *real* photos were computed in preparation and come with the batch; here the networks are applied only to
+the generator's results. Letters: B pairs, S side of the crop, D length of the identity vector.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class LossNetworks(Protocol):
 
     @property
     def embedders(self) -> Sequence[Embedder]:
-        """Face recognisers; the first one's vectors of real photos come with the batch."""
+        """Face recognisers; the first one's embeddings of real photos come with the batch."""
 
     def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
-        """What each embedder says of real crops: from the batch, or computed without gradient."""
+        """Embeddings of real crops by each embedder: from the batch, or computed without gradient."""
 
     def identity_vector(self, batch: PairBatch) -> Tensor:
         """(B, D) for the generator: source's shape and identity, target's expression and pose."""
 
     def cycle_vector(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
-        """(B, D) for the cycle: the target's own identity upon the result."""
+        """(B, D) for the cycle: the target's own identity, to be put onto the result."""
 
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """(B,) distance of features; gradient to the result."""
+        """(B,) distance of features, with gradient to the result."""
 
     def attribute_terms(
         self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]

@@ -64,10 +64,10 @@ OPENINGS = {
     ),
     "lips": (Opening(upper=(82, 13, 312), lower=(87, 14, 317), corners=(78, 308)),),
 }
-"""Points above each other on lids and inner lips (topology of the mesh, checked against `face_mesh.json` in tests)."""
+"""Pairs of opposite points on eyelids and inner lips (mesh topology, checked against `face_mesh.json` in tests)."""
 
 OPEN_EYE = 0.12
-"""Lid opening, in eye widths, from which an eye's iris is fully believed."""
+"""Eyelid opening, in eye widths, above which an eye's iris counts fully."""
 
 FEATURE_STAGES = (0, 1, 2)
 """EfficientNet-lite stages of the perceptual term: strides 2, 2 and 4, fine enough for eyes and skin at 128 px."""
@@ -94,8 +94,8 @@ class MeshLossNetworks:
         )["groups"]
         self.groups = groups
         self.lips = sorted({*groups["lips_outer"], *groups["lips_inner"]})
-        # The jaw tells the source's shape; the points inside the face tell the target's expression, which has terms
-        # of its own.
+        # The jaw depends on the source's shape; the points inside the face depend on the target's expression, which has
+        # terms of its own.
         self.region_weights = region_weights(NUM_POINTS, groups, {"face_oval": 3.0})
         template = TEMPLATES[self.card.template].scaled(self.card.resolution)
         to_arcface = estimate_similarity(template.points, TEMPLATES["arcface_112"].points)
@@ -122,7 +122,7 @@ class MeshLossNetworks:
         return loss_networks
 
     def freeze_on(self, device: torch.device, *, channels_last: bool) -> None:
-        """Move everything to the device, and stop gradients into the networks' weights."""
+        """Moves the networks to the device, and disables gradients of their weights."""
         freeze_parts(self, device, channels_last=channels_last)
         self.region_weights = self.region_weights.to(device)
         self.crop_to_arcface = self.crop_to_arcface.to(device)
@@ -131,32 +131,31 @@ class MeshLossNetworks:
 
     @property
     def embedders(self) -> Sequence[Embedder]:
-        """SFace, and the second embedder where one was asked for."""
+        """SFace, and the second embedder if there is one."""
         return (self._embed,) if self.arcface is None else (self._embed, self._embed_second)
 
     def _embed(self, crops: Tensor) -> Tensor:
-        """(B, 128) of faces."""
+        """(B, 128) SFace embeddings of crops."""
         vectors: Tensor = self.sface(self._aligned(crops))
         return vectors
 
     def _embed_second(self, crops: Tensor) -> Tensor:
-        """(B, 512) of faces."""
+        """(B, 512) embeddings of crops by the second embedder."""
         if self.arcface is None:
             raise ValueError("no second embedder was configured when the frozen networks were loaded")
         vectors: Tensor = self.arcface(self._aligned(crops))
         return vectors
 
     def _aligned(self, crops: Tensor) -> Tensor:
-        """Faces as recognisers know them: from the crop's template to ArcFace's, one map for all aligned crops.
+        """Resamples crops from their alignment template to ArcFace's, with one transform for all crops.
 
-        A low-resolution result is enlarged to the crop's size first. Results, through which a gradient passes, are
-        mirrored and moved at random (`random_views`): what the recogniser sees of them then is what it would see of
-        another photo, and no pattern made for its one fixed view helps.
+        A low-resolution result is enlarged to the crop's size first. Results, which need a gradient, are mirrored and
+        transformed at random (`random_views`), so that no adversarial pattern for one fixed alignment can be learned.
         """
         if crops.shape[-1] != self.card.resolution:
             size = (self.card.resolution, self.card.resolution)
             crops = F.interpolate(crops, size=size, mode="bilinear", align_corners=False)
-        # ArcFace's template reaches beyond the crop: middle grey there is nearer to a photo than black.
+        # ArcFace's template extends beyond the crop: mid-grey there is closer to a photo than black.
         grey = 0.5
         view = self.crop_to_arcface
         if self.identity_jitter > 0 and crops.requires_grad:
@@ -164,7 +163,7 @@ class MeshLossNetworks:
         return resample_affine(crops - grey, view, SFACE_SIZE_PX) + grey
 
     def known_embeddings(self, crops: CropBatch) -> list[Tensor]:
-        """From the batch: computed in preparation on the whole photos. The second one's on the crops, here."""
+        """SFace's come with the batch, computed on whole photos in preparation; the second embedder is run here."""
         if self.arcface is None:
             return [crops.identity]
         with torch.no_grad():
@@ -180,13 +179,13 @@ class MeshLossNetworks:
         return crops.coefficients[:, self.card.coefficient_slice(name)]
 
     def cycle_vector(self, batch: PairBatch, output: GeneratorOutput) -> Tensor:
-        """The target's own vector: the result has its expression and pose, or the terms for those see to it."""
+        """The target's own vector: the result should have its expression and pose already."""
         return self.identity_vector(batch._replace(source=batch.target))
 
     # ---- Features.
 
     def perceptual(self, result: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """(B,) L1 of features, each layer in units of its own size; the target is copied into the padding first."""
+        """(B,) L1 distance of features, each layer divided by its magnitude; the target is copied into the padding."""
         if self.features is None:
             raise ValueError("the perceptual term was not configured when the frozen networks were loaded")
         ours = self.features(fill_invalid(result, target, valid))
@@ -195,7 +194,7 @@ class MeshLossNetworks:
         return feature_l1_distance(ours, theirs)
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """What the perceptual term compares: feature maps of (B, 3, S, S) RGB 0..1.
+        """Feature maps of (B, 3, S, S) RGB 0..1 that the perceptual term compares.
 
         Raises:
             ValueError: the term was not configured when the networks were loaded.
@@ -210,7 +209,7 @@ class MeshLossNetworks:
     def attribute_terms(
         self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]
     ) -> dict[str, Tensor]:
-        """shape, eyelids, lips and gaze: one pass of the mesh network, and two eyes of the iris network."""
+        """shape, eyelids, lips and gaze, from one pass of the mesh network and one of the iris network."""
         terms: dict[str, Tensor] = {}
         if wanted & {"shape", "eyelids", "lips"}:
             target = batch.target.landmarks
@@ -231,12 +230,12 @@ class MeshLossNetworks:
         return terms
 
     def mesh_points(self, crops: Tensor, target_points: Tensor, jitter: float = 0.0) -> Tensor:
-        """(B, P, 3) points of the results, in crop pixels, looked for where the target's face is.
+        """(B, P, 3) mesh points of the results, in crop pixels, detected in the region of the target's face.
 
         Args:
             crops: (B, 3, S, S) RGB 0..1.
             target_points: (B, P, 2 or more) crop pixels.
-            jitter: strength of random moves of the network's view (`moved_views`); 0 leaves it where it is.
+            jitter: strength of random transforms of the region (`moved_views`); 0 for none.
         """
         if self.face_mesh is None:
             raise ValueError("no term of landmarks was configured when the frozen networks were loaded")
@@ -244,7 +243,7 @@ class MeshLossNetworks:
         if jitter:
             region = moved_views(region, jitter)
         found = self.face_mesh.points_of(resample_affine(crops, region, MESH_SIZE_PX, padding="border"))
-        # The network counts from the outer edge of the first pixel (faces/mesh_roi.py).
+        # The network's coordinates start at the outer edge of the first pixel (faces/mesh_roi.py).
         across, down, depth = found.unbind(-1)
         return apply_affine(invert_affine(region), torch.stack((across - 0.5, down - 0.5, depth), dim=-1))
 
@@ -256,7 +255,7 @@ class MeshLossNetworks:
         return self.shape.landmarks(fused)
 
     def gaze(self, target: CropBatch, result: Tensor) -> Tensor:
-        """Irises of the result against the target's, in eye crops that the target's own landmarks place."""
+        """Distance of the iris positions of result and target, in eye crops placed by the target's landmarks."""
         points = target.landmarks[..., :2]
         openness = torch.stack([opening(points, where) for where in OPENINGS["eyelids"]], dim=1)
         directions = [self.iris_directions(result, points)]
@@ -265,7 +264,7 @@ class MeshLossNetworks:
         return gaze_loss(*directions, openness=(openness / OPEN_EYE).clamp(0.0, 1.0))
 
     def iris_directions(self, images: Tensor, points: Tensor) -> Tensor:
-        """(B, 2, 2) where each iris stands within its eye, in eye widths; both eyes in one pass.
+        """(B, 2, 2) position of each iris within its eye, in eye widths; both eyes in one pass.
 
         Args:
             images: (B, 3, S, S) RGB 0..1.
@@ -279,7 +278,7 @@ class MeshLossNetworks:
         corners = [(points[:, first], points[:, second]) for first, second in EYE_CORNERS]
         matrices = [eye_crop(a, b) for a, b in corners]  # (B, 2, 3) each, crop pixels -> 64 px eye crop
         left, right = (resample_affine(images, matrix, EYE_SIZE_PX) for matrix in matrices)
-        # The network knows image-left eyes; the other one is shown mirrored and its answer mirrored back.
+        # The network was trained on image-left eyes; the other eye is mirrored, and its output mirrored back.
         seen = self.iris.iris(torch.cat((left, right.flip(3))))[:, :1, :2] - 0.5  # (2B, 1, 2), the centres
         seen_left, seen_right = seen.chunk(2)
         seen_right = torch.stack((EYE_SIZE_PX - 1 - seen_right[..., 0], seen_right[..., 1]), dim=-1)
@@ -291,12 +290,12 @@ class MeshLossNetworks:
 
 
 def random_views(matrix: Tensor, count: int, strength: float) -> Tensor:
-    """Maps into SFace's input, each a little turned, scaled and moved about its middle, half of them mirrored.
+    """Transforms into SFace's input, each with a small random rotation, scale and shift; half of them mirrored.
 
     Args:
         matrix: (2, 3) from crop pixels to the 112 px input.
-        count: how many.
-        strength: of the standard deviations: 3 degrees, 3 % and 1.5 px.
+        count: number of transforms.
+        strength: factor on the standard deviations: 3 degrees, 3 % and 1.5 px.
 
     Returns:
         (count, 2, 3).
@@ -307,7 +306,7 @@ def random_views(matrix: Tensor, count: int, strength: float) -> Tensor:
     cosine, sine = scale * torch.cos(angle), scale * torch.sin(angle)
     turn = torch.stack(
         (torch.stack((side * cosine, -side * sine), dim=1), torch.stack((sine, cosine), dim=1)), dim=1
-    )  # (count, 2, 2), applied about the middle
+    )  # (count, 2, 2), about the centre
     middle = (SFACE_SIZE_PX - 1) / 2
     with full_precision(matrix):
         shift = turn @ (matrix[:, 2:] - middle) + middle + 1.5 * noise[2:].T[:, :, None]
@@ -315,11 +314,11 @@ def random_views(matrix: Tensor, count: int, strength: float) -> Tensor:
 
 
 def moved_views(regions: Tensor, strength: float) -> Tensor:
-    """Maps into the mesh network's input, each a little turned, scaled and moved about its middle.
+    """Transforms into the mesh network's input, each with a small random rotation, scale and shift.
 
     Args:
         regions: (B, 2, 3) from crop pixels to the 192 px input.
-        strength: of the standard deviations: 3 degrees, 4 % and 4 px.
+        strength: factor on the standard deviations: 3 degrees, 4 % and 4 px.
 
     Returns:
         (B, 2, 3).
@@ -335,7 +334,7 @@ def moved_views(regions: Tensor, strength: float) -> Tensor:
 
 
 def mesh_region(points: Tensor) -> Tensor:
-    """Where the mesh network looks, from mesh points: the torch twin of `faces.mesh_roi.roi_from_landmarks`.
+    """Input region of the mesh network from mesh points: `faces.mesh_roi.roi_from_landmarks` in torch.
 
     Args:
         points: (B, P, 2) in crop pixels.
@@ -357,7 +356,7 @@ def mesh_region(points: Tensor) -> Tensor:
 
 
 def eye_crop(first_corner: Tensor, second_corner: Tensor) -> Tensor:
-    """Maps from crop pixels to the iris network's input, (B, 2, 3): upright squares of 2.3 eye widths."""
+    """Transforms (B, 2, 3) from crop pixels to the iris network's input: squares of 2.3 eye widths, not rotated."""
     centre = 0.5 * (first_corner + second_corner)
     width = torch.linalg.vector_norm(second_corner - first_corner, dim=1).clamp_min(1e-3)
     scale = EYE_SIZE_PX / (EYE_ENLARGEMENT * width)
@@ -370,8 +369,8 @@ def eye_crop(first_corner: Tensor, second_corner: Tensor) -> Tensor:
 
 
 def load_features(files: Path | None = None) -> EfficientNetLite:
-    """The stages of EfficientNet-lite0 that the perceptual term uses, from the user's folder or from where
-    `hififace weights fetch` put it.
+    """Loads the stages of EfficientNet-lite0 that the perceptual term uses, from the user's folder or the download
+    folder of `hififace weights fetch`.
 
     Raises:
         WeightsError: it is in neither place.

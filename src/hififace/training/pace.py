@@ -1,4 +1,4 @@
-"""How far a run is, how fast, how long it has still to go, and how much memory it takes: for its reports."""
+"""Progress, speed, time left and memory of a run, for its reports."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Pace:
 
     Args:
         total_images: of the whole run.
-        options: where it pauses.
-        progress: where it begins now.
+        options: when it stops.
+        progress: at the start of this process.
     """
 
     def __init__(self, total_images: int, options: RunOptions, progress: Progress) -> None:
@@ -30,20 +30,20 @@ class Pace:
         self.begin()
 
     def begin(self) -> None:
-        """Starts to count the minutes."""
+        """Starts the clock."""
         self.started = self.reported_at = time.monotonic()
 
     @property
     def spent(self) -> float:
-        """Share of the minutes that are over; 0 where there is no limit."""
+        """Share of the time limit that has passed; 0 without a limit."""
         return (time.monotonic() - self.started) / self.limit_s
 
     def is_over(self, progress: Progress) -> bool:
-        """Whether the images or the minutes are reached."""
+        """Whether the limit of images or minutes is reached."""
         return progress.images >= self.goal or self.spent >= 1.0
 
     def figures(self, progress: Progress, device: torch.device) -> dict[str, float]:
-        """Images a second since the last report, share of the run, seconds left, and the largest memory so far."""
+        """Images per second since the last report, share of the run, seconds left, and the peak memory."""
         now = time.monotonic()
         speed = (progress.images - self.reported) / max(now - self.reported_at, 1e-6)
         self.reported, self.reported_at = progress.images, now
@@ -57,7 +57,7 @@ class Pace:
 
 
 def largest_memory_gib(device: torch.device) -> float:
-    """Of the GPU's allocator, or of the process where the CPU trains; 0 where the system does not say."""
+    """Peak memory in GiB: of the GPU's allocator, or of the process on a CPU; 0 where the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     try:

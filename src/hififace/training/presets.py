@@ -1,4 +1,4 @@
-"""Runs as functions: each returns a whole configuration, with the source of its numbers."""
+"""Presets of training runs: each function returns a complete configuration and names the source of its numbers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hififace.training.schedule import Schedule
 def paper_256() -> TrainingConfig:
     """The paper: Adam 1e-4 (0, 0.99), batch 32, 200,000 steps, half of the pairs of one person, R1.
 
-    Sources: method, sections 1.2 and 1.3. The strength of R1 and the moving average are not in the paper: gamma 1 is
-    StarGAN-v2's, whose discriminator this is; the average is ours.
+    Sources: the paper's method, sections 1.2 and 1.3. The strength of R1 and the moving average are not in the paper:
+    gamma 1 is StarGAN-v2's, whose discriminator this is; the moving average is our addition.
     """
     adam = OptimiserConfig(kind="adam", learning_rate=1e-4, beta1=0.0, beta2=0.99)
     return TrainingConfig(
@@ -45,7 +45,7 @@ def paper_256() -> TrainingConfig:
 
 
 def paper_512() -> TrainingConfig:
-    """The paper's 512 px model: the input stays 256, one more up-sampling block, a discriminator of 512 px."""
+    """The paper's 512 px model: 256 px input, one more up-sampling block, a 512 px discriminator."""
     base = paper_256()
     return base.model_copy(
         update={
@@ -66,9 +66,11 @@ def paper_512() -> TrainingConfig:
 
 
 def reference_256() -> TrainingConfig:
-    """The reference to the letter: AdamW 5e-5 (0, 0.999), decay 0.01, norm 1000, no R1, no mixed precision.
+    """Settings of the reference implementation: AdamW 5e-5 (0, 0.999), decay 0.01, norm 1000, no R1, no mixed
+    precision.
 
-    Its eye and mouth heat-map options are on, as in its published `with_gaze_and_mouth`; switch them off with
+    The eye and mouth heat-map terms are on, as in its published `with_gaze_and_mouth`; for its `standard_model` disable
+    them with
     `--set loss.weights.eye_heatmap=0 --set loss.weights.mouth_heatmap=0` for `standard_model`.
     """
     adamw = OptimiserConfig(
@@ -94,10 +96,10 @@ def reference_256() -> TrainingConfig:
 
 
 def mini_128() -> TrainingConfig:
-    """The 128 px model of the embedded family, for two CPU cores; what is not the paper's has an entry in the lab book.
+    """The 128 px model with the open networks, for two CPU cores; the lab book explains departures from the paper.
 
-    The course of the run that made version 220816, with at most four knots a schedule; that run was steered by hand,
-    and what it really went through is runs/mini-128-history.json. This recipe itself has not been run to its end.
+    Approximates the schedules of the run that made version 220816 with at most four knots each. That run was adjusted
+    by hand; its actual history is runs/mini-128-history.json. This preset itself has not been run to its end.
     """
     return TrainingConfig(
         preset="mini_128",
@@ -156,10 +158,10 @@ def mini_128() -> TrainingConfig:
 
 
 def smoke() -> TrainingConfig:
-    """A few channels at 128 px that over-fit two pairs within two minutes on two cores: proof that it learns.
+    """A small network at 128 px that over-fits two pairs within two minutes on two cores, to prove that training works.
 
-    It asks for nothing that must be fetched, and pairs each person with themselves: reconstruction, masks and the
-    GAN loss are what it shows.
+    It needs no downloads, and uses only pairs of the same person, so it exercises reconstruction, masks and the GAN
+    loss.
     """
     mini = mini_128()
     falling = ((0, 4e-3), (1_500, 4e-3), (3_000, 4e-4))

@@ -1,7 +1,7 @@
-"""A fixed grid of images, so that a person can see whether a run goes well.
+"""A grid of results for fixed pairs, for judging a run by eye.
 
-Each row is one pair, always the same: source, target, result, mask, low-resolution result. The first rows show
-different people, the last ones a person put onto themselves.
+Each row is one pair: source, target, result, mask, low-resolution result. The first rows pair different people, the
+last ones two photos of the same person.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from hififace.training.loss_networks import LossNetworks
 from hififace.training.step import seen_by_generator
 
 PREVIEW_SEED = 20_210_609
-"""Of the pairs, whatever the run's seed: previews of two runs on one set show the same people."""
+"""Seed of the pairs, independent of the run's: previews of two runs on the same set show the same people."""
 SAME_SHARE = 0.25
 
 
 class Preview:
-    """Draws the averaged generator's answers to a few fixed pairs."""
+    """Draws results of the averaged generator for a few fixed pairs."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Preview:
 
 
 def _choose_pairs(photos: PreparedSet, num_pairs: int) -> PairBatch:
-    """Pairs of different people, then pairs of one person, unchanged by augmentation."""
+    """Pairs of different people, then pairs of the same person, without augmentation."""
     num_same = min(round(num_pairs * SAME_SHARE), num_pairs - 1) if num_pairs > 1 else 0
     kinds = ((num_pairs - num_same, 0.0), (num_same, 1.0))
     batches = [

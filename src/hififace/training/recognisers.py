@@ -1,4 +1,4 @@
-"""The recognisers that a step on one device asks: whose face is it, and whose is it not?
+"""The face recognisers whose embeddings a step on one device compares.
 
 Letters: n faces, S side of the crop.
 """
@@ -30,24 +30,24 @@ from hififace.weights.store import locate_in
 
 @dataclass
 class Recogniser:
-    """A frozen network that knows faces, and where in a crop it looks."""
+    """A frozen face recogniser, and the transform from a crop to its input."""
 
     name: str
     network: nn.Module
     """(n, 3, size_px, size_px) RGB 0..1 to (n, D)."""
     to_arcface: Tensor
-    """(2, 3) from pixels of the crop, at the side that it looks at, to ArcFace's template of 112 px."""
+    """(2, 3) from pixels of the crop, reduced to `at_px`, to ArcFace's template of 112 px."""
     size_px: int
-    """Of the network's image."""
+    """Side of the network's input."""
     at_px: int
-    """Side that crops are reduced to before they are resampled: no more work than the network sees."""
+    """Side to which crops are reduced before they are resampled, to save work."""
 
     def embed(self, crops: Tensor) -> Tensor:
-        """(n, D) of (n, 3, S, S) crops, as they are."""
+        """(n, D) of (n, 3, S, S) crops, without random transforms."""
         return self._embed(crops, self.to_arcface)
 
     def embed_views(self, crops: Tensor, jitter: float) -> Tensor:
-        """(n, D) of (n, 3, S, S) crops, each face moved, turned and mirrored at random first."""
+        """(n, D) of (n, 3, S, S) crops, each shifted, rotated and mirrored at random first."""
         return self._embed(crops, random_views(self.to_arcface, len(crops), jitter))
 
     @torch.no_grad()
@@ -57,7 +57,7 @@ class Recogniser:
         Args:
             data: the set.
             batch: crops at once.
-            half_precision: in bfloat16, as a step sees results.
+            half_precision: use bfloat16, as a step does for results.
         """
         found = []
         for start in range(0, len(data), batch):
@@ -82,17 +82,17 @@ class Recogniser:
 def make_recognisers(
     sface: nn.Module, names: Sequence[RecogniserName], card: SetCard, device: torch.device, files: Path | None
 ) -> tuple[Recogniser, ...]:
-    """SFace, and those that are named, on the device.
+    """Loads SFace and the named recognisers onto the device.
 
     Args:
         sface: the embedded recogniser, frozen.
-        names: of the others.
-        card: of the set whose crops they look at.
-        device: where they run.
+        names: of the other recognisers.
+        card: of the set whose crops they are applied to.
+        device: where to put them.
         files: folder of the user's files.
 
     Raises:
-        WeightsError: a file is missing or damaged; says how to get it.
+        WeightsError: a file is missing or damaged; the message says how to get it.
     """
 
     def make(name: str, network: nn.Module, size_px: int, at_px: int) -> Recogniser:
@@ -114,7 +114,7 @@ def make_recognisers(
 
 
 def arcface_map(card: SetCard, at_px: int = REDUCED_PX) -> Tensor:
-    """(2, 3) from pixels of a crop reduced to `at_px` by the mean of blocks to ArcFace's 112 px."""
+    """(2, 3) from pixels of a crop reduced to `at_px` by averaging blocks, to ArcFace's 112 px template."""
     side = card.resolution
     points = (TEMPLATES[card.template].scaled(side).points + 0.5) * (at_px / side) - 0.5
     matrix = estimate_similarity(points, TEMPLATES["arcface_112"].points)

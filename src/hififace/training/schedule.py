@@ -1,6 +1,6 @@
 """Values that change with the number of images seen: loss weights and learning rates.
 
-Everything is counted in images, not steps, so that a change of batch size leaves a recipe as it is.
+Schedules count images, not steps, so that they stay valid when the batch size changes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def value_at(schedule: Schedule, images: int) -> float:
 
 
 def is_ever_positive(schedule: Schedule) -> bool:
-    """Whether the schedule is above zero at any time: a term that never is needs no network."""
+    """Whether the schedule is above 0 at any time; the networks of a term that never is are not loaded."""
     if isinstance(schedule, (int, float)):
         return schedule > 0
     return any(value > 0 for _, value in schedule)

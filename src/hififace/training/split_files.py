@@ -1,7 +1,7 @@
 """Named tensors in one safetensors file, or in several small ones that are joined when they are read.
 
-`average.safetensors`, or with a limit `average-000.safetensors`, `average-001.safetensors` and so on: a checkpoint that
-can be carried where single files may not be large.
+`average.safetensors`, or with a limit `average-000.safetensors`, `average-001.safetensors` and so on: a checkpoint
+that can be stored where the size of a file is limited.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hififace.errors import OptionError, WeightsError
 from hififace.models.pretrained.strict_loading import read_state_dict
 
 _HEADER_BYTES = 1 << 16
-"""Room for the names: a safetensors file begins with them."""
+"""Space reserved for the header of a safetensors file, which holds the names."""
 _PART_OF = "part_of"
 
 
@@ -27,16 +27,16 @@ def write_tensors(
 
     Args:
         folder: must exist.
-        name: without an ending.
+        name: without a suffix.
         tensors: on the CPU.
         notes: metadata of every file.
-        part_mb: largest size of a file, in 10^6 bytes; None writes one file.
+        part_mb: maximum size of a file, in 10^6 bytes; None writes one file.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
-        OptionError: a single tensor is larger than a part may be.
+        OptionError: a single tensor is larger than `part_mb`.
     """
     tensors = {key: value.contiguous() for key, value in tensors.items()}
     limit = float("inf") if part_mb is None else part_mb * 1e6 - _HEADER_BYTES
@@ -64,10 +64,10 @@ def write_tensors(
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """Reads what `write_tensors` wrote, joined.
+    """Reads the tensors that `write_tensors` wrote, from one file or all parts.
 
     Raises:
-        WeightsError: nothing of that name is there, a part is missing, or a file is damaged.
+        WeightsError: no file has that name, a part is missing, or a file is damaged.
     """
     parts = _parts(folder, name)
     if not parts:
@@ -85,7 +85,7 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
 
 
 def has_tensors(folder: Path, name: str) -> bool:
-    """Whether something that `write_tensors` wrote is there."""
+    """Whether the folder holds tensors of that name, in one file or in parts."""
     return (folder / f"{name}.safetensors").is_file() or bool(_parts(folder, name))
 
 

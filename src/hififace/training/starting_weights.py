@@ -1,8 +1,8 @@
-"""The weights of a generator from wherever they lie: a safetensors file, a run, a checkpoint, a bundle's graph, or a
-checkpoint that the reference published.
+"""Reads a generator's weights from a safetensors file, a run, a checkpoint, a bundle's graph, or a published checkpoint
+of the reference implementation.
 
-A bundle holds every weight but the low-resolution head, which swapping never asks; a network that starts from it gets
-that head anew.
+A bundle holds all weights except the low-resolution head, which swapping does not use; a network that starts from one
+gets a newly initialised head.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _OUTER_HEADS = ("upsampler.image_head.", "upsampler.mask_head.")
 
 
 def start_generator(network: Generator, where: Path) -> list[str]:
-    """Fills a freshly made generator with the weights that lie at `where`, of its own shape or of a smaller one.
+    """Loads the weights at `where`, of the same or a smaller architecture, into a newly made generator.
 
     Returns:
-        Names of the newly initialised weights: those that a bundle leaves out, and parts that the old network lacks.
+        Names of the weights that keep their initialisation: those that a bundle or the smaller network lacks.
 
     Raises:
-        TrainingError: nothing there, or weights of another network.
+        TrainingError: nothing is there, or the weights are of another network.
     """
     weights = read_generator_weights(where)
     further = _further_blocks(network, weights)
-    if further:  # the heads see another block's features, so those of the smaller network mean nothing here
+    if further:  # the heads' inputs are another block's features, so the smaller network's heads do not apply
         weights = {name: value for name, value in weights.items() if not name.startswith(_OUTER_HEADS)}
     new = start_from(network, weights)
     lacking = [name for name in new if not name.startswith((*_MAY_LACK, *further))]
@@ -69,14 +69,14 @@ def start_generator(network: Generator, where: Path) -> list[str]:
 
 
 def _further_blocks(network: Generator, weights: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Names of F_up's blocks that a network of more pixels has beyond its predecessor, and of the heads after them."""
+    """Names of the F_up blocks that a network of higher resolution has in addition, and of the heads after them."""
     blocks = [f"upsampler.blocks.{number}." for number in range(len(network.params.upsampler))]
     known = [block for block in blocks if any(name.startswith(block) for name in weights)]
     return (*blocks[len(known) :], *_OUTER_HEADS) if len(known) < len(blocks) else ()
 
 
 def read_generator_weights(where: Path) -> dict[str, Tensor]:
-    """The state dict of a generator, float32, complete but for what its file cannot hold.
+    """The state dict of a generator, float32; complete except for weights that the file format does not hold.
 
     Args:
         where: a `.safetensors` file of this project's training, a run's folder or one of its checkpoints (the moving
@@ -85,7 +85,7 @@ def read_generator_weights(where: Path) -> dict[str, Tensor]:
             training takes them from their own files.
 
     Raises:
-        TrainingError: nothing of these is there, or the weights cannot be read.
+        TrainingError: none of these is there, or the weights cannot be read.
     """
     try:
         if where.is_file():
@@ -98,7 +98,7 @@ def read_generator_weights(where: Path) -> dict[str, Tensor]:
 
 
 def _without_extractors(found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The generator's tensors of a published checkpoint under our names; everything else as it is."""
+    """The generator's tensors of a published checkpoint, renamed to this project's names; other files unchanged."""
     names = generator_key_map()
     if not names.keys() <= found.keys():
         return found
@@ -123,7 +123,7 @@ def _from_folder(where: Path) -> dict[str, Tensor]:
 
 
 def _from_graph(path: Path) -> dict[str, Tensor]:
-    """Weights keep their names in a graph, except the heads: exported as one convolution, they lose theirs."""
+    """Weights of an ONNX graph. They keep their names, except the heads, which are exported as one convolution."""
     arrays = {name: torch.from_numpy(array.copy()) for name, array in read_initializers(path).items()}
     weights = {
         name.removeprefix(_GRAPH_PREFIX): value
@@ -137,7 +137,7 @@ def _from_graph(path: Path) -> dict[str, Tensor]:
             f"The graph {path} is not a generator that `hififace export` wrote: {len(weights)} named weights and "
             f"{len(merged)} merged ones were found. Start from a checkpoint or a .safetensors file instead."
         )
-    # Two biases that are added to one sum begin and stay equal, and a graph keeps equal weights once.
+    # Two biases of one sum are initialised equal and get equal gradients, and a graph stores equal weights once.
     for name in [name for name in weights if name.endswith(".side.weight")]:
         block = name.removesuffix(".side.weight")
         weights.setdefault(f"{block}.side.bias", weights[f"{block}.conv2.bias"])

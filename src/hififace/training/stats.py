@@ -1,4 +1,4 @@
-"""What a run says while it trains: JSON lines, TensorBoard, and where the time goes."""
+"""Reports of a training run: JSON lines, TensorBoard, and the time spent in each stage."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Listener = Callable[[Progress, Mapping[str, float]], None]
 class StageClock:
     """Seconds spent in named stages since the last report.
 
-    Stages are timed with the host's clock. On a GPU work is queued, so the clock waits for the device at the
-    borders of a stage only when `exact` is set: an exact split costs a little speed; the total is always exact.
+    Stages are timed with the host's clock. On a GPU, kernels run asynchronously; with `exact` the clock synchronises
+    with the device at the start and end of each stage, which costs a little speed. The total is exact in both cases.
     """
 
     def __init__(self, device: torch.device, *, exact: bool = False) -> None:
@@ -37,7 +37,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the time of the block to the stage."""
+        """Adds the time of the `with` block to the stage."""
         begin = time.perf_counter()
         yield
         if self._exact:
@@ -45,7 +45,7 @@ class StageClock:
         self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - begin
 
     def take(self) -> tuple[float, dict[str, float]]:
-        """Seconds since the last report, and of each stage; starts anew."""
+        """Seconds since the last report, in all and by stage; resets them."""
         now = time.perf_counter()
         total, split = now - self._since, self._seconds
         self._since, self._seconds = now, {}
@@ -53,7 +53,7 @@ class StageClock:
 
 
 class RunningMeans:
-    """Means of named scalars between two reports, kept on the device so that no step waits for a number."""
+    """Means of named scalars between two reports, kept on the device so that no step synchronises with it."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -67,21 +67,21 @@ class RunningMeans:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def not_finite(self) -> list[str]:
-        """Names of the scalars that were infinite or no number in some step. Waits for the device, once."""
+        """Names of the scalars that were infinite or NaN in some step. Synchronises with the device once."""
         if not self._sums:
             return []
         finite = torch.isfinite(torch.stack(list(self._sums.values()))).tolist()
         return [name for name, fine in zip(self._sums, finite, strict=True) if not fine]
 
     def take(self) -> dict[str, Tensor]:
-        """The means since the last report; starts anew."""
+        """The means since the last report; resets them."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
         self._sums, self._counts = {}, {}
         return means
 
 
 class Reports:
-    """Gathers the numbers of many steps and writes them down together."""
+    """Accumulates the scalars of many steps and writes them as one report."""
 
     def __init__(
         self,
@@ -106,10 +106,10 @@ class Reports:
         self._means.add(values)
 
     def expect_finite(self, progress: Progress) -> None:
-        """Refuses what the steps since the last report did, before any of it is shown or saved.
+        """Raises if a step since the last report was not finite, before its results are shown or saved.
 
         Raises:
-            TrainingError: a loss or a gradient was not finite; the message names all of them.
+            TrainingError: a loss or a gradient was not finite; the message names all that were.
         """
         broken = self._means.not_finite()
         if broken:
@@ -120,7 +120,7 @@ class Reports:
             )
 
     def write(self, progress: Progress, more: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Writes the means since the last report, over all processes, with the speed of every stage, and `more`."""
+        """Writes the means since the last report over all processes, the time of every stage, and `more`."""
         values = {
             name: float(mean) for name, mean in mean_over_world(self._means.take(), self._world).items()
         }
@@ -148,9 +148,9 @@ class Reports:
 
 
 class RunLog:
-    """`stats.jsonl`, `tensorboard/` where TensorBoard is installed, and a tracking program where one is asked for.
+    """Writes `stats.jsonl`, `tensorboard/` if TensorBoard is installed, and to an experiment tracker if one is chosen.
 
-    A resumed run first drops the lines that lie after its checkpoint, so that each image count appears once.
+    A resumed run first deletes the lines after its checkpoint, so that each image count appears once.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class RunLog:
         self._board = _open_board(run / "tensorboard", progress.images)
 
     def write(self, images: int, values: Mapping[str, float], extra: Mapping[str, Any] | None = None) -> None:
-        """Writes one line: image count, time of day, scalars, and what else is worth keeping."""
+        """Writes one line: image count, time, scalars, and `extra`."""
         line: dict[str, Any] = {"images": images, "time": round(time.time(), 3)}
         line.update({name: float(f"{value:.6g}") for name, value in values.items()})
         line.update(extra or {})
@@ -187,7 +187,7 @@ class RunLog:
             self._tracker.image(name, pixels, images)
 
     def close(self) -> None:
-        """Closes both files, and the run where it is tracked."""
+        """Closes both files, and the run of the experiment tracker."""
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -206,7 +206,7 @@ class RunLog:
 
 
 def _images_of(line: str) -> int | None:
-    """The image count of a line; None for the torn last line that a kill can leave."""
+    """The image count of a line; None for a truncated last line, which a kill can leave."""
     try:
         return int(parse_json(line)["images"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""One optimiser step, as two phases: the generator against everything, then the discriminator against it.
+"""One optimiser step in two phases: the generator with all loss terms, then the discriminator.
 
     result, result_low, masks ──┬─ segmentation, reconstruction, colour        (pixels)
                                 ├─ perceptual                                  (a frozen feature network)
@@ -7,13 +7,13 @@
                                 ├─ adversarial, feature_matching               (the discriminator)
                                 └─ cycle                                       (the generator once more)
 
-The order is the reference's: generator first, then the discriminator on the same images, those made *before* the
-generator's update. Every term is a mean over the whole batch of per-sample values, so that processes with a share each
-agree on average with one process that has it all.
+The order is the reference's: the generator first, then the discriminator on the same results, made *before* the
+generator's update. Every term is a mean of per-sample values over the whole batch, so that the average over several
+processes equals one process with the whole batch.
 
-A step reads no number back from the device, so that a GPU never waits for the host; whether the numbers are finite is
-asked where the loop waits anyway (`Reports.expect_finite`). Two settings cost one look a step, as their shapes depend
-on the batch: `loss.identity_on: different` and `loss.triplet_share`.
+A step reads no value back from the device, so that a GPU never waits for the host; values are checked for NaN and
+infinity where the loop synchronises anyway (`Reports.expect_finite`). Two settings need one synchronisation per step,
+since their tensor shapes depend on the batch: `loss.identity_on: different` and `loss.triplet_share`.
 
 Letters: B pairs of one round, A accumulation rounds, S x S pixels of the crop.
 """
@@ -63,7 +63,7 @@ Terms = dict[str, Tensor]
 
 
 def create_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """Adam as configured; the learning rate is set anew before every step."""
+    """Adam or AdamW as configured; the learning rate is set before every step."""
     kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
     decay = config.weight_decay if config.kind == "adamw" else 0.0
     return kind(
@@ -89,11 +89,11 @@ class TrainingStep:
         if config.compile:
             generator = cast("nn.Module", torch.compile(generator))
             discriminator = cast("nn.Module", torch.compile(discriminator))
-        # Gradients are averaged by these wrappers. The generator's phase goes through the bare discriminator, whose
-        # weights are frozen then, so nothing of it is averaged in vain.
+        # These wrappers average gradients. The generator's phase uses the unwrapped discriminator, whose weights are
+        # frozen then, so that none of its gradients are averaged in vain.
         self.shared_generator = share(generator, world)
         self.shared_discriminator = share(discriminator, world)
-        # Compiled where that is asked for, never wrapped: what the generator's phase asks.
+        # The discriminator of the generator's phase: compiled if configured, never wrapped.
         self.scorer = discriminator
         self.eyes_and_mouth: EyesAndMouth | None = None
         if config.loss.eyes_and_mouth_only or config.loss.identity_in_eyes_and_mouth < 1:
@@ -109,10 +109,10 @@ class TrainingStep:
         Args:
             batch: the pairs of this process, B·A of them.
             progress: images and steps so far; not changed.
-            clock: where the time goes.
+            clock: measures the time of each stage.
         """
         images = progress.images
-        # Every random number of a step is a function of (seed, rank, images seen), so nothing need be saved to resume.
+        # All random numbers of a step are functions of (seed, rank, images seen), so no generator state need be saved.
         torch.manual_seed(keyed(self.config.seed, self.rank, images) >> 1)
         weights = {name: value_at(knots, images) for name, knots in self.config.loss.weights.items()}
         rounds = _split(batch, self.config.accumulation)
@@ -134,7 +134,7 @@ class TrainingStep:
                     total = combine(self.terms(pairs, output, weights), weights)
                 with clock.stage("backward"):
                     torch.autograd.backward(total.total / len(rounds))
-            # What lies beyond the photo was never asked for: the discriminator must not learn to know results by it.
+            # No loss determines the padding outside the photo, so the discriminator must not recognise results by it.
             results.append(fill_invalid(output.image.detach(), pairs.target.image, pairs.target.valid))
             _add(stats, {f"loss/{name}": term for name, term in total.terms.items()}, len(rounds))
             _add(stats, _mask_stats(output, pairs), len(rounds))
@@ -159,9 +159,9 @@ class TrainingStep:
 
     @torch.no_grad()
     def _shown(self, pairs: PairBatch) -> Tensor:
-        """Targets as the generator sees them: some of one person's pairs with a stranger's face put on before.
+        """Input targets of the generator: in some pairs of the same person, swapped to another person's face first.
 
-        The label stays the photo, so what is asked for is a change of identity whose answer is known in every pixel.
+        The label stays the photo, so that a change of identity is supervised in every pixel.
         """
         photos = pairs.target.image
         if self.config.loss.triplet_share == 0:
@@ -170,7 +170,7 @@ class TrainingStep:
         chosen = same[: math.ceil(len(same) * self.config.loss.triplet_share)]
         if len(chosen) == 0 or len(pairs.same) < 2:
             return photos
-        stranger = (chosen + 1) % len(pairs.same)  # the next pair's source: another person but by rare chance
+        stranger = (chosen + 1) % len(pairs.same)  # the next pair's source: almost always another person
         swap = PairBatch(
             pairs.source.map(lambda part: part[stranger]),
             pairs.target.map(lambda part: part[chosen]),
@@ -186,12 +186,12 @@ class TrainingStep:
     # ---- The discriminator, and both updates.
 
     def _discriminator_values(self, real: Tensor, fake: Tensor, step: int, rounds: int) -> dict[str, Tensor]:
-        """Backward of the discriminator's loss, with R1 on photos every `r1_every` steps."""
+        """Backward pass of the discriminator's loss, with R1 on photos every `r1_every` steps."""
         settings = self.config.adversarial
         penalised = settings.r1_gamma > 0 and step % settings.r1_every == 0
         with self._autocast():
-            # One pass over both halves: batch statistics do not exist in these networks, and one large batch is
-            # faster than two small ones.
+            # One pass over both halves: these networks have no batch statistics, and one large batch is faster than two
+            # small ones.
             logits = self.shared_discriminator(torch.cat((real, fake))).logits
             on_real, on_fake = logits.chunk(2)
             loss = discriminator_loss(on_real, on_fake, settings.form)
@@ -223,10 +223,10 @@ class TrainingStep:
     def _update(
         self, optimiser: torch.optim.Optimizer, network: nn.Module, config: OptimiserConfig
     ) -> Tensor:
-        """Takes the optimiser's step; returns the gradients' norm before clipping, which is not finite if they are not.
+        """Steps the optimiser; returns the gradients' norm before clipping, which is not finite if a gradient is not.
 
-        Gradients that are not finite count as zeros: the weights stay good until the next report refuses the run, and
-        its numbers name the term that was to blame.
+        Non-finite gradients are replaced by zeros: the weights stay valid until the next report, which stops the run
+        and names the term that was not finite.
         """
         limit = config.gradient_clip if config.gradient_clip is not None else float("inf")
         norm = nn.utils.clip_grad_norm_(network.parameters(), limit)
@@ -239,22 +239,22 @@ class TrainingStep:
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
-        """bfloat16 where it is asked for; losses lift their inputs to float32 themselves."""
+        """bfloat16 if configured; losses convert their inputs to float32 themselves."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half_precision):
             yield
 
-    # ---- Terms of the generator: each computed where it is needed and nowhere else.
+    # ---- Terms of the generator; only those with a weight are computed.
 
     def terms(self, batch: PairBatch, output: GeneratorOutput, weights: Mapping[str, float]) -> Terms:
         """The unweighted terms whose weight is above 0.
 
-        Costly ones may look at the first samples of a batch only (`landmark_share`, `perceptual_share`): pairs come in
-        random order, so the first are as good as any.
+        Expensive ones may use only the first samples of a batch (`landmark_share`, `perceptual_share`): pairs come in
+        random order, so the first are a random subset.
 
         Args:
             batch: B pairs.
-            output: the generator's answer to them, with its graph.
-            weights: weight of each term at this time.
+            output: the generator's output for them, with its autograd graph.
+            weights: current weight of each term.
         """
         wanted = {name for name, weight in weights.items() if weight > 0}
         terms = self._pixel_terms(batch, output, wanted)
@@ -293,7 +293,7 @@ class TrainingStep:
         return terms
 
     def _attribute_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
-        """Landmark terms; those of eyes and mouth through these pixels alone where that is asked for."""
+        """Landmark terms; with `eyes_and_mouth_only`, gradients of those of eyes and mouth reach only these pixels."""
         if not self.config.loss.eyes_and_mouth_only or self.eyes_and_mouth is None:
             return self.loss_networks.attribute_terms(batch, output, wanted)
         inner = wanted & EYES_AND_MOUTH_TERMS
@@ -305,7 +305,7 @@ class TrainingStep:
         return terms
 
     def _identity_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
-        """Identity on all pairs, or on pairs of different people only, which saves the recogniser on the others."""
+        """Identity terms on all pairs, or only on pairs of different people, which saves the recogniser's work."""
         if not wanted & {"identity", "identity_leak"}:
             return {}
         image, image_low, share_of_batch = output.image, output.image_low, 1.0
@@ -339,7 +339,7 @@ class TrainingStep:
         return terms
 
     def _adversarial_terms(self, batch: PairBatch, output: GeneratorOutput, wanted: set[str]) -> Terms:
-        """What the discriminator says; its own weights get no gradient here (the step freezes them)."""
+        """The generator's GAN terms; the discriminator's weights are frozen here and get no gradient."""
         if not wanted & {"adversarial", "feature_matching"}:
             return {}
         terms: Terms = {}
@@ -360,7 +360,7 @@ class TrainingStep:
 
 @torch.no_grad()
 def _mask_stats(output: GeneratorOutput, pairs: PairBatch) -> dict[str, Tensor]:
-    """Mean of the predicted mask inside and outside the target's face: an empty mask is the known collapse."""
+    """Mean of the predicted mask inside and outside the target's face, to detect a collapse to an empty mask."""
     face = pairs.target.mask
     outside = (1 - face) * pairs.target.valid
     return {
@@ -370,7 +370,7 @@ def _mask_stats(output: GeneratorOutput, pairs: PairBatch) -> dict[str, Tensor]:
 
 
 def _split(batch: PairBatch, rounds: int) -> list[PairBatch]:
-    size = len(batch.same) // rounds  # divides: `TrainingConfig.split_batch`
+    size = len(batch.same) // rounds  # divisible, by `TrainingConfig.split_batch`
 
     def rows(at: int) -> PairBatch:
         return batch.map(lambda part: part[at * size : (at + 1) * size])
@@ -379,7 +379,7 @@ def _split(batch: PairBatch, rounds: int) -> list[PairBatch]:
 
 
 def seen_by_generator(images: Tensor, params: GeneratorParams) -> Tensor:
-    """(B, 3, S, S) -> (B, 3, R, R): a 512 model is given 256 px and asked for 512; for the others nothing changes."""
+    """(B, 3, S, S) -> (B, 3, R, R), the generator's input: the 512 px model is given 256 px; others are unchanged."""
     return downsample(images, (params.resolution, params.resolution))
 
 

@@ -1,7 +1,7 @@
-"""Reports of a run to Weights & Biases (`pip install '.[track]'`) or to Trackio (`pip install trackio`).
+"""Sends a run's reports to Weights & Biases (`pip install '.[track]'`) or Trackio (`pip install trackio`).
 
-Both have one interface (`init`, `log`, `finish`). Nothing is sent anywhere unless `--track` asks for it; Trackio, and
-Weights & Biases with WANDB_MODE=offline, keep everything on this machine.
+Both have the same interface (`init`, `log`, `finish`). Nothing is sent anywhere unless `--track` asks for it; Trackio,
+and Weights & Biases with WANDB_MODE=offline, keep everything on this machine.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ PROJECT = "hififace"
 
 
 class Tracker:
-    """One run as the tracking program shows it; a run that goes on goes on there as well.
+    """One run in an experiment tracker; a resumed run is resumed there too.
 
     Args:
-        program: which.
-        run: the folder of the run, whose name the run gets.
+        program: which tracker.
+        run: the folder of the run, which names it.
         config: the dumped configuration.
 
     Raises:
@@ -42,11 +42,11 @@ class Tracker:
         self._module.init(project=PROJECT, name=name, config=dict(config), resume="allow", **extra)
 
     def write(self, images: int, values: Mapping[str, float]) -> None:
-        """One report, at so many images."""
+        """Sends one report at an image count."""
         self._module.log(dict(values), step=images)
 
     def image(self, name: str, pixels: Any, images: int) -> None:
-        """An image (H, W, 3 uint8)."""
+        """Sends an image (H, W, 3 uint8)."""
         self._module.log({name: self._module.Image(pixels)}, step=images)
 
     def close(self) -> None:

@@ -1,9 +1,10 @@
-"""A wider or finer generator that starts as a trained one, exactly.
+"""Initialises a wider or finer generator so that it computes exactly the function of a trained one.
 
-Every channel of the old network keeps its weights and sees none of the new channels at first; new channels see
-everything. So the function is the old one's, and the first gradient already reaches the weights between old and new.
-(Net2Net, Chen et al. 2016, without its copies: instance normalisation treats each channel alone, so new ones may be
-anything.) A network that folds its input twice as much starts on the target's 2 x 2 means.
+Old channels keep their weights, and their weights on new channels start at 0; new channels keep their random weights on
+all channels. So the outputs are the old network's, and the first gradient already reaches the weights between old and
+new channels. (Net2Net, Chen et al. 2016, without copying channels: instance normalisation treats each channel
+separately, so new channels may hold anything.) A network with twice the pixel_unshuffle factor starts on the target's 2
+x 2 means.
 
 Letters: O outputs and I inputs of a weight, r rows of a pixel block.
 """
@@ -24,14 +25,14 @@ IMAGE_CHANNELS = 3
 
 @torch.no_grad()
 def start_from(network: Generator, weights: Mapping[str, Tensor]) -> list[str]:
-    """Fills `network`, freshly made, with the weights of a narrower or coarser one.
+    """Initialises `network` with the weights of a narrower or coarser one.
 
     Args:
-        network: freshly initialised; changed in place.
+        network: newly initialised; changed in place.
         weights: state dict of the old generator, any floating type.
 
     Returns:
-        Names of the weights of `network` that the old one has no counterpart of: they keep their initialisation.
+        Names of the weights of `network` without a counterpart in the old one, which keep their initialisation.
 
     Raises:
         TrainingError: an old weight has no counterpart, or is larger than it.
@@ -56,7 +57,7 @@ def start_from(network: Generator, weights: Mapping[str, Tensor]) -> list[str]:
         if value.ndim == 1:
             new[:outputs] = value
             continue
-        # Linear layers of AdaIN have the vector as input, heads and stems the image: these do not widen.
+        # Inputs of AdaIN's linear layers are the identity vector, those of stems the image: these do not widen.
         new[:outputs] = 0.0
         for old_inputs, new_inputs in _input_stretches(name, value.shape[1], network):
             new[:outputs, new_inputs] = value[:, old_inputs]
@@ -65,12 +66,12 @@ def start_from(network: Generator, weights: Mapping[str, Tensor]) -> list[str]:
 
 
 def _input_stretches(name: str, inputs: int, network: Generator) -> list[tuple[slice, slice]]:
-    """Where the old inputs of a weight lie among the new ones. A gate sees two stretches: features, then the skip."""
+    """Slices of the old inputs of a weight among the new ones. A gate has two: features, then the skip connection."""
     if not name.endswith("gate.gate.weight"):
         return [(slice(0, inputs), slice(0, inputs))]
     adapt = network.get_parameter(name.removesuffix("gate.weight") + "adapt.weight")
     channels, skip = adapt.shape[:2]  # of the new network
-    # Widths grow alike on both sides of a gate, so the old stretches are known by their share; pixels do not grow.
+    # Both inputs of a gate widen by the same factor, so the old slices follow from their share; pixels do not widen.
     old_skip = IMAGE_CHANNELS if skip == IMAGE_CHANNELS else round(inputs * skip / (channels + skip))
     first = inputs - old_skip
     return [
@@ -80,7 +81,7 @@ def _input_stretches(name: str, inputs: int, network: Generator) -> list[tuple[s
 
 
 def _stem_of_finer_input(weight: Tensor, inputs: int) -> Tensor:
-    """(O, 3 r^2, 3, 3) on r x r blocks to the same function of the 2 x 2 means of blocks twice as fine."""
+    """(O, 3 r^2, 3, 3) on r x r pixel blocks -> the same function of the 2 x 2 means of (2 r) x (2 r) blocks."""
     outputs, before = weight.shape[:2]
     r = round((before / IMAGE_CHANNELS) ** 0.5)
     if inputs != 4 * before:
