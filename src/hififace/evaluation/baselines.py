@@ -1,10 +1,9 @@
-"""Bounds to read the numbers by: doing nothing, and swapping without a network.
+"""Baselines that bound the figures of models: no change at all, and a swap without a generator.
 
-- `copy` leaves the target as it is: the best that any swap can do for pose, expression, gaze and realism, and the worst
-  for identity.
-- `paste` warps the source's face onto the target's by the triangles of the mesh, matches its colours, and blends it in:
-  about what FaceSwap of FaceForensics++ (Rössler et al. 2019) does with a 3D model. The warp takes over the target's
-  pose and the position of its lids and lips, but not what shows between them.
+- `copy` returns the target unchanged: the best possible pose, expression, gaze and realism, and the worst identity.
+- `paste` warps the source's face onto the target's by the triangles of the mesh, matches its colours, and blends it in,
+  similar to FaceSwap of FaceForensics++ (Rössler et al. 2019), which uses a 3D model. The warp reproduces the target's
+  pose and the position of its eyelids and lips, but not the eyeballs and the inside of the mouth.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from hififace.faces.masks import match_colour, region_mask
 from hififace.types import FloatArray, RGBImage
 
 FEATHER_SHARE: Final = 0.08
-"""Width of the soft edge, and how far it lies inside the outline, in widths of the face."""
+"""Width of the mask's soft edge and its distance inside the outline, in face widths."""
 
 _REACH: Final = 0.5
-"""How far outside its triangle a pixel's centre may lie, in barycentric coordinates."""
+"""Maximum distance of a pixel's centre outside its triangle, in barycentric coordinates."""
 
 
 def copy_target(target: RGBImage) -> tuple[RGBImage, FloatArray]:
@@ -48,7 +47,7 @@ def paste_source(
     edge = FEATHER_SHARE * width
     size = (target.shape[0], target.shape[1])
     inside = region_mask(target_mesh, size, dilate_px=-edge, feather_px=2 * edge)
-    # The raised forehead of the region lies beyond the mesh: nothing was warped there.
+    # The region extends above the mesh onto the forehead, where nothing was warped.
     reached = cv2.distanceTransform(np.pad(covered.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     mask = np.minimum(inside, np.clip(reached / max(2 * edge, 1.0), 0.0, 1.0)).astype(np.float32)
     matched = match_colour(warped, target, mask)
@@ -62,22 +61,22 @@ def warp_by_triangles(
     onto: NDArray[np.floating],
     size_hw: tuple[int, ...],
 ) -> tuple[RGBImage, NDArray[np.bool_]]:
-    """A face drawn with other points: each triangle of the mesh by its own affine map, far ones first.
+    """Warps a face to other mesh points: each triangle by an affine transform, the farthest ones first.
 
     Args:
         image: (h, w, 3).
         mesh: (468, 3) in its pixels.
-        onto: (468, 3) where the points go; its z decides what hides what.
-        size_hw: of the image that comes out.
+        onto: (468, 3) new points; their z decides which triangle is in front.
+        size_hw: of the output image.
 
     Returns:
-        (H, W, 3), black where nothing was drawn, and (H, W) where something was.
+        (H, W, 3), black where nothing was drawn, and (H, W) True where something was drawn.
     """
     height, width = int(size_hw[0]), int(size_hw[1])
     holes, surface = np.concatenate(_filled_holes()), triangles()
     corners = np.concatenate([holes, surface])
     goal = np.asarray(onto, np.float64)
-    # The fans in the holes are slivers, so their rims are left to the surface, which is drawn over them.
+    # Fan triangles in the holes are very thin; the surface is drawn over their edges.
     far_first = np.argsort(-goal[surface, 2].mean(axis=1), kind="stable")
     order = [*range(len(holes)), *(len(holes) + far_first)]
     owner = np.full((height, width), -1, np.int32)
@@ -97,8 +96,8 @@ def warp_by_triangles(
     w = (ab[:, 0] * pixel[:, 1] - ab[:, 1] * pixel[:, 0]) / area
     start = np.asarray(mesh, np.float64)[:, :2]
     shares = np.column_stack([1 - v - w, v, w])
-    # A pixel is drawn where a triangle touches it, so its centre may lie outside: a little in most, any number of
-    # triangle widths in slivers. There it moves as the nearest corner does.
+    # A pixel is drawn where a triangle touches it, so its centre may lie outside: slightly for most triangles, by many
+    # triangle widths for very thin ones. Beyond `_REACH` the pixel gets the displacement of the nearest corner.
     places = np.einsum("nc,ncd->nd", shares, start[chosen])
     off = goal[chosen, :2] - np.column_stack([columns, rows])[:, None]
     near = np.take_along_axis(chosen, np.square(off).sum(axis=2).argmin(axis=1)[:, None], axis=1)[:, 0]
@@ -113,7 +112,7 @@ def warp_by_triangles(
 
 
 def _filled_holes() -> list[NDArray[np.int64]]:
-    """The eyes and the mouth as fans of triangles: the mesh leaves them open."""
+    """Fans of triangles that close the holes of the mesh at the eyes and the mouth."""
     groups = point_groups()
     holes = [groups["image_left_eye"], groups["image_right_eye"], groups["lips_inner"]]
     return [np.array([(hole[0], a, b) for a, b in pairwise(hole[1:])]) for hole in holes]

@@ -1,4 +1,4 @@
-"""What is told of all pairs of a part at once: shares moved from target to source, and figures by group."""
+"""Figures of all pairs of a part at once: shares moved from target to source, and figures by group."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hififace.types import FloatArray
 BY_GROUP: Final = ("dlib_source", "dlib_same", "second_source", "sface_source")
 
 LEAST_PAIRS: Final = 10
-"""A group with fewer is told, but is not the worst one: that would be chance."""
+"""Minimum size of a group to be considered as the worst one; smaller groups are reported, but depend on chance."""
 
 Known = Mapping[str, "Description | None"]
 
@@ -33,7 +33,7 @@ Known = Mapping[str, "Description | None"]
 def shares_moved(
     pairs: Sequence[tuple[Pair, Measured]], known: Known, model: ShapeModel
 ) -> dict[str, Summary]:
-    """`moved_REGION`, and of lids and lips what leaks in and what is kept, in percent.
+    """`moved_REGION`, and for eyelids and lips the shares leaked and kept, in percent.
 
     Args:
         pairs: of plain scenes, with landmarks.

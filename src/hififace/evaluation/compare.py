@@ -1,7 +1,7 @@
-"""Two or more bundles side by side on pairs of yours: one sheet for the eyes, one table beside it.
+"""Compares two or more bundles on the user's pairs: a contact sheet and a table.
 
-Needs nothing but what ships: SFace, the face mesh and the irises say how near each result is to the source and what it
-kept of the target. A protocol (`run.py`) says more, and says it of enough pairs to believe differences.
+Needs no downloads: SFace, the face mesh and the irises measure similarity to the source and the attributes kept of the
+target. A protocol (`run.py`) has more measures, and enough pairs for differences to be significant.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hififace.types import Detection, Face, FloatArray, RGBImage
 
 TILE_PX: Final = 320
 CONTEXT: Final = 2.0
-"""Side of a tile in sides of its face's box."""
+"""Side of a tile over the side of its face box."""
 
 MEASURES: Final = {
     "likeness": "SFace cosine to the source",
@@ -44,7 +44,7 @@ Progress = Callable[[int, int], None]
 
 
 class PhotoPair(NamedTuple):
-    """One swap."""
+    """Source and target of one swap."""
 
     source: Path
     target: Path
@@ -52,15 +52,15 @@ class PhotoPair(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found."""
+    """Figures and images of a comparison."""
 
     names: tuple[str, ...]
-    """Of the bundles; two of one name are told apart by their place."""
+    """Names of the bundles; equal names are numbered."""
     pairs: tuple[PhotoPair, ...]
     values: dict[str, NDArray[np.float64]]
-    """Measure -> (pairs, bundles); not a number where a swap was refused."""
+    """Measure -> (pairs, bundles); NaN where a swap was refused."""
     refusals: dict[str, str]
-    """Photo -> why."""
+    """Photo -> reason."""
     tiles: list[list[RGBImage]] = field(repr=False)
     """Source, target and each result of every pair that was swapped."""
 
@@ -71,10 +71,10 @@ def read_pairs(where: Path) -> list[PhotoPair]:
     Args:
         where: a text or CSV file with a source and a target on each line (paths relative to the file; commas, tabs or
             spaces between them), or a folder with `sources` and `targets`, whose photos are paired in the order of
-            their names; the shorter list goes round.
+            their names; the shorter list is repeated.
 
     Raises:
-        DataError: neither, a line of another form, or a photo that is not there.
+        DataError: neither a list nor such a folder, a line that cannot be parsed, or a missing photo.
     """
     pairs = _of_folder(where) if where.is_dir() else _of_file(where)
     missing = next((path for pair in pairs for path in pair if not path.is_file()), None)
@@ -92,15 +92,15 @@ def compare(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Swap every pair with every bundle; the largest face of each photo, the same for all.
+    """Swap every pair with every bundle, with the same largest face of each photo.
 
     Args:
         bundles: names or folders.
         pairs: what to swap.
-        options: how faces are put back.
+        options: of the swap.
         providers: see `FaceSwapper.load`.
         threads: likewise.
-        progress: told (pairs done, pairs in all).
+        progress: called with (pairs done, pairs in all).
 
     Raises:
         BundleError: a bundle is missing or damaged.
@@ -126,14 +126,14 @@ def compare(
 
 
 def to_markdown(found: Comparison) -> str:
-    """A line for each measure, a column for each bundle: means over the pairs that every bundle swapped."""
+    """A Markdown table, a row per measure and a column per bundle: means over the pairs that all bundles swapped."""
     whole = ~np.isnan(found.values["likeness"]).any(axis=1)
     lines = [f"{int(whole.sum())} of {len(found.pairs)} pairs, swapped by every bundle.", ""]
     lines += ["| measure | " + " | ".join(found.names) + " |", "|---|" + "---:|" * len(found.names)]
     for name, title in MEASURES.items():
         told = found.values[name][whole]
         digits = 0 if name == "ms" else 1 if "degrees" in title else 3
-        # A measure that cannot be told of one pair (the gaze of shut eyes) is left out of its mean.
+        # Undefined values, such as the gaze of closed eyes, are left out of the mean.
         cells = [
             f"{np.nanmean(column):.{digits}f}" if np.isfinite(column).any() else "n/a" for column in told.T
         ]
@@ -143,7 +143,7 @@ def to_markdown(found: Comparison) -> str:
 
 
 def sheet(found: Comparison) -> RGBImage:
-    """A row for each pair: source, target, the bundles in turn; each around its face.
+    """Contact sheet with a row per pair: source, target, result of each bundle, cropped around the face.
 
     Raises:
         DataError: no pair was swapped.
@@ -155,7 +155,7 @@ def sheet(found: Comparison) -> RGBImage:
 
 
 class _Bench:
-    """The bundles, and what measures their results."""
+    """The bundles, and the networks that measure their results."""
 
     def __init__(self, swappers: Sequence[FaceSwapper], options: SwapOptions, threads: int | None) -> None:
         self._swappers = swappers
@@ -167,7 +167,7 @@ class _Bench:
         self.tiles: list[list[RGBImage]] = []
 
     def swap(self, pair: PhotoPair) -> list[dict[str, float]]:
-        """Values of each bundle; none where it refused."""
+        """Figures of each bundle; empty where it refused."""
         source, target = read_image(pair.source), read_image(pair.target)
         faces = [self._largest(one, path) for one, path in zip((source, target), pair, strict=True)]
         if faces[0] is None or faces[1] is None:
@@ -209,7 +209,7 @@ class _Bench:
         return replace(max(found, key=lambda face: face.detection.size_px), index=0)
 
     def _describe(self, image: RGBImage, face: Detection) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Mesh, irises and identity of the face at a place."""
+        """Mesh, irises and identity embedding of a detected face."""
         mesh = self._mesh.locate(image, face)
         irises = np.asarray(self._iris.locate(image, mesh), np.float32)
         return mesh.points, irises, self._sface.embed(image, face.points)
@@ -219,7 +219,7 @@ _STAGES: Final = ("align", "encode", "generate", "paste")
 
 
 def _tile(image: RGBImage, face: Detection) -> RGBImage:
-    """(320, 320, 3) the face with its surroundings, white beyond the image."""
+    """(320, 320, 3) crop around the face, white outside the image."""
     side = CONTEXT * max(face.size_px, 1.0)
     scale = TILE_PX / side
     left, top = (float(v) - side / 2 for v in (face.box[:2] + face.box[2:]) / 2)

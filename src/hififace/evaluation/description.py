@@ -1,7 +1,7 @@
-"""What is known of one face: everything that the measures compare, found once for each real photo and kept.
+"""The features of one face that the measures compare, computed once for each real photo and cached.
 
-A result is described where its target's face is: detecting again could find another face, or none, and a wrong face
-would be measured instead of being counted as a bad result. So `copy` measures as exactly equal to its target.
+Features of a result are computed at the place of its target's face: a new detection could find another face or none,
+and a bad result would be left out instead of counted. Therefore the baseline `copy` is exactly equal to its target.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from hififace.weights.registry import find_card
 from hififace.weights.store import locate
 
 DESCRIPTION_VERSION: Final = 4
-"""Raised whenever a description would come out otherwise, so that kept ones are made again."""
+"""To be increased with every change of descriptions, so that cached ones are computed again."""
 
 DETECTION_PX: Final = 640
-"""Long side at which a photo's face is looked for: in portraits of 1350 px YuNet draws a box around half of a face."""
+"""Longer side of a photo for detection: in portraits of 1350 px YuNet's box holds only half of the face."""
 
 PARTS: Final = ("yunet", "sface", "face_mesh", "iris", "dlib_recogniser_tfjs")
 
 
 class Description(NamedTuple):
-    """One face. Pixels are those of its photo."""
+    """Features of one face, in pixels of its photo."""
 
     place: int
-    """Place among the faces of the photo, left to right."""
+    """Index among the faces of the photo, from left to right."""
     box: FloatArray
     """(4,)"""
     points5: FloatArray
@@ -52,19 +52,19 @@ class Description(NamedTuple):
     mesh: FloatArray
     """(468, 3)"""
     irises: FloatArray
-    """(2, 5, 3) image-left and image-right: centre and four points of the rim."""
+    """(2, 5, 3) image-left and image-right iris: centre and four points of its contour."""
     sface: FloatArray
     """(128,) unit length."""
     dlib: FloatArray
-    """(128,) as dlib gives it: about 1.4 long."""
+    """(128,) as dlib returns it, of norm about 1.4."""
     features: FloatArray
     """(F,) for the Fréchet distance."""
     size_hw: FloatArray
     """(2,) height and width of the photo."""
     points68: FloatArray = np.full((68, 2), np.nan, np.float32)
-    """(68, 2) dlib's landmarks; not numbers where they were not asked for."""
+    """(68, 2) dlib's landmarks; NaN where they were not computed."""
     second: FloatArray = np.full(1, np.nan, np.float32)
-    """(D,) unit length, by the second recogniser; one not-a-number without it."""
+    """(D,) unit length, by the second recogniser; one NaN without it."""
     skin_tone_deg: FloatArray = np.full((), np.nan, np.float32)
     """() individual typology angle, see `skin_tone.py`."""
 
@@ -74,19 +74,19 @@ class Description(NamedTuple):
         return self.detection().size_px
 
     def detection(self) -> Detection:
-        """For callers that align or swap."""
+        """Box and points as a detection, for alignment and swapping."""
         return Detection(self.box, 1.0, self.points5)
 
     def face(self) -> Face:
-        """For `FaceSwapper.prepare`: what is already known is not worked out again."""
+        """As a face for `FaceSwapper.prepare`, so that mesh and identity are not computed again."""
         return Face(self.place, self.detection(), Landmarks(self.mesh, 1.0), self.sface)
 
 
 class Asked(NamedTuple):
-    """What descriptions are asked for beyond what every protocol compares."""
+    """Features that are computed in addition to those of every protocol."""
 
     feature_px: int = 192
-    """Side of the crop that the Fréchet distance compares."""
+    """Side of the crop for the Fréchet distance."""
     landmarks68: bool = False
     second: bool = False
     """Whether there is a second recogniser."""
@@ -102,13 +102,13 @@ OPEN: Final = Asked()
 
 
 class Describer:
-    """The frozen networks, one thread each: work is spread over processes.
+    """Computes descriptions with the frozen networks, each on one thread: work is spread over processes.
 
     Args:
-        asked: what more than `open` compares.
+        asked: additional features.
 
     Raises:
-        WeightsError: dlib's recogniser, or what is asked for, is not on this machine; says how to get it.
+        WeightsError: dlib's recogniser, or another network needed, is not on this machine; says how to get it.
     """
 
     def __init__(self, asked: Asked = OPEN) -> None:
@@ -126,7 +126,7 @@ class Describer:
         self._features: FeatureNetwork = create_feature_network(self._sface, asked.feature_px)
 
     def describe_photo(self, image: RGBImage) -> Description | None:
-        """The face in the middle of a portrait; None where there is none."""
+        """Describes the face in the middle of a portrait; None where there is none."""
         detections = detect_reduced(self._detector, image)
         found = portrait_face(image, detections)
         if found is None:
@@ -135,7 +135,7 @@ class Describer:
         return self._describe(image, found, place)
 
     def describe_result(self, image: RGBImage, target: Description) -> Description:
-        """The face of a result, where its target's is."""
+        """Describes the face of a result, at the place of its target's."""
         return self._describe(image, target.detection(), target.place)
 
     def _describe(self, image: RGBImage, found: Detection, place: int) -> Description:
@@ -161,9 +161,7 @@ class Describer:
 
 
 def detect_reduced(detector: YuNetDetector, image: RGBImage) -> list[Detection]:
-    """Faces of a photo that is looked at reduced where it is large: a detector's grid is too fine for a face that fills
-    it.
-    """
+    """Detects faces in a photo, reduced if it is large: the anchors are too small for a face that fills it."""
     reduced = DETECTION_PX / max(image.shape[:2])
     if reduced >= 1:
         return detector.detect(image)
@@ -177,7 +175,7 @@ def detect_reduced(detector: YuNetDetector, image: RGBImage) -> list[Detection]:
 
 
 def placed(found: Description, scale: float) -> Description:
-    """The same face where its photo was resized: its box and its five points, which say where to describe it again."""
+    """The face after its photo was resized: box and five points, at which it can be described again."""
     if scale == 1.0:
         return found
     moved = (
@@ -188,12 +186,12 @@ def placed(found: Description, scale: float) -> Description:
 
 
 class DescriptionCache:
-    """Descriptions of real photos, one file each, by the SHA-256 of the JPEG.
+    """Cache of descriptions of real photos, one file each, by the SHA-256 of the JPEG.
 
     Args:
         folder: None takes `evaluation` below the user's data folder.
-        features: name of the feature network in use: another one describes otherwise.
-        asked: what more is described.
+        features: name of the feature network in use, which is part of the key.
+        asked: additional features, likewise.
     """
 
     def __init__(self, folder: Path | None, features: str, asked: Asked = OPEN) -> None:
@@ -202,18 +200,18 @@ class DescriptionCache:
         self.folder = self.root / f"photos-{self.version}"
 
     def load(self, photo: Photo, scene: Scene = PLAIN) -> tuple[bool, Description | None]:
-        """(whether it is kept, what: None is a photo without a face)."""
+        """(whether it is cached, the description: None for a photo without a face)."""
         try:
             with np.load(self._path(photo, scene), allow_pickle=False) as stored:
                 if "mesh" not in stored.files:
                     return True, None
                 values: dict[str, Any] = {name: stored[name] for name in Description._fields}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return False, None  # not there, or damaged: described again
+            return False, None  # missing or damaged: computed again
         return True, Description(**{**values, "place": int(values["place"])})
 
     def save(self, photo: Photo, found: Description | None, scene: Scene = PLAIN) -> None:
-        """Keep one."""
+        """Write one description."""
         buffer = io.BytesIO()
         np.savez(buffer, **({"none": np.zeros(0)} if found is None else found._asdict()))
         atomic_write(self._path(photo, scene), buffer.getvalue())
@@ -224,14 +222,14 @@ class DescriptionCache:
 
 
 def cache_version(features: str, asked: Asked = OPEN) -> str:
-    """Twelve digits that stand for every network and convention in a description."""
+    """Twelve digits of a hash over every network and convention of descriptions."""
     hashes = [find_card(name).sha256 for name in asked.parts]
     text = " ".join([str(DESCRIPTION_VERSION), features, str(asked.feature_px), *map(str, hashes)])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def load_landmarks68() -> ShapePredictor:
-    """Dlib's predictor; its arrays are kept in the user's data folder, for it is slow to read.
+    """Loads dlib's predictor; its arrays are cached in the user's data folder, since its own file is slow to read.
 
     Raises:
         WeightsError: its file is not on this machine; says how to get it.

@@ -1,13 +1,12 @@
-"""How well faces are found and told apart, with the parts as shipped.
+"""Measures face detection and face verification with the embedded networks.
 
 ``python -m hififace.evaluation.detection --data FOLDER [--scrfd FILE]`` reads the shards ``photos-val-*.tar`` and
 ``identities-val-*.tar`` (members KEY.jpg, and KEY.json with "identity") and prints one JSON object. The protocol:
 
 - recall: share of photos in which a face is found that covers the middle of the photo, each photo being a portrait.
-- recall by size: the same portraits, one in six, shrunk until the face that was found measures so many pixels, and
-  laid on a blurred ground of 320 x 320.
-- false faces: detections in scikit-image's own images of things, each as it is, mirrored, halved and doubled; those
-  that show people (the astronaut, the cameraman) left out.
+- recall by size: every sixth of the same portraits, reduced until the detected face has a given size in pixels, on a
+  blurred background of 320 x 320.
+- false faces: detections in scikit-image's images without people, each unchanged, mirrored, at half and at double size.
 - verification: every same-person pair of ``identities-val`` against as many pairs of different people drawn with a
   fixed seed; accuracy at the best threshold on the cosine.
 """
@@ -41,12 +40,12 @@ GROUND_PX = 320
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """How many portraits have their face found."""
+    """Share of portraits whose face was detected."""
 
     num_photos: int
     num_found: int
     missed: tuple[str, ...]
-    """Keys of the photos without."""
+    """Keys of the photos without a detection."""
 
     @property
     def share(self) -> float:
@@ -56,10 +55,10 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How well two photos of one person are told from photos of two."""
+    """Accuracy of telling pairs of the same person from pairs of different people."""
 
     num_pairs: int
-    """Of one person; as many of two."""
+    """Number of pairs of the same person, and of pairs of different people."""
     accuracy: float
     """At the best threshold."""
     threshold: float
@@ -70,7 +69,7 @@ class Verification:
 def measure_recall(
     photos: Iterator[tuple[str, RGBImage]], detector: FaceDetector
 ) -> tuple[Recall, dict[str, Detection]]:
-    """Look for the face of every portrait; also returns what was found, by key."""
+    """Detect the face of every portrait; also returns the detections, by key."""
     found, missed, num = {}, [], 0
     for key, image in photos:
         num += 1
@@ -88,7 +87,7 @@ def recall_by_size(
     detector: FaceDetector,
     sizes_px: tuple[int, ...] = SIZES_PX,
 ) -> dict[int, float]:
-    """Share of faces still found when they are only so large: {size in pixels: 0 to 1}."""
+    """Share of faces detected at each size: {size in pixels: 0 to 1}."""
     hits: dict[int, list[bool]] = {size: [] for size in sizes_px}
     for number, (key, image) in enumerate(photos):
         if number % ONE_IN or key not in found:
@@ -106,7 +105,7 @@ def recall_by_size(
 
 
 def portrait_face(image: RGBImage, detections: list[Detection]) -> Detection | None:
-    """The face that covers the middle of a portrait, the largest of several; None if there is none."""
+    """The largest face that covers the middle of a portrait; None if there is none."""
     middle = np.array([image.shape[1], image.shape[0]]) / 2
     covering = [d for d in detections if (d.box[:2] <= middle).all() and (d.box[2:] >= middle).all()]
     return max(covering, key=lambda d: d.size_px, default=None)
@@ -117,8 +116,8 @@ def best_verification(vectors: FloatArray, names: list[str], seed: int = SEED) -
 
     Args:
         vectors: (N, D) unit length.
-        names: N, who each shows.
-        seed: of the draw of different-person pairs.
+        names: (N) the person in each photo.
+        seed: of the draw of pairs of different people.
     """
     cosines = vectors @ vectors.T
     first, second = np.triu_indices(len(names), 1)
@@ -164,7 +163,7 @@ def read_photos(folder: Path, pattern: str) -> Iterator[tuple[str, RGBImage]]:
 
 
 def images_of_things() -> Iterator[tuple[str, RGBImage]]:
-    """scikit-image's own images without people, each in four variants.
+    """scikit-image's images without people, each in four variants.
 
     Raises:
         DataError: scikit-image is not installed.
@@ -188,14 +187,14 @@ def images_of_things() -> Iterator[tuple[str, RGBImage]]:
 def count_false_faces(
     images: Iterator[tuple[str, RGBImage]], detector: FaceDetector, *, rotated: bool = False
 ) -> dict[str, int]:
-    """{image: faces found in it}, of images that show none."""
+    """{image: number of detections}, for images that show no face."""
     return {name: len(detector.detect(image, rotated=rotated)) for name, image in images}
 
 
 def measure_verification(
     photos: Iterator[tuple[str, RGBImage]], found: dict[str, Detection], embedder: IdentityEmbedder
 ) -> Verification:
-    """Describe every found face (key ``IDENTITY_NN``) and compare all with all."""
+    """Embed every detected face (key ``IDENTITY_NN``) and compare all pairs."""
     vectors, names = [], []
     for key, image in photos:
         if key in found:

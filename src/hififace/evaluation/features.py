@@ -1,4 +1,4 @@
-"""Networks whose features the Fréchet distance compares: one number of features for each face, and a name."""
+"""Feature networks of the Fréchet distance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ that what a swap blurs is seen. `portraits` takes 256."""
 
 
 class FeatureNetwork(Protocol):
-    """Contract: (H, W, 3) uint8 RGB and five points in; (F,) float32 out."""
+    """Maps (H, W, 3) uint8 RGB and five points to (F,) float32."""
 
     name: str
 
@@ -56,7 +56,7 @@ class EfficientNetLite0Features:
 
 
 class SFaceFeatures:
-    """SFace's identity vector, for where nothing was fetched: it sees who somebody is better than how real they look.
+    """SFace's identity embedding, the fallback without downloads: it represents identity better than realism.
 
     Args:
         embedder: the recogniser.
@@ -73,7 +73,7 @@ class SFaceFeatures:
 
 
 def feature_network_name() -> str:
-    """Which one `create_feature_network` opens here."""
+    """Name of the network that `create_feature_network` opens on this machine."""
     try:
         locate(find_card("efficientnet_lite0"))
     except WeightsError:
@@ -82,7 +82,7 @@ def feature_network_name() -> str:
 
 
 def create_feature_network(embedder: SFaceEmbedder, side_px: int = SIDE_PX) -> FeatureNetwork:
-    """EfficientNet-lite0 where it was fetched, else SFace."""
+    """EfficientNet-lite0 if it was downloaded, otherwise SFace."""
     if feature_network_name() == EfficientNetLite0Features.name:
         return EfficientNetLite0Features(side_px)
     return SFaceFeatures(embedder)

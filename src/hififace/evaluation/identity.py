@@ -1,12 +1,12 @@
-"""Whose face it is: similarity, retrieval and leak, by two recognisers.
+"""Identity measures: similarity, retrieval and leak, by two recognisers.
 
-- `sface`: cosine, by the recogniser that training minimises (OpenCV Zoo's SFace). Its word alone proves little.
-- `dlib`: Euclidean distance, by Davis King's recogniser, which training never sees; below 0.6 two photos show one
+- `sface`: cosine, by the recogniser of the training loss (OpenCV Zoo's SFace), and therefore biased towards results.
+- `dlib`: Euclidean distance, by Davis King's recogniser, which training never uses; below 0.6 two photos show the same
   person.
 
 Retrieval follows the FaceForensics++ protocol of FaceShifter (Li et al. 2019, arXiv 1912.13457): is the right source
-the nearest among all sources? The literature uses CosFace, which cannot be downloaded freely; these figures carry
-their own names.
+the nearest among all sources? The literature uses CosFace, which cannot be downloaded freely, so these figures
+have names of their own.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from hififace.weights.registry import find_card
 from hififace.weights.store import locate
 
 CHIP_POINTS: Final = (263, 362, 33, 133, 2)
-"""Mesh points that stand for dlib's five: outer and inner corner of the image-right eye, of the image-left eye, and the
+"""Mesh points at dlib's five landmarks: outer and inner corner of the image-right eye, of the image-left eye, and the
 base of the nose."""
 
 CHIP_TEMPLATE: Final = np.array(
     [(0.85957, 0.21350), (0.64606, 0.22897), (0.12058, 0.21373), (0.33409, 0.22906), (0.49011, 0.62780)]
 )
-"""Where dlib's mean face has them, in a square without padding."""
+"""Their positions in dlib's mean face, in a square without padding."""
 
 CHIP_PADDING: Final = 0.25
-"""On each side, in shares of that square: what the recogniser was trained with."""
+"""Padding on each side as a share of that square, as the recogniser was trained."""
 
 
 class DlibEmbedder:
@@ -60,14 +60,14 @@ class DlibEmbedder:
 
 
 def dlib_chip(image: RGBImage, mesh: NDArray[np.floating]) -> RGBImage:
-    """(150, 150, 3) the face as dlib's recogniser wants it."""
+    """(150, 150, 3) aligned crop for dlib's recogniser."""
     wanted = (CHIP_TEMPLATE + CHIP_PADDING) / (1 + 2 * CHIP_PADDING) * SIZE_PX
     matrix = estimate_similarity(np.asarray(mesh)[list(CHIP_POINTS), :2], wanted)
     return np.asarray(warp(image, matrix, SIZE_PX), np.uint8)
 
 
 def distances(vectors: NDArray[np.floating], gallery: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N, G) Euclidean distances of (N, D) and (G, D); of unit vectors they order as cosines do."""
+    """(N, G) Euclidean distances of (N, D) and (G, D); for unit vectors their order is that of cosines."""
     a, b = np.asarray(vectors, np.float64), np.asarray(gallery, np.float64)
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
@@ -76,7 +76,7 @@ def distances(vectors: NDArray[np.floating], gallery: NDArray[np.floating]) -> N
 def retrieved_within(
     vectors: NDArray[np.floating], gallery: NDArray[np.floating], right: NDArray[np.integer], k: int
 ) -> NDArray[np.bool_]:
-    """(N,) whether fewer than `k` of the gallery are nearer than, or as near as, the right one.
+    """(N,) whether fewer than `k` others of the gallery are at most as far as the right one.
 
     Args:
         vectors: (N, D) of results.
@@ -97,13 +97,13 @@ def verification_accuracy(
     threshold: float = SAME_PERSON_DISTANCE,
     seed: int = 0,
 ) -> float:
-    """Share of right answers at a fixed distance, on every pair of one person and as many of two.
+    """Accuracy at a fixed distance, on all pairs of the same person and as many of different people.
 
     Args:
         vectors: (N, D).
-        people: N, who each shows.
-        threshold: below it two photos count as one person.
-        seed: of the draw of pairs of two people.
+        people: (N) the person in each photo.
+        threshold: distance below which two photos count as the same person.
+        seed: of the draw of pairs of different people.
     """
     first, second = np.triu_indices(len(people), 1)
     names = np.array(people)

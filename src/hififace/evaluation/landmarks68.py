@@ -1,15 +1,15 @@
-"""68 landmarks that are not the mesh's: dlib's shape predictor, read and evaluated with numpy alone.
+"""dlib's 68 landmarks: its shape predictor, read and evaluated in numpy.
 
-The shape of a result must not be measured by the network that its training loss asks. dlib's predictor (Kazemi and
+Face shape must not be measured with the mesh network, which the training loss uses. dlib's predictor (Kazemi and
 Sullivan 2014, "One millisecond face alignment with an ensemble of regression trees") was trained on other photos, for
 other points, by another method. Points 0-16 are the jaw line, 17-26 the brows, 27-35 the nose, 36-47 the eyes, 48-67
 the mouth.
 
-15 cascades of 500 trees of depth 4. Each cascade looks at 500 pixels around the current shape; a tree compares pairs
-of them; its leaf is added to the shape. The file is a stream of dlib's packed numbers, each with a length byte before
-it, so it is read once (some seconds) and kept as plain arrays.
+15 cascades of 500 trees of depth 4. Each cascade samples 500 pixels around the current shape; a tree compares pairs of
+them; its leaf is added to the shape. The file is a stream of numbers in dlib's variable-length encoding, so it is
+decoded once, which takes seconds, and cached as plain arrays.
 
-`tools/check_landmarks68.py` compares with dlib itself: equal to 0.001 px where both see the same chip.
+`tools/check_landmarks68.py` compares with dlib itself: equal to 0.001 px on the same chip.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ EYES: Final = tuple(range(36, 48))
 MOUTH: Final = tuple(range(48, 68))
 
 ANCHORS: Final = ((36, 33), (39, 133), (42, 362), (45, 263), (33, 2), (48, 61), (54, 291))
-"""(landmark, mesh point) at one place of the face: eye corners, base of the nose, mouth corners. They say where the
-face is; they are not what is measured."""
+"""(landmark, mesh point) at the same place of the face: eye corners, base of the nose, mouth corners. Used only to
+align the face."""
 
 BOX_PX: Final = 200
-"""Side of dlib's face box in the chip that the predictor is given."""
+"""Side of dlib's face box in the predictor's input."""
 MARGIN_PX: Final = 100
-"""Around that box: the jaw and the brows of a turned head leave it."""
+"""Margin around that box, for the jaw and the brows of turned heads."""
 CHIP_PX: Final = BOX_PX + 2 * MARGIN_PX
 
 STRETCH_BYTES: Final = 1 << 16
-"""Of the file, walked at once: its tables fit a processor's cache."""
+"""Length of the parts in which the file is decoded: their tables fit a CPU's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShapePredictor:
-    """The trees as arrays: K cascades, T trees, S = 15 splits, L = 16 leaves, P points, F pixels."""
+    """The regression trees as arrays: K cascades, T trees, S = 15 splits, L = 16 leaves, P points, F pixels."""
 
     initial: FloatArray
     """(P, 2) the mean shape; 0..1 across the face box."""
     anchors: NDArray[np.int32]
-    """(K, F) the landmark that each pixel moves with."""
+    """(K, F) the landmark to which each sampled pixel is attached."""
     deltas: FloatArray
-    """(K, F, 2) from that landmark, in face boxes."""
+    """(K, F, 2) offset from that landmark, in sides of the face box."""
     first: NDArray[np.int32]
-    """(K, T, S) one pixel of each comparison."""
+    """(K, T, S) first pixel of each comparison."""
     second: NDArray[np.int32]
-    """(K, T, S) the other."""
+    """(K, T, S) second pixel."""
     thresholds: FloatArray
     """(K, T, S) levels of 255."""
     leaves: FloatArray
-    """(K, T, L, P * 2) what is added to the shape."""
+    """(K, T, L, P * 2) increments of the shape."""
 
     def predict(self, gray: NDArray[np.uint8], box: tuple[float, float, float, float]) -> FloatArray:
         """(P, 2) points in pixels of the image.
@@ -86,7 +86,7 @@ class ShapePredictor:
             values = np.where(inside, gray[y.clip(0, height - 1), x.clip(0, width - 1)], 0).astype(np.float32)
             splits = values[self.first[k]] - values[self.second[k]] > self.thresholds[k]  # (T, S)
             node = np.zeros(len(trees), np.int64)
-            while node[0] < splits.shape[1]:  # all trees are full, so all reach their leaves together
+            while node[0] < splits.shape[1]:  # the trees are complete: all leaves have one depth
                 node = 2 * node + np.where(splits[trees, node], 1, 2)
             added = self.leaves[k, trees, node - splits.shape[1]].sum(axis=0, dtype=np.float64)
             shape = shape + added.reshape(-1, 2)
@@ -95,7 +95,7 @@ class ShapePredictor:
     def locate(self, image: RGBImage, mesh: NDArray[np.floating]) -> FloatArray:
         """(P, 2) points in pixels of an image (H, W, 3) whose face has the mesh (468, 3).
 
-        The face is laid upright on a chip of 400 px first, so that neither its size nor its roll matters.
+        The face is first aligned upright in a chip of 400 px, so that its size and roll have no effect.
         """
         ours, theirs = (list(column) for column in zip(*ANCHORS, strict=True))
         wanted = self.initial[ours] * BOX_PX + MARGIN_PX
@@ -107,26 +107,26 @@ class ShapePredictor:
 
 
 def gray_of(image: RGBImage) -> NDArray[np.uint8]:
-    """(H, W) as dlib makes it: the sum of the three channels over 3, rounded down."""
+    """(H, W) grey levels as in dlib: the sum of the three channels over 3, rounded down."""
     return np.asarray(image.astype(np.uint16).sum(axis=2) // 3, np.uint8)
 
 
 def load_shape_predictor(path: Path, kept: Path | None = None) -> ShapePredictor:
-    """Read `shape_predictor_68_face_landmarks.dat`, or what was kept of it.
+    """Read `shape_predictor_68_face_landmarks.dat`, or its cached arrays.
 
     Args:
         path: the user-supplied file.
-        kept: where its arrays are kept as a `.npz`, so that the next time takes no seconds; None keeps nothing.
+        kept: `.npz` file that caches the arrays; None does not cache.
 
     Raises:
-        WeightsError: the file cannot be read or is no shape predictor.
+        WeightsError: the file cannot be read or is not a shape predictor.
     """
     if kept is not None and kept.is_file():
         try:
             with np.load(kept, allow_pickle=False) as stored:
                 return ShapePredictor(**{name: stored[name] for name in ShapePredictor.__slots__})
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
-            pass  # damaged: read again
+            pass  # damaged: decoded again
     try:
         predictor = parse_shape_predictor(path.read_bytes())
     except OSError as error:
@@ -142,7 +142,7 @@ def load_shape_predictor(path: Path, kept: Path | None = None) -> ShapePredictor
 
 
 def keep_shape_predictor(predictor: ShapePredictor, path: Path) -> None:
-    """Write its arrays where `load_shape_predictor` finds them, whole or not at all."""
+    """Write the cache of `load_shape_predictor`, atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file, allow_pickle=False, **{name: getattr(predictor, name) for name in ShapePredictor.__slots__}
@@ -150,11 +150,11 @@ def keep_shape_predictor(predictor: ShapePredictor, path: Path) -> None:
 
 
 def parse_shape_predictor(data: bytes) -> ShapePredictor:
-    """A `.dat` of dlib 18 and later.
+    """Decode a `.dat` file of dlib 18 or later.
 
     Raises:
-        ValueError: another kind of file, or one that was cut short.
-        IndexError: it ends too early.
+        ValueError: another kind of file, or a truncated one.
+        IndexError: the file ends too early.
     """
     stream = _Numbers(unpack_numbers(data))
     version = stream.integer()
@@ -186,21 +186,21 @@ def parse_shape_predictor(data: bytes) -> ShapePredictor:
 
 
 def unpack_numbers(data: bytes) -> NDArray[np.int64]:
-    """All integers of a stream that dlib wrote, in order; a real number is two of them, m and e: m · 2^e.
+    """All integers of a stream in dlib's encoding, in order; a real number is two integers m and e: m · 2^e.
 
-    Each has a byte before it with its length (and the sign in its highest bit), then its magnitude, lowest byte first.
-    Where the next one begins is known only from this one. So each stretch is walked by doubling: a table says where
-    1, 2, 4, ... numbers lead from every byte of it.
+    Each integer is a byte with its length (and the sign in the highest bit), then its magnitude, lowest byte first. The
+    start of a number is known only from the one before, so each part is decoded by pointer doubling: tables hold, for
+    every byte, the position 1, 2, 4, ... numbers later.
 
     Raises:
-        ValueError: this is no such stream, or it was cut short.
+        ValueError: this is not such a stream, or it is truncated.
     """
     raw = np.frombuffer(data, np.uint8)
     start, found = 0, []
     while start < len(raw):
         part = raw[start : start + STRETCH_BYTES]
         jumps = np.minimum(np.arange(1, len(part) + 1) + (part & 0x0F), len(part)).astype(np.int32)
-        jumps = np.append(jumps, np.int32(len(part)))  # past the end one stays there
+        jumps = np.append(jumps, np.int32(len(part)))  # the end points to itself
         places = np.zeros(1, np.int32)
         while places[-1] < len(part):
             places = np.concatenate([places, jumps[places]])
@@ -248,7 +248,7 @@ class _Numbers:
         return np.ldexp(pairs[:, 0].astype(np.float64), pairs[:, 1]).astype(np.float32)
 
     def matrix(self) -> FloatArray:
-        """Of one column: (rows,)."""
+        """A matrix of one column, as (rows,)."""
         rows, columns = -self.integer(), -self.integer()
         if rows < 1 or columns != 1:
             raise ValueError(f"a matrix of {rows} x {columns}, expected one column")

@@ -1,4 +1,4 @@
-"""All measures of one result, by name, and their means over a part of the protocol."""
+"""Computes all measures of one result by name, and their means over a part of the protocol."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from hififace.types import FloatArray
 
 RECOGNISERS: Final = ("sface", "dlib")
 SECOND: Final = "second"
-"""A second recogniser that the user supplies: MobileFaceNet."""
+"""Name of the measures by the user-supplied second recogniser, MobileFaceNet."""
 RETRIEVAL_DEPTHS: Final = (1, 5)
 
 
 class Measured(NamedTuple):
-    """One result."""
+    """Measures and features of one result."""
 
     values: dict[str, float]
-    """Measure -> value; NaN where it cannot be told."""
+    """Measure -> value; NaN where it is undefined."""
     sface: FloatArray
     dlib: FloatArray
     features: FloatArray
@@ -53,11 +53,11 @@ class Measured(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A measure over a part of the protocol."""
+    """Mean of a measure over a part of the protocol."""
 
     mean: float
     standard_error: float | None
-    """Of the mean; None where the measure is of all results at once."""
+    """Of the mean; None for a measure of all results at once."""
     num: int
 
 
@@ -69,15 +69,15 @@ def measure_result(
     prior: MeshShapePrior,
     asked: Asked = OPEN,
 ) -> Measured:
-    """Everything about one result.
+    """Compute all measures of one result.
 
     Args:
         source: the source face.
-        target: into what.
-        swapped: what came out.
-        result: the description of its image.
-        prior: the mesh's.
-        asked: what is measured beyond `open`.
+        target: the target face.
+        swapped: the result.
+        result: the description of the result's image.
+        prior: shape prior of the mesh.
+        asked: additional features.
     """
     was, got = target.face, result
     side_px = SIDE_PX if asked == OPEN else asked.feature_px
@@ -127,14 +127,14 @@ def _of_portraits(source: Subject, target: Subject, swapped: Swapped, got: Descr
 
 
 def summarise(measured: Sequence[Measured]) -> dict[str, Summary]:
-    """Mean and standard error of every measure of single results; values that cannot be told are left out."""
+    """Mean and standard error of every measure of single results; undefined values are left out."""
     names = dict.fromkeys(name for one in measured for name in one.values)
     found = {name: mean_of(np.array([one.values.get(name, np.nan) for one in measured])) for name in names}
     return {name: summary for name, summary in found.items() if summary.num or name in measured[0].values}
 
 
 def mean_of(values: NDArray[np.floating]) -> Summary:
-    """Mean, its standard error, and of how many."""
+    """Mean, its standard error, and the number of values."""
     told = np.asarray(values, np.float64)
     told = told[~np.isnan(told)]
     if not len(told):
@@ -152,7 +152,7 @@ def retrieval(
 
     Args:
         measured: results.
-        people: row of the right person for each.
+        people: row of the right person for each result.
         galleries: name (empty for the sources' own photos) -> one description for each person.
     """
     right = np.array(people)
@@ -160,7 +160,7 @@ def retrieval(
     for recogniser in (*RECOGNISERS, SECOND):
         vectors = np.stack([getattr(one, recogniser) for one in measured])
         if np.isnan(vectors).any():
-            continue  # there is no second one
+            continue  # there is no second recogniser
         for name, gallery in galleries.items():
             rows = np.stack([getattr(one, recogniser) for one in gallery])
             for depth in RETRIEVAL_DEPTHS:

@@ -1,4 +1,4 @@
-"""What is measured: bundles, and anything else that makes a result of a source and a target."""
+"""The methods that are evaluated: bundles and baselines."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from hififace.weights.bundle import MANIFEST_NAME, load_bundle
 
 BASELINES: Final = ("copy", "paste")
 PERFECT: Final = {f"perfect_{side}": side for side in PERFECT_SIDES_PX}
-"""Name -> side of a network that gives its target back; asked for sharpness alone."""
+"""Name -> side of a network that reproduces its target perfectly; used for sharpness alone."""
 
 
 class Subject(NamedTuple):
-    """A photo and what is known of its face."""
+    """A photo and the description of its face."""
 
     sha256: str
     pixels: RGBImage
     face: Description
     drawn: NDArray[np.bool_] | None = None
-    """(H, W) where something was drawn before the face; None without."""
+    """(H, W) where an occluder was drawn over the face; None without one."""
 
 
 class Swapped(NamedTuple):
@@ -45,9 +45,9 @@ class Swapped(NamedTuple):
     image: RGBImage
     """(H, W, 3); the target's own array where nothing was changed."""
     mask: FloatArray
-    """(H, W) 0..1: what was generated."""
+    """(H, W) 0..1: weight of the generated face."""
     plain: RGBImage | None = None
-    """The same with `--detail 0`, where that was asked for."""
+    """The result with `--detail 0`, if it was requested."""
 
 
 class Method(Protocol):
@@ -59,26 +59,26 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A method by name: small and picklable, opened where it works."""
+    """A method by name: small and picklable, to be opened in the process that uses it."""
 
     name: str
     """Unique among those of one report."""
     folder: Path | None = None
-    """Of a bundle; None for a baseline."""
+    """Folder of a bundle; None for a baseline."""
     version: str = ""
     sha256: str = ""
-    """Of the bundle's `model.json`, which names the hash of every other file."""
+    """Hash of the bundle's `model.json`, which holds the hashes of all other files."""
     details: dict[str, str] = field(default_factory=dict)
     options: SwapOptions = field(default_factory=SwapOptions)
-    """How a bundle's faces are put back."""
+    """Swap options of a bundle."""
     plain: bool = False
-    """Whether results without detail are wanted too."""
+    """Whether results without detail transfer are made too."""
 
     def open(self) -> Method:
-        """Ready to swap.
+        """Load the method.
 
         Raises:
-            BundleError: the bundle has changed or is damaged.
+            BundleError: the bundle was changed or is damaged.
         """
         if self.folder is None:
             return _Baseline(self.name)
@@ -86,22 +86,22 @@ class Entry:
 
 
 def baseline_entries(protocol: str = "open") -> list[Entry]:
-    """Bounds to read bundles by; `portraits` has perfect networks among them."""
+    """The baselines of a protocol; those of `portraits` include perfect networks."""
     return [Entry(name) for name in (*BASELINES, *(PERFECT if protocol == "portraits" else ()))]
 
 
 def bundle_entries(
     names: list[str], options: SwapOptions | None = None, *, plain: bool = False
 ) -> list[Entry]:
-    """Bundles, verified; two of one name are told apart by their version, or else by their place.
+    """Entries of verified bundles; equal names get the version appended, or else a number.
 
     Args:
         names: names or folders.
-        options: how their faces are put back; the defaults if None.
-        plain: results without detail are wanted too.
+        options: of the swaps; None takes the defaults.
+        plain: make results without detail transfer too.
 
     Raises:
-        BundleError: one is missing, incomplete or altered.
+        BundleError: one is missing, incomplete or changed.
     """
     bundles = [load_bundle(name) for name in names]
     entries: list[Entry] = []
@@ -125,13 +125,13 @@ def bundle_entries(
 
 
 class BundleMethod:
-    """A bundle as `hififace swap` would use it, but that no face is too much turned away to be measured.
+    """A bundle with the behaviour of `hififace swap`, except that no target is refused for its head pose.
 
     Args:
         folder: of the bundle.
-        options: how faces are put back.
-        plain: make the result without detail too.
-        num_sources: kept, since a source comes several times.
+        options: of the swaps.
+        plain: make results without detail transfer too.
+        num_sources: size of the cache of sources, which are used several times.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class BundleMethod:
 
     def _source(self, source: Subject) -> Source:
         if source.sha256 not in self._sources:
-            # The same detector would find the same face again, and the same networks would say the same about it.
+            # Detection and embedding would only repeat the description's.
             same = self._swapper.bundle.detector == "yunet"
             face: FaceChoice | Face = source.face.face() if same else "largest"
             self._sources[source.sha256] = self._swapper.read_source(source.pixels, face=face)
@@ -190,7 +190,7 @@ class _Baseline:
         self._name = name
 
     def swap(self, source: Subject, target: Subject) -> Swapped:
-        """As the name says."""
+        """Apply the baseline."""
         if self._name == "copy":
             return Swapped(*copy_target(target.pixels))
         if self._name in PERFECT:

@@ -1,8 +1,7 @@
-"""What is measured of one result, each in a dozen lines: mask, pose, expression, gaze, face shape, reconstruction,
-realism.
+"""Measures of one result: mask, pose, expression, gaze, face shape, reconstruction, realism.
 
-Measures with a story of their own have a file: identity, features, temporal, sharpness, skin tone, untouched.
-Meshes are (468, 3) in pixels; a result and its target are measured alike.
+Longer ones have files of their own: identity, features, temporal, sharpness, skin tone, untouched. Meshes are (468, 3)
+in pixels; result and target are measured in the same way.
 """
 
 from __future__ import annotations
@@ -23,15 +22,14 @@ from hififace.pixels import decibels
 from hififace.types import FloatArray, RGBImage
 
 # ---------------------------------------------------------------------------------------------------------
-# Mask: how much of the target's face was generated at all. A network that copies its target generates
-# nothing.
+# Mask: the share of the target's face that was generated. A network with an empty mask copies its target.
 
 
 def mask_area(mask: NDArray[np.floating], mesh: NDArray[np.floating]) -> float:
     """Sum of a mask over the area of the face.
 
     Args:
-        mask: (H, W) 0..1 in pixels of the image: what the result took of the generated face.
+        mask: (H, W) 0..1 in pixels of the image: weight of the generated face in the result.
         mesh: (468, 3) of the target, in the same pixels. The area is that of `region_mask`, forehead included.
 
     Returns:
@@ -43,16 +41,15 @@ def mask_area(mask: NDArray[np.floating], mesh: NDArray[np.floating]) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Head pose: by how many degrees the head of the result is turned against the target's.
+# Head pose: angle between the head poses of result and target.
 #
-# `pose_error_deg` is the angle of the rotation between the two heads, each found by bringing the mesh prior's
-# mean face onto the 468 points (`faces/shape.py`). The literature takes the L2 norm of Hopenet's three
-# angles, which is about the same for small ones; Hopenet cannot be downloaded freely, so these numbers
-# do not compare with its.
+# `pose_error_deg` is the angle of the rotation between the two heads, each estimated by aligning the mesh prior's
+# mean face with the 468 points (`faces/shape.py`). The literature reports the L2 norm of Hopenet's three angles,
+# which is about equal for small angles; Hopenet cannot be downloaded freely, and its figures are not comparable.
 
 
 def head_rotation(mesh: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(3, 3) rotation that turns the mean face into the image; mesh (468, 3)."""
+    """(3, 3) rotation from the mean face to the image; mesh (468, 3)."""
     _, _, rotation, _ = align_to_mean(mesh, load_shape_basis().mean)
     return rotation
 
@@ -60,7 +57,7 @@ def head_rotation(mesh: NDArray[np.floating]) -> NDArray[np.float64]:
 def rotation_angle_deg(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
     """The angle of the rotation from one to the other, 0 to 180: cos = (trace(R1ᵀ R2) - 1) / 2.
 
-    For small angles the arc cosine loses half of its digits, so the sine is asked too: |R - Rᵀ|_F = 2 √2 sin.
+    The arc cosine is inaccurate for small angles, so the sine is used too: |R - Rᵀ|_F = 2 √2 sin.
     """
     between = np.asarray(first, np.float64).T @ np.asarray(second, np.float64)
     sine = float(np.linalg.norm(between - between.T)) / (2 * np.sqrt(2))
@@ -68,19 +65,21 @@ def rotation_angle_deg(first: NDArray[np.floating], second: NDArray[np.floating]
 
 
 def pose_error_deg(result: NDArray[np.floating], target: NDArray[np.floating]) -> float:
-    """Degrees between the heads of two meshes (468, 3)."""
+    """Angle in degrees between the head poses of two meshes (468, 3)."""
     return rotation_angle_deg(head_rotation(target), head_rotation(result))
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Expression: what the face does, in the result against the target.
+# Expression: difference between result and target.
 #
 # - `expression_error`: root mean square difference of the mesh prior's expression coefficients, in standard deviations
-#   of one person's faces. The prior separates who from what imperfectly, so a change of person alone moves it.
-# - `mouth_opening_error`: difference of the lips' distance, in distances of the outer eye corners.
-# - `eye_opening_error`: difference of the lids' distance, in widths of the eye; mean of both eyes.
+#   of one person's faces. The prior separates identity and expression imperfectly, so a change of identity alone
+#   changes it.
+# - `mouth_opening_error`: difference of the distance between the lips, relative to the distance of the outer eye
+#   corners.
+# - `eye_opening_error`: difference of the distance between the eyelids, relative to the eye's width; mean of both eyes.
 #
-# The literature compares coefficients of Deep3D or 3DDFA, or an embedding; scales differ, so do not compare across.
+# The literature compares coefficients of Deep3D or 3DDFA, or an embedding, on other scales.
 
 LIPS: Final = (13, 14)
 """Middle of the upper and of the lower lip, inner edge."""
@@ -96,7 +95,7 @@ def expression_error(
 
 
 def mouth_opening(mesh: NDArray[np.floating]) -> float:
-    """Distance of the inner lips over that of the outer eye corners; 0 is shut."""
+    """Distance of the inner lips over that of the outer eye corners; 0 is closed."""
     return _distance(mesh, LIPS) / max(_distance(mesh, OUTER_CORNERS), 1e-6)
 
 
@@ -111,37 +110,36 @@ def eye_opening_error(result: NDArray[np.floating], target: NDArray[np.floating]
 
 
 def _distance(mesh: NDArray[np.floating], pair: tuple[int, int]) -> float:
-    """In space: it stays the same when the head turns."""
+    """Distance in 3D, which does not depend on the head pose."""
     points = np.asarray(mesh, np.float64)
     return float(np.linalg.norm(points[pair[0]] - points[pair[1]]))
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Gaze: by how many degrees the eyes of the result look elsewhere than the target's.
+# Gaze: angle between the gaze directions of result and target.
 #
-# The iris lies off the middle between the eye's corners; along the line of the corners it is measured in
-# widths of the eye as they are seen, so that a turned head changes nothing, and square to it in widths of the
-# eye in space. An eyeball that turns about its centre makes degrees of it: with an eye 30 mm wide between its
-# corners and the iris 10 mm before the centre of rotation (means of adults), sin(angle) = 3 · offset. Both
-# eyes count alike; eyes that the target has shut are left out. L2CS and other gaze networks of the literature
-# cannot be downloaded freely.
+# The offset of the iris from the middle between the eye's corners is measured along the line of the corners in
+# projected widths of the eye, so that head pose has no effect, and perpendicular to it in 3D widths. For an eyeball
+# that rotates about its centre, with 30 mm between the corners and the iris 10 mm from the centre (means of
+# adults), sin(angle) = 3 · offset. Both eyes have equal weight; closed eyes of the target are left out. L2CS and
+# other gaze networks of the literature cannot be downloaded freely.
 
 EYE_WIDTH_MM: Final = 30.0
 IRIS_RADIUS_MM: Final = 10.0
-"""Of the circle that the middle of the iris moves on."""
+"""Distance of the iris's centre from the centre of the eyeball."""
 
 OPEN: Final = 0.12
-"""Eyes less open than this (lids over width) show too little of the iris."""
+"""Minimum opening of an eye (eyelid distance over width) for a reliable iris."""
 
 LARGEST_SINE: Final = 0.95
 
 
 def gaze_directions(mesh: NDArray[np.floating], irises: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(2, 3) unit vectors in the frame of each eye: along its corners to image right, down, out of the head.
+    """(2, 3) unit vectors in the coordinates of each eye: along its corners to image right, down, out of the head.
 
     Args:
         mesh: (468, 3) in pixels.
-        irises: (2, 5, 3) in the same pixels, the middle first.
+        irises: (2, 5, 3) in the same pixels, the centre first.
     """
     points = np.asarray(mesh, np.float64)
     directions = []
@@ -162,7 +160,7 @@ def gaze_error_deg(
     result: tuple[NDArray[np.floating], NDArray[np.floating]],
     target: tuple[NDArray[np.floating], NDArray[np.floating]],
 ) -> float:
-    """Mean angle between the gazes of two faces, each (mesh, irises); NaN where the target's eyes are shut."""
+    """Mean angle between the gaze directions of two faces, each (mesh, irises); NaN if the target's eyes are closed."""
     between = angles_deg(gaze_directions(*result), gaze_directions(*target))
     seen = eye_openings(target[0]) >= OPEN
     return float(between[seen].mean()) if seen.any() else float("nan")
@@ -175,16 +173,16 @@ def angles_deg(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDA
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Face shape: how far the outline of the result's face is from the source's, and from the target's.
+# Face shape: distance of the result's face outline from the source's, and from the target's.
 #
-# The 36 points of the mesh's oval, brought to the prior's frontal frame (turn, size and place removed) and
-# freed from the expression that the prior finds; the mean distance of two such outlines, in percent of the
-# distance of the outer eye corners of the mean face. A swap of shape brings it near to the source's and away
-# from the target's. The paper compares RingNet's shape coefficients, which cannot be downloaded freely.
+# The 36 points of the mesh's face oval are transformed to the prior's frontal frame (rotation, scale and translation
+# removed), and the expression estimated by the prior is subtracted; the measure is the mean distance of two such
+# outlines, in percent of the distance of the outer eye corners of the mean face. The paper compares shape
+# coefficients of RingNet, which cannot be downloaded freely.
 
 
 def neutral_outline(mesh: NDArray[np.floating], prior: MeshShapePrior) -> NDArray[np.float64]:
-    """(36, 2) from the front, in units of the mean shape; mesh (468, 3)."""
+    """(36, 2) frontal outline without expression, in units of the mean shape; mesh (468, 3)."""
     shape, _, _, _ = align_to_mean(mesh, prior.basis.mean)
     expression = prior.coefficients(mesh).expression
     oval = list(point_groups()["face_oval"])
@@ -202,18 +200,18 @@ def shape_error(first: NDArray[np.floating], second: NDArray[np.floating], prior
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Reconstruction: when source and target show one person, the result should be the target.
+# Reconstruction: where source and target show the same person, the result should equal the target.
 #
-# PSNR and SSIM between result and target in a crop of the face, over the face region of the target's mesh
-# alone, whatever the network's own mask: a mask that shrinks to nothing would else be rewarded. Both images
-# are cut out alike to the `mini_128` template at 128 px. SSIM is Wang et al. (2004) on luma, with Gaussian
+# PSNR and SSIM between result and target in a crop of the face, within the face region of the target's mesh
+# and not within the network's mask, since that would reward an empty mask. Both images are aligned to the
+# `mini_128` template at 128 px. SSIM is Wang et al. (2004) on luma, with Gaussian
 # windows of sigma 1.5.
 
 PSNR_CEILING_DB: Final = 60.0
-"""Equal images would have infinitely many; rounding to 8 bits alone costs as much as 59 dB."""
+"""Limit for equal images, whose PSNR is infinite; rounding to 8 bits alone gives 59 dB."""
 
 SIDE_PX: Final = 128
-"""Of the crop; `portraits` takes 256."""
+"""Side of the crop; `portraits` uses 256."""
 
 SIGMA: Final = 1.5
 LUMA: Final = (0.299, 0.587, 0.114)
@@ -247,7 +245,7 @@ def face_crop(
 
     Args:
         image: (H, W, 3).
-        points5: (5, 2) of the target, for result and target alike.
+        points5: (5, 2) of the target, also for the result.
         mesh: (468, 3) of the target.
         side_px: S.
     """
@@ -262,24 +260,24 @@ def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Realism: how far the results are, as a crowd, from the real photos.
+# Realism: distance between the distributions of results and real photos.
 #
 # `frechet_NETWORK`: the Fréchet distance of two Gaussians fitted to features of the results and of the target
 # photos (Heusel et al. 2017, arXiv 1706.08500, who take Inception's features). The network's name is part of
-# the measure's: values of different networks, or of different numbers of photos, are different scales.
+# the measure's: values of different networks, or of different numbers of photos, are not comparable.
 
 
 def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
     """|μ1 - μ2|² + trace(Σ1 + Σ2 - 2 (Σ1 Σ2)^½) of two sets of features, (N, F) and (M, F).
 
-    In float64. trace((Σ1 Σ2)^½) is the sum of the singular values of A1ᵀ A2 with Σ = A Aᵀ, so no root of a matrix that
-    is not symmetric is taken, and sets smaller than F do no harm. Σ divides by the number of photos, so that a set
-    taken twice is at distance 0.
+    In float64. trace((Σ1 Σ2)^½) is the sum of the singular values of A1ᵀ A2 with Σ = A Aᵀ, which avoids the square root
+    of a non-symmetric matrix and works for fewer than F photos. Σ divides by N rather than N - 1, so that a set and its
+    duplication have distance 0.
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     root_a, root_b = ((x - m) / np.sqrt(len(x)) for x, m in ((a, mean_a), (b, mean_b)))
-    # Of more photos than features the triangle of a QR is enough: the rotation before it changes no singular value.
+    # With more photos than features, R of a QR decomposition suffices: Q does not change the singular values.
     root_a, root_b = (_triangle(root) for root in (root_a, root_b))
     crossed = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
     spread = (root_a**2).sum() + (root_b**2).sum() - 2.0 * crossed

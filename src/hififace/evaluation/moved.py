@@ -1,17 +1,18 @@
-"""How far a result moved from its target to its source: face shape part by part, and what should not move at all.
+"""Shares by which results moved from target to source: face shape by region, and eyelids and lips, which should not
+move.
 
-Let r, t, s be some numbers of result, target and source (landmarks of the jaw, the opening of the lids), each freed of
-its mean over all pairs. Least squares over all pairs of
+Let r, t, s be measurements of result, target and source (landmarks of the jaw, the opening of the eyelids), centred
+over all pairs. Least squares over all pairs of
 
     r = kept · t + moved · s
 
-gives two shares at once. `moved` is 0 for a copy of the target and 1 for the source itself. That the result may drift
-toward an average face lowers `kept` and leaves `moved` alone; a projection of r - t on s - t would count such a drift
-as a move toward the source, for s - t holds -t. Errors in s lower `moved` for everybody: read it beside that of another
-real photo of the source, which no swap can be expected to exceed.
+gives both shares. `moved` is 0 for a copy of the target and 1 for the source itself. A drift of results toward an
+average face lowers `kept` and does not change `moved`; a projection of r - t on s - t would count it as a move toward
+the source, since s - t contains -t. Errors in s lower `moved` for all methods: its upper bound is the value for another
+real photo of the source.
 
-Landmarks are dlib's 68, laid upon the mean face by eye corners and nose, and freed of turn and open mouths by a linear
-model of the photos that are measured on.
+Landmarks are dlib's 68, aligned to the mean face by eye corners and nose; effects of head pose and open mouths are
+removed by a linear model fitted to the photos of the protocol.
 """
 
 from __future__ import annotations
@@ -32,40 +33,40 @@ Array = NDArray[np.float64]
 REGIONS: Final = {"jaw": JAW, "brows": BROWS, "nose": NOSE, "eyes": EYES, "mouth": MOUTH}
 
 RIGID: Final = (36, 39, 42, 45, 27, 28, 29, 30, 33)
-"""Landmarks that neither speak nor chew: eye corners, the bridge and the base of the nose."""
+"""Landmarks that expression does not move: eye corners, the bridge and the base of the nose."""
 
 LIDS: Final = (((37, 41), (38, 40), (36, 39)), ((43, 47), (44, 46), (42, 45)))
-"""Of each eye: two pairs of upper and lower lid, then its corners."""
+"""Of each eye: two pairs of upper and lower eyelid, then its corners."""
 LIPS: Final = ((61, 67), (62, 66), (63, 65))
 """Inner edges of the upper and the lower lip."""
 
 
 class Share(NamedTuple):
-    """A least-squares share and its standard error, which takes pairs as independent."""
+    """A least-squares share and its standard error, assuming independent pairs."""
 
     value: float
     error: float
 
 
 class ShapeModel(NamedTuple):
-    """What turning and opening the mouth do to aligned landmarks."""
+    """Linear effects of head pose and mouth opening on aligned landmarks."""
 
     mean: Array
     """(68, 2)"""
     effects: Array
-    """(E, 136) for each column of `_causes`, its mean removed."""
+    """(E, 136) effect of each centred column of `_causes`."""
     causes_mean: Array
     """(E,)"""
 
 
 def fit_shape_model(real: Sequence[Description]) -> ShapeModel:
-    """Learn it from the photos that are measured on.
+    """Fit the model to the photos of the protocol.
 
     Args:
-        real: with landmarks; more than there are causes.
+        real: with landmarks; more than E.
     """
     mean = np.mean([_unit(one.points68) for one in real], axis=0)
-    for _ in range(3):  # Procrustes: to the mean, which moves with them
+    for _ in range(3):  # generalised Procrustes analysis: the mean is updated after each alignment
         mean = np.mean([_aligned(one.points68, mean) for one in real], axis=0)
     shapes = np.stack([_aligned(one.points68, mean) for one in real]).reshape(len(real), -1)
     causes = np.stack([_causes(one, one.points68) for one in real])
@@ -75,19 +76,19 @@ def fit_shape_model(real: Sequence[Description]) -> ShapeModel:
 
 
 def neutral_shape(model: ShapeModel, points68: NDArray[np.floating], pose: Description) -> Array:
-    """(68, 2) aligned landmarks, turned to the front and with a mouth as open as the mean.
+    """(68, 2) aligned landmarks, corrected to mean head pose and mean mouth opening.
 
     Args:
-        model: see there.
+        model: the fitted effects.
         points68: (68, 2).
-        pose: whose turn it is: a result has its target's.
+        pose: description with the head pose; for a result its target's.
     """
     causes = _causes(pose, points68) - model.causes_mean
     return _aligned(points68, model.mean) - (causes @ model.effects).reshape(-1, 2)
 
 
 def lid_opening(points68: NDArray[np.floating]) -> float:
-    """Distance of the lids over the width of the eye, mean of both."""
+    """Distance of the eyelids over the width of the eye, mean of both eyes."""
     points = np.asarray(points68, np.float64)
     return float(np.mean([(_gap(points, a) + _gap(points, b)) / 2 / _gap(points, c) for a, b, c in LIDS]))
 
@@ -99,7 +100,7 @@ def lip_opening(points68: NDArray[np.floating]) -> float:
 
 
 def moved_and_kept(result: Array, target: Array, source: Array) -> tuple[Share, Share]:
-    """Shares of source and target in the result, see above; NaN for fewer than three pairs.
+    """`moved` and `kept`, see the module; NaN for fewer than three pairs.
 
     Args:
         result: (N, ...) of N pairs.
@@ -128,14 +129,14 @@ def _aligned(points68: NDArray[np.floating], mean: Array) -> Array:
 
 
 def _unit(points68: NDArray[np.floating]) -> Array:
-    """The outer eye corners at (-0.5, 0) and (0.5, 0)."""
+    """Landmarks scaled to outer eye corners at (-0.5, 0) and (0.5, 0)."""
     points = np.asarray(points68, np.float64)
     corners = np.array([(-0.5, 0.0), (0.5, 0.0)])
     return transform_points(estimate_similarity(points[[36, 45]], corners), points)
 
 
 def _causes(pose: Description, points68: NDArray[np.floating]) -> Array:
-    """(E,) turn (with squares, since a cheek hides) and openness of the mouth."""
+    """(E,) head pose, with squares since a turned head hides a cheek, and mouth opening."""
     rotation = align_to_mean(pose.mesh, load_shape_basis().mean)[2]
     pitch, yaw = (float(v) for v in pose_of(rotation)[:2])
     return np.array([pitch, yaw, pitch**2, yaw**2, pitch * yaw, lip_opening(points68)])

@@ -1,4 +1,4 @@
-"""Pairs of a protocol, and the rules by which any protocol chooses them."""
+"""Pairs of a protocol, and the rules by which protocols choose photos and pairs."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ SEED: Final = 20210616
 
 SMALLEST_PX: Final = 40.0
 LARGEST_TURN_DEG: Final = 60.0
-"""A swapper refuses sources beyond either (`swap/sources.py`); turn is the larger of pitch and yaw."""
+"""A swapper refuses sources beyond either limit (`swap/sources.py`); the angle is the larger of pitch and yaw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One swap to be measured."""
+    """Source and target of one swap."""
 
     source: Photo
     target: Photo
     person: int
     """Row of the source's person in `Protocol.gallery`; -1 for a source that is not in it."""
     scene: Scene = PLAIN
-    """What is done to the target before."""
+    """Modification of the target before the swap."""
     source_scene: Scene = PLAIN
-    """What is done to the source before."""
+    """Modification of the source before the swap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Every pair, in order."""
+    """All pairs of a protocol, in order."""
 
     name: str
     seed: int
@@ -50,13 +50,13 @@ class Protocol:
     other_gallery: tuple[Photo, ...]
     """Another photo of the same people, in the same order."""
     left_out: Mapping[str, str]
-    """Key of a photo -> why it takes no part."""
+    """Key of a photo -> why it was left out."""
     shares: Mapping[str, float] = field(default_factory=dict)
-    """Part -> how many of its pairs are measured for one of `swap`; 1 if not given."""
+    """Part -> its number of pairs relative to `swap`; 1 if not given."""
 
     @property
     def sha256(self) -> str:
-        """Of all pairs, by their photos' content."""
+        """Hash of all pairs, from the contents of their photos."""
         pairs = {
             part: [
                 [p.source.sha256, p.target.sha256, *filter(None, (p.scene.tag, p.source_scene.tag))]
@@ -69,7 +69,7 @@ class Protocol:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def first(self, num_pairs: int | None) -> Protocol:
-        """The first pairs of each part only, fewer where its share is less; all of them for None."""
+        """The protocol reduced to the first pairs of each part, scaled by its share; unchanged for None."""
         if num_pairs is None:
             return self
         parts = {
@@ -81,7 +81,7 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """The photos that can take part, shuffled by the seed."""
+    """The photos that can be swapped, shuffled by the seed."""
 
     people: tuple[tuple[Photo, ...], ...]
     """At least two photos of each person."""
@@ -91,7 +91,7 @@ class Usable:
 
 
 def usable_photos(photos: PhotoSet, known: Mapping[str, Description | None]) -> Usable:
-    """Leave out what no swapper takes.
+    """Leave out photos that swappers refuse.
 
     Raises:
         DataError: fewer than two people with two usable photos, or no usable portrait.
@@ -123,12 +123,12 @@ def _unusable(found: Description | None) -> str | None:
 
 
 def shuffled(size: int, purpose: str) -> list[int]:
-    """A permutation that is the same with every version of every library: numbers in the order of their hashes."""
+    """A permutation that does not depend on library versions: numbers in the order of their hashes."""
     hashes = {i: hashlib.sha256(f"{SEED} {purpose} {i}".encode()).digest() for i in range(size)}
     return sorted(hashes, key=hashes.__getitem__)
 
 
 def in_turn(size: int, count: int, purpose: str) -> list[int]:
-    """`count` numbers below `size`: one permutation after the other, so that each comes equally often."""
+    """`count` numbers below `size`: one permutation after another, so that each number appears equally often."""
     rounds = -(-count // size)
     return [i for turn in range(rounds) for i in shuffled(size, f"{purpose} {turn}")][:count]

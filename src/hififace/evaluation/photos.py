@@ -1,4 +1,4 @@
-"""The photos that are measured on: validation shards, read by offset, and folders of large photos."""
+"""Photos of the evaluation: validation shards, read by offset, and folders of large photos."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ IDENTITY_SHARDS: Final = "identities-val-*.tar"
 PHOTO_SHARDS: Final = "photos-val-*.tar"
 PORTRAIT_SHARDS: Final = "portraits-val-*.tar"
 PHOTOS_OF_A_PERSON: Final = 3
-"""Taken from `identities-val` by `portraits`: the source, another photo for the second gallery, one in reserve."""
+"""Photos per person that `portraits` takes from `identities-val`: source, second gallery, one spare."""
 IMAGE_ENDINGS: Final = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of a shard: where it lies and what it is, not its pixels."""
+    """One photo of a shard: its location and metadata, without its pixels."""
 
     key: str
     identity: str | None
-    """Who it shows, where several photos of people are told apart."""
+    """The person it shows, if labelled."""
     shard: Path
     offset: int
     size: int
     sha256: str
-    """Of the JPEG's bytes."""
+    """SHA-256 of the JPEG file."""
     group: str | None = None
-    """Of people, as whoever made the set of photos labelled it."""
+    """The person's group, as labelled by the publisher of the photos."""
     gender: str | None = None
     """Likewise."""
 
     def data(self) -> bytes:
-        """The JPEG.
+        """The JPEG file.
 
         Raises:
-            DataError: the shard has gone or was cut short since it was looked through.
+            DataError: the shard was removed or truncated since it was indexed.
         """
         try:
             with self.shard.open("rb") as file:
@@ -72,23 +72,23 @@ class PhotoSet:
     people: tuple[Photo, ...]
     """Several of each person; in the order of the shards."""
     portraits: tuple[Photo, ...]
-    """One of each person."""
+    """One photo of each person."""
 
     def all(self) -> tuple[Photo, ...]:
-        """People first, then portraits; a photo that is both comes once."""
+        """People first, then portraits; a photo that is both appears once."""
         return tuple({photo.sha256: photo for photo in (*self.people, *self.portraits)}.values())
 
 
 def read_photo_set(folder: Path, protocol: str = "open", people: Path | None = None) -> PhotoSet:
-    """Look through the validation shards of a folder.
+    """Index the validation shards of a folder.
 
     Args:
         folder: of the shards.
         protocol: `open` takes its portraits from `photos-val`, `portraits` from `portraits-val`.
-        people: a folder of large photos named `PERSON_WHAT.jpg`, which are sources and targets too.
+        people: a folder of further large photos named `PERSON_WHAT.jpg`, used as sources and targets.
 
     Raises:
-        DataError: none of one of the two kinds, a damaged shard, a photo of `identities-val` without a person.
+        DataError: no photos of one of the two kinds, a damaged shard, or a photo of `identities-val` without a person.
     """
     if protocol == "open":
         return PhotoSet(_read_people(folder), _read_shards(folder, PHOTO_SHARDS))
@@ -98,7 +98,7 @@ def read_photo_set(folder: Path, protocol: str = "open", people: Path | None = N
 
 
 def _first_of_each(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
-    """No more photos of one person than `portraits` has a use for: each must be described."""
+    """At most `PHOTOS_OF_A_PERSON` photos of each person, since describing photos takes time."""
     seen: Counter[str] = Counter()
     chosen = []
     for photo in photos:
@@ -109,7 +109,7 @@ def _first_of_each(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
 
 
 def read_people(folder: Path) -> tuple[Photo, ...]:
-    """Photos named `PERSON_WHAT.jpg`, by name.
+    """Photos named `PERSON_WHAT.jpg`, ordered by name.
 
     Raises:
         DataError: there is none, or one cannot be read.
@@ -170,7 +170,7 @@ def _read_shard(shard: Path) -> list[Photo]:
 
 
 def _labels(text: bytes, where: str) -> tuple[str | None, ...]:
-    """Identity, group and gender, as far as they are given."""
+    """Identity, group and gender; None where not labelled."""
     try:
         content = parse_json(text)
     except ValueError as error:

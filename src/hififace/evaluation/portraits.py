@@ -1,13 +1,13 @@
-"""Protocol `portraits`: what large photos show of a swap, and nothing that small ones could tell.
+"""Protocol `portraits`: properties of swaps that only large photos show.
 
 Targets are the portraits of `portraits-val` and those of a folder of large photos, sources the people of
 `identities-val` and of that folder.
 
-- `swap`: people in turn into portraits in turn at full size, 1,000 pairs; never somebody into their own photo.
-- `size_100`, `size_200`, `size_400`: the same, the photo reduced until its face measures so many pixels. A photo whose
-  face is smaller has no part in that size: nothing is enlarged.
-- `groups`: labelled portraits as sources, groups in turn, whatever their numbers: each group is asked as often.
-- `occluded`: something drawn before the target's face. It should come through untouched.
+- `swap`: people in turn onto portraits in turn at full size, 1,000 pairs; never the same person. - `size_100`,
+`size_200`, `size_400`: the same with photos reduced to that face size in pixels. Photos with smaller faces
+  are left out: nothing is enlarged.
+- `groups`: labelled portraits as sources, groups in turn, so that all groups have equally many pairs.
+- `occluded`: an occluder drawn over the target's face, which should not change.
 - `dim`: the target at a quarter of its levels. The result should be the bright one's at a quarter.
 - `glasses`: frames drawn on the source. They should not appear.
 - `reconstruction`: each portrait as its own source and target.
@@ -32,16 +32,16 @@ SHARES: Final = {
     "glasses": 0.1,
     "reconstruction": 0.2,
 }
-"""Part -> its pairs for one of `swap`."""
+"""Part -> its number of pairs relative to `swap`."""
 
 
 def build_portraits(usable: Usable, known: Mapping[str, Description | None], *, num_pairs: int) -> Protocol:
     """Choose the pairs.
 
     Args:
-        usable: photos that can take part.
-        known: SHA-256 of a photo -> what is known of its face.
-        num_pairs: of `swap`; the other parts have their share.
+        usable: photos that can be swapped.
+        known: SHA-256 of a photo -> description of its face.
+        num_pairs: number for `swap`; the other parts have their share of it.
     """
     targets = usable.targets
     gallery = tuple(group[0] for group in usable.people)
@@ -86,7 +86,7 @@ def _crossed(
     purpose: str,
     scenes: Sequence[Scene] = (PLAIN,),
 ) -> tuple[Pair, ...]:
-    """Sources in turn with targets in turn, scenes in turn; where both show one person, the next target."""
+    """Sources, targets and scenes in turn; where both show the same person, the next target is taken."""
     pairs = []
     places = in_turn(len(targets), num, f"{purpose} targets")
     for number, (s, t) in enumerate(
@@ -110,7 +110,7 @@ def _by_group(photos: Sequence[Photo]) -> list[list[Photo]]:
 
 
 def _grouped(groups: Sequence[Sequence[Photo]], targets: Sequence[Photo], num: int) -> tuple[Pair, ...]:
-    """Groups in turn, in each its people in turn, into targets in turn; never a photo into itself."""
+    """Groups in turn, within a group its people in turn, onto targets in turn; never a photo onto itself."""
     rounds = -(-num // len(groups))
     turns = [in_turn(len(group), rounds, f"group {n}") for n, group in enumerate(groups)]
     places = in_turn(len(targets), num, "groups targets")

@@ -1,16 +1,16 @@
-"""Which pairs are measured: fixed by a seed and the photos, the same for every bundle and on every machine.
+"""Chooses the pairs of a protocol from a seed and the photos, equally for every bundle and on every machine.
 
 `open` has three parts:
 
-- `swap`: every person of `identities-val` in turn as source, by one photo of theirs, into the portraits of
-  `photos-val`: 1,000 pairs; sources and targets each come equally often.
-- `same_person`: two photos of one person, one as source, one as target: 1,000 pairs, people in turn.
+- `swap`: the people of `identities-val` in turn as sources, with one photo each, onto the portraits of `photos-val` in
+  turn: 1,000 pairs; all sources, and all targets, are used equally often.
+- `same_person`: two photos of the same person, one as source, one as target: 1,000 pairs, people in turn.
 - `reconstruction`: each portrait as its own source and target.
 
-`portraits` asks what large photos show; its parts stand in `portraits.py`.
+`portraits` measures properties that only large photos show; `portraits.py` has its parts.
 
-A photo takes part where the embedded parts find a face in its middle that is large enough and not turned away; which
-were left out stands in the report. The first N pairs of a part are a fair small version of it.
+A photo is used if the embedded detector finds a face in its middle that is large enough and not turned away; the report
+lists the photos left out. The first N pairs of a part are an unbiased subset of it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def build_protocol(
     Args:
         name: one of `PROTOCOLS`.
         photos: of the validation shards.
-        known: SHA-256 of a photo -> what is known of its face.
-        num_pairs: of `swap` and `same_person`, at most.
+        known: SHA-256 of a photo -> description of its face.
+        num_pairs: maximum number for `swap` and `same_person`.
 
     Raises:
-        OptionError: another name.
+        OptionError: unknown name.
         DataError: fewer than two people with two usable photos, or no usable portrait.
     """
     if name not in PROTOCOLS:
@@ -63,7 +63,7 @@ def build_protocol(
 
 
 def _same_person(groups: Sequence[Sequence[Photo]], count: int) -> list[Pair]:
-    """Ordered pairs of two photos of one person; people take turns until theirs are used up."""
+    """Ordered pairs of two photos of the same person, people in turn until their pairs are exhausted."""
     waiting = []
     for person, group in enumerate(groups):
         pairs = [Pair(a, b, person) for a in group for b in group if a is not b]

@@ -1,6 +1,6 @@
-"""What an evaluation leaves behind: JSON for programs, a Markdown table for people, contact sheets for the eyes.
+"""Writes the results of an evaluation: JSON, a Markdown table, contact sheets.
 
-Contact sheets show swapped faces, so they leave by the one door (`swap/output.py`) and carry its marks.
+Contact sheets show swapped faces, so they are written by `swap/output.py`, which marks them.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ LIBRARIES: Final = ("numpy", "opencv-python-headless", "onnxruntime", "torch")
 TILE_PX: Final = 200
 TRIPLES_PER_ROW: Final = 4
 LARGE_TILE_PX: Final = 704
-"""A face of 500 px with its hair."""
+"""Side of a tile: a face of 500 px with its hair."""
 LARGE_TRIPLES_PER_ROW: Final = 2
 LARGE_TRIPLES: Final = 12
-"""On one sheet: a file that viewers still open."""
+"""Maximum number on one sheet, so that image viewers can open it."""
 GAP_PX: Final = 6
 
 
 class Line(NamedTuple):
-    """One line of the table."""
+    """One row of the table."""
 
     part: str
     measure: str
-    """`NETWORK` stands for the one in use."""
+    """`NETWORK` is a placeholder for the feature network in use."""
     title: str
     better: str
-    """`up`, `down`, or nothing where neither is."""
+    """`up`, `down`, or empty if neither is better."""
     digits: int = 3
 
 
@@ -137,7 +137,7 @@ _GROUP_MEASURES: Final = (
 
 
 def lines_of(protocol: str) -> tuple[Line, ...]:
-    """The lines of its table."""
+    """The rows of a protocol's table."""
     return _PORTRAIT_LINES if protocol == "portraits" else LINES
 
 
@@ -148,7 +148,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write `report.json`, `report.md`, and for each bundle `pairs-NAME.jsonl` and its contact sheets.
 
     Returns:
-        What was written.
+        The files written.
 
     Raises:
         HififaceError: the folder cannot be written to.
@@ -172,7 +172,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything, as plain numbers and words; what cannot be told is null."""
+    """The whole evaluation as JSON values; undefined figures are null."""
     protocol = evaluation.protocol
     return {
         "schema_version": SCHEMA_VERSION,
@@ -208,7 +208,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def to_markdown(evaluation: Evaluation) -> str:
-    """One table: measures down, methods across."""
+    """The table, with a row per measure and a column per method."""
     protocol, results = evaluation.protocol, evaluation.results
     sizes = ", ".join(f"{len(pairs)} {part}" for part, pairs in protocol.parts.items())
     scope = "the whole protocol" if evaluation.complete else "**the first pairs of the protocol only**"
@@ -249,7 +249,7 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 
 def _group_table(results: Sequence[MethodResult]) -> list[str]:
-    """Likeness by the source's group, one table for all measures and bundles."""
+    """Identity measures by the source's group, one table for all measures and bundles."""
     keys = dict.fromkeys(
         (part, name.partition("[")[2].rstrip("]"))
         for result in results
@@ -276,7 +276,7 @@ def _group_table(results: Sequence[MethodResult]) -> list[str]:
 
 
 def _video_table(evaluation: Evaluation) -> list[str]:
-    """Flicker and likeness over time; the video's own line is the floor."""
+    """Flicker and similarity over time; the unchanged video's row is the lower bound."""
     if not evaluation.videos:
         return []
     lines = [
@@ -328,10 +328,10 @@ def _video_json(row: VideoFlicker) -> dict[str, float | None]:
 
 
 def contact_sheets(evaluation: Evaluation, result: MethodResult) -> dict[str, RGBImage]:
-    """Ending of the file's name -> source, target and result of the first pairs of `swap`; empty without images.
+    """Suffix of the file name -> source, target and result of the first pairs of `swap`; empty without images.
 
-    `open` has one sheet of small images, four triples in a row. `portraits` has several, two triples in a row, each
-    image at its own size around the face: what a reduced one would hide is what is looked for.
+    `open` has one sheet of small images, four triples in a row. `portraits` has several, two triples in a row, with
+    crops around the face at full resolution, since reduced images hide the faults that it measures.
     """
     shown = [
         (pair, image)
@@ -364,7 +364,7 @@ def contact_sheets(evaluation: Evaluation, result: MethodResult) -> dict[str, RG
 
 
 def tiles_sheet(triples: Sequence[Sequence[RGBImage]], per_row: int) -> RGBImage:
-    """Square tiles of one size in rows."""
+    """Arranges square tiles of equal size in rows."""
     side = triples[0][0].shape[0]
     rows = -(-len(triples) // per_row)
     columns = min(len(triples), per_row)
@@ -377,10 +377,10 @@ def tiles_sheet(triples: Sequence[Sequence[RGBImage]], per_row: int) -> RGBImage
 
 
 def _cut(image: RGBImage, middle: tuple[float, float]) -> RGBImage:
-    """(704, 704, 3) around a point (x, y), as it is; white beyond the image."""
+    """(704, 704, 3) crop around a point (x, y), not resized; white outside the image."""
     tile = np.full((LARGE_TILE_PX, LARGE_TILE_PX, 3), 255, np.uint8)
     height, width = image.shape[:2]
-    # A smaller image lies in the middle; a larger one is cut out so that the tile is full.
+    # A smaller image is centred; the crop of a larger one is moved inside it, so that the tile is full.
     offset = []
     for place, size in ((middle[1], height), (middle[0], width)):
         start = round(place) - LARGE_TILE_PX // 2
@@ -394,7 +394,7 @@ def _cut(image: RGBImage, middle: tuple[float, float]) -> RGBImage:
 
 
 def image_tile(image: RGBImage) -> RGBImage:
-    """(200, 200, 3) the whole image, on white where it is not square."""
+    """(200, 200, 3) the whole image reduced, on white if it is not square."""
     height, width = image.shape[:2]
     scale = TILE_PX / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -436,7 +436,7 @@ def _method_json(result: MethodResult) -> dict[str, Any]:
 
 
 def _changed_options(options: SwapOptions) -> dict[str, Any]:
-    """Options that are not the defaults; without them figures are those of `hififace swap` as it is."""
+    """Options that differ from the defaults of `hififace swap`."""
     usual = SwapOptions()
     pairs = [(one.name, getattr(options, one.name), getattr(usual, one.name)) for one in fields(SwapOptions)]
     return {name: value for name, value, default in pairs if value != default}
@@ -451,7 +451,7 @@ def _summary_json(summary: Summary) -> dict[str, Any]:
 
 
 def _pair_lines(evaluation: Evaluation, result: MethodResult) -> list[str]:
-    """One JSON object a line for each pair: who, what, and every measure of it."""
+    """One line of JSON per pair: source, target, and every measure."""
     lines = []
     for part, rows in result.rows.items():
         for number, (pair, row) in enumerate(zip(evaluation.protocol.parts[part], rows, strict=True)):

@@ -1,4 +1,4 @@
-"""A whole evaluation: photos described, pairs chosen, each method's swaps measured, everything summed up."""
+"""Runs an evaluation: describes photos, chooses pairs, measures each method's swaps, and averages."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ PARTS_OF_BOUNDS: Final = {
     **dict.fromkeys(PERFECT, ("size_100", "size_200", "size_400")),
     "paste": ("swap", "same_person", "groups", "occluded", "glasses", "reconstruction"),
 }
-"""Where a baseline says something; elsewhere it would cost minutes. Those not named stand everywhere."""
+"""Baseline -> the parts it is measured on, to save minutes; baselines not listed are measured on all parts."""
 
 Progress = Callable[[str, int, int], None]
-"""Told (what is being done, how many are done, how many there are)."""
+"""Called with (stage, number done, total number)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to measure, and how.
+    """Settings of an evaluation.
 
     Raises:
         OptionError: a number out of its range.
@@ -63,19 +63,19 @@ class Settings:
     """Folder of the validation shards."""
     protocol: str = "open"
     num_pairs: int | None = None
-    """First pairs of each part only; None for all."""
+    """Measure only the first pairs of each part; None measures all."""
     workers: int = 1
     cache: Path | None = None
-    """Where descriptions of photos and results of baselines are kept; None: the user's data folder."""
+    """Cache folder for descriptions of photos and results of baselines; None takes the user's data folder."""
     baselines: bool = True
     options: SwapOptions = field(default_factory=SwapOptions)
-    """How bundles put faces back."""
+    """Swap options of bundles."""
     people: Path | None = None
-    """Folder of large photos `PERSON_WHAT.jpg`: more sources and targets for `portraits`."""
+    """Folder of large photos `PERSON_WHAT.jpg`: further sources and targets for `portraits`."""
     videos: tuple[Path, ...] = ()
-    """Real footage: each bundle swaps its beginning, and flicker and likeness over time are measured."""
+    """Real videos: each bundle swaps their beginning, and flicker and similarity over time are measured."""
     video_s: float = 4.0
-    """How much of each, seconds."""
+    """Duration of that beginning, in seconds."""
 
     def __post_init__(self) -> None:
         if self.num_pairs is not None and self.num_pairs < 1:
@@ -93,55 +93,55 @@ class Settings:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One method's numbers."""
+    """Figures of one method."""
 
     entry: Entry
     parts: Mapping[str, Mapping[str, Summary]]
     """Part of the protocol -> measure -> summary."""
     rows: Mapping[str, Sequence[Measured | None]] = field(repr=False)
-    """Part -> pair by pair; None where the swapper refused."""
+    """Part -> measures of each pair; None where the swapper refused."""
     refusals: Mapping[str, Mapping[int, str]]
-    """Part -> number of the pair -> why."""
+    """Part -> index of the pair -> reason."""
     images: Sequence[RGBImage | None] = field(repr=False)
-    """Results of the first pairs of `swap`, of bundles."""
+    """Result images of the first pairs of `swap`, for bundles."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that a report says."""
+    """Content of a report."""
 
     settings: Settings
     protocol: Protocol
     complete: bool
     """Whether every pair of the protocol was measured."""
     network: str
-    """Whose features the Fréchet distance compares."""
+    """Feature network of the Fréchet distance."""
     recognisers: Mapping[str, Mapping[str, float]]
-    """How well each tells the people of the validation photos apart."""
+    """Verification and retrieval figures of each recogniser on real photos."""
     results: Sequence[MethodResult]
     middles: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
-    """SHA-256 of a photo -> (x, y) the middle of its face."""
+    """SHA-256 of a photo -> (x, y) centre of its face."""
     videos: Sequence[VideoOutcome] = ()
-    """Videos in turn, in each the bundles in turn."""
+    """For each video, the outcome of each bundle."""
 
 
 def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | None = None) -> Evaluation:
     """Measure bundles, and the baselines.
 
     Args:
-        bundles: names or folders; none measures the baselines alone.
-        settings: see there.
-        progress: told what is done.
+        bundles: names or folders; empty measures only the baselines.
+        settings: what to measure.
+        progress: called with the progress.
 
     Raises:
-        BundleError: a bundle is missing, incomplete or altered.
+        BundleError: a bundle is missing, incomplete or changed.
         WeightsError: dlib's recogniser is not on this machine; says how to fetch it.
         DataError: the shards are missing, damaged or too few.
         OptionError: no such protocol, or nothing to measure.
     """
     tell = progress or (lambda *_: None)
-    # Cheap failures first: everything that can be missing is looked for before minutes of work.
+    # Cheap checks first, so that a missing file is an error before minutes of work.
     plain = settings.protocol == "portraits"
     entries = (baseline_entries(settings.protocol) if settings.baselines else []) + bundle_entries(
         list(bundles), settings.options, plain=plain
@@ -172,7 +172,7 @@ def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | No
 
 
 def what_is_asked(protocol: str) -> Asked:
-    """What is described of each photo; the second recogniser takes part where its file lies on this machine."""
+    """The features to describe; the second recogniser is used if its file is on this machine."""
     if protocol != "portraits":
         return OPEN
     return Asked(feature_px=256, landmarks68=True, second=expected_path(find_card("mobilefacenet")).is_file())
@@ -180,16 +180,16 @@ def what_is_asked(protocol: str) -> Asked:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the real photos of a protocol, to measure results by."""
+    """Features of the real photos of a protocol, with which results are compared."""
 
     known: Mapping[str, Description | None]
     """SHA-256 -> description."""
     real: Sequence[Description]
-    """Targets that the Fréchet distance compares with."""
+    """Targets for the Fréchet distance."""
     network: str
     """Whose features it compares."""
     model: ShapeModel | None
-    """Where landmarks were asked for."""
+    """None if landmarks were not computed."""
     tones: Mapping[str, str | None]
     """Identity -> group of skin tone."""
 
@@ -197,7 +197,7 @@ class Facts:
     def of(
         cls, whole: Protocol, photos: PhotoSet, known: Mapping[str, Description | None], asked: Asked
     ) -> Facts:
-        """Gather them."""
+        """Collect them for a protocol."""
         targets = whole.parts["swap"] if asked.landmarks68 else whole.parts["reconstruction"]
         digests = dict.fromkeys(pair.target.sha256 for pair in targets)
         usable = [p.sha256 for p in photos.all() if p.key not in whole.left_out]
@@ -208,7 +208,7 @@ class Facts:
 
 
 def other_photo(protocol: Protocol, facts: Facts) -> MethodResult:
-    """What another real photo of the source reaches in likeness and shape: no swap can be expected to exceed it."""
+    """Identity and shape measures of another real photo of the source: upper bounds for swaps."""
     pairs = []
     for pair in protocol.parts["swap"]:
         came = _known(facts.known, pair.source.sha256)
@@ -232,7 +232,7 @@ def other_photo(protocol: Protocol, facts: Facts) -> MethodResult:
 def describe_photos(
     photos: PhotoSet, settings: Settings, force: Workforce, progress: Progress
 ) -> dict[str, Description | None]:
-    """SHA-256 -> description of every photo; those that are not kept yet are made."""
+    """SHA-256 -> description of every photo; those missing in the cache are computed."""
     cache = DescriptionCache(settings.cache, feature_network_name(), what_is_asked(settings.protocol))
     known = described(photos.all(), cache)
     missing = [photo for photo in photos.all() if photo.sha256 not in known]
@@ -246,10 +246,10 @@ def describe_photos(
 def tell_apart(
     photos: PhotoSet, known: Mapping[str, Description | None], protocol: Protocol
 ) -> dict[str, dict[str, float]]:
-    """How well the recognisers tell real people apart: what no swap can be expected to exceed.
+    """Accuracy of the recognisers on real photos, the upper bound for swaps.
 
-    Verification at the threshold that each was published with; retrieval of each person's photo of the gallery by their
-    other photo, in percent.
+    Verification at the published threshold of each, and retrieval of each person's gallery photo by their other photo,
+    in percent.
     """
     seen = [(photo.identity, found) for photo in photos.people if (found := known.get(photo.sha256))]
     people = [str(identity) for identity, _ in seen]
@@ -311,7 +311,7 @@ def _measure(
 
 
 def _of_all(pairs: Sequence[tuple[Pair, Measured]], protocol: Protocol, facts: Facts) -> dict[str, Summary]:
-    """What is told of all pairs of `swap` at once."""
+    """Measures of all pairs of `swap` at once."""
     galleries = {
         name: [_known(facts.known, photo.sha256) for photo in gallery]
         for name, gallery in (("", protocol.gallery), ("other", protocol.other_gallery))
@@ -339,7 +339,7 @@ def _swap_all(
 def _swap_videos(
     entries: Sequence[Entry], protocol: Protocol, settings: Settings, force: Workforce, progress: Progress
 ) -> list[VideoOutcome]:
-    """Another person into each video, the same for every bundle."""
+    """Swaps one source into each video, the same for every bundle."""
     tasks = [
         VideoTask(entry, video, settings.video_s, protocol.gallery[number % len(protocol.gallery)])
         for number, video in enumerate(settings.videos)

@@ -1,7 +1,7 @@
-"""What is done to a photo before it is swapped: reduced, dimmed, something drawn before the face, glasses drawn on it.
+"""Modifications of a photo before the swap: reduced size, dimmed light, a drawn occluder, drawn glasses.
 
-All of it is drawn here, so that every pixel's right value is known: an occluder should come through untouched, a dim
-photo should give the bright one's result dimmed, and a frame that the source alone wears should not appear.
+They are synthetic, so that the correct result is known: an occluder should be unchanged, a dimmed target should give
+the dimmed result of the original one, and glasses that only the source wears should not appear.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ Points = NDArray[np.float64]
 
 OCCLUDERS: Final = ("fingers", "bar", "microphone", "mask", "glasses")
 DIM: Final = 0.25
-"""Of the levels: a face in a dark room, as far as 8 bits can hold it."""
+"""Factor on the levels, for a face in a dark room."""
 
 SHIFT: Final = 4
-"""Binary digits behind the point in OpenCV's drawing."""
+"""Fractional bits of coordinates in OpenCV's drawing functions."""
 
 
 class Scene(NamedTuple):
-    """What is done to a photo, by name; plain and picklable."""
+    """A modification of a photo; picklable."""
 
     face_px: int = 0
-    """The photo is reduced until the square root of its face's box is so large; 0 leaves it. Never enlarged."""
+    """Reduce the photo to this square root of its face box's area; 0 does not. Photos are never enlarged."""
     gain: float = 1.0
-    """Every level is multiplied by this."""
+    """Factor on all levels."""
     occluder: str = ""
-    """One of `OCCLUDERS`, drawn before the face."""
+    """One of `OCCLUDERS`, drawn over the face."""
 
     @property
     def tag(self) -> str:
-        """Names it in file names and hashes; empty for the photo as it is."""
+        """Identifies the scene in file names and hashes; empty for an unchanged photo."""
         parts = [f"{self.face_px}px"] if self.face_px else []
         parts += [f"gain{self.gain:g}"] if self.gain != 1.0 else []
         parts += [self.occluder] if self.occluder else []
@@ -48,22 +48,22 @@ PLAIN: Final = Scene()
 
 
 class Rendered(NamedTuple):
-    """A photo as a scene shows it."""
+    """A modified photo."""
 
     pixels: RGBImage
     scale: float
-    """Pixels of it per pixel of the photo."""
+    """Its size relative to the photo."""
     drawn: NDArray[np.bool_] | None
     """(H, W) where an occluder was drawn; None without one."""
 
 
 def render(scene: Scene, photo: RGBImage, size_px: float, mesh: NDArray[np.floating]) -> Rendered:
-    """Show a photo as the scene says.
+    """Apply a scene to a photo.
 
     Args:
-        scene: what is done.
+        scene: the modification.
         photo: (H, W, 3).
-        size_px: square root of its face's box.
+        size_px: square root of the area of its face box.
         mesh: (468, 3) of its face, in its pixels.
     """
     scale, image = 1.0, photo
@@ -83,7 +83,7 @@ def render(scene: Scene, photo: RGBImage, size_px: float, mesh: NDArray[np.float
 
 
 def draw_occluder(name: str, image: RGBImage, points: Points) -> tuple[RGBImage, NDArray[np.bool_]]:
-    """An image with something before its face, and where it is: (H, W), its soft edge left out.
+    """The image with an occluder over its face, and the occluder's mask (H, W) without its soft edge.
 
     Args:
         name: one of `OCCLUDERS`.
@@ -141,7 +141,7 @@ def _bar(cover: NDArray[np.uint8], shade: NDArray[np.float32], points: Points) -
 
 
 def _microphone(cover: NDArray[np.uint8], shade: NDArray[np.float32], points: Points) -> None:
-    """A microphone before the chin and the lower lip."""
+    """A microphone in front of the chin and the lower lip."""
     eyes = float(np.linalg.norm(points[33] - points[263]))
     head = points[17] + eyes * np.array([-0.1, 0.12])
     _line(cover, head, head + eyes * np.array([-0.25, 1.4]), 255, max(round(0.18 * eyes), 2))

@@ -1,13 +1,13 @@
-"""Sharpness: how much of the fine detail of the target's face the result still has.
+"""Sharpness: the share of the target's fine detail that the result has.
 
     sharpness = mean over the generated face of L(result)² / mean over the same pixels of L(target)²
 
-L is the Laplacian of the luma, in pixels of the image itself: nothing is resampled before it is measured, so that a
-face of 400 px in a photo is asked for detail that a face of 100 px does not have. The rim is left out: there result and
-target are mixed, and a seam would count as detail. 1 is as sharp as the target; more is noise or speckles.
+L is the Laplacian of the luma in pixels of the image, without resampling, so that more detail is expected of a face of
+400 px than of one of 100 px. The rim of the face is left out, since result and target are blended there and a seam
+would count as detail. 1 is as sharp as the target; more is noise or speckles.
 
-Read it beside the same photo through a *perfect* network of some side (`perfect`): the target's own crop, reduced to
-that side and put back. No network of that side can be sharper and right.
+The reference is the same photo through a *perfect* network of some side (`perfect`): the target's own crop, reduced to
+that side and pasted back. No network of that side can be sharper and correct.
 """
 
 from __future__ import annotations
@@ -26,26 +26,25 @@ from hififace.types import FloatArray, RGBImage
 PERFECT_SIDES_PX: Final = (128, 256, 512)
 
 RIM_SHARE: Final = 0.05
-"""How far inside the outline of the face is measured, in widths of the face."""
+"""Width of the rim that is left out, in face widths."""
 
 GENERATED: Final = 0.95
-"""A mask above this: the generated face alone is seen."""
+"""Mask values above this count as generated."""
 
 LEAST_ENERGY: Final = 0.25
-"""A target with less (a mean Laplacian of half a level) has no detail to keep."""
+"""Minimum energy of the target; below it, a root mean square Laplacian of half a level, there is no detail."""
 
 
 def sharpness(
     result: RGBImage, target: RGBImage, mesh: NDArray[np.floating], mask: NDArray[np.floating]
 ) -> float:
-    """See above; NaN where the target has no detail.
+    """The measure of the module's docstring; NaN if the target has no detail.
 
     Args:
         result: (H, W, 3).
         target: (H, W, 3).
         mesh: (468, 3) of the target, in its pixels.
-        mask: (H, W) 0..1 through which the generated face is seen. Where it is empty (nothing was generated) the whole
-            face is measured.
+        mask: (H, W) 0..1, weight of the generated face. If it is empty, the whole face is measured.
     """
     points = np.asarray(mesh)[:, :2]
     low = np.maximum(np.floor(points.min(axis=0)).astype(int) - 2, 0)
@@ -64,7 +63,7 @@ def sharpness(
 def perfect(
     target: RGBImage, points5: NDArray[np.floating], mesh: NDArray[np.floating], side_px: int
 ) -> tuple[RGBImage, FloatArray]:
-    """The target through a perfect network of one side, and the mask (H, W) of what went through it.
+    """The result of a perfect network of some side, which reproduces the target, and its mask (H, W).
 
     Args:
         target: (H, W, 3).
@@ -75,8 +74,8 @@ def perfect(
     crop, matrix = align(target, points5, TEMPLATES["mini_128"].scaled(side_px), border="edge")
     points = transform_points(matrix, mesh)
     mask = region_mask(points, (side_px, side_px), dilate_px=0, feather_px=0.06 * side_px)
-    # `paste_back` would know that nothing was changed and leave the image as it is. This is the way that a changed crop
-    # takes there, without its detail.
+    # `paste_back` would leave an unchanged crop out. This repeats its processing of changed crops, without the transfer
+    # of detail.
     size = (target.shape[1], target.shape[0])
     back = warp(crop, invert(matrix), size, border="edge").astype(np.float32)
     seen = np.clip(warp(mask, invert(matrix), size), 0.0, 1.0).astype(np.float32)

@@ -1,10 +1,10 @@
-"""Skin tone as a photo shows it: the individual typology angle, for figures by group where no labels are given.
+"""Skin tone in a photo by the individual typology angle, for figures by group where there are no labels.
 
     ITA = arctan((L* - 50) / b*), degrees
 
-of the median colour of both cheeks (Chardon, Cretois and Hourseau 1991). It is what the camera and its light made of
-the skin, not what the skin is; over many photos the groups still hold mostly what their names say. Boundaries as in
-dermatology: above 41 light, down to 10 medium, below dark.
+of the median colour of both cheeks (Chardon, Cretois and Hourseau 1991). It depends on camera and light as well as on
+the skin; the median over several photos of a person is used. Boundaries as in dermatology: above 41 light, from 10 to
+41 medium, below 10 dark.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ CHEEKS: Final = (50, 280)
 """Mesh points in the middle of both cheeks."""
 
 RADIUS_SHARE: Final = 0.1
-"""Of the patches, in distances of the outer eye corners."""
+"""Radius of the patches, relative to the distance of the outer eye corners."""
 
 LIGHT_DEG: Final = 41.0
 DARK_DEG: Final = 10.0
 
 
 def skin_tone_deg(image: RGBImage, mesh: NDArray[np.floating]) -> float:
-    """The angle, -90 to 90; NaN where no cheek lies in the image or the image is gray.
+    """The angle in degrees, -90 to 90; NaN if no cheek lies in the image or the image is grey.
 
     Args:
         image: (H, W, 3).
@@ -53,7 +53,7 @@ def skin_tone_deg(image: RGBImage, mesh: NDArray[np.floating]) -> float:
 
 
 def tone_group(angle_deg: float) -> str | None:
-    """`light`, `medium`, `dark`; None where the tone is not known."""
+    """`light`, `medium`, `dark`; None if the angle is NaN."""
     if np.isnan(angle_deg):
         return None
     return "light" if angle_deg > LIGHT_DEG else "medium" if angle_deg >= DARK_DEG else "dark"

@@ -1,20 +1,21 @@
-"""Flicker as numbers: how much of a swapped video changes from frame to frame that did not change in the video.
+"""Flicker: changes from frame to frame of a swapped video that are not in the original.
 
-Two measures, both taken where the video itself shows a face, track by track:
+Two measures, for each face track of the original video:
 
 - *Similarity*: the cosine s_t between the face of frame t and the source (or, without a source, the track's own mean
-  face). Its variance over the track holds two things: slow changes, since people turn and come nearer, and flicker.
-  Half the mean square of successive differences, q² = mean((s_t+1 - s_t)²) / 2 (von Neumann 1941, "Distribution of the
-  ratio of the mean square successive difference to the variance"), holds the flicker alone: it equals the variance
-  where frames have nothing to do with each other, and 0 where they change slowly.
+  face). Its variance over the track has two parts: slow changes of head pose and distance, and flicker. Half the mean
+  square of successive differences, q² = mean((s_t+1 - s_t)²) / 2 (von Neumann 1941, "Distribution of the ratio of the
+  mean square successive difference to the variance"), measures only the flicker: it equals the variance for independent
+  frames, and is near 0 for slow changes.
 - *Warping error*: E = Σ M |V_t - W(V_t-1)|² / Σ M, with W warping the frame before onto this one by the optical flow of
-  the video, and M 1 where that flow can be trusted (Lai et al. 2018, "Learning Blind Video Temporal Consistency"). Flow
-  and M come from the target video for all videos, so every video is asked the same: does the generated face move as
-  the video moves? Lai et al. use FlowNet2 and whole frames; here it is OpenCV's DIS flow (Kroeger et al. 2016) on a
-  part of at most 256 px around the face, and M is the test of forward against backward flow of Sundaram et al. (2010,
+  the video, and M 1 where that flow is reliable (Lai et al. 2018, "Learning Blind Video Temporal Consistency"). Flow
+  and M are those of the target video for all results, so the measure tests whether the generated face follows the
+  motion of the video. Lai et al. use FlowNet2 and whole frames; this uses OpenCV's DIS flow (Kroeger et al. 2016) on a
+  region of at most 256 px around the face, and for M the forward-backward consistency check of Sundaram et al. (2010,
   "Dense point trajectories by GPU-accelerated large displacement optical flow"). Root mean square, levels of 255.
 
-The video's own numbers are the floor: its grain, and what the flow cannot follow. `video.py` takes them whole.
+The figures of the original video, from its noise and errors of the flow, are the lower bound. `video.py` measures whole
+videos.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from hififace.types import RGBImage
 
 @dataclass(frozen=True, slots=True)
 class TrackFlicker:
-    """One person of one video."""
+    """Figures of one person in one video."""
 
     index: int
     num_frames: int
@@ -44,26 +45,26 @@ class TrackFlicker:
     warping_error: float | None
     """Root mean square, levels of 255; None where no two neighbouring frames could be compared."""
     distance: float | None = None
-    """Mean distance to the source by dlib's recogniser; None where it was not asked."""
+    """Mean distance to the source by dlib's recogniser; None if it was not used."""
     same_share: float | None = None
-    """Share of the frames in which it says that they show the source."""
+    """Share of the frames in which dlib's recogniser accepts the face as the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFlicker:
-    """One video: the target itself, or a result."""
+    """Figures of one video: the target itself, or a result."""
 
     video: Path
     tracks: tuple[TrackFlicker, ...]
 
     @property
     def num_frames(self) -> int:
-        """Of all tracks together."""
+        """Number of frames of all tracks."""
         return sum(track.num_frames for track in self.tracks)
 
     @property
     def similarity(self) -> float | None:
-        """Mean over tracks, weighted by frames, as the others; None for a video without faces."""
+        """Mean over tracks, weighted by frames, as for the others; None for a video without faces."""
         return _mean([(t.similarity, t.num_frames) for t in self.tracks])
 
     @property
@@ -107,9 +108,9 @@ def successive_variance(values: Sequence[float]) -> float:
 
 
 def trusted(backward: NDArray[np.floating], forward: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Where the flow from this frame to the one before leads to a place whose own flow leads back.
+    """True where forward and backward flow are consistent.
 
-    |b + f|² < 0.01 (|b|² + |f|²) + 0.5, with f read where b leads (Sundaram et al. 2010).
+    |b + f|² < 0.01 (|b|² + |f|²) + 0.5, with f sampled at the end of b (Sundaram et al. 2010).
 
     Args:
         backward: (h, w, 2) from this frame to the one before, pixels.
@@ -144,7 +145,7 @@ def warping_error(
 
 
 def _warped(image: NDArray[np.floating], flow: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(h, w, C) read where the flow (h, w, 2) leads."""
+    """(h, w, C) sampled at positions displaced by the flow (h, w, 2)."""
     height, width = image.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     places = (x + flow[..., 0]).astype(np.float32), (y + flow[..., 1]).astype(np.float32)

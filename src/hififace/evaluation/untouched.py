@@ -1,13 +1,14 @@
-"""What a swap should have left alone: things before the face, the light on it, glasses that only the source wears.
+"""Measures of properties that a swap should keep: occluders, light, and no glasses that only the source wears.
 
-- `occluder_change`: mean absolute difference of result and target in levels of 255, on what was drawn before the face;
-  0 is right. Where it was glasses, `frames_kept` says how much of their contrast against the skin is left, in percent.
+- `occluder_change`: mean absolute difference of result and target on the occluder, in levels of 255; ideally 0. For
+  glasses, `frames_kept` is the remaining contrast of their frames against the skin, in percent.
 - `dim_error`: a target at a quarter of its levels should give the bright target's result at a quarter. Mean absolute
-  difference in levels of the bright one, on the face; rounding to 8 bits alone explains 1.4.
+  difference in levels of the bright one, on the face; rounding to 8 bits alone gives 1.4.
 - `frames_leak`: how much darker the result is, along the frames that glasses would have on the *target*, with frames
-  drawn on the source than without, in percent of what drawn frames would darken; 0 is right. `frames_seen`: above 15 %.
+  drawn on the source than without, in percent of the darkening by frames drawn there; ideally 0. `frames_seen`: above
+  15 %.
 
-All of it is a difference between two known images, so no classifier of glasses is asked.
+All are differences between two known images, so no classifier of glasses is needed.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from hififace.faces.masks import region_mask
 from hififace.types import RGBImage
 
 FRAMES_LEVEL: Final = 23.0
-"""Luma of the frames that are drawn."""
+"""Luma of the drawn frames."""
 
 SEEN_PERCENT: Final = 15.0
 
 
 def occluder_change(result: RGBImage, target: RGBImage, drawn: NDArray[np.bool_]) -> float:
-    """See above; NaN where nothing was drawn within the image.
+    """`occluder_change` of the module's docstring; NaN if nothing was drawn within the image.
 
     Args:
         result: (H, W, 3).
         target: (H, W, 3) with the occluder.
-        drawn: (H, W) where it is.
+        drawn: (H, W) mask of the occluder.
     """
     if not drawn.any():
         return float("nan")
@@ -42,7 +43,7 @@ def occluder_change(result: RGBImage, target: RGBImage, drawn: NDArray[np.bool_]
 
 
 def frames_kept(result: RGBImage, target: RGBImage, drawn: NDArray[np.bool_]) -> float:
-    """See above; NaN where nothing was drawn or the skin is as dark as the frames."""
+    """`frames_kept` of the module's docstring; NaN if nothing was drawn or the skin is as dark as the frames."""
     if not drawn.any():
         return float("nan")
     near = cv2.dilate(drawn.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
@@ -55,11 +56,11 @@ def frames_kept(result: RGBImage, target: RGBImage, drawn: NDArray[np.bool_]) ->
 
 
 def dim_error(dim: RGBImage, bright: RGBImage, gain: float, mesh: NDArray[np.floating]) -> float:
-    """See above.
+    """`dim_error` of the module's docstring.
 
     Args:
-        dim: (H, W, 3) the result of a target of which every level was multiplied by `gain`.
-        bright: (H, W, 3) the result of that target as it was.
+        dim: (H, W, 3) the result of a target whose levels were multiplied by `gain`.
+        bright: (H, W, 3) the result of the original target.
         gain: below 1.
         mesh: (468, 3) of the target.
     """
@@ -69,11 +70,11 @@ def dim_error(dim: RGBImage, bright: RGBImage, gain: float, mesh: NDArray[np.flo
 
 
 def frames_leak(framed: RGBImage, plain: RGBImage, mesh: NDArray[np.floating]) -> float:
-    """See above; NaN where the face is as dark as frames.
+    """`frames_leak` of the module's docstring; NaN if the face is as dark as the frames.
 
     Args:
         framed: (H, W, 3) the result with frames drawn on the source.
-        plain: (H, W, 3) the result without.
+        plain: (H, W, 3) the result without them.
         mesh: (468, 3) of the target.
     """
     cover = np.zeros(framed.shape[:2], np.uint8)

@@ -1,6 +1,6 @@
-"""Flicker of whole videos: a video and its results side by side, frame by frame, in constant memory.
+"""Measures flicker of whole videos: a video and its results are read in parallel, frame by frame, in constant memory.
 
-Faces are found in the target and measured at the same place in each result, as with images: finding them again could
+Faces are detected in the target and measured at the same place in each result, as for images: a new detection could
 find another face, or none.
 """
 
@@ -41,25 +41,25 @@ from hififace.video.options import VideoOptions
 from hififace.video.tracker import VideoFaces
 
 SIDE_PX = 256
-"""Long side of the part of a frame in which flow is computed; larger faces are shrunk to it."""
+"""Maximum size of the region in which flow is computed; larger ones are reduced to it."""
 LEAST_SIDE_PX = 16
-"""Smaller parts show nothing; DIS wants some pixels, too."""
+"""Minimum size of the region, which DIS flow needs."""
 MARGIN = 0.2
-"""How far that part reaches beyond the face's box, in shares of it; half as far, the rim of the face is measured."""
+"""Margin of the region around the face box, relative to it; within half of it the rim of the face is measured."""
 CHANGED_LEVELS = 6.0
-"""Mean difference of 5 x 5 px above which the video was changed there. Only such places are measured, the same in all
-videos: elsewhere, all of them are the video with its grain."""
+"""Mean difference of 5 x 5 px above which a result changed the video. Only changed places are measured, the same ones
+in all videos: elsewhere all of them show the original."""
 LEAST_SHARE = 0.25
-"""Where the flow can be trusted on less of what was changed, two frames say nothing and are left out."""
+"""Minimum share of the changed places with reliable flow; pairs of frames below it are left out."""
 SAME_PERSON_DISTANCE = 0.6
-"""As in `models/pretrained/dlib.py`, which needs PyTorch; measuring flicker does not."""
+"""The value of `models/pretrained/dlib.py`, which is not imported since it needs PyTorch."""
 SAME_TIME_S = 0.002
-"""Matroska rounds to milliseconds."""
+"""Tolerance of time stamps: Matroska rounds to milliseconds."""
 
 
 @dataclass(slots=True)
 class _Series:
-    """What was measured of one track of one video."""
+    """Measurements of one track of one video."""
 
     identities: list[FloatArray] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
@@ -75,19 +75,19 @@ def measure_flicker(
     unseen: Callable[[RGBImage, FloatArray], float] | None = None,
     tell: Callable[[int], None] | None = None,
 ) -> list[VideoFlicker]:
-    """Measure a video and any number of results made from it, frame by frame side by side.
+    """Measure a video and any number of results made from it, frame by frame.
 
     Args:
         target: the video.
-        results: of the same frames: with `--fps` there is nothing to compare.
+        results: with the same frames, so not made with `--fps`.
         source: (D,) identity of the source face, by `SFaceEmbedder`; None compares each track with its own mean face.
         start_s: where in the video the results begin, seconds.
-        unseen: the distance of a frame's face, by its mesh (468, 3), to the source, by a recogniser that training never
-            sees; below 0.6 they are one person.
-        tell: told after each frame how many were measured.
+        unseen: computes the distance of a frame's face, given its mesh (468, 3), to the source by a recogniser that
+            training never uses; below 0.6 they are the same person.
+        tell: called after each frame with the number measured.
 
     Returns:
-        The video's own numbers first, then one for each result; the same tracks in each.
+        Figures of the video itself, then of each result, with the same tracks.
 
     Raises:
         VideoError: a video that cannot be read, or a result whose frames are not those of the target.
@@ -135,7 +135,7 @@ def identity_of_photo(photo: str | os.PathLike[str]) -> FloatArray:
 
 
 def _finder(embedder: SFaceEmbedder) -> VideoFaces:
-    """Where the faces are, as measured in each frame: nothing steadied."""
+    """A face tracker without temporal smoothing, so that positions are those of each frame."""
     detector = YuNetDetector(threads=1)
     return VideoFaces(
         find_faces=lambda image: [Face(i, found) for i, found in enumerate(detector.detect(image))],
@@ -149,7 +149,7 @@ def _finder(embedder: SFaceEmbedder) -> VideoFaces:
 
 
 def _side_by_side(paths: Sequence[Path], start_s: float | None) -> Iterator[tuple[Frame, ...]]:
-    """The same frame of every video, as long as any result goes on."""
+    """The same frame of every video, until all results have ended."""
     readers = [VideoReader(paths[0], start_s=start_s), *map(VideoReader, paths[1:])]
     for path, reader in zip(paths, readers, strict=True):
         if (reader.info.width, reader.info.height) != (readers[0].info.width, readers[0].info.height):
@@ -160,7 +160,7 @@ def _side_by_side(paths: Sequence[Path], start_s: float | None) -> Iterator[tupl
     for frames in itertools.zip_longest(*readers):
         there = [frame is not None for frame in frames]
         if len(frames) > 1 and not any(there[1:]):
-            return  # results may be the video's beginning only
+            return  # results may cover only the beginning of the video
         for path, reader, frame in zip(paths, readers, frames, strict=True):
             if frame is None or abs(_since(frame, reader) - _since(frames[0], readers[0])) > SAME_TIME_S:
                 raise VideoError(
@@ -171,14 +171,14 @@ def _side_by_side(paths: Sequence[Path], start_s: float | None) -> Iterator[tupl
 
 
 def _since(frame: Frame | None, reader: VideoReader) -> float:
-    """Seconds after the beginning of the result that is (or would be) made by a reader; infinite for no frame."""
+    """Time of a frame in seconds after the beginning of its reader's result; infinite for no frame."""
     return float("inf") if frame is None else float(frame.time_s - reader.shift_s)
 
 
 def _errors(
     flow: Any, before: Sequence[RGBImage], now: Sequence[RGBImage], was: Face, face: Face
 ) -> list[float]:
-    """Mean square warping error of each video on one face; none where the flow cannot be trusted."""
+    """Mean square warping error of each video on one face; empty if the flow is not reliable."""
     part = _part_around(was, face, now[0].shape[:2])
     if part is None or face.landmarks is None:
         return []
@@ -197,14 +197,14 @@ def _errors(
 
 
 def changed(target: RGBImage, result: RGBImage) -> NDArray[np.bool_]:
-    """(h, w) where a result shows something else than the video, beyond what encoding it again changes."""
+    """(h, w) where a result differs from the video by more than re-encoding explains."""
     difference = cv2.absdiff(target, result).astype(np.float32).mean(axis=2)
     return np.asarray(cv2.blur(difference, (5, 5))) > CHANGED_LEVELS
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A rectangle of the frames, and the size (width, height) in which it is looked at."""
+    """A rectangle of the frames, and the size (width, height) to which it is resized."""
 
     x0: int
     y0: int
@@ -214,17 +214,17 @@ class _Part:
 
     @property
     def scale(self) -> NDArray[np.float64]:
-        """(2,) pixels there per pixel of the frame."""
+        """(2,) resized pixels per pixel of the frame."""
         return np.array(self.size) / (self.x1 - self.x0, self.y1 - self.y0)
 
     def cut(self, image: RGBImage) -> RGBImage:
-        """(h, w, 3) of a frame."""
+        """The resized rectangle (h, w, 3) of a frame."""
         part = image[self.y0 : self.y1, self.x0 : self.x1]
         return np.asarray(cv2.resize(part, self.size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _part_around(was: Face, face: Face, size_hw: tuple[int, int]) -> _Part | None:
-    """Around where a face was and is; None where hardly anything of it lies in the frame."""
+    """The rectangle around a face in two frames; None if almost all of it lies outside the frame."""
     boxes = np.stack([was.detection.box, face.detection.box])
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     margin = MARGIN * (high - low)

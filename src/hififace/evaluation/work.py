@@ -1,7 +1,7 @@
-"""One process's share of an evaluation: photos described, pairs swapped and measured. Plain tasks in, rows out.
+"""Workers of an evaluation: describe photos, swap pairs and measure them, from picklable tasks to rows.
 
-Each result depends on its own pair alone and every network runs on one thread, so the number of processes changes
-nothing but the time.
+Each result depends only on its own pair, and every network runs on one thread, so results do not depend on the number
+of processes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from hififace.processes import end_with_parent, scratch_folder
 from hififace.types import FloatArray, RGBImage
 
 BASELINE_VERSION: Final = 2
-"""Raised whenever a baseline or a measure would come out otherwise, so that kept rows are made again."""
+"""To be increased with every change of a baseline or a measure, so that cached rows are computed again."""
 
 PAIRS_PER_TASK: Final = 10
 
@@ -50,11 +50,11 @@ class SwapTask(NamedTuple):
     entry: Entry
     pairs: tuple[Pair, ...]
     keep_images: bool
-    """Whether the results' images come back too, for the contact sheet."""
+    """Whether to return the result images too, for the contact sheet."""
 
 
 class SwapOutcome(NamedTuple):
-    """What became of one pair."""
+    """Outcome of one pair."""
 
     measured: Measured | None
     """None where the swapper refused."""
@@ -68,12 +68,12 @@ class VideoTask(NamedTuple):
     entry: Entry
     video: Path
     seconds: float
-    """From its beginning."""
+    """Duration from its beginning."""
     source: Photo
 
 
 class VideoOutcome(NamedTuple):
-    """A video and what a bundle made of it."""
+    """Figures of a video and of a bundle's result."""
 
     entry: Entry
     target: VideoFlicker
@@ -82,11 +82,11 @@ class VideoOutcome(NamedTuple):
 
 @dataclass
 class Worker:
-    """The parts of one process, opened when first needed.
+    """The networks of one process, loaded when first used.
 
     Attributes:
-        cache_folder: of descriptions and baselines; None takes the user's.
-        asked: what is described beyond `open`.
+        cache_folder: of descriptions and baselines; None takes the user's data folder.
+        asked: additional features.
     """
 
     cache_folder: Path | None
@@ -100,26 +100,26 @@ class Worker:
         self._subject = lru_cache(maxsize=64)(self._read_subject)
 
     def describe(self, photos: tuple[Photo, ...]) -> int:
-        """Describe and keep; returns how many."""
+        """Describe photos into the cache; returns their number."""
         for photo in photos:
             self._cache.save(photo, self._parts().describe_photo(photo.pixels()))
         return len(photos)
 
     def swap(self, task: SwapTask) -> list[SwapOutcome]:
-        """One outcome for each pair; those of baselines are kept, and looked up the next time."""
+        """Swap and measure pairs; outcomes of baselines are cached."""
         kept = self._kept_rows(task) if task.entry.folder is None and not task.keep_images else None
         if kept is not None and kept.is_file():
             try:
                 return _read_rows(kept)
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                pass  # damaged: measured again
+                pass  # damaged: computed again
         outcomes = [self._swap_pair(task, pair) for pair in task.pairs]
         if kept is not None:
             _write_rows(kept, outcomes)
         return outcomes
 
     def swap_video(self, task: VideoTask) -> VideoOutcome:
-        """Swap the beginning of a video and measure it beside the video itself.
+        """Swap the beginning of a video, and measure result and original.
 
         Raises:
             VideoError: it cannot be read.
@@ -160,10 +160,10 @@ class Worker:
     def _beside_its_twin(
         self, method: Method, pair: Pair, target: Subject, swapped: Swapped
     ) -> dict[str, float]:
-        """What only the same swap without its scene can tell.
+        """Measures that need the same swap without the scene.
 
         Raises:
-            FaceError: the swapper refuses that one.
+            FaceError: the swapper refuses that swap.
         """
         mesh = target.face.mesh
         if pair.source_scene.occluder == "glasses":
@@ -214,14 +214,14 @@ class Worker:
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 _WORKER: list[Worker] = []
-"""Of this process, where it is one of a pool's."""
+"""The worker of this process, if it belongs to a pool; empty or one element."""
 
 
 class Workforce:
-    """Processes that hold their networks from the first task to the last; a context manager.
+    """A pool of processes that keep their networks loaded between tasks; a context manager.
 
     Args:
-        workers: processes; 1 works in this one.
+        workers: number of processes; 1 uses the calling one.
         cache_folder: see `Worker`.
         asked: likewise.
     """
@@ -239,11 +239,11 @@ class Workforce:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def work_through(self, kind: Callable[[Worker, Task], Answer], tasks: Sequence[Task]) -> Iterator[Answer]:
-        """Answers in the order of the tasks.
+        """Results in the order of the tasks.
 
         Args:
-            kind: `Worker.describe` or `Worker.swap`.
-            tasks: what to do.
+            kind: the method of `Worker` to call.
+            tasks: its arguments.
         """
         if not tasks:
             return
@@ -263,13 +263,13 @@ class Workforce:
 
 
 def in_tasks(items: Iterable[Task], size: int = PAIRS_PER_TASK) -> list[tuple[Task, ...]]:
-    """Cut into groups."""
+    """Split into groups of at most `size`."""
     listed = list(items)
     return [tuple(listed[start : start + size]) for start in range(0, len(listed), size)]
 
 
 def _call(kind: Callable[[Worker, Task], Answer], task: Task) -> Answer:
-    """A method of this process's worker."""
+    """Call a method of this process's worker."""
     return kind(_WORKER[0], task)
 
 
@@ -284,7 +284,7 @@ def _start(cache_folder: Path | None, asked: Asked) -> None:
 
 
 class _one_thread:  # noqa: N801 - a context manager
-    """PyTorch on one thread, and as before afterwards."""
+    """Limits PyTorch to one thread within the context."""
 
     def __enter__(self) -> None:
         import torch
@@ -323,6 +323,6 @@ def _read_rows(path: Path) -> list[SwapOutcome]:
 
 
 def described(photos: Sequence[Photo], cache: DescriptionCache) -> dict[str, Description | None]:
-    """SHA-256 -> what is kept of each photo that was described."""
+    """SHA-256 -> cached description of each photo."""
     loaded = ((photo, cache.load(photo)) for photo in photos)
     return {photo.sha256: found for photo, (kept, found) in loaded if kept}

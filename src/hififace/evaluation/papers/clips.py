@@ -1,4 +1,4 @@
-"""What is swapped into and compared with: a few frames of a video, of a folder of frames, or one photo."""
+"""Sources, targets and results of the literature's protocols: some frames of a video or folder, or one photo."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Clip:
     path: Path
 
     def frames(self, num: int) -> list[RGBImage]:
-        """`num` frames at even distances from the first one; all of them where there are fewer.
+        """`num` equally spaced frames including the first; all if there are fewer.
 
         Raises:
-            DataError: there is none, or a frame cannot be read.
+            DataError: there is no frame, or one cannot be read.
             VideoError: the video cannot be read.
         """
         if self.path.is_dir():
@@ -37,7 +37,7 @@ class Clip:
         return [_read(self.path)]
 
     def stamp(self) -> str:
-        """Changes when the file, or the folder's list of frames, does."""
+        """A key that changes when the file, or the folder's list of frames, changes."""
         if self.path.is_dir():
             sizes = [(path.name, path.stat().st_size) for path in frame_paths(self.path)]
             return f"{self.path.resolve()} {sizes}"
@@ -45,7 +45,7 @@ class Clip:
         return f"{self.path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
 
     def _of_video(self, num: int) -> list[RGBImage]:
-        # Containers lie about their length, so the frames are counted before some are converted.
+        # Frame counts of containers are unreliable, so frames are counted before some are converted.
         total = sum(1 for _ in VideoReader(self.path).frames())
         wanted = set(evenly(total, num))
         chosen = [
@@ -57,13 +57,13 @@ class Clip:
 
 
 def evenly(total: int, num: int) -> list[int]:
-    """`num` places of 0..total-1 at even distances, the first one among them; all where there are fewer."""
+    """`num` equally spaced indices of 0..total-1 including 0; all if there are fewer."""
     count = min(total, num)
     return [place * total // count for place in range(count)]
 
 
 def frame_paths(folder: Path) -> list[Path]:
-    """Images of a folder, by number where their names are numbers.
+    """Images of a folder, in numerical order if their names are numbers.
 
     Raises:
         DataError: there is none.

@@ -1,4 +1,4 @@
-"""What the networks say of the faces of a clip, found once and kept."""
+"""Outputs of the literature's networks for the faces of a clip, computed once and cached."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hififace.media.atomic import atomic_write
 from hififace.types import Detection, FloatArray, RGBImage
 
 FACTS_VERSION: Final = 1
-"""Raised whenever facts would come out otherwise, so that kept ones are made again."""
+"""To be increased with every change of facts, so that cached ones are computed again."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ClipFacts:
     """The faces of N frames."""
 
     found: NDArray[np.bool_]
-    """(N,) whether there is a face; rows of the others are not numbers."""
+    """(N,) whether a face was detected; other rows of facts are NaN."""
     boxes: FloatArray
     """(N, 4)"""
     points: FloatArray
@@ -41,17 +41,17 @@ class ClipFacts:
     facts: Facts
 
     def face(self, place: int) -> Detection:
-        """Where the face of a frame is."""
+        """Detection of the face in a frame."""
         return Detection(self.boxes[place], 1.0, self.points[place])
 
     @property
     def first(self) -> int | None:
-        """The first frame with a face: the source of a swap."""
+        """Index of the first frame with a face, which is the source of a swap."""
         return int(np.argmax(self.found)) if self.found.any() else None
 
 
 def choose_face(detector: YuNetDetector, image: RGBImage, *, portrait: bool) -> Detection | None:
-    """The face that a protocol means: of a photo the one in its middle, of a frame the largest."""
+    """The face to use: in a photo the one in its middle, in a frame the largest."""
     faces = detect_reduced(detector, image)
     if portrait:
         return portrait_face(image, faces)
@@ -61,7 +61,7 @@ def choose_face(detector: YuNetDetector, image: RGBImage, *, portrait: bool) -> 
 def describe_frames(
     networks: Networks, frames: Sequence[RGBImage], faces: Sequence[Detection | None]
 ) -> ClipFacts:
-    """What the networks say of one face of each frame; None stands for a frame without."""
+    """Run the networks on one face of each frame; None is a frame without a face."""
     found = np.array([face is not None for face in faces], bool)
     shown = [(frame, face) for frame, face in zip(frames, faces, strict=True) if face is not None]
     facts: dict[str, FloatArray] = {}
@@ -81,12 +81,12 @@ def describe_frames(
 
 
 class FactsCache:
-    """Facts of clips, one file each; another network's file, or another clip, is another file.
+    """Cache of facts, one file per clip and set of networks.
 
     Args:
         folder: of the cache.
-        networks: in use.
-        num_frames: of each clip.
+        networks: networks in use, part of the key.
+        num_frames: number of frames of each clip, likewise.
     """
 
     def __init__(self, folder: Path, networks: Networks, num_frames: int) -> None:
@@ -95,7 +95,7 @@ class FactsCache:
         self._key = json.dumps([FACTS_VERSION, num_frames, sorted(networks.hashes.items()), crops])
 
     def load(self, what: str) -> ClipFacts | None:
-        """What is kept of `what`, a text that names it exactly; None without, or where the file is damaged."""
+        """The cached facts of the key `what`; None if there are none, or the file is damaged."""
         try:
             with np.load(self._path(what), allow_pickle=False) as stored:
                 facts = {name[2:]: stored[name] for name in stored.files if name.startswith("f.")}
@@ -106,7 +106,7 @@ class FactsCache:
             return None
 
     def save(self, what: str, found: ClipFacts) -> None:
-        """Keep."""
+        """Write facts."""
         buffer = io.BytesIO()
         facts = {f"f.{name}": rows for name, rows in found.facts.items()}
         np.savez(
@@ -127,6 +127,6 @@ class FactsCache:
 def of_clip(
     clip: Clip, num_frames: int, networks: Networks, detector: YuNetDetector, *, portrait: bool
 ) -> ClipFacts:
-    """Read, find, describe."""
+    """Read a clip, detect its faces and run the networks on them."""
     frames = clip.frames(num_frames)
     return describe_frames(networks, frames, [choose_face(detector, f, portrait=portrait) for f in frames])

@@ -1,8 +1,8 @@
-"""What papers say of methods under a protocol, each with where it was read.
+"""Published figures of methods under a protocol, with their sources.
 
-Only figures that somebody of this project has read in the source named. Rows of one source compare with each other;
-networks, crops and pairs differ between sources, and the same method under the same protocol name differs by up to 25
-points of retrieval (SimSwap and DiffSwap in the two FFHQ tables below).
+All were read in the source named. Only rows of the same source are comparable: networks, crops and pairs differ between
+sources, and the same method under the same protocol name differs by up to 25 points of retrieval (SimSwap and DiffSwap
+in the two FFHQ tables below).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Source(NamedTuple):
     title: str
     protocol: str
     how: str
-    """What it measured with, as far as it says."""
+    """Networks and crops of its measures, as far as stated."""
     rows: Mapping[str, tuple[float | None, ...]]
-    """Method -> values in the order of `COLUMNS`; None where it gives none."""
+    """Method -> values in the order of `COLUMNS`; None where not given."""
 
 
 FIGURES: Final = (
@@ -115,5 +115,5 @@ FIGURES: Final = (
 
 
 def figures_of(protocol: str) -> tuple[Source, ...]:
-    """The published tables of a protocol; none for `celeba-hq`, of which none has been read."""
+    """The published tables of a protocol; there are none for `celeba-hq` yet."""
     return tuple(source for source in FIGURES if source.protocol == protocol)

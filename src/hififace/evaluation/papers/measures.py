@@ -1,16 +1,16 @@
-"""The literature's measures, from what its networks say of results, targets and sources.
+"""The literature's measures, from the outputs of its networks for results, targets and sources.
 
 For each network NAME:
 
-- `retrieval.NAME`: % of results whose nearest face among all sources' frames (cosine) is of the right source; `top5`
-  likewise for the five nearest sources. A tie is a miss.
+- `retrieval.NAME`: % of results whose nearest face among all sources' frames (cosine) is of the right source; `top5`:
+  among the five nearest sources. A tie counts as wrong.
 - `cosine.NAME`: mean cosine of result and source.
 - `pose.NAME`: Euclidean distance of (yaw, pitch, roll) in degrees, result and target.
 - `shape.NAME`: Euclidean distance of identity coefficients, result and source.
 - `expression.NAME`: Euclidean distance of expression coefficients, result and target.
 - `fid`: Fréchet Inception distance of all results and all real images of the protocol.
 
-Errors are of the mean over pairs, since the frames of one video are nearly one photo.
+Standard errors are computed over pairs, since frames of one video are strongly correlated.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ FEATURES: Final = "features.inception"
 
 
 class PairFacts(NamedTuple):
-    """One pair after its swap."""
+    """Facts of one pair after its swap."""
 
     source: str
-    """Name of the clip."""
+    """Name of the source clip."""
     source_facts: Mapping[str, FloatArray]
     """(D,) of the source frame."""
     target: Facts
     """(N, D)."""
     result: Facts
-    """(N, D); rows that are not numbers were refused."""
+    """(N, D); rows of refused frames are NaN."""
 
 
 class Gallery(NamedTuple):
-    """All sources' faces by one recogniser."""
+    """Embeddings of all sources' faces by one recogniser."""
 
     names: tuple[str, ...]
-    """Of the clips."""
+    """Names of the clips."""
     vectors: FloatArray
     """(G, D) unit length, clip by clip."""
     starts: NDArray[np.intp]
@@ -56,19 +56,19 @@ class Gallery(NamedTuple):
 
     @classmethod
     def of(cls, clips: Mapping[str, ClipFacts], fact: str) -> Gallery:
-        """Gather the frames that show a face."""
+        """Collect the frames that show a face."""
         rows = {name: clip.facts[fact][clip.found] for name, clip in clips.items() if clip.found.any()}
         counts = [len(one) for one in rows.values()]
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
         return cls(tuple(rows), np.concatenate(list(rows.values())), starts)
 
     def ranks(self, vectors: FloatArray, right: str, *, leave_out: Sequence[int] = ()) -> NDArray[np.intp]:
-        """(N,) how many other sources are as near as the right one, or nearer.
+        """(N,) number of other sources that are at least as near as the right one.
 
         Args:
             vectors: (N, D) unit length.
             right: name of the right clip.
-            leave_out: rows of the gallery, one for each vector, that are that vector itself.
+            leave_out: for each vector, its own row in the gallery, if it is in there.
         """
         cosines = vectors @ self.vectors.T
         for row, column in enumerate(leave_out):
@@ -84,9 +84,9 @@ def summarise(
     """All measures of one method.
 
     Args:
-        pairs: after their swaps.
+        pairs: facts of all pairs after their swaps.
         sources: the gallery: clip -> facts.
-        real: what the Fréchet distance compares with.
+        real: facts of the real images for the Fréchet distance.
     """
     found: dict[str, Summary] = {}
     facts = list(dict.fromkeys(name for pair in pairs for name in pair.result))
@@ -113,9 +113,9 @@ def summarise(
 
 
 def told_apart(sources: Mapping[str, ClipFacts], fact: str) -> float | None:
-    """% of the sources' own frames whose nearest other frame is of the same source: what no swap can exceed.
+    """% of the sources' own frames whose nearest other frame is of the same source, the upper bound for swaps.
 
-    None where each source has one frame.
+    None if each source has one frame.
     """
     gallery = Gallery.of(sources, fact)
     ends = [*gallery.starts[1:], len(gallery.vectors)]
@@ -138,7 +138,7 @@ def _distances(pair: PairFacts, fact: str, *, to_source: bool) -> FloatArray:
 
 
 def _over_pairs(values: Sequence[NDArray[np.floating]]) -> Summary:
-    """Mean over all frames; its error from the means of the pairs; of how many frames."""
+    """Mean over all frames, its standard error from the means of the pairs, and the number of frames."""
     told = [np.asarray(one, np.float64) for one in values if len(one)]
     if not told:
         return Summary(float("nan"), None, 0)

@@ -1,8 +1,8 @@
-"""The literature's networks as adapters: which file, which crop, what it says of a face.
+"""Adapters of the literature's networks: weights file, crop, and outputs for a face.
 
-Each adapter carries the preprocessing that its network was published or is used with; numbers of two adapters are
-different measures and have different names. None of the files can ship (`hififace weights fetch literature` says where
-each is found); those that are on this machine are used, the others are named in the report.
+Each adapter has the preprocessing that its network was published or is used with; figures of two adapters are different
+measures with different names. None of the files may be redistributed (`hififace weights fetch literature` says where to
+get each); those on this machine are used, and the report lists the missing ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BATCH_SIZE: Final = 10
-"""Faces in one run: the frames of a video."""
+"""Faces per forward pass: the frames of a video."""
 
 Facts = Mapping[str, FloatArray]
 """Name such as `identity.cosface` -> (N, D), one row for each face."""
@@ -45,13 +45,13 @@ class Adapter:
     crop: Callable[[RGBImage, Detection], RGBImage]
     load: Callable[[], nn.Module]
     run: Callable[[Any, Tensor], dict[str, Tensor]]
-    """Network and (B, 3, H, W) RGB 0..1 to facts."""
+    """Maps the network and (B, 3, H, W) RGB 0..1 to facts."""
     note: str = ""
-    """What a reader of its numbers must know."""
+    """Remark on its figures for the report."""
 
 
 def aligned_112(image: RGBImage, face: Detection) -> RGBImage:
-    """(112, 112, 3) by ArcFace's template."""
+    """(112, 112, 3) aligned to ArcFace's template."""
     return align(image, face.points, "arcface_112").crop
 
 
@@ -61,15 +61,15 @@ def aligned_112_by_96(image: RGBImage, face: Detection) -> RGBImage:
 
 
 def frontal(image: RGBImage, face: Detection) -> RGBImage:
-    """(224, 224, 3) by the reference's frontal template, reduced to Deep3DFaceRecon's size."""
+    """(224, 224, 3) aligned to the reference's frontal template, at Deep3DFaceRecon's size."""
     return align(image, face.points, TEMPLATES["frontal_256"].scaled(224)).crop
 
 
 def head_box(image: RGBImage, face: Detection) -> RGBImage:
-    """(224, 224, 3) the middle square of the face's box with a fifth more on every side.
+    """(224, 224, 3) the middle square of the face box enlarged by a fifth on every side.
 
-    The box is widened as 6DRepNet's own demonstration does; then the shorter side fills 224 px and the rest of the
-    longer one is cut off, as both pose networks were trained.
+    The box is enlarged as in 6DRepNet's demo; then the shorter side is scaled to 224 px and the longer one cropped, as
+    in the training of both pose networks.
     """
     width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
     side = min(width + 0.4 * height, height + 0.4 * width)
@@ -77,37 +77,37 @@ def head_box(image: RGBImage, face: Detection) -> RGBImage:
 
 
 def deca_box(image: RGBImage, face: Detection) -> RGBImage:
-    """(224, 224, 3) as DECA cuts out a detector's box: 1.25 times its mean side, its middle 12 % of it further down."""
+    """(224, 224, 3) DECA's crop of a detection: 1.25 times the mean side of the box, its centre 12 % further down."""
     size = float((face.box[2] - face.box[0] + face.box[3] - face.box[1]) / 2)
     middle = (face.box[:2] + face.box[2:]) / 2 + np.array([0.0, 0.12 * size])
     return _square(image, middle, 1.25 * size, 224)
 
 
 def portrait(image: RGBImage, face: Detection) -> RGBImage:
-    """(256, 256, 3) aligned as FFHQ's photos are: a frame's face with its hair, for the Fréchet distance."""
+    """(256, 256, 3) aligned like FFHQ: the face with its hair, for the Fréchet distance."""
     return align(image, face.points, TEMPLATES["ffhq_512"].scaled(256), border="edge").crop
 
 
 def whole_image(image: RGBImage, _face: Detection) -> RGBImage:
-    """The image as it is."""
+    """The image unchanged."""
     return image
 
 
 def _square(image: RGBImage, middle: NDArray[np.floating], side_px: float, size_px: int) -> RGBImage:
-    """A square around (x, y), black beyond the image."""
+    """A square around (x, y), black outside the image."""
     scale = size_px / max(side_px, 1.0)
     left, top = (float(v) - max(side_px, 1.0) / 2 for v in middle)
-    # Pixel centres lie at integers, edges half a pixel before them.
+    # Pixel centres have integer coordinates, so edges lie half a pixel before them.
     shift = [(0.5 - left) * scale - 0.5, (0.5 - top) * scale - 0.5]
     matrix = np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
     return np.asarray(warp(image, matrix, size_px), np.uint8)
 
 
 def adapters(*, whole_images: bool) -> tuple[Adapter, ...]:
-    """Every network that a protocol can ask.
+    """All networks that a protocol can use.
 
     Args:
-        whole_images: the Fréchet distance compares images as they are (photos of faces) instead of aligned faces
+        whole_images: compute the Fréchet distance on unchanged images (photos of faces) instead of aligned faces
             (frames of videos).
     """
     from hififace.models.pretrained import (
@@ -214,14 +214,14 @@ def _basel(network: Any, faces: Tensor) -> dict[str, Tensor]:
 
 
 class Networks:
-    """Those networks whose files are on this machine, opened.
+    """The networks whose files are on this machine, loaded.
 
     Args:
         whole_images: see `adapters`.
 
     Attributes:
         adapters: in use.
-        missing: names of the cards whose files are not here.
+        missing: names of the cards without a file on this machine.
         hashes: card -> SHA-256 of its file.
 
     Raises:
@@ -246,15 +246,15 @@ class Networks:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """Names of all that `describe` says."""
+        """Names of all facts that `describe` returns."""
         return tuple(fact for one in self.adapters for fact in one.gives)
 
     def describe(self, images: Sequence[RGBImage], faces: Sequence[Detection]) -> dict[str, FloatArray]:
-        """What every network says of one face of each image.
+        """Run every network on one face of each image.
 
         Args:
             images: (H, W, 3) each.
-            faces: one for each.
+            faces: one for each image.
 
         Returns:
             Fact -> (N, D) float32.
@@ -273,7 +273,7 @@ class Networks:
 
 
 def _equal_sizes(crops: Sequence[RGBImage]) -> list[list[RGBImage]]:
-    """Neighbours of one size, at most `BATCH_SIZE`, in order."""
+    """Consecutive crops of equal size in batches of at most `BATCH_SIZE`."""
     batches: list[list[RGBImage]] = []
     for crop in crops:
         if batches and batches[-1][0].shape == crop.shape and len(batches[-1]) < BATCH_SIZE:

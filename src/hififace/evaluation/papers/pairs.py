@@ -1,4 +1,4 @@
-"""Which pairs a protocol of the literature asks for, from the folders as their publishers made them.
+"""Pairs of the literature's protocols, from folders in the layout of their publishers.
 
 `ff++`: FaceForensics++ (Rössler et al. 2019): `original_sequences/youtube/COMPRESSION/{videos/NNN.mp4,images/NNN/}`;
 results of methods are `manipulated_sequences/METHOD/COMPRESSION/videos/TARGET_SOURCE.mp4`. Pairs are the set's own.
@@ -22,7 +22,7 @@ from hififace.json_values import parse_json
 
 PROTOCOLS: Final = ("ff++", "celeba-hq", "ffhq")
 COMPRESSIONS: Final = ("c23", "raw", "c40")
-"""The first that is there is taken."""
+"""In order of preference; the first one found is used."""
 NUM_FRAMES: Final = 10
 NUM_PHOTO_PAIRS: Final = 1000
 
@@ -31,48 +31,48 @@ _PAIR: Final = re.compile(r"(\d{3})_(\d{3})")
 
 @dataclass(frozen=True, slots=True)
 class PaperPair:
-    """One swap."""
+    """Source and target of one swap."""
 
     target: Clip
     source: Clip
 
     @property
     def name(self) -> str:
-        """As FaceForensics++ names results: TARGET_SOURCE."""
+        """TARGET_SOURCE, the name of the result in FaceForensics++."""
         return f"{self.target.name}_{self.source.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class PaperProtocol:
-    """Every pair, in order."""
+    """All pairs of a protocol, in order."""
 
     name: str
     pairs: tuple[PaperPair, ...]
     num_frames: int
     left_out: Mapping[str, str]
-    """Pair or photo -> why it takes no part."""
+    """Pair or photo -> why it was left out."""
     where: str
-    """What of the folder was read."""
+    """The part of the folder that was read."""
 
     @property
     def clips(self) -> tuple[Clip, ...]:
-        """Each once, sources first."""
+        """Every clip once, sources first."""
         both = [pair.source for pair in self.pairs] + [pair.target for pair in self.pairs]
         return tuple({clip.name: clip for clip in both}.values())
 
     @property
     def whole_images(self) -> bool:
-        """Whether the Fréchet distance compares images as they are."""
+        """Whether the Fréchet distance is computed on unchanged images."""
         return self.name != "ff++"
 
     @property
     def sha256(self) -> str:
-        """Of the names of all pairs."""
+        """Hash of the names of all pairs."""
         names = [self.name, self.num_frames, [pair.name for pair in self.pairs]]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def first(self, num_pairs: int | None) -> PaperProtocol:
-        """The first pairs only; all of them for None."""
+        """The protocol reduced to its first pairs; unchanged for None."""
         return self if num_pairs is None else replace(self, pairs=self.pairs[:num_pairs])
 
 
@@ -82,12 +82,12 @@ def read_protocol(name: str, folder: Path, pair_list: Path | None = None) -> Pap
     Args:
         name: one of `PROTOCOLS`.
         folder: root of FaceForensics++, or of the photos.
-        pair_list: for `ff++`: JSON as the set's `splits/*.json` ([["953", "974"], ...], both ways), or lines
-            TARGET_SOURCE; None looks for the splits and then for the names of results.
+        pair_list: for `ff++`: JSON like the dataset's `splits/*.json` ([["953", "974"], ...], used in both directions),
+            or lines TARGET_SOURCE; None takes the splits if they exist, otherwise the names of results.
 
     Raises:
-        DataError: a folder that is not as it should be, or too few photos.
-        OptionError: no such protocol, or a list for photos.
+        DataError: a folder of another layout, or too few photos.
+        OptionError: unknown protocol, or a list for photos.
     """
     if name == "ff++":
         return _faceforensics(folder, pair_list)
@@ -101,17 +101,17 @@ def read_protocol(name: str, folder: Path, pair_list: Path | None = None) -> Pap
 
 
 def method_clips(folder: Path, method: str, protocol: PaperProtocol, root: Path) -> dict[str, Clip]:
-    """Results that somebody else made: TARGET_SOURCE -> clip.
+    """Results of another method: TARGET_SOURCE -> clip.
 
     Args:
-        folder: of TARGET_SOURCE.mp4, or of folders TARGET_SOURCE/ of frames (photos: TARGET_SOURCE.png); the name of a
-            method below `manipulated_sequences` will do.
-        method: what the report calls it.
-        protocol: whose pairs.
+        folder: of TARGET_SOURCE.mp4, or of folders TARGET_SOURCE/ of frames (photos: TARGET_SOURCE.png), or the name
+            of a method below `manipulated_sequences`.
+        method: its name in the report.
+        protocol: the pairs to look for.
         root: of FaceForensics++.
 
     Raises:
-        DataError: no result of any pair is there.
+        DataError: there is no result of any pair.
     """
     places = [folder, folder / "videos", folder / "images"]
     for compression in COMPRESSIONS:
@@ -175,7 +175,7 @@ def _originals(root: Path) -> tuple[Path, dict[str, Clip]]:
 
 
 def _own_pairs(root: Path) -> list[tuple[str, str]]:
-    """The set's own pairs: of its splits, or else of the names of any method's results."""
+    """The dataset's pairs, from its splits or otherwise from the names of a method's results."""
     for folder in (root / "splits", root / "dataset" / "splits", root):
         lists = sorted(folder.glob("*.json"))
         pairs = (
@@ -255,7 +255,7 @@ def _photos(name: str, folder: Path) -> PaperProtocol:
 
 
 def _number(stem: str) -> str:
-    """CelebA-HQ's photos are 0.jpg or 00000.png, as they were unpacked: the same pairs for both."""
+    """The photo's number, so that 0.jpg and 00000.png of CelebA-HQ, depending on the unpacking, give the same pairs."""
     return str(int(stem)) if stem.isdecimal() else stem
 
 

@@ -1,4 +1,4 @@
-"""What such an evaluation leaves behind: JSON, a Markdown table beside the literature's, a contact sheet."""
+"""Writes the results of such an evaluation: JSON, Markdown tables with the literature's figures, contact sheets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_paper_report(evaluation: PaperEvaluation, folder: Path) -> list[Path]:
     """Write `report.json`, `report.md`, and a contact sheet for each bundle.
 
     Returns:
-        What was written.
+        The files written.
 
     Raises:
         HififaceError: the folder cannot be written to.
@@ -65,7 +65,7 @@ def write_paper_report(evaluation: PaperEvaluation, folder: Path) -> list[Path]:
 
 
 def to_json(evaluation: PaperEvaluation) -> dict[str, Any]:
-    """Everything, as plain numbers and words; what cannot be told is null."""
+    """The whole evaluation as JSON values; undefined figures are null."""
     protocol = evaluation.protocol
     return {
         "schema_version": SCHEMA_VERSION,
@@ -100,7 +100,7 @@ def to_json(evaluation: PaperEvaluation) -> dict[str, Any]:
 
 
 def to_markdown(evaluation: PaperEvaluation) -> str:
-    """The tables: ours, then the literature's."""
+    """The tables: of this evaluation, then of the literature."""
     protocol = evaluation.protocol
     frames = f", {protocol.num_frames} frames of each video" if protocol.num_frames > 1 else ""
     lines = [

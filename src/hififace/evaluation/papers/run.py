@@ -1,4 +1,4 @@
-"""A whole evaluation by a protocol of the literature: clips described, bundles' swaps and others' results measured."""
+"""Runs an evaluation by a protocol of the literature: of bundles, and of results of other methods."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class PaperSettings:
-    """What to measure, and how.
+    """Settings of an evaluation.
 
     Raises:
         OptionError: a number out of its range.
@@ -46,15 +46,15 @@ class PaperSettings:
     protocol: str = "ff++"
     pair_list: Path | None = None
     methods: Mapping[str, Path] = field(default_factory=dict)
-    """Name -> folder of results that somebody else made."""
+    """Name -> folder of results of another method."""
     num_pairs: int | None = None
-    """First pairs only; None for all."""
+    """Measure only the first pairs; None measures all."""
     cache: Path | None = None
-    """Where facts of clips and results are kept; None: the user's data folder."""
+    """Cache folder for facts of clips and results; None takes the user's data folder."""
     baselines: bool = True
-    """Measure `copy`, the targets as they are, too."""
+    """Also measure `copy`, the unchanged targets."""
     options: SwapOptions = field(default_factory=SwapOptions)
-    """How bundles put faces back."""
+    """Swap options of bundles."""
 
     def __post_init__(self) -> None:
         if self.num_pairs is not None and self.num_pairs < 1:
@@ -63,34 +63,34 @@ class PaperSettings:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One method's numbers."""
+    """Figures of one method."""
 
     name: str
     kind: str
-    """`bundle`, `method` (results that somebody else made) or `baseline`."""
+    """`bundle`, `method` (results of another method) or `baseline`."""
     entry: Entry | None
     measures: Mapping[str, Summary]
     refusals: Mapping[str, str]
-    """Pair -> why, where the swapper refused or frames are missing."""
+    """Pair -> reason, where the swapper refused or frames are missing."""
     images: Sequence[tuple[RGBImage, RGBImage, RGBImage]] = field(repr=False)
-    """Source, target, result of the first pairs, of bundles."""
+    """Source, target and result of the first pairs, for bundles."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class PaperEvaluation:
-    """Everything that a report says."""
+    """Content of a report."""
 
     settings: PaperSettings
     protocol: PaperProtocol
     complete: bool
     titles: Mapping[str, str]
-    """Network -> what tables call it."""
+    """Network -> its name in tables."""
     notes: Mapping[str, str]
-    """Network -> what a reader must know."""
+    """Network -> remark on its figures."""
     hashes: Mapping[str, str]
     missing: Sequence[str]
-    """Cards of networks whose files are not here."""
+    """Cards of networks without a file on this machine."""
     told_apart: Mapping[str, float | None]
     rows: Sequence[PaperRow]
 
@@ -98,17 +98,17 @@ class PaperEvaluation:
 def evaluate_papers(
     bundles: Sequence[str], settings: PaperSettings, progress: Progress | None = None
 ) -> PaperEvaluation:
-    """Measure bundles, results of others, and the targets as they are.
+    """Measure bundles, results of other methods, and the unchanged targets.
 
     Args:
         bundles: names or folders.
-        settings: see there.
-        progress: told (what is being done, how many are done, how many there are).
+        settings: what to measure.
+        progress: called with (stage, number done, total number).
 
     Raises:
-        BundleError: a bundle is missing, incomplete or altered.
+        BundleError: a bundle is missing, incomplete or changed.
         WeightsError: no recogniser of the literature is on this machine, or a file is not what it should be.
-        DataError: the folder is not as the set's publishers made it, or results are missing.
+        DataError: the folder does not have the publishers' layout, or results are missing.
         OptionError: no such protocol, or nothing to measure.
     """
     entries = bundle_entries(list(bundles), settings.options)
@@ -144,7 +144,7 @@ def evaluate_papers(
 
 
 class _Runner:
-    """What all methods share: the networks, and the facts of the real clips."""
+    """State shared by all methods: the networks, and the facts of the real clips."""
 
     def __init__(self, settings: PaperSettings, protocol: PaperProtocol, tell: Progress) -> None:
         self._settings, self._tell = settings, tell
@@ -161,13 +161,13 @@ class _Runner:
         self.sources = {pair.source.name: self.real[pair.source.name] for pair in usable}
 
     def copy(self) -> PaperRow:
-        """The targets as they are."""
+        """The unchanged targets."""
         start = time.perf_counter()
         results = {pair.name: self.real[pair.target.name] for pair in self.protocol.pairs}
         return self._row("copy", "baseline", None, results, {}, [], start)
 
     def method(self, name: str, clips: Mapping[str, Clip]) -> PaperRow:
-        """Results that somebody else made."""
+        """Results of another method."""
         start, results, refusals = time.perf_counter(), {}, {}
         for number, pair in enumerate(self.protocol.pairs, 1):
             clip = clips.get(pair.name)
@@ -182,7 +182,7 @@ class _Runner:
         return self._row(name, "method", None, results, refusals, [], start)
 
     def bundle(self, entry: Entry) -> PaperRow:
-        """Swap every pair as `hififace swap` would, but that no target is too much turned away."""
+        """Swap every pair as `hififace swap` does, except that no target is refused for its head pose."""
         assert entry.folder is not None
         start = time.perf_counter()
         swapper = FaceSwapper.load(entry.folder)
@@ -258,7 +258,7 @@ class _Runner:
         return self._of_result(pair, clip.frames(self._num))
 
     def _of_result(self, pair: PaperPair, frames: Sequence[RGBImage]) -> ClipFacts:
-        """A result's face is described where its target's is: detecting again could find another one, or none."""
+        """Describes a result's face at the place of its target's: a new detection could find another face, or none."""
         target = self.real[pair.target.name]
         faces = [
             _at_size(target.face(place), target.sizes_hw[place], frame) if target.found[place] else None
@@ -291,7 +291,7 @@ class _Runner:
 
 
 def _at_size(face: Detection, size_hw: FloatArray, image: RGBImage) -> Detection:
-    """A face of the target where the result has another size."""
+    """A face of the target in the pixels of a result of another size."""
     scale = np.array([image.shape[1] / size_hw[1], image.shape[0] / size_hw[0]], np.float32)
     if (scale == 1).all():
         return face
