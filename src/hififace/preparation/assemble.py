@@ -1,6 +1,6 @@
-"""The second pass: choose among what the blocks found, and copy it into the final shards.
+"""The second pass: choose among the photos of all blocks, and copy their files into the final shards.
 
-Cheap compared with the first (it copies bytes), so an interrupted one simply starts again. `set.json` is
+It only copies bytes, so an interrupted second pass starts again from its beginning. `set.json` is
 written last: a folder that holds it is a finished set.
 """
 
@@ -21,10 +21,10 @@ from hififace.preparation.quality import Measured, QualityOptions, check_set
 
 
 class Chosen(NamedTuple):
-    """What goes into the set, and what does not."""
+    """The photos of the set, and the rejected ones."""
 
     rows: list[dict[str, Any]]
-    """Index rows; "tar" is the part that holds the files, "places" where."""
+    """Index rows; "tar" is the part with the files, "places" their positions in it."""
     rejected: list[dict[str, Any]]
     """Rows of `rejected.csv`, in the order of the photos."""
     num_photos: int
@@ -73,13 +73,13 @@ def write_set(
 
     Args:
         output: folder of the set.
-        chosen: what goes in.
+        chosen: the photos of the set.
         card: makes the card from the numbers of people and of shards.
-        photos_per_shard: how many photos go into a shard.
-        write_reports: called when the shards are there and before the card says that the set is finished.
+        photos_per_shard: number of photos per shard.
+        write_reports: called after the shards and before the card, which marks the set as finished.
 
     Raises:
-        DataError: no photo is left.
+        DataError: no photo was chosen.
     """
     if not chosen.rows:
         write_reports()
@@ -107,7 +107,7 @@ def write_set(
 
 
 class _OpenTars:
-    """Keeps the part that is being copied open; rows come in the order of the parts."""
+    """Keeps the current part open; rows come in the order of the parts."""
 
     def __init__(self) -> None:
         self._path: Path | None = None

@@ -1,9 +1,9 @@
 """The Basel family of frozen networks: ArcFace R100, Deep3DFaceRecon and BiSeNet, whose files are user-supplied.
 
 Everything is computed on the crop, as the reference implementation does in every training step (its
-`ShapeAwareIdentityExtractor` and `generate_mask.py`): the identity from the crop shrunk to 112 px, the
-coefficients from the crop at the 256 px that its generator is given, the mask by parsing the crop.
-Detection, and the landmarks and pose that the filters need, come from the embedded parts.
+`ShapeAwareIdentityExtractor` and `generate_mask.py`): the identity from the crop reduced to 112 px, the
+coefficients from the crop at 256 px, the mask by face parsing of the crop.
+Detection, and the landmarks and pose that the filters need, come from the embedded networks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LAYOUT = (
 """Deep3DFaceRecon's 257 coefficients, in its own order; pose in radians."""
 
 _DEEP3D_PX = 256
-"""As the shape graph of a bundle sees the crop: what a generator is trained with is what it is given later."""
+"""Input size of a bundle's shape graph, so that training and swapping use the same coefficients."""
 
 
 class BaselParts:
@@ -51,10 +51,10 @@ class BaselParts:
 
     @classmethod
     def load(cls) -> BaselParts:
-        """From the files that the user put in place.
+        """Load the user-supplied files.
 
         Raises:
-            WeightsError: one is missing or not what it should be; says where it is found.
+            WeightsError: a file is missing or has another hash; the message says where to get it.
         """
         torch.set_num_threads(1)  # work is spread over processes
         return cls(
@@ -65,7 +65,7 @@ class BaselParts:
 
     @torch.inference_mode()
     def describe(self, crop: RGBImage) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]]:
-        """Identity (512,), coefficients (257,) of the crop and of its mirror image, face region (S, S).
+        """Identity (512,), coefficients (257,) of the crop and of the mirrored crop, face region (S, S).
 
         Args:
             crop: (S, S, 3) uint8.
@@ -85,7 +85,7 @@ class BaselParts:
 
 
 class BaselDescriber(MeshDescriber):
-    """The embedded parts for finding faces, the user-supplied ones for describing them."""
+    """Finds faces with the embedded networks and describes them with the user-supplied ones."""
 
     family = "basel"
     identity_name = "arcface_r100"
@@ -98,7 +98,7 @@ class BaselDescriber(MeshDescriber):
         "deep3d_recon",
         "bisenet",
     )
-    # Unrelated people lie near 0 with ArcFace; its usual threshold for one photo against another is 0.28.
+    # With ArcFace, cosines of different people are near 0; the usual threshold for two single photos is 0.28.
     person_cosine = 0.25
 
     def __init__(self, settings: DescriberSettings, parts: BaselParts | None = None) -> None:

@@ -1,8 +1,8 @@
-"""The unit of work: a block of photos in, one part file out, written whole or not at all.
+"""Prepares a block of photos, the unit of work, into one part file, which is written completely or not at all.
 
-A part is a tar with the files of every photo that passed the checks on single photos, and a JSON file beside
-it with what the second pass needs. The JSON file is renamed into place last: where it is, the part is whole.
-Nothing in a part depends on who made it or when.
+A part is a tar with the files of every photo that passed the checks on single photos, and a JSON file with the data of
+the second pass. The JSON file is renamed into place last, so that its presence marks the part as complete. The content
+of a part does not depend on the worker or the time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DescriberFactory = Callable[[DescriberSettings], Describer]
 
 @dataclass(frozen=True)
 class WorkSettings:
-    """What a worker must know besides the photos; picklable."""
+    """Settings of a worker; picklable."""
 
     describer: DescriberSettings = field(default_factory=DescriberSettings)
     quality: QualityOptions = field(default_factory=QualityOptions)
@@ -52,7 +52,7 @@ class WorkSettings:
 
 
 class PreparedPhoto(NamedTuple):
-    """A photo that passed, as files and as a row for the index."""
+    """A photo that passed the checks: its files and its index row."""
 
     members: dict[str, bytes]
     row: dict[str, Any]
@@ -60,12 +60,12 @@ class PreparedPhoto(NamedTuple):
 
 
 class BlockTally(NamedTuple):
-    """What became of the photos of a block."""
+    """Counts of the photos of a block."""
 
     kept: int
     rejected: int
     resumed: int
-    """How many of them an earlier run had worked through: all or none."""
+    """How many of them an earlier run had processed: all or none."""
 
 
 class Part(NamedTuple):
@@ -88,20 +88,20 @@ class Part(NamedTuple):
 
 
 _describers: dict[DescriberSettings, Describer] = {}
-"""One per process: sessions are costly to open and cannot be sent to another process."""
+"""One per process: ONNX sessions are slow to open and cannot be pickled."""
 
 
 def describer_for(settings: WorkSettings) -> Describer:
     """The describer of this process, built on first use."""
     if settings.describer not in _describers:
-        # Each worker is one process with one thread; OpenCV's own threads would fight over the cores.
+        # Each worker is a process with one thread; OpenCV's own threads would compete for the cores.
         cv2.setNumThreads(1)
         _describers[settings.describer] = settings.factory(settings.describer)
     return _describers[settings.describer]
 
 
 def process_block(block: Block, folder: Path, settings: WorkSettings) -> BlockTally:
-    """Make the part of a block, unless it is there already.
+    """Make the part of a block, unless it exists already.
 
     Raises:
         DataError: an input cannot be read any more, or changed since the part was made.
@@ -137,7 +137,7 @@ def process_block(block: Block, folder: Path, settings: WorkSettings) -> BlockTa
 def prepare_photo(
     describer: Describer, photo: PhotoRef, key: str, settings: WorkSettings
 ) -> PreparedPhoto | Rejection:
-    """Everything about one photo, or why it is left out."""
+    """Prepare one photo, or return why it is left out."""
     if photo.age is not None and photo.age < settings.min_age:
         return Rejection(Reason.UNDER_AGE, f"age {photo.age}, below {settings.min_age}")
     data = photo.read()
@@ -230,7 +230,7 @@ def rejection_row(key: str, source: str, identity: str | None, rejection: Reject
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """The file whose presence says that a block is finished."""
+    """The JSON file whose presence marks a block as finished."""
     return folder / f"block-{number:06d}.json"
 
 

@@ -1,8 +1,7 @@
-"""Build a prepared set: find the photos, work through them in blocks, choose, and write the shards.
+"""Builds a prepared set: lists the photos, processes them in blocks, chooses, and writes the shards.
 
-To continue an interrupted preparation, run the same command again. Finished blocks are kept below the output
-folder in `.preparing`; the result is the same, byte for byte, however often the work was interrupted and
-however many workers shared it.
+To resume an interrupted preparation, run the same command again. Finished blocks are kept in `.preparing` below the
+output folder; the result is the same, byte for byte, for any number of interruptions and workers.
 """
 
 from __future__ import annotations
@@ -80,13 +79,13 @@ class Progress(NamedTuple):
     """Progress of the first pass."""
 
     done: int
-    """Photos worked through, kept parts of an earlier run included."""
+    """Processed photos, including those of an earlier run."""
     total: int | None
-    """Photos in all; None where the input cannot tell."""
+    """Number of all photos; None if it is not known."""
     kept: int
     rejected: int
     resumed: int
-    """Photos among `done` that an earlier run had worked through: they say nothing about the speed of this one."""
+    """Photos among `done` that an earlier run had processed, which do not count for the speed of this run."""
 
 
 @dataclass(frozen=True)
@@ -115,23 +114,23 @@ def prepare_set(
 
     Args:
         inputs: folders, tar shards, compressed archives, and at most one landmark list.
-        output: folder of the set; made if missing.
-        options: what decides the content.
+        output: folder of the set; created if missing.
+        options: these determine the content.
         landmarks: landmark list of an archive.
-        workers: who does the work; decides nothing about the content.
+        workers: worker processes; the content does not depend on them.
         progress: called after each block.
-        factory: builds the frozen networks in each worker; another one for tests.
+        factory: loads the frozen networks in each worker; replaced in tests.
 
     Returns:
         The card of the finished set; the report lies beside it.
 
     Raises:
         DataError: an input is missing or damaged, no photo can be used, the folder holds another set, or another
-            program is preparing it.
-        OptionError: an option out of range, or an input whose layout cannot be told.
-        WeightsError: a frozen part is missing.
+            process is preparing it.
+        OptionError: an option out of range, or an input whose layout cannot be detected.
+        WeightsError: a weights file is missing.
     """
-    # Absolute, since a worker need not have been started in the folder that relative paths start from.
+    # Absolute, since a worker may have another working directory.
     options, workers, output = options or PrepareOptions(), workers or Workers(), Path(output).absolute()
     _refuse_inside(output, inputs)
     sources = open_inputs([Path(path).absolute() for path in inputs], options.layout, landmarks)
@@ -166,10 +165,10 @@ def prepare_set(
 
 
 def _refuse_inside(output: Path, inputs: Sequence[Path | str]) -> None:
-    """A set in a folder of photos would be among the photos the next time.
+    """Refuses an output within an input folder, where the next preparation would take its files for photos.
 
     Raises:
-        OptionError: it would.
+        OptionError: the output lies within an input.
     """
     for path in inputs:
         refuse_address(path)
@@ -257,7 +256,7 @@ def _write(
 def _finished(
     output: Path, settings: dict[str, Any], sources: Sequence[Source], contents: Sequence[str]
 ) -> SetCard | None:
-    """The card of a set that these settings made already of these very photos."""
+    """The card of a finished set of the same settings and photos; None if there is none."""
     if not (output / CARD_NAME).is_file():
         return None
     card = read_card(output)
@@ -280,7 +279,7 @@ def _finished(
 
 
 def _has_changed(about: dict[str, Any], source: Source, digest: str) -> bool:
-    """Whether an input holds other photos than its finished set says; earlier versions noted only how many."""
+    """Whether an input's photos differ from those recorded in the set; earlier versions recorded only their number."""
     if "contents" in about:
         return bool(about["contents"] != digest)
     count = source.count()
@@ -288,7 +287,7 @@ def _has_changed(about: dict[str, Any], source: Source, digest: str) -> bool:
 
 
 def _begin(output: Path, settings: dict[str, Any]) -> Path:
-    """The folder of the work under way, new or of an interrupted run with the same settings."""
+    """The folder of unfinished work: new, or of an interrupted run with the same settings."""
     folder = output / WORK_FOLDER
     plan = folder / "plan.json"
     if plan.is_file():
@@ -303,10 +302,10 @@ def _begin(output: Path, settings: dict[str, Any]) -> Path:
 
 
 def _note_parts(folder: Path, found: dict[str, str]) -> dict[str, str]:
-    """The hashes of the parts that describe this set; refuses to go on with others than it was begun with.
+    """The hashes of the weights files of this preparation; refuses to resume with other files.
 
-    A preparation that was begun before hashes were noted goes on without them: nobody knows by what its finished
-    blocks were described.
+    A preparation from before hashes were recorded is resumed without them, since the files behind its finished blocks
+    are unknown.
     """
     noted = folder / "parts.json"
     if not noted.is_file():
@@ -345,5 +344,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON would give it back: tuples become lists."""
+    """The value after a round trip through JSON: tuples become lists."""
     return json.loads(json.dumps(value))

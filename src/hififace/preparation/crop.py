@@ -1,4 +1,4 @@
-"""From a photograph to the one face it is about, and its aligned crop."""
+"""Finds the dominant face of a photo, and makes its aligned crop."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hififace.preparation.quality import Reason, Rejection
 from hififace.types import Detection, FloatArray, Matrix23, RGBImage
 
 _PADDING: Final = 0.3
-"""Border put around a photo in which no face was found, as a share of its longer side: detectors are trained
-on faces with something around them, and a face that fills its image can escape them."""
+"""Border added to a photo without a detection, as a share of its longer side: detectors are trained on faces with
+surroundings, and may miss a face that fills the image."""
 
 JPEG_QUALITY: Final = 95
 
 
 class Detector(Protocol):
-    """What is asked of a face detector (`faces/detection.py`)."""
+    """Interface of a face detector (`faces/detection.py`)."""
 
     def detect(self, image: RGBImage) -> list[Detection]:
         """Faces, in pixels of the image."""
@@ -45,13 +45,13 @@ def find_face(
 ) -> Detection | Rejection:
     """The dominant face of a photo.
 
-    A face is as prominent as it is large, less up to half for lying towards a corner.
+    The prominence of a face is its size, reduced by up to half towards the corners.
 
     Args:
         detector: any face detector.
         image: (H, W, 3) photo.
-        given: ten numbers x, y of five points from the data set's own list: nothing is detected then.
-        max_rival: how prominent the second face may be, relative to the first.
+        given: ten numbers x, y of five points from the data set's landmark list, instead of a detection.
+        max_rival: maximum prominence of the second face, relative to the first.
     """
     if given is not None:
         return _from_points(np.asarray(given, dtype=np.float32).reshape(5, 2))
@@ -72,10 +72,10 @@ def find_face(
 
 
 def cut(image: RGBImage, points: FloatArray, template: Template) -> Crop:
-    """Align a face to a template that is scaled to the wanted size.
+    """Align a face to a template of the wanted size.
 
-    Where the crop reaches beyond the photo it shows the photo mirrored; `data.augment.valid_region` tells
-    where that is, and no loss looks there.
+    Outside the photo the crop shows the mirrored photo; `data.augment.valid_region` marks these pixels, which no loss
+    uses.
 
     Args:
         image: (H, W, 3) photo.
@@ -83,14 +83,14 @@ def cut(image: RGBImage, points: FloatArray, template: Template) -> Crop:
         template: five points and size of the crop.
 
     Raises:
-        FaceError: points by which no face can be aligned.
+        FaceError: the points do not define an alignment.
     """
     aligned = align(image, points, template, border="mirror")
     return Crop(aligned.crop, aligned.matrix, matrix_scale(aligned.matrix))
 
 
 def encode_crop(image: RGBImage) -> bytes:
-    """JPEG, quality 95, colour at full resolution."""
+    """JPEG of quality 95 without chroma subsampling."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
@@ -114,7 +114,7 @@ def _detect_padded(detector: Detector, image: RGBImage) -> list[Detection]:
 
 
 def _from_points(points: FloatArray) -> Detection:
-    """A detection around given points: a box of 2.4 eye distances, centred where detectors centre theirs."""
+    """A detection from given points, with a box of 2.4 eye distances at the place where detectors put theirs."""
     eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
     span = max(float(np.linalg.norm(points[1] - points[0])), float(np.linalg.norm(mouth - eyes)))
     centre = eyes + 0.45 * (mouth - eyes)

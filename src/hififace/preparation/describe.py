@@ -1,7 +1,7 @@
-"""Face features of a photo by the frozen networks: computed once here, stored with it, never again in training.
+"""Face features of a photo by the frozen networks, computed once and stored for training.
 
-A `Describer` stands for one family of frozen networks. The mesh family is below; the Basel family, whose files are
-user-supplied, is `basel.py`. To add one, write a class with these members and name it in `families.py`.
+A `Describer` computes those of one family of frozen networks. The mesh family is below; the Basel family, whose files
+are user-supplied, is `basel.py`. To add one, write a class with these members and name it in `families.py`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from hififace.types import Detection, FloatArray, RGBImage
 
 
 class Description(NamedTuple):
-    """What is stored with a crop."""
+    """The features stored with a crop."""
 
     identity: FloatArray
     """(D,) unit length."""
     coefficients: FloatArray
     """(C,) of the crop."""
     coefficients_mirrored: FloatArray
-    """(C,) of its mirror image."""
+    """(C,) of the mirrored crop."""
     landmarks: FloatArray
     """(P, 3) in crop pixels."""
     mask: NDArray[np.uint8]
@@ -49,34 +49,34 @@ class Describer(Protocol):
 
     family: str
     template: Template
-    """Already scaled to the crop's size."""
+    """Alignment template, scaled to the crop's size."""
     layout: tuple[tuple[str, int], ...]
     """Names and sizes of the parts of the coefficient vector, in order."""
     identity_name: str
     identity_size: int
     landmark_mirror: tuple[int, ...]
     parts: tuple[str, ...]
-    """Names of the cards (`weights/registry.py`) of every file that takes part in a description."""
+    """Names of the cards (`weights/registry.py`) of all weights files in use."""
     person_cosine: float
-    """Below this cosine to the mean of a person's other photos, a photo shows someone else."""
+    """A photo with a lower cosine to the mean of the person's other photos is taken for another person's."""
 
     def detect(self, image: RGBImage) -> list[Detection]:
         """Faces of a photo."""
 
     def describe(self, image: RGBImage, face: Detection, crop: Crop) -> Description:
-        """Everything about one face."""
+        """Features of one face."""
 
 
 @dataclass(frozen=True)
 class DescriberSettings:
-    """What a worker needs to build its describer: small and picklable."""
+    """Settings of a describer: small and picklable."""
 
     family: str = "mesh"
     template: str = "mini_128"
     resolution: int = 128
 
     def scaled_template(self) -> Template:
-        """The template at the wanted resolution.
+        """The template scaled to the resolution.
 
         Raises:
             OptionError: an unknown template, or a resolution out of range.
@@ -87,20 +87,20 @@ class DescriberSettings:
 
 
 class MeshDescriber:
-    """The embedded parts: YuNet, FaceMesh, SFace and the linear shape basis. Nothing to bring."""
+    """The embedded networks: YuNet, FaceMesh, SFace and the linear shape basis. No further files are needed."""
 
     family = "mesh"
     identity_name = "sface"
     parts: tuple[str, ...] = ("yunet", "face_mesh", "face_mesh_topology", "mesh_shape", "sface")
-    # The mean of several photos is nearer than any one of them, so this is stricter than it looks; two random
-    # people have a cosine of 0.17 on average here, and OpenCV's threshold for two single photos is 0.363.
+    # Cosines to the mean of several photos are higher than between single photos, for which OpenCV's threshold is
+    # 0.363; two random people have a cosine of 0.17 on average here.
     person_cosine = 0.3
 
     def __init__(self, settings: DescriberSettings, *, with_identity: bool = True) -> None:
         self.template = settings.scaled_template()
         self._detector = YuNetDetector(threads=1)
         self._landmarker = FaceMeshLandmarker(threads=1)
-        # A family with another embedder saves the costliest step.
+        # Skipped by a family with another embedder, since it is the most expensive step.
         self._embedder = SFaceEmbedder(threads=1) if with_identity else None
         self._prior = MeshShapePrior.load()
         self.identity_size = self._embedder.size if self._embedder else 0
@@ -112,7 +112,7 @@ class MeshDescriber:
         return self._detector.detect(image)
 
     def describe(self, image: RGBImage, face: Detection, crop: Crop) -> Description:
-        """Identity and landmarks from the photo itself, shape and mask from the landmarks in the crop."""
+        """Identity and landmarks from the photo, shape coefficients and mask from the landmarks in the crop."""
         found = self._landmarker.locate(image, face)
         landmarks = points_in_crop(found.points, crop)
         size = self.template.size
@@ -134,17 +134,17 @@ class MeshDescriber:
 
 
 def points_in_crop(points: FloatArray, crop: Crop) -> FloatArray:
-    """Mesh points from photo to crop pixels; depth scales along with the plane.
+    """Mesh points from photo to crop pixels; depth is scaled by the same factor.
 
     Args:
         points: (P, 3) in pixels of the photo.
-        crop: where they go.
+        crop: the crop to map into.
     """
     return transform_points(crop.matrix, points).astype(np.float32)
 
 
 def valid_share(mask: NDArray[np.uint8], crop: Crop, photo_size: tuple[int, int]) -> float:
-    """Share of the face region that the photo itself shows, 0 to 1; 0 for an empty region."""
+    """Share of the face region that lies within the photo, 0 to 1; 0 for an empty region."""
     inside = mask > 127
     valid = valid_region(
         crop.matrix.astype(np.float32), np.array(photo_size, dtype=np.float32), mask.shape[0]

@@ -1,8 +1,8 @@
-"""The real resolution of a crop: the side below which reducing it loses something that can be seen.
+"""Estimates the real resolution of a crop: the smallest side to which it can be reduced without visible loss.
 
-A photo of a small face is enlarged to fill its crop, and a soft one fills it with nothing. Both look like 256 pixels
-to a discriminator, and teach it that real faces are blurred. So each crop is reduced and enlarged again: where that
-changes the face by more than `SAME_DB`, the pixels were needed.
+Photos of small faces are enlarged to fill their crops, and unsharp photos have no fine detail; both teach a
+discriminator that real faces are blurred. Each crop is reduced and enlarged again at several sides; the real resolution
+is the side at which that changes the face by `SAME_DB`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from hififace.pixels import decibels
 from hififace.types import RGBImage
 
 PSNR_CEILING_DB: Final = 99.0
-"""Of equal images."""
+"""PSNR reported for equal images."""
 
 SAME_DB: Final = 38.0
-"""PSNR within the face at which a reduced and enlarged crop passes for the crop itself."""
+"""PSNR within the face above which a reduced and enlarged crop counts as equal to the crop."""
 
 MIN_NATIVE_PX: Final = 32
 SHARES: Final = (1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
-"""The sides that are tried, in shares of the crop's; between them the side is interpolated on a log scale."""
+"""Sides that are tried, as shares of the crop's; between them the side is interpolated on a log scale."""
 
 
 def reduced_and_enlarged(image: Image.Image, side: int) -> Image.Image:
-    """A square image after a detour over a smaller side (Lanczos both ways, as packed sets are enlarged)."""
+    """A square image reduced to a smaller side and enlarged again, by Lanczos as in reading packed sets."""
     small = image.resize((side, side), Image.Resampling.LANCZOS)
     return small.resize(image.size, Image.Resampling.LANCZOS)
 
 
 def psnr_db(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two images of one shape, at most `PSNR_CEILING_DB`."""
+    """Peak signal-to-noise ratio of two images of equal shape, at most `PSNR_CEILING_DB`."""
     error = float(cv2.norm(one, two, cv2.NORM_L2SQR)) / one.size
     return decibels(error, peak=255.0, ceiling=PSNR_CEILING_DB)
 
@@ -43,7 +43,7 @@ def psnr_db(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
 def native_px(crop: RGBImage, mask: NDArray[np.uint8]) -> float:
     """The side at which reducing a crop and enlarging it again changes the face by `SAME_DB`.
 
-    Measured on the grey levels, where detail is. Noise counts as detail.
+    Measured on grey levels. Noise counts as detail.
 
     Args:
         crop: (S, S, 3).
@@ -71,6 +71,6 @@ def native_px(crop: RGBImage, mask: NDArray[np.uint8]) -> float:
 
 
 def _between(below: tuple[int, float], above: tuple[int, float]) -> float:
-    """Where the line of decibels over the logarithm of the side reaches `SAME_DB`."""
+    """Interpolates decibels linearly over the logarithm of the side; returns the side at `SAME_DB`."""
     share = (SAME_DB - below[1]) / (above[1] - below[1])
     return below[0] * float((above[0] / below[0]) ** share)

@@ -16,7 +16,7 @@ def create_describer(settings: DescriberSettings) -> Describer:
     if settings.family == "mesh":
         return MeshDescriber(settings)
     if settings.family == "basel":
-        from hififace.preparation.basel import BaselDescriber  # PyTorch, which the other family does without
+        from hififace.preparation.basel import BaselDescriber  # needs PyTorch, unlike the other family
 
         return BaselDescriber(settings)
     raise OptionError(f"There is no family {settings.family!r} of frozen networks; choose mesh or basel.")

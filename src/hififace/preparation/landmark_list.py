@@ -1,7 +1,7 @@
-"""The landmark list that comes with Asia-Celeb: "path label x y x y ..." per line, five points.
+"""The landmark list of Asia-Celeb: "path label x y x y ..." per line, five points.
 
-The ten numbers are read as x, y pairs; a list that keeps all x before all y is recognised by its shape. The publisher's
-file is `celebrity_lmk`, without an ending, packed as `celebrity_lmk.tar.gz`; both are read as they are.
+The ten numbers are read as x, y pairs; lists with all x before all y are detected. The publisher's file is
+`celebrity_lmk`, without a suffix, packed as `celebrity_lmk.tar.gz`; both can be read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACKED: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 @dataclass(frozen=True)
 class LandmarkList:
-    """Person and points by path. Leading folders that only the archive or only the list has do not matter."""
+    """Person and points by path, ignoring leading folders that only the archive or only the list has."""
 
     rows: dict[str, int] = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
@@ -36,7 +36,7 @@ class LandmarkList:
         """Read a list.
 
         Raises:
-            DataError: missing, empty, or lines of another form; says which line.
+            DataError: the file is missing or empty, or a line cannot be parsed; the message names the line.
         """
         rows: dict[str, int] = {}
         labels: list[str] = []
@@ -88,7 +88,7 @@ class LandmarkList:
 
 
 def _without_common_folders(rows: dict[str, int]) -> dict[str, int]:
-    """Names without the folders that all of them lie in: an archive that was unpacked may have lost these."""
+    """Names without their common leading folders, which an unpacked archive may lack."""
     while rows:
         first = {name.partition("/")[0] if "/" in name else None for name in rows}
         if len(first) > 1 or None in first:
@@ -98,14 +98,14 @@ def _without_common_folders(rows: dict[str, int]) -> dict[str, int]:
 
 
 def is_landmark_list(path: Path) -> bool:
-    """Whether a file among the inputs is a list by its name: `*.txt`, `celebrity_lmk`, `msra_lmk.tar.gz`."""
+    """Whether an input is a landmark list, by its name: `*.txt`, `celebrity_lmk`, `msra_lmk.tar.gz`."""
     stem = path.name.split(".")[0].lower()
     return path.suffix == ".txt" or stem.endswith(("_lmk", "_landmarks"))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    """The list as text: as it is, or the first file of the archive that it came in."""
+    """Opens the list as text: the file itself, or the first file of its archive."""
     if not path.name.endswith(PACKED):
         with path.open(encoding="utf-8") as file:
             yield file
@@ -121,10 +121,10 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 
 def arrange(numbers: FloatArray) -> FloatArray:
-    """(N, 10) to (N, 5, 2), whichever of the two usual orders the list keeps.
+    """(N, 10) to (N, 5, 2), for either of the two usual orders of the numbers.
 
-    Of the two readings the right one has its eyes above its mouth, and the image-left eye to the left of the
-    other; the reading for which that holds more often, over the whole list, is taken.
+    The order is the one for which more faces of the list have their eyes above the mouth and the image-left eye to the
+    left of the other.
     """
     pairs = numbers.reshape(-1, 5, 2)
     planes = numbers.reshape(-1, 2, 5).transpose(0, 2, 1)

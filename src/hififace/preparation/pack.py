@@ -1,8 +1,9 @@
-"""Pack a prepared set into small files that `data/packed.py` reads on any machine.
+"""Packs a prepared set into small files that `data/packed.py` reads on any machine.
 
-Images become AVIF, at a smaller side where the photo has no more pixels; identity vectors float16; coefficients and
-landmarks 16-bit steps; landmarks some eighty principal numbers. Masks are left out: they follow from the landmarks.
-Images wait in a temporary file beside the output until all are known, since what a part holds depends on all sizes.
+Images are stored as AVIF, at a smaller side if their real resolution is lower; identity vectors as float16;
+coefficients quantised to 16 bits; landmarks as about 80 principal components. Masks are left out, since they follow
+from the landmarks. Images are collected in a temporary file beside the output, since the division into parts depends on
+all sizes.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from hififace.types import FloatArray
 
 BLOCK_ROWS: Final = 256
 AVIF_SPEED: Final = 8
-"""At 4 a file is 4 % smaller and takes fifteen times as long."""
+"""Speed setting of the encoder: at 4, files are 4 % smaller and take 15 times as long."""
 
 STORED_SHARES: Final = (3 / 8, 1 / 2, 3 / 4)
-"""Sides at which an image may be stored, in shares of the crop's side."""
+"""Sides at which an image may be stored, as shares of the crop's side."""
 
 CHECK_EVERY: Final = 8
-"""One photo in so many is decoded again to measure what packing costs."""
+"""Interval of photos that are decoded again to measure the loss of packing."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class PackOptions:
 
     quality: Annotated[int, Interval(ge=1, le=100)] = 88
     """Quality of the AVIF images, 1 to 100."""
-    # With `same_db` about 42 dB of the enlarged image to the crop; a higher `same_db` and a lower quality reach as many
-    # with more bytes.
+    # With `same_db`, about 42 dB between the enlarged image and the crop; a higher `same_db` with a lower quality needs
+    # more bytes for the same PSNR.
     same_db: Annotated[float, Interval(gt=0)] = 44.0
     """An image is stored at the smallest side that, enlarged again, is at least so near to the crop."""
     landmark_numbers: Annotated[int, Interval(ge=1)] = 80
@@ -67,7 +68,7 @@ class PackedPhoto(NamedTuple):
     image: bytes
     side: int
     db: float
-    """Of the decoded and enlarged image to the crop; NaN where it was not measured."""
+    """PSNR of the decoded and enlarged image against the crop; NaN where it was not measured."""
     native_px: float
     arrays: dict[str, NDArray[Any]]
 
@@ -85,15 +86,15 @@ def pack_set(
     Args:
         folder: the prepared set.
         output: the file; with several parts, `NAME-000.hfpack`, `NAME-001.hfpack` ... beside it.
-        options: what decides the content.
-        workers: processes; decides nothing about the content.
+        options: these determine the content.
+        workers: number of processes; the content does not depend on it.
         progress: called with the photos done and all photos.
 
     Raises:
-        DataError: the set is missing or damaged, of a family whose masks do not follow from landmarks, the output is
-            there already, or a part would be larger than asked for.
+        DataError: the set is missing or damaged, of a family whose masks do not follow from landmarks, the output
+            exists already, or a part would exceed the limit.
         OptionError: an option out of range.
-        RuntimeUnavailableError: this Pillow writes no AVIF.
+        RuntimeUnavailableError: the installed Pillow cannot write AVIF.
     """
     options, output = options or PackOptions(), Path(output).absolute()
     if not features.check("avif"):
@@ -122,7 +123,7 @@ def pack_set(
 
 
 class _Gathered(NamedTuple):
-    """All photos, in the order of the set."""
+    """Packed data of all photos, in the order of the set."""
 
     facts: dict[str, NDArray[Any]]
     image_px: NDArray[np.int32]
@@ -135,7 +136,7 @@ _opened: dict[Path, PreparedSet] = {}
 
 
 def pack_rows(rows: range, folder: Path, options: PackOptions) -> tuple[range, list[PackedPhoto]]:
-    """The photos of some rows; runs in a worker.
+    """Pack the photos of some rows; runs in a worker.
 
     Raises:
         DataError: a photo is missing or damaged.
@@ -147,7 +148,7 @@ def pack_rows(rows: range, folder: Path, options: PackOptions) -> tuple[range, l
 
 
 def pack_photo(prepared: PreparedSet, row: int, options: PackOptions) -> PackedPhoto:
-    """One photo: its image as AVIF at the side it deserves, and what is known about it.
+    """Pack one photo: its image as AVIF at the side of its real resolution, and its features.
 
     Raises:
         DataError: its files are missing or damaged.
@@ -180,7 +181,7 @@ def pack_photo(prepared: PreparedSet, row: int, options: PackOptions) -> PackedP
 
 
 def stored_side(crop: Image.Image, native: float, same_db: float) -> int:
-    """The smallest side above a crop's real resolution that holds all of it, to `same_db`."""
+    """The smallest side above a crop's real resolution at which the PSNR is at least `same_db`."""
     pixels = np.asarray(crop, np.uint8)
     for share in STORED_SHARES:
         side = max(8, round(share * crop.width / 8) * 8)
@@ -192,7 +193,7 @@ def stored_side(crop: Image.Image, native: float, same_db: float) -> int:
 
 
 def encode_avif(image: Image.Image, quality: int) -> bytes:
-    """AVIF with colour at full resolution: at equal decibels no larger than 4:2:0, and irises keep their colour."""
+    """AVIF without chroma subsampling: no larger than 4:2:0 at equal PSNR, and irises keep their colour."""
     data = io.BytesIO()
     image.save(data, "AVIF", quality=quality, speed=AVIF_SPEED, subsampling="4:4:4", max_threads=1)
     return data.getvalue()
@@ -235,7 +236,7 @@ def _gather(
 
 
 def _typical_head(found: _Gathered) -> bytes:
-    """The header of the first image at the commonest side."""
+    """The header of the first image of the most frequent side."""
     sides, counts = np.unique(found.image_px, return_counts=True)
     data = found.images.read(int(np.flatnonzero(found.image_px == sides[counts.argmax()])[0]))
     return data[: data.find(b"mdat") + 4]

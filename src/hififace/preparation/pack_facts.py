@@ -1,4 +1,4 @@
-"""What is known of photos, made small: 16-bit steps, float16, and landmarks as numbers along principal directions."""
+"""Compresses the features of photos: 16-bit quantisation, float16, and principal components of landmarks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hififace.data.pack_file import LABELS, from_codes, to_codes
 from hififace.types import FloatArray
 
 BASIS_PHOTOS: Final = 20_000
-"""Photos that the landmarks' principal directions are fitted to, spread over the set."""
+"""Number of photos, spread over the set, to which the principal components of landmarks are fitted."""
 
 
 STORED: Final = ("identity", "coefficients", "coefficients_mirrored", "landmarks", "matrix", "photo_size")
-"""What is taken over from a photo's `.npz`."""
+"""Arrays of a photo's `.npz` that are stored."""
 
 SHARED: Final = frozenset(
     {
@@ -33,11 +33,11 @@ SHARED: Final = frozenset(
 def compact(
     known: dict[str, NDArray[Any]], num_numbers: int
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """Arrays as they are stored, all photos at once, and what that costs.
+    """The compressed arrays of all photos, and the errors of compression.
 
     Args:
         known: (N, ...) for each of `STORED`.
-        num_numbers: principal numbers of the landmarks, at most.
+        num_numbers: maximum number of principal components of landmarks.
     """
     out: dict[str, NDArray[Any]] = {
         "identity": known["identity"].astype(np.float16),
@@ -66,11 +66,11 @@ def compact(
 
 
 def fit_landmarks(landmarks: FloatArray, num_numbers: int) -> dict[str, NDArray[Any]]:
-    """Landmarks as a mean, principal directions, and each photo's numbers along them.
+    """Landmarks as a mean, principal components, and each photo's coordinates.
 
     Args:
         landmarks: (N, P, 3) in crop pixels.
-        num_numbers: directions, at most.
+        num_numbers: maximum number of components.
 
     Returns:
         `landmark_mean` (3P,), `landmark_basis` (K, 3P) float16, `landmark_numbers` (N, K) codes and their range.
@@ -83,7 +83,7 @@ def fit_landmarks(landmarks: FloatArray, num_numbers: int) -> dict[str, NDArray[
     values, vectors = np.linalg.eigh(some.T @ some)
     count = int(min(num_numbers, max(1, int((values > values[-1] * 1e-12).sum()))))
     basis = vectors[:, ::-1][:, :count].T.astype(np.float16)
-    # Fitted to the rounded directions, so that their rounding costs nothing.
+    # Coordinates are fitted to the rounded components, which compensates for their rounding.
     solve = np.linalg.pinv(basis.astype(np.float64))
     codes, spans = to_codes(((flat - mean) @ solve).astype(np.float32))
     return {
@@ -95,7 +95,7 @@ def fit_landmarks(landmarks: FloatArray, num_numbers: int) -> dict[str, NDArray[
 
 
 def landmark_error(landmarks: FloatArray, fitted: dict[str, NDArray[Any]]) -> tuple[float, float]:
-    """Root mean square over all coordinates, and the largest distance in the plane, in pixels."""
+    """Root mean square error over all coordinates, and maximum distance in the image plane, in pixels."""
     squares, largest = 0.0, 0.0
     for start in range(0, len(landmarks), 1024):
         stop = start + 1024
@@ -108,7 +108,7 @@ def landmark_error(landmarks: FloatArray, fitted: dict[str, NDArray[Any]]) -> tu
 
 
 def labels_of(prepared: PreparedSet) -> dict[str, NDArray[Any]]:
-    """(N,) names for each of `LABELS`; a photo's source is the input that it came from."""
+    """(N,) names for each of `LABELS`; a photo's source is its input."""
     source = np.array([str(name).split("/")[0] for name in prepared.columns["source"]], dtype=object)
     return {
         "identity": prepared.columns["identity"],
@@ -119,7 +119,7 @@ def labels_of(prepared: PreparedSet) -> dict[str, NDArray[Any]]:
 
 
 def label_codes(names: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, ...]]]:
-    """(N,) numbers in place of names, and the names that they number."""
+    """(N,) codes for the names, and the list of names."""
     codes: dict[str, NDArray[Any]] = {}
     words: dict[str, tuple[str, ...]] = {}
     for label in LABELS:

@@ -1,4 +1,4 @@
-"""Parts of a packed set: which photos go into which, and the files themselves."""
+"""Divides the photos of a packed set into parts, and writes the files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hififace.preparation.pack_facts import SHARED
 
 
 class PackReport(NamedTuple):
-    """What was written, and what it cost."""
+    """The files written, and the errors of compression."""
 
     paths: tuple[Path, ...]
     num_bytes: tuple[int, ...]
@@ -45,20 +45,20 @@ class SpooledImages(NamedTuple):
     """(N,)"""
 
     def read(self, row: int) -> bytes:
-        """The image of one row."""
+        """The AVIF image of one row."""
         self.file.seek(int(self.offsets[row]))
         return self.file.read(int(self.sizes[row]))
 
 
 class Contents(NamedTuple):
-    """Everything that parts are cut from."""
+    """The content to divide into parts."""
 
     prepared: PreparedSet
     settings: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
     """(N, ...) per photo, or of the whole set (`SHARED`)."""
     words: dict[str, tuple[str, ...]]
-    """The names that the codes of each label number."""
+    """Label -> names, indexed by its codes."""
     figures: dict[str, float]
     images: SpooledImages
     image_head: bytes
@@ -68,23 +68,23 @@ class Contents(NamedTuple):
 def write_parts(
     store: Contents, output: Path, limit: float | None, people: NDArray[Any], sources: NDArray[Any]
 ) -> PackReport:
-    """Write as few parts as hold everything.
+    """Write the smallest possible number of parts.
 
     Args:
-        store: what they hold.
-        output: the file, where one is enough.
-        limit: size of a part in megabytes.
+        store: the content.
+        output: the file, if one is enough.
+        limit: maximum size of a part in megabytes.
         people: (N,) names or None.
         sources: (N,) inputs.
 
     Raises:
-        DataError: not even one person fits into a part.
+        DataError: the photos of one person do not fit into a part.
     """
     limit_bytes = None if limit is None else int(limit * 1e6)
     units = list(_units(people, sources))
     num_parts = 1
     if limit_bytes is not None:
-        # What a photo takes beside its image, as a first guess; the loop below corrects it.
+        # First estimate of a photo's bytes beside its image; the loop below corrects it.
         num_parts = max(1, -(-int(store.images.sizes.sum() + 500 * len(store.images.sizes)) // limit_bytes))
     while True:
         if num_parts > len(units):
@@ -112,7 +112,7 @@ def write_parts(
 
 
 def _units(people: NDArray[Any], sources: NDArray[Any]) -> Iterator[tuple[str, list[int]]]:
-    """Input, and rows that must stay together: a person's photos, or one photo without a person."""
+    """Input, and rows that must be in the same part: a person's photos, or one photo without a person."""
     of_person: dict[str, list[int]] = {}
     for row, (person, source) in enumerate(zip(people, sources, strict=True)):
         if person is None:
@@ -126,19 +126,19 @@ def _units(people: NDArray[Any], sources: NDArray[Any]) -> Iterator[tuple[str, l
 def spread_units(
     units: Sequence[tuple[str, list[int]]], sizes: NDArray[np.int64], num_parts: int
 ) -> list[NDArray[np.int64]]:
-    """Rows of each part: every input is spread evenly, so that each part resembles the whole.
+    """Rows of each part; photos of every input are spread evenly, so that each part is representative of the set.
 
     Args:
         units: see `_units`.
         sizes: (N,) bytes of each photo.
-        num_parts: how many.
+        num_parts: number of parts.
     """
     filled = np.zeros(num_parts, np.int64)
     of_source: dict[str, NDArray[np.int64]] = {}
     shares: list[list[int]] = [[] for _ in range(num_parts)]
     for source, rows in units:
         here = of_source.setdefault(source, np.zeros(num_parts, np.int64))
-        # The emptiest of this input; among equals the emptiest of all.
+        # The part with the fewest bytes of this input; among equals, the one with the fewest bytes in all.
         number = min(range(num_parts), key=lambda part: (here[part], filled[part], part))
         shares[number] += rows
         size = int(sizes[rows].sum())
@@ -155,7 +155,7 @@ def _paths(output: Path, num_parts: int) -> list[Path]:
 
 
 def refuse_existing(output: Path) -> None:
-    """Raises a DataError if the file, or one of the parts that it might become, is there already."""
+    """Raises a DataError if the output file, or a part with its name, exists already."""
     stem = output.name.removesuffix(PACK_SUFFIX)
     there = (
         [output] if output.exists() else sorted(output.parent.glob(f"{stem}-[0-9][0-9][0-9]{PACK_SUFFIX}"))
@@ -167,7 +167,7 @@ def refuse_existing(output: Path) -> None:
 def _write_part(
     store: Contents, path: Path, rows: NDArray[np.int64], number: int, num_parts: int, limit: int | None
 ) -> int | None:
-    """Write one part; None if it would be larger than `limit`, and nothing is left."""
+    """Write one part and return its size; None, without a file, if it would be larger than `limit`."""
     folded = []
     for row in rows.tolist():
         folded.append(compress_head(store.images.read(row), store.image_head))
@@ -175,7 +175,7 @@ def _write_part(
     for name, array in store.arrays.items():
         arrays[name] = array if name in SHARED else array[rows]
     words = dict(store.words)
-    for label in LABELS:  # only the names that this part needs
+    for label in LABELS:  # only the names of this part's codes
         codes = arrays[f"{label}_code"]
         used = np.unique(codes[codes >= 0])
         arrays[f"{label}_code"] = np.where(codes < 0, -1, np.searchsorted(used, codes)).astype(np.int32)
@@ -213,7 +213,7 @@ def _write_part(
 
 
 def _archive(header: PackHeader, members: dict[str, NDArray[Any]]) -> bytes:
-    """A zip archive; equal contents give equal bytes."""
+    """A reproducible zip archive: equal contents give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in [
@@ -222,7 +222,7 @@ def _archive(header: PackHeader, members: dict[str, NDArray[Any]]) -> bytes:
         ]:
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16
-            # AVIF does not shrink any more.
+            # AVIF is not compressible any further.
             info.compress_type = zipfile.ZIP_STORED if name == "images.bin" else zipfile.ZIP_DEFLATED
             archive.writestr(info, content, compresslevel=6)
     return buffer.getvalue()
@@ -242,7 +242,7 @@ def _outline(num_points: int) -> MaskOutline | None:
 
 
 def _set_hash(prepared: PreparedSet) -> str:
-    """Names a prepared set: its card and every photo's key and hash."""
+    """A hash of a prepared set: of its card, and every photo's key and hash."""
     card = (prepared.folder / CARD_NAME).read_bytes()
     rows = [list(map(str, prepared.columns[name])) for name in ("key", "sha256")]
     return hashlib.sha256(card + json.dumps(rows).encode()).hexdigest()

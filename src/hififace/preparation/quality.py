@@ -1,8 +1,8 @@
-"""Which photos are fit for training: checks on one photo, then checks that need the whole set.
+"""Quality checks for training photos: on single photos, then on the whole set.
 
-Every rejection carries a reason and a sentence. The checks of the second kind (blur against the set's
-median, the same person as the rest of the folder, near-duplicates) look at descriptions only, in the order
-of the photos' numbers, so they give the same answer however the first pass was spread over workers.
+Every rejection has a reason and a sentence. The checks on the whole set (sharpness relative to the median, same person
+as the rest of the folder, near-duplicates) use only stored features, in the order of the photos' numbers, so their
+results do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hififace.types import FloatArray, RGBImage
 
 
 class Reason(str, Enum):
-    """Why a photo is left out; the value is what reports and `rejected.csv` say."""
+    """Why a photo is left out; the value appears in reports and `rejected.csv`."""
 
     UNREADABLE = "unreadable"
     UNDER_AGE = "under the declared age"
@@ -79,7 +79,7 @@ class QualityOptions:
 
 
 class Measured(NamedTuple):
-    """What the second pass knows of each photo, in the order of the photos."""
+    """Features of all photos for the second pass, in the order of the photos."""
 
     sharpness: FloatArray
     """(N,)"""
@@ -96,23 +96,23 @@ class Measured(NamedTuple):
 def sharpness(crop: RGBImage, mask: NDArray[np.uint8]) -> float:
     """Variance of the Laplacian over variance of the grey levels, both within the face region.
 
-    The ratio does not change with exposure or contrast, so a dark photo is not taken for a blurred one.
-    The smoothing beforehand keeps sensor noise from passing for detail.
+    The ratio is independent of exposure and contrast, so that a dark photo does not count as blurred. Smoothing first
+    prevents sensor noise from counting as detail.
     """
     grey = cv2.GaussianBlur(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32), (3, 3), 0.8)
     inside = mask > 127
     if not inside.any():
         return 0.0
     laplacian = np.asarray(cv2.Laplacian(grey, cv2.CV_32F))
-    # 4 grey levels squared: a flat patch is blurred, not infinitely sharp.
+    # 4 grey levels squared, so that a uniform patch counts as blurred.
     return float(laplacian[inside].var() / (grey[inside].var() + 4.0))
 
 
 def perceptual_hash(crop: RGBImage) -> int:
-    """64 bits that near-duplicates share: signs of the low frequencies against their median.
+    """Perceptual hash of 64 bits, similar for near-duplicates, as in the pHash family.
 
-    Of a 32 x 32 grey thumbnail the 8 x 8 lowest cosine coefficients beyond the mean rows are compared with
-    their median, as in the pHash family.
+    The 8 x 8 lowest DCT coefficients of a 32 x 32 grey thumbnail, without the first row and column, are compared with
+    their median.
     """
     grey = cv2.cvtColor(cv2.resize(crop, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     low = np.asarray(cv2.dct(grey.astype(np.float32)))[1:9, 1:9].reshape(-1)
@@ -129,12 +129,12 @@ def check_photo(
     valid_share: float,
     pose_deg: FloatArray,
 ) -> Rejection | None:
-    """The checks that need one photo only.
+    """The checks on a single photo.
 
     Args:
         options: thresholds.
-        magnification: how much the photo was enlarged to fill the crop.
-        named: whether the person is known, and may have other photos.
+        magnification: factor by which the photo was enlarged to fill the crop.
+        named: whether the person is labelled, and may have other photos.
         mesh_score: confidence of the mesh network, 0 to 1.
         valid_share: share of the face region inside the photo.
         pose_deg: (3,) pitch, yaw, roll.
@@ -158,7 +158,7 @@ def check_photo(
 
 
 def too_small(magnification: float, options: QualityOptions, *, named: bool) -> Rejection | None:
-    """The rejection of a photo that would be enlarged too much; known before anything costly is computed."""
+    """The rejection of a photo that would be enlarged too much; checked before expensive computations."""
     limit = options.max_magnification
     if named:
         limit = max(limit, options.max_source_magnification)
@@ -170,13 +170,13 @@ def too_small(magnification: float, options: QualityOptions, *, named: bool) -> 
 
 
 def check_set(measured: Measured, options: QualityOptions, person_cosine: float) -> dict[int, Rejection]:
-    """The checks that compare photos with each other: rows to leave out, with reasons.
+    """The checks on the whole set: rows to leave out, with reasons.
 
-    Blurred photos go first, then strangers, and near-duplicates are sought among the rest. Last go small photos that
-    turn out to be their person's only one.
+    Blurred photos are removed first, then photos of other people, then near-duplicates among the rest, and last small
+    photos that are the only ones left of their person.
 
     Args:
-        measured: what is known of each photo.
+        measured: features of all photos.
         options: thresholds.
         person_cosine: the embedder's threshold for the mean of a person's photos.
     """
@@ -191,8 +191,8 @@ def check_set(measured: Measured, options: QualityOptions, person_cosine: float)
 def blurred(measured: Measured, options: QualityOptions) -> dict[int, Rejection]:
     """Rows whose sharpness is far below the median of the set.
 
-    Photos that were enlarged beyond `max_magnification` are soft for want of pixels: they are kept as sources, neither
-    judged here nor part of the median.
+    Photos enlarged beyond `max_magnification` are unsharp for lack of pixels; they are kept as sources, and neither
+    checked here nor part of the median.
     """
     judged = np.flatnonzero(measured.magnification <= options.max_magnification)
     if not len(judged):
@@ -208,7 +208,7 @@ def blurred(measured: Measured, options: QualityOptions) -> dict[int, Rejection]
 
 
 def lonely_and_small(measured: Measured, options: QualityOptions, skip: set[int]) -> dict[int, Rejection]:
-    """Rows enlarged beyond `max_magnification` whose person has no other photo: a source must teach by comparison."""
+    """Rows enlarged beyond `max_magnification` whose person has no other photo, so that they are useless as sources."""
     left = [row for row in range(len(measured.identities)) if row not in skip]
     photos = Counter(measured.identities[row] for row in left)
     rejected = {}
@@ -224,10 +224,11 @@ def lonely_and_small(measured: Measured, options: QualityOptions, skip: set[int]
 
 
 def strangers(measured: Measured, threshold: float, skip: set[int]) -> dict[int, Rejection]:
-    """Rows that do not look like the other photos of their person.
+    """Rows whose identity differs from the other photos of their person.
 
-    The worst photo goes and the rest is judged again, until all pass: one stranger must not drag the mean
-    and cost a good photo. Of two photos that disagree the later one goes, since nothing tells which is wrong.
+    The worst photo is removed and the means are computed again until all pass, since a wrong photo in the mean could
+    cause the rejection of a right one. Of two photos that differ, the later one is removed, since it is unknown which
+    is wrong.
     """
     people: dict[str, list[int]] = defaultdict(list)
     for row, identity in enumerate(measured.identities):
@@ -256,15 +257,15 @@ _BAND_BITS: Final = 8
 
 
 def near_duplicates(measured: Measured, options: QualityOptions, skip: set[int]) -> dict[int, Rejection]:
-    """Rows that repeat another photo; of each set of repeats the one with the most pixels stays.
+    """Rows that are near-duplicates of another photo; of each group the photo with the most pixels is kept.
 
-    Two hashes that differ in at most b bits agree in at least 8 − b of their 8 bytes, so sorting by every
-    choice of that many bytes brings them together (b up to 4): near-linear in the number of photos.
+    Two hashes that differ in at most b bits are equal in at least 8 − b of their 8 bytes, so sorting by every choice of
+    that many bytes makes them neighbours (b up to 4): near-linear in the number of photos.
     """
     rows = np.array([row for row in range(len(measured.hashes)) if row not in skip], dtype=np.int64)
     if len(rows) < 2:
         return {}
-    # The best photo comes first and is therefore the one that stays.
+    # The best photo comes first and is therefore kept.
     rows = rows[np.argsort(measured.magnification[rows], kind="stable")]
     pairs = _close_pairs(measured.hashes[rows], min(options.duplicate_bits, 4))
     if not len(pairs):
@@ -280,7 +281,7 @@ def near_duplicates(measured: Measured, options: QualityOptions, skip: set[int])
 
 
 def _close_pairs(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
-    """(M, 2) places i < j of hashes at most `bits` apart, sorted."""
+    """(M, 2) sorted pairs i < j of hashes with a Hamming distance of at most `bits`."""
     found: set[tuple[int, int]] = set()
     parts = hashes.astype(">u8").view(np.uint8).reshape(-1, _BANDS)
     for bands in combinations(range(_BANDS), _BANDS - bits):
@@ -289,7 +290,7 @@ def _close_pairs(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
             keys = (keys << np.uint64(_BAND_BITS)) | parts[:, band].astype(np.uint64)
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        # Compare neighbours at growing distance until no two of that distance share the key.
+        # Compare neighbours at increasing distance until none at that distance have equal keys.
         distance = 1
         while distance < len(order):
             equal = np.flatnonzero(ordered[:-distance] == ordered[distance:])

@@ -1,6 +1,6 @@
-"""What is in a set, for people: report.md, report.json, rejected.csv and a contact sheet.
+"""Reports on a prepared set: report.md, report.json, rejected.csv and a contact sheet.
 
-Nothing here depends on time or on the number of workers, so the files are the same for the same photos.
+The files do not depend on the time or the number of workers, so they are equal for equal photos.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def summarise(chosen: Chosen, inputs: Sequence[dict[str, Any]], settings: dict[s
                 for p in _PERCENTILES
             }
             for name in _NUMBERS
-            # Blocks that an earlier version finished lack the later ones.
+            # Blocks of an earlier version lack the newer figures.
             if chosen.rows and all(name in row for row in chosen.rows)
         },
         "inputs": list(inputs),
@@ -98,7 +98,7 @@ def to_csv(rejected: Sequence[dict[str, Any]]) -> str:
 
 
 def to_markdown(summary: dict[str, Any]) -> str:
-    """The same as report.json, to be read."""
+    """The content of report.json as Markdown."""
     photos, people, settings = summary["photos"], summary["people"], summary["settings"]
     lines = [
         "# Prepared set",
@@ -141,7 +141,7 @@ def to_markdown(summary: dict[str, Any]) -> str:
 
 
 def contact_sheet(rows: Sequence[dict[str, Any]]) -> RGBImage:
-    """Crops spread evenly over the set, with the outline of the stored face region.
+    """Crops of photos spread evenly over the set, with the outlines of their face regions.
 
     Returns:
         (H, W, 3) uint8 RGB.

@@ -1,8 +1,8 @@
-"""Where photographs come from: folders, tar shards, archives; each as an ordered stream of references.
+"""Inputs of a preparation: folders, tar shards, archives; each an ordered stream of references to photos.
 
-The order is fixed (sorted names; the order in the archive for a compressed one), and with it each photo's
-number, its block and its key. A compressed archive cannot be read at random, so its references carry their
-bytes; all others are read by the worker that needs them.
+The order is fixed (sorted names, or the order in a compressed archive), and determines each photo's number, block and
+key. A compressed archive has no random access, so its references hold their bytes; all others are read by the worker
+that processes them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from hififace.preparation.landmark_list import LandmarkList, is_landmark_list
 Layout = Literal["auto", "people", "flat"]
 
 BLOCK_SIZE: Final = 128
-"""Photos per unit of work: about ten seconds of one core. Results do not depend on it, resuming does."""
+"""Photos per unit of work, about ten seconds of one core. Results do not depend on it, but resuming does."""
 
 MAX_FACTS_BYTES: Final = 1_000_000
-"""Most that a shard says of one photo."""
+"""Maximum size of the JSON of one photo in a shard."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
@@ -42,21 +42,21 @@ class PhotoRef:
     """One photograph, not yet read."""
 
     source: str
-    """What reports call it: input, then path within, such as "portraits-000.tar/000017.jpg"."""
+    """Name in reports: input and path within it, such as "portraits-000.tar/000017.jpg"."""
     path: str = ""
-    """The file that holds it."""
+    """The file that contains it."""
     offset: int = 0
     size: int = -1
-    """Stretch of the file; -1 means all of it."""
+    """Bytes from `offset` on; -1 is the whole file."""
     identity: str | None = None
     age: int | None = None
     gender: str | None = None
     group: str | None = None
-    """As the input's JSON calls them."""
+    """As in the input's JSON."""
     points: tuple[float, ...] | None = None
-    """Ten numbers x, y of the five points, where a landmark list gives them."""
+    """Ten numbers x, y of the five points, from a landmark list; None without one."""
     data: bytes | None = field(default=None, repr=False)
-    """The file's bytes, where it cannot be read again at random."""
+    """The file's bytes, if its archive has no random access."""
 
     def read(self) -> bytes:
         """The bytes of the image file.
@@ -79,17 +79,17 @@ class PhotoRef:
 
 
 class Block(NamedTuple):
-    """A fixed stretch of the photos: the unit of work and of resuming."""
+    """A fixed range of photos, the unit of work and of resuming."""
 
     number: int
     photos: tuple[PhotoRef, ...]
 
     def key(self, place: int) -> str:
-        """The key of the photo at `place` of this block: its number over all inputs."""
+        """The key of the photo at index `place` of this block: its number over all inputs."""
         return f"{self.number * BLOCK_SIZE + place:08d}"
 
     def fingerprint(self) -> str:
-        """Changes when the block would hold other photos."""
+        """A hash of the photos in the block."""
         parts = [
             (p.source, p.size if p.data is None else len(p.data), p.identity, p.age, p.points)
             for p in self.photos
@@ -102,17 +102,17 @@ class Source(Protocol):
 
     @property
     def kind(self) -> str:
-        """What reports call it."""
+        """Its kind, for reports."""
 
     @property
     def label(self) -> str:
-        """Its file's or folder's name."""
+        """Name of its file or folder."""
 
     def photos(self) -> Iterator[PhotoRef]:
         """References in their fixed order."""
 
     def count(self) -> int | None:
-        """How many there are, where that is cheap to know."""
+        """Number of photos, if it is cheap to determine; otherwise None."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ class ShardSource:
     path: Path
     label: str
     group: str
-    """Put before identities, so that numbers of two data sets do not meet."""
+    """Prefix of identities, so that equal numbers of two data sets differ."""
     kind: str = "shard"
 
     def photos(self) -> Iterator[PhotoRef]:
-        """One reference per image; facts come from the .json of the same key, else from the folder."""
+        """One reference per image; metadata come from the .json with the same key, otherwise from the folder."""
         members = list(iterate_members(self.path))
         with self.path.open("rb") as file:
             facts: dict[str, dict[str, Any]] = {}
@@ -174,7 +174,7 @@ class ShardSource:
 
 @dataclass(frozen=True)
 class ArchiveSource:
-    """A compressed tar, read once from front to back; a landmark list may name people and points."""
+    """A compressed tar, read once sequentially; a landmark list may give people and points."""
 
     path: Path
     label: str
@@ -185,7 +185,7 @@ class ArchiveSource:
     def photos(self) -> Iterator[PhotoRef]:
         """References with their bytes, in the order of the archive.
 
-        With a landmark list, images that it does not name are left out: it is the data set's own table.
+        With a landmark list, images that are not in it are left out.
         """
         try:
             with tarfile.open(self.path, "r|*") as archive:
@@ -217,7 +217,7 @@ class ArchiveSource:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Images below a folder; with `people`, the folder that holds an image names its person."""
+    """Images below a folder; with `people`, the folder of an image is the name of its person."""
 
     path: Path
     label: str
@@ -227,7 +227,7 @@ class FolderSource:
 
     @property
     def kind(self) -> str:
-        """What reports call it."""
+        """Its kind, for reports."""
         return "people" if self.people else "flat"
 
     def photos(self) -> Iterator[PhotoRef]:
@@ -258,9 +258,9 @@ def iterate_blocks(sources: Sequence[Source]) -> Iterator[Block]:
 
 
 def contents_of(source: Source) -> str:
-    """A digest of which photos an input holds: it changes when one is added, removed, replaced or renamed.
+    """A digest of the photos of an input, which changes when one is added, removed, replaced or renamed.
 
-    Photos are told apart by name, size, person, age and points; a compressed archive by its size.
+    It covers name, size, person, age and points of photos; for a compressed archive its size.
     """
     digest = hashlib.sha256()
     if isinstance(source, ArchiveSource):
@@ -275,16 +275,16 @@ def contents_of(source: Source) -> str:
 def open_inputs(
     inputs: Sequence[Path], layout: Layout = "auto", landmarks: Path | None = None
 ) -> list[Source]:
-    """Find out what each input is.
+    """Detect the kind of each input and open it.
 
     Args:
-        inputs: folders, tar shards, compressed archives; a `.txt` or `*_lmk` among them is taken for the landmark list.
+        inputs: folders, tar shards, compressed archives; a `.txt` or `*_lmk` among them is the landmark list.
         layout: for folders: "people" (one folder per person), "flat", or "auto".
         landmarks: list of "path label x y x y ..." for an archive or its unpacked folder.
 
     Raises:
-        DataError: an input that does not exist, or holds no images.
-        OptionError: an input whose layout cannot be told, or nothing given at all.
+        DataError: an input does not exist, or has no images.
+        OptionError: the layout of an input cannot be detected, or there are no inputs.
     """
     named = [path for path in inputs if not path.is_dir() and is_landmark_list(path)]
     lists = named + ([landmarks] if landmarks else [])
@@ -302,7 +302,7 @@ def open_inputs(
 
 
 def folder_identity(name: str) -> str | None:
-    """The folders that an image lies in, as one name; None at the top."""
+    """The folders of an image as one name; None at the top level."""
     parent = PurePosixPath(name).parent.as_posix()
     return None if parent == "." else parent
 
@@ -328,7 +328,7 @@ def _open_input(
 
 
 def _shard(path: Path, groups: dict[str, Path]) -> Source:
-    # portraits-000.tar and portraits-001.tar are one data set, whose people have one numbering.
+    # portraits-000.tar and portraits-001.tar are one data set, with common numbers of people.
     return ShardSource(path, path.name, _group(re.sub(r"[-_.]?\d+$", "", path.stem), path, groups))
 
 
@@ -358,7 +358,7 @@ def _folder(path: Path, layout: Layout, table: LandmarkList | None, groups: dict
 
 
 def _group(name: str, path: Path, groups: dict[str, Path]) -> str:
-    """A name for the data set that is not taken by one from another folder."""
+    """A name for the data set that no data set of another folder has."""
     parent, candidate, number = path.resolve().parent, name, 2
     while groups.setdefault(candidate, parent) != parent:
         candidate, number = f"{name}#{number}", number + 1
@@ -381,7 +381,7 @@ def _with_landmarks(reference: PhotoRef, name: str, group: str, table: LandmarkL
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Image files below a folder in the order of their names, folder by folder; no hidden ones."""
+    """Image files below a folder, ordered by name within each folder; without hidden files."""
     entries = sorted(folder.iterdir(), key=lambda path: path.name)
     for path in entries:
         if path.name.startswith((".", "__MACOSX")):
