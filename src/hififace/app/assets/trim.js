@@ -17,13 +17,17 @@ element.addEventListener("input", (event) => {
   if (event.target === to && Number(to.value) < Number(from.value) + least) to.value = Number(from.value) + least;
   draw();
 });
+// Buttons read the handles themselves (`ui_video.py`); this only tells the server that a result is out of date now.
+const SETTLED_MS = 250;
+let moved = 0;
+const part = () => {
+  const [from, to] = ends();
+  return from ? { start_s: Number(from.value), end_s: Number(to.value) } : null;
+};
 element.addEventListener("change", (event) => {
   event.stopPropagation();
-  const read = () => {
-    const [from, to] = ends();
-    return from ? { start_s: Number(from.value), end_s: Number(to.value) } : null;
-  };
-  hififace.send(trigger, "trimmed", read, true);
+  clearTimeout(moved);
+  moved = setTimeout(() => hififace.send(trigger, "trimmed", part), SETTLED_MS);
 });
 watch("value", draw);
 draw();
