@@ -116,7 +116,7 @@ def test_a_part_is_chosen_by_many_presses_of_a_key(page: Any, place: Path, tmp_p
     fill_video(page, place / "album")
     handle = page.locator("#trim input[type=range]").first
     handle.focus()
-    for _ in range(30):
+    for _ in range(60):
         handle.press("ArrowRight")
     begin = float(handle.input_value())
     assert 0.5 < begin < 3.9
