@@ -398,3 +398,8 @@ def test_it_says_in_one_line_what_it_is(swapper: FaceSwapper, astronaut: RGBImag
     told = repr(swapper.swap(astronaut))
     assert told.startswith("SwapResult(230 x 230 px, 1 of 1 faces swapped, ")
     assert "\n" not in told
+
+
+def test_a_swapper_made_of_a_name_says_what_to_call():
+    with pytest.raises(TypeError, match=r"Engine, and this is str\. Use FaceSwapper\.load\(\)"):
+        FaceSwapper("mini")  # type: ignore[arg-type]

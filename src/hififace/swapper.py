@@ -50,6 +50,11 @@ class FaceSwapper:
     """
 
     def __init__(self, engine: Engine) -> None:
+        if not isinstance(engine, Engine):
+            raise TypeError(
+                f"FaceSwapper is made of a loaded Engine, and this is {type(engine).__name__}. "
+                "Use FaceSwapper.load(), which takes the name or the folder of a model."
+            )
         self.engine = engine
         self.bundle: Bundle = engine.bundle
         self.provider: str = engine.provider
