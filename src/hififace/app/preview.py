@@ -79,7 +79,7 @@ def preview(
     targets = [Target(piece.image, [piece.face], [source]) for piece, source in asked]
     patches = []
     for (piece, _), made in zip(asked, generate_faces(swapper.engine, targets, options), strict=True):
-        swapped, _ = paste_faces(swapper.engine, piece.image, made.faces, options)
+        swapped, _ = paste_faces(swapper.engine, made.image, made.faces, options)
         changed = np.argwhere((swapped != piece.image).any(axis=2))
         if not len(changed):
             continue

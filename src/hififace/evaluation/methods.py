@@ -15,6 +15,7 @@ from hififace.evaluation.baselines import copy_target, paste_source
 from hififace.evaluation.description import Description
 from hififace.evaluation.sharpness import PERFECT_SIDES_PX, perfect
 from hififace.faces.alignment import invert, warp
+from hififace.faces.outline_warp import warped
 from hififace.swap.engine import paste_faces, swap_faces
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source, SourceMap
@@ -156,9 +157,8 @@ class BundleMethod:
         mask = np.asarray(warp(pasted.mask, invert(pasted.generated.matrix), (width, height)), np.float32)
         without = None
         if self._plain and self._options.detail > 0:
-            without = paste_faces(
-                engine, target.pixels, [pasted.generated], replace(self._options, detail=0.0)
-            )[0]
+            base = warped(target.pixels, [pasted.generated.target.warp])
+            without = paste_faces(engine, base, [pasted.generated], replace(self._options, detail=0.0))[0]
         return Swapped(swapped.pixels, np.clip(mask, 0.0, 1.0), without)
 
     def swap_video(self, source: Subject, video: Path, output: Path, seconds: float) -> None:

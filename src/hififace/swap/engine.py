@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import cv2
@@ -31,6 +32,8 @@ from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
 from hififace.faces.occlusion import occlusion
+from hififace.faces.outline_warp import OutlineWarp, outline_warp, warped
+from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import find_template
 from hififace.pixels import to_uint8
 from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
@@ -114,6 +117,8 @@ class Engine:
         self._encoder = create_encoder(bundle, self.landmarker, self.embedder, **how)
         self._generator = FaceGenerator(bundle, **how)
         self.border: Border = self._encoder.border
+        # Outlines are moved by what the mesh's shape model says; the coefficients of other families say it otherwise.
+        self._outlines = MeshShapePrior.load() if bundle.family == "mesh" else None
         self.provider = self._generator.session.provider
         self.reason = self._generator.session.reason
         self.precision: Precision = "float32"
@@ -199,6 +204,7 @@ class Engine:
         *,
         matrices: Sequence[Matrix23] | None = None,
         gains: Sequence[float] | None = None,
+        shown: RGBImage | None = None,
         clock: StageClock | None = None,
     ) -> list[TargetFace]:
         """Align faces of one image and encode their features.
@@ -210,23 +216,60 @@ class Engine:
             matrices: image pixels to crop pixels, for callers that steadied them; None aligns by the five points.
             gains: by how much the generator is to see each brighter, for callers that steadied them; None takes what
                 each crop needs.
+            shown: (H, W, 3) the image that crops are cut from, where that is another one: features are `image`'s.
             clock: told how long `align` and `encode` took.
         """
         clock = clock or StageClock()
+        shown = image if shown is None else shown
         with clock("align"):
             if matrices is None:
                 aligned = [
-                    align(image, face.detection.points, self.template, border=self.border) for face in faces
+                    align(shown, face.detection.points, self.template, border=self.border) for face in faces
                 ]
                 crops, matrices = [one.crop for one in aligned], [one.matrix for one in aligned]
             else:
                 side = self.template.size
-                crops = [np.asarray(warp(image, m, side, border=self.border), np.uint8) for m in matrices]
+                crops = [np.asarray(warp(shown, m, side, border=self.border), np.uint8) for m in matrices]
         with clock("encode"):
             features = self._encoder.encode(image, faces, crops, matrices, needs)
         if gains is None:
             gains = [exposure_gain(crop) for crop in crops]
         return [TargetFace(*row) for row in zip(faces, crops, matrices, features, gains, strict=True)]
+
+    def warps_outlines(self, options: SwapOptions) -> bool:
+        """Whether targets are warped before they are generated."""
+        return self._outlines is not None and options.warp_outline and options.shape_rate > 0.0
+
+    def outline_warps(
+        self, faces: Sequence[Face], sources: Sequence[Source], options: SwapOptions
+    ) -> list[OutlineWarp | None]:
+        """How the image is to be warped before its faces are generated, so that their outlines are the sources'.
+
+        Args:
+            faces: with landmarks.
+            sources: one for each.
+            options: `warp_outline` and `shape_rate` are used; faces turned too far are not warped.
+        """
+        prior = self._outlines
+        if prior is None or not self.warps_outlines(options):
+            return [None] * len(faces)
+        warps: list[OutlineWarp | None] = []
+        for face, source in zip(faces, sources, strict=True):
+            assert face.landmarks is not None
+            own = face.coefficients or prior.coefficients(face.landmarks.points)
+            refused = float(np.abs(own.pose_deg[:2]).max()) > options.largest_turn_deg
+            warps.append(
+                None
+                if refused
+                else outline_warp(
+                    prior,
+                    face.landmarks.points,
+                    source.features["shape"],
+                    target_shape=own.identity,
+                    rate=options.shape_rate,
+                )
+            )
+        return warps
 
     def generate(
         self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions
@@ -293,6 +336,8 @@ class Generated(NamedTuple):
     faces: tuple[GeneratedFace, ...]
     refused: dict[int, str]
     """Index of a face that was left unchanged although it has a source -> the reason, without a full stop."""
+    image: RGBImage
+    """(H, W, 3) what the faces are to be pasted into: the target with their outlines warped, or its own array."""
 
 
 class Pasted(NamedTuple):
@@ -338,7 +383,7 @@ def swap_faces(
     """
     options = options or SwapOptions()
     (made,) = generate_faces(engine, [Target(image, faces, sources, matrices)], options, clock=clock)
-    pixels, pasted = paste_faces(engine, image, made.faces, options, clock=clock)
+    pixels, pasted = paste_faces(engine, made.image, made.faces, options, clock=clock)
     return Swapped(pixels, pasted, made.refused)
 
 
@@ -355,22 +400,31 @@ def generate_faces(
     sources: list[Source] = []
     owners: list[int] = []
     refused: list[dict[int, str]] = [{} for _ in targets]
+    images: list[RGBImage] = []
     for place, target in enumerate(targets):
-        chosen = [number for number, source in enumerate(target.sources) if source is not None]
+        chosen = [(number, source) for number, source in enumerate(target.sources) if source is not None]
+        faces = [target.faces[number] for number, _ in chosen]
+        warps: list[OutlineWarp | None] = [None] * len(faces)
+        if engine.warps_outlines(options):
+            with clock("align"):
+                faces = engine.with_landmarks(target.image, faces)
+                warps = engine.outline_warps(faces, [source for _, source in chosen], options)
+        images.append(warped(target.image, warps))
         found = engine.encode(
             target.image,
-            [target.faces[number] for number in chosen],
+            faces,
             needs,
-            matrices=None if target.matrices is None else [target.matrices[number] for number in chosen],
-            gains=None if target.gains is None else [target.gains[number] for number in chosen],
+            matrices=None if target.matrices is None else [target.matrices[number] for number, _ in chosen],
+            gains=None if target.gains is None else [target.gains[number] for number, _ in chosen],
+            shown=images[-1],
             clock=clock,
         )
-        for number, face in zip(chosen, found, strict=True):
-            turn, source = turn_deg(face.features), target.sources[number]
+        for (_, source), face, bend in zip(chosen, found, warps, strict=True):
+            turn = turn_deg(face.features)
             if turn > options.largest_turn_deg:
                 refused[place][face.face.index] = f"it is turned away by {turn:.0f} degrees"
-            elif source is not None:
-                encoded.append(face)
+            else:
+                encoded.append(replace(face, warp=bend))
                 sources.append(source)
                 owners.append(place)
     with clock("generate"):
@@ -379,6 +433,7 @@ def generate_faces(
         Generated(
             tuple(face for face, owner in zip(generated, owners, strict=True) if owner == place),
             refused[place],
+            images[place],
         )
         for place in range(len(targets))
     ]
@@ -396,7 +451,7 @@ def paste_faces(
 
     Args:
         engine: what made the faces: its crops' border decides how they are put back.
-        image: the target.
+        image: the target, as `Generated.image` has it.
         generated: faces of that image, in the order in which they are put back.
         options: how to blend.
         clock: told how long `paste` took.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from hififace.errors import FaceError, HififaceError, NoFaceFoundError, OptionError
 from hififace.faces.identity import cosine
@@ -33,7 +33,7 @@ class _Plan:
     assignments: list[Assignment]
     clock: StageClock
     output: OutputOptions
-    generated: Generated = field(default_factory=lambda: Generated((), {}))
+    generated: Generated | None = None
 
     @property
     def faces(self) -> Target:
@@ -145,11 +145,12 @@ def _finished(
     engine: Engine, plan: _Plan, options: SwapOptions, *, check: bool
 ) -> SwapResult | HififaceError:
     """Put the generated faces of one image back; an outcome for every face, in order."""
-    target, clock, output = plan.target, plan.clock, plan.output
-    pixels, pasted = paste_faces(engine, target.pixels, plan.generated.faces, options, clock=clock)
+    target, clock, output, generated = plan.target, plan.clock, plan.output, plan.generated
+    assert generated is not None
+    pixels, pasted = paste_faces(engine, generated.image, generated.faces, options, clock=clock)
     sources = {a.face.index: a.source for a in plan.assignments if a.source is not None}
     outcomes = {
-        a.face.index: FaceOutcome(a.face, False, plan.generated.refused.get(a.face.index, a.reason))
+        a.face.index: FaceOutcome(a.face, False, generated.refused.get(a.face.index, a.reason))
         for a in plan.assignments
     }
     for one in pasted:

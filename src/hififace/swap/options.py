@@ -46,6 +46,9 @@ class SwapOptions:
     """Cosine similarity above which a face of the target is the person of a reference photo."""
     shape_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Face shape: 1 is the source's, 0 the target's; values between are interpolated."""
+    warp_outline: bool = True
+    """Warp the target toward the source's face outline before generating, so that jaw and cheeks change too; the
+    background beside the face bends a little. Has no effect on Basel models."""
     id_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Identity: 1 is the source's, 0 the target's; values between are interpolated."""
     passes: Annotated[int, Interval(ge=1, le=10)] = 1

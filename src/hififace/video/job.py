@@ -27,6 +27,7 @@ from hififace.errors import FaceError, InterruptedByUserError, NoFaceFoundError,
 from hififace.faces.alignment import warp
 from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
+from hififace.faces.outline_warp import OutlineWarp, warped
 from hififace.media.atomic import refuse_no_file, refuse_overwriting, shortened
 from hififace.media.containers import comment_of
 from hififace.media.encoding import choose_settings
@@ -56,7 +57,7 @@ from hififace.types import FloatArray, RGBImage
 from hififace.video.blur_smoothing import TrackBlurs
 from hififace.video.mask_smoothing import TrackMasks
 from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
-from hififace.video.pasting import Patch, paste_into
+from hififace.video.pasting import Patch, paste_into, warp_planes
 from hififace.video.pipeline import Pipeline
 from hififace.video.report import VideoProgress, VideoReport, VideoTally
 from hififace.video.selection import LOOKAHEAD_GROUPS
@@ -309,7 +310,7 @@ class _VideoRun:
             for one in group
         ]
         made = generate_faces(self._engine, targets, self._options)
-        return [_Generated(one, *generated) for one, generated in zip(group, made, strict=True)]
+        return [_Generated(one, each.faces, each.refused) for one, each in zip(group, made, strict=True)]
 
     def _paste(self, group: list[_Generated]) -> list[_Finished]:
         """Put faces back frame by frame, through masks that are steady over time."""
@@ -323,11 +324,13 @@ class _VideoRun:
             generated = self._steadied(one.faces, generated)
         if generated and self._keeps_planes:
             planes = frame.upright_copy()
-            patches = [self._patch(frame, face) for face in generated]
+            warp_planes(planes, _warps(generated))
+            patches = [self._patch(frame, face, generated) for face in generated]
             if paste_into(planes, patches, frame.colour, detail=self._options.detail) is not None:
                 frame = frame.with_upright(planes)
         elif generated:
-            image, _ = paste_faces(self._engine, frame.rgb(), generated, self._options)
+            base = warped(frame.rgb(), _warps(generated))
+            image, _ = paste_faces(self._engine, base, generated, self._options)
             frame = frame.with_rgb(image, _reach(generated, image))
         swapped = frozenset(face.target.face.index for face in generated)
         ends = one.faces.state is not None
@@ -340,12 +343,12 @@ class _VideoRun:
         own, new = self._reader.info.colour, self._settings.colour
         return own.hdr is None and (own.assumed_matrix, own.is_full) == (new.assumed_matrix, new.is_full)
 
-    def _patch(self, frame: Frame, face: GeneratedFace) -> Patch:
+    def _patch(self, frame: Frame, face: GeneratedFace, generated: Sequence[GeneratedFace]) -> Patch:
         crop, mask = ready_to_paste(face, self._options)
         base = target_pixels(face)
         if base is None:
-            warped = warp(frame.rgb(), face.matrix, crop.shape[0], border=self._engine.border)
-            base = np.asarray(warped, np.uint8)
+            image = warped(frame.rgb(), _warps(generated))
+            base = np.asarray(warp(image, face.matrix, crop.shape[0], border=self._engine.border), np.uint8)
         return Patch(crop, base, mask, face.matrix, face.target.gain)
 
     def _steadied(self, faces: FrameFaces, generated: Sequence[GeneratedFace]) -> tuple[GeneratedFace, ...]:
@@ -452,9 +455,19 @@ def _coarse(mask: FloatArray) -> FloatArray:
     )
 
 
+def _warps(generated: Sequence[GeneratedFace]) -> list[OutlineWarp | None]:
+    return [face.target.warp for face in generated]
+
+
 def _reach(generated: Sequence[GeneratedFace], image: RGBImage) -> Box:
-    """x0, y0, x1, y1 of what pasting could change of an image (H, W, 3)."""
-    boxes = [affected_rectangle(np.ones_like(face.mask), face.matrix, image.shape[:2]) for face in generated]
+    """x0, y0, x1, y1 of what warping and pasting could change of an image (H, W, 3)."""
+    height, width = image.shape[:2]
+    boxes = [affected_rectangle(np.ones_like(face.mask), face.matrix, (height, width)) for face in generated]
+    boxes += [
+        (max(x0, 0), max(y0, 0), min(x1, width), min(y1, height))
+        for x0, y0, x1, y1 in (warp.box for warp in _warps(generated) if warp is not None)
+        if x0 < width and y0 < height and x1 > 0 and y1 > 0
+    ]
     corners = np.array([box for box in boxes if box is not None], int).reshape(-1, 4)
     if not len(corners):
         return (0, 0, 0, 0)

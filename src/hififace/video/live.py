@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import TracebackType
 from typing import Final
@@ -222,7 +222,10 @@ class LiveSwap:
 
     def _generated(self, image: RGBImage, face: Face, matrix: Matrix23) -> _Made | None:
         (generated,) = generate_faces(
-            self.engine, [Target(image, [face], [self.source], [matrix])], self.options
+            self.engine,
+            [Target(image, [face], [self.source], [matrix])],
+            # What is generated is laid over later frames, which are not warped.
+            replace(self.options, warp_outline=False),
         )
         if not generated.faces:  # turned away
             return None

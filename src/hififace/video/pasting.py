@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import compose, invert, matrix_scale
 from hififace.faces.blending import affected_rectangle, change_layers
+from hififace.faces.outline_warp import OutlineWarp, warp_plane
 from hififace.media.planes import Box, Plane, bit_depth, plane_steps, planes_of
 from hififace.media.video_colour import ColourFacts, plane_matrix
 from hififace.swap.generate import enlarging
@@ -76,6 +77,19 @@ def paste_into(
         return None
     low, high = np.array(boxes)[:, :2].min(axis=0), np.array(boxes)[:, 2:].max(axis=0)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def warp_planes(frame: av.VideoFrame, warps: Sequence[OutlineWarp | None]) -> None:
+    """Warp a frame as its image was warped before its faces were generated; every plane, so that transparency follows.
+
+    Args:
+        frame: upright, planar, with planes of its own, which change.
+        warps: one after the other.
+    """
+    for one in warps:
+        for plane in planes_of(frame) if one is not None else ():
+            assert one is not None
+            warp_plane(plane, one, plane_steps(frame, plane))
 
 
 def _paste(frame: av.VideoFrame, patch: Patch, facts: ColourFacts, detail: float) -> Box | None:
