@@ -186,9 +186,9 @@ def test_frames_of_a_video_give_the_pixels_of_an_image(swapper: FaceSwapper, pai
     targets = [
         Target(frame, faces, [source] * len(faces)) for frame, faces in zip(frames, found, strict=True)
     ]
-    for frame, made, wanted in zip(frames, generate_faces(engine, targets, options), expected, strict=True):
+    for made, wanted in zip(generate_faces(engine, targets, options), expected, strict=True):
         assert len(made.faces) == 2
-        np.testing.assert_array_equal(paste_faces(engine, frame, made.faces, options)[0], wanted)
+        np.testing.assert_array_equal(paste_faces(engine, made.image, made.faces, options)[0], wanted)
     once = swap_faces(engine, pair, found[0], [source, source], options)
     np.testing.assert_array_equal(once.pixels, expected[0])
     matrices = [pasted.generated.target.matrix for pasted in once.faces]

@@ -183,4 +183,4 @@ def test_a_face_in_a_blurred_image_is_as_blurred_and_a_sharp_one_as_generated(mi
     targets, results = np.array(found).T
     # As generated, the results would have 0.40, 0.58 and 0.46.
     np.testing.assert_allclose(results[1:], targets[1:], atol=0.04)
-    assert targets[1] > 0.75
+    assert targets[1] > 0.7

@@ -2,7 +2,7 @@
 
 A generator that sees and fills one crop cannot move a jaw far: where the face becomes narrower it has to invent what
 lay behind it, and where it becomes wider the crop's border and the blending mask hold it back. So the outline is moved
-in the image itself, as far as the shape model says that the two faces differ, and the generator paints the inside.
+in the image itself, as far as the shape model says that the two faces differ, and the generator fills the inside.
 
 With v(s) the landmarks of the target's pose and expression with shape s, laid upon each other by eye corners and nose,
 
