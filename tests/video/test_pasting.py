@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from hififace.faces.alignment import warp
+from hififace.faces.outline_warp import OutlineWarp, warped
 from hififace.media.planes import planes_of
 from hififace.media.video_colour import ColourFacts, from_rgb, to_rgb
 from hififace.video import pasting
-from hififace.video.pasting import Patch, paste_into
+from hififace.video.pasting import Patch, paste_into, warp_planes
 
 VIDEO = ColourFacts(1, 1, 1, False, 1)
 FULL = ColourFacts(6, 1, 1, True, 6)
@@ -139,3 +141,20 @@ def test_a_face_cut_by_the_edge_of_an_odd_image_is_put_back_to_the_last_sample()
     luma, chroma, _ = levels(frame)
     assert luma[60, 80] == 235
     assert abs(chroma[30, 40] - 128) <= 1
+
+
+@pytest.mark.parametrize(("name", "facts"), FORMATS)
+def test_planes_are_warped_as_their_image_is(name, facts):
+    image = smooth(60, 80, 0)
+    field = np.zeros((33, 33, 2), np.float32)
+    field[8:25, 8:25] = (6.0, -4.0)
+    warp = OutlineWarp((8, 4, 74, 70), np.asarray(cv2.blur(field, (9, 9)), np.float32))
+    frame = from_rgb(image, name, facts)
+    untouched = levels(frame)
+    warp_planes(frame, [None, warp])
+    wanted = levels(from_rgb(warped(image, [warp]), name, facts))
+    bits = 4 if name.endswith("10le") else 1
+    for found, expected, before in zip(levels(frame), wanted, untouched, strict=True):
+        assert np.abs(found - expected).max() <= 5 * bits
+        assert np.abs(found - expected).mean() < 0.5 * bits
+        assert before.std() == 0 or np.abs(before - expected).max() > 15 * bits

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hififace.faces.alignment import transform_points
 from hififace.faces.landmarks import mesh_points5
+from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import find_template
 from hififace.types import Detection, Face, Landmarks
 from hififace.video.smoothing import SmoothingOptions
@@ -117,6 +119,23 @@ def test_state_goes_through_json():
     a, b = (f.update(face(x=106), 0.24, detected=False) for f in (one, again))
     np.testing.assert_array_equal(a.matrix, b.matrix)
     np.testing.assert_array_equal(one.identity, again.identity)
+    np.testing.assert_array_equal(a.face.coefficients.identity, b.face.coefficients.identity)
+
+
+def test_the_shape_of_a_face_is_steadied_and_kept_while_it_is_lost():
+    """What bends its outline must not change from frame to frame with the noise of the landmarks."""
+    rng, track = np.random.default_rng(3), followed(SmoothingOptions())
+    shapes, raw = [], []
+    for n in range(40):
+        seen = face(size=200.0)
+        noisy = seen.landmarks.points + rng.normal(0.0, 1.0, (468, 3)).astype(np.float32)
+        steady = track.update(replace(seen, landmarks=Landmarks(noisy, 0.9)), n / 25, detected=False).face
+        shapes.append(steady.coefficients.identity)
+        raw.append(MeshShapePrior.load().coefficients(noisy).identity)
+    steps, before = (np.abs(np.diff(rows[20:], axis=0)).mean() for rows in (shapes, raw))
+    assert steps < before / 10
+    lost = track.mark_missed(40 / 25)
+    np.testing.assert_array_equal(lost.face.coefficients.identity, shapes[-1])
 
 
 def test_a_face_without_landmarks_is_a_programmers_mistake():

@@ -57,6 +57,7 @@ ENCODERS_NOTE: Final = (
             ),
             _BLENDING: (
                 "shape_rate",
+                "warp_outline",
                 "id_rate",
                 "passes",
                 "mask_erosion",
