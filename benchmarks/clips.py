@@ -124,10 +124,25 @@ def _turned(yaw_deg: float, roll_deg: float, scale: float, centre: tuple[float, 
     return np.asarray(place @ turn @ to_middle, np.float32)
 
 
+def shot_of(clip: Clip, number: int, num_frames: int) -> int:
+    """Which shot frame `number` of a clip of so many belongs to."""
+    return min(number * len(clip.shots) // num_frames, len(clip.shots) - 1)
+
+
+def centre_of(clip: Clip, shot: int, place: int, number: int) -> tuple[float, float]:
+    """Where (x, y) the face of the person at a place of a shot is, in pixels, in frame `number`."""
+    person = clip.shots[shot][place]
+    phase = number / RATE + 1.7 * place
+    return (
+        person.x * clip.width + 0.12 * person.size_px * float(np.sin(1.9 * phase)),
+        person.y * clip.height + 0.06 * person.size_px * float(np.sin(2.7 * phase)),
+    )
+
+
 def draw(clip: Clip, number: int, num_frames: int) -> RGBImage:
     """Frame `number` (H, W, 3) of a clip of so many."""
     width, height = clip.width, clip.height
-    shot = min(number * len(clip.shots) // num_frames, len(clip.shots) - 1)
+    shot = shot_of(clip, number, num_frames)
     wall = _room(width, height)
     if shot % 2:
         wall = wall[::-1, ::-1]
@@ -136,10 +151,7 @@ def draw(clip: Clip, number: int, num_frames: int) -> RGBImage:
     for place, person in enumerate(clip.shots[shot]):
         phase = number / RATE + 1.7 * place
         size = person.size_px
-        centre = (
-            person.x * width + 0.12 * size * np.sin(1.9 * phase),
-            person.y * height + 0.06 * size * np.sin(2.7 * phase),
-        )
+        centre = centre_of(clip, shot, place, number)
         matrix = _turned(18 * np.sin(1.3 * phase), 6 * np.sin(phase), size / FACE_PX, centre)
         reach = int(size * 1.1)
         x0, y0 = max(int(centre[0]) - reach, 0), max(int(centre[1]) - reach, 0)

@@ -17,6 +17,7 @@ from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import ReferencePerson, Source, SourceMap
 from hififace.types import Detection, Face, Landmarks
 from hififace.video.options import VideoOptions
+from hififace.video.shot_detection import CutDetector
 from hififace.video.track import mesh_points5
 from hififace.video.tracker import VideoFaces
 
@@ -292,6 +293,33 @@ def test_small_faces_stay_as_they_are():
     results = run(faces_of(world, SwapOptions(smallest_face_px=100)), world, range(3))
     assert indices(results[-1]) == [0]
     assert swapped(results[-1]) == {}
+
+
+class CutsUnseen(CutDetector):
+    """An image that differs somewhat from frame 30 on, too little for a cut."""
+
+    def __init__(self, difference):
+        super().__init__()
+        self.num, self.then = -1, difference
+
+    def update(self, thumbnail):
+        self.num += 1
+        self.difference = self.then if self.num == 30 else 0.0
+        return False
+
+
+@pytest.mark.parametrize(
+    ("difference", "place", "is_cut"),
+    [(0.3, (170, 120, 140), True), (0.1, (170, 120, 140), False), (0.3, (163, 111, 102), False)],
+)
+def test_a_cut_between_images_alike_is_seen_by_the_faces_that_jump(difference, place, is_cut):
+    world = World(lambda n: {0: (160, 110, 100)} if n < 30 else {1: place})
+    faces = faces_of(world)
+    faces._cuts = CutsUnseen(difference)
+    results = run(faces, world, range(50))
+    assert [n for n, one in enumerate(results) if one.is_cut] == ([30] if is_cut else [])
+    assert {index for one in results[30:] for index in indices(one)} == ({1} if is_cut else {0})
+    assert all(indices(one) == [0] for one in results[:30])
 
 
 def test_who_is_recognised_late_after_a_cut_has_the_right_number_from_the_first_frame_of_the_shot_on():

@@ -27,6 +27,9 @@ class CutDetector:
     """Says for each frame whether a new shot begins with it.
 
     Fast motion raises the bar: a cut must stand out from the differences before it.
+
+    Attributes:
+        difference: of the last frame from the one before, 0 (same) to 1 (nothing in common).
     """
 
     def __init__(self, threshold: float = 0.55, margin: float = 0.3) -> None:
@@ -42,7 +45,7 @@ class CutDetector:
     def reset(self) -> None:
         """Forget the video so far."""
         self._last: NDArray[np.uint8] | None = None
-        self._usual = 0.0
+        self._usual = self.difference = 0.0
 
     def update(self, thumbnail: NDArray[np.uint8]) -> bool:
         """Whether this frame begins a new shot; the first frame does not.
@@ -50,17 +53,22 @@ class CutDetector:
         Args:
             thumbnail: (h, w) uint8 brightness, e.g. 36 x 64 (`Frame.thumbnail`).
         """
+        self.difference = 0.0
         if np.abs(gradients(thumbnail)).mean() < _FLAT:
             return False
         last, self._last = self._last, thumbnail
         if last is None:
             return False
-        found = difference(last, thumbnail)
+        self.difference = found = difference(last, thumbnail)
         if found > max(self._threshold, min(self._usual + self._margin, 0.9)):
-            self._usual = 0.0
+            self.cut()
             return True
         self._usual = _MEMORY * self._usual + (1.0 - _MEMORY) * found
         return False
+
+    def cut(self) -> None:
+        """A new shot began, whoever saw it: what was usual before says nothing any more."""
+        self._usual = 0.0
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as JSON can hold it."""
