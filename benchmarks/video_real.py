@@ -18,6 +18,7 @@ Clips are those of `clips.py`, or any video by its path.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import tempfile
 from collections.abc import Callable
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default 3)")
     parser.add_argument("--warm-up", type=int, default=1, help="rounds before them (default 1)")
     parser.add_argument("--output", type=Path, default=RESULT, help="where the result goes")
+    parser.add_argument("--add", action="store_true", help="keep the other clips of the result that is there")
     options = parser.parse_args()
     where = environment(options.threads or 0)
     swapper = FaceSwapper.load(options.model, providers=["cpu"], threads=options.threads)
@@ -144,10 +146,26 @@ def main() -> None:
                 what = CLIPS[clip]
                 videos[clip] = (make_clip(folder / f"{place}.mp4", what, options.frames), what.select)
         found = measure(swapper, videos, folder, options.warm_up, options.rounds)
-    write_result(
-        options.output,
-        {"environment": where, "model": swapper.engine.bundle.version, "clips": found},
-    )
+    result = {"environment": where, "model": swapper.engine.bundle.version, "frames": options.frames}
+    if options.add:
+        found = clips_of(options.output, result) | found
+    write_result(options.output, result | {"clips": found})
+
+
+def clips_of(path: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """The clips of a result of the same state on the same machine: each part of a long run may be short.
+
+    Raises:
+        SystemExit: it is of another.
+    """
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("commit", "processor", "num_cores", "versions", "threads"):
+        if before["environment"][name] != result["environment"][name]:
+            raise SystemExit(f"{path} was measured with another {name}; leave out --add.")
+    if (before["model"], before["frames"]) != (result["model"], result["frames"]):
+        raise SystemExit(f"{path} was measured with another model or number of frames; leave out --add.")
+    result["environment"]["quiet"] &= before["environment"]["quiet"]
+    return dict(before["clips"])
 
 
 if __name__ == "__main__":
