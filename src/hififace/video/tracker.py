@@ -63,7 +63,7 @@ _FOLLOW_SCORE = 0.5
 """The mesh network's own confidence below which a face counts as lost."""
 _JUMP = 0.12
 """A mesh that lies so far from where it was expected, on average, in face sizes, has jumped: 0.11 at most in 600 frames
-of four films; over cuts between shots of one kind, with somebody else in the same place, 0.14 and more..."""
+of four videos; over cuts between shots of one kind, with somebody else in the same place, 0.14 and more..."""
 _MAYBE_CUT = 0.2
 """...and where all of them have, and the image differs so much from the one before, there was a cut."""
 _SURE_SCORE = 0.9
