@@ -59,10 +59,14 @@ def test_faces_of_a_frame_carry_who_they_are(tmp_path: Path, swapper: FaceSwappe
 
 
 def test_the_player_shows_both_where_browsers_can():
-    html = video_html(Path("/tmp/v/a b.mp4"), Path("/tmp/v/t.mp4"), 2.5)
+    html = video_html(Path("/tmp/v/a b.mp4"), Path("/tmp/v/t.mp4"), (320, 240), 2.5)
     assert 'src="gradio_api/file=/tmp/v/a%20b.mp4"' in html
     assert 'data-start="2.500"' in html
-    assert "hf-target" not in video_html(Path("a.mp4"), None)
+    assert 'data-do="mute"' not in html
+    alone = video_html(Path("a.mp4"), None, (320, 240), sound=True)
+    assert "hf-target" not in alone
+    assert "hf-divider" not in alone
+    assert 'data-do="mute"' in alone
 
 
 def test_a_video_that_starts_after_its_sound_reaches_to_its_last_frame(tmp_path: Path):

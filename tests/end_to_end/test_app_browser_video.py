@@ -71,8 +71,19 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     unfold(page, "video-details")
     plays = "() => document.querySelector('#video-result .hf-result').readyState >= 2"
     page.wait_for_function(plays)
-    page.locator("#video-result input[type=range]").fill("50")
-    assert page.evaluate("document.querySelector('.hf-video').style.getPropertyValue('--line')") == "50%"
+    line = page.get_by_role("slider", name="How much of the target is shown")
+    line.press("Home")
+    for _ in range(5):
+        line.press("PageUp")
+    assert page.evaluate("document.querySelector('.hf-reel').style.getPropertyValue('--line')") == "50%"
+    page.get_by_label("Position", exact=True).fill("2")
+    page.wait_for_function(
+        "['result', 'target'].every((one) => document.querySelector(`.hf-${one}`).currentTime === 2)"
+    )
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.hf-target').currentTime > 2")
+    page.get_by_role("button", name="Pause").click()
+    assert page.locator("#video-result .hf-time").inner_text().endswith(" / 0:04")
 
     file = downloaded(page, "video-download", tmp_path)
     assert file.name == "video-swapped.mp4"

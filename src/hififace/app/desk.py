@@ -60,6 +60,11 @@ class Desk:
         """
         return self._arrived(self.visits.arrive(page_of(request), tab, request.username or ""), request)
 
+    def is_new(self, key: str) -> bool:
+        """Whether the visitor has done nothing yet: the page as it was loaded shows all there is."""
+        with self.studio.sessions.visit(key) as session:
+            return not session.state
+
     def _arrived(self, key: str, request: gr.Request) -> str:
         host = request.client.host if request.client else ""
         self.studio.sessions.arrive(key, counted_address(host))

@@ -13,7 +13,7 @@ HEAD_STYLE: Final = f"<style>{asset('page.css')}</style>"
 def theme(gr: Any) -> Any:
     """Gradio's parts in the colours and the type of the page; the fonts lie in Gradio's own package."""
     sans = [gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"]
-    mono = [gr.themes.utils.fonts.LocalFont("IBM Plex Mono", weights=(400,)), "ui-monospace", "monospace"]
+    mono = ["ui-monospace", "monospace"]  # for numbers in a few small boxes, not worth a font to load
     base = gr.themes.Base(
         primary_hue="teal", neutral_hue="stone", radius_size="lg", font=sans, font_mono=mono
     )

@@ -96,6 +96,7 @@ class _Page:
             *self.video.restored,
             *self.live.stage,
         ]
+        self._num_restored = len(restored)
         arrived = page.load(
             spoken(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden"
         )
@@ -137,6 +138,8 @@ class _Page:
 
     def _arrive(self, tab: str | None, request: gr.Request) -> Any:
         key = self._desk.arrive(tab or "", request)
+        if self._desk.is_new(key):
+            return [gr.skip()] * self._num_restored
         model = self._desk.studio.look(key).people.model
         restored = [gr.skip(), gr.skip()]
         if model is not None:

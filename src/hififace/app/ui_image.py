@@ -28,7 +28,7 @@ from hififace.app.words import figures, for_visitors, history_html, listed, sent
 from hififace.errors import HififaceError
 from hififace.types import RGBImage
 
-_INVITATION: Final = "Click a pair, or add a source and a target of yours."
+_EMPTY: Final = View("empty", told="Click a pair, or add a source and a target of yours.", pairs=PAIRS)
 
 
 class ImageRail:
@@ -71,7 +71,7 @@ class ImageStage:
     """The large image, its download, its figures, and the results before it."""
 
     def __init__(self) -> None:
-        self.viewer = viewer("result")
+        self.viewer = viewer("result", _EMPTY)
         with gr.Row(elem_id="outcome", equal_height=True):
             self.told = gr.HTML(elem_id="told", apply_default_css=False)
             self.download = gr.DownloadButton(
@@ -235,10 +235,10 @@ class ImageTab:
         self, key: str, state: ImageState, patches: list[Patch], why_not: str, *, current: bool
     ) -> View:
         if state.target is None:
-            return View(
-                "empty",
-                told=_INVITATION if not state.people.photos else "Add a target. The result appears here.",
-                pairs=() if state.people.photos else PAIRS,
+            return (
+                View("empty", told="Add a target. The result appears here.")
+                if state.people.photos
+                else _EMPTY
             )
         width, height = state.target.size
         target = self._address(key, state)

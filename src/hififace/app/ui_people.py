@@ -151,4 +151,4 @@ def _heading(text: str) -> None:
 
 def consent_box() -> Any:
     """The statement to confirm before anything is made."""
-    return gr.Checkbox(label=CONSENT, info="These words go into the result's mark.", elem_id="consent")
+    return gr.Checkbox(label=CONSENT, elem_id="consent")

@@ -30,7 +30,9 @@ _EVERY_S: Final = 0.5
 _WITH_PART: Final = '[...[0, 1].map((end) => document.querySelectorAll("#trim input")[end]?.valueAsNumber ?? null), ...values.slice(2)]'
 """JavaScript: the part that the handles show at the click, in the place of the first two values."""
 
-_INVITATION: Final = "Click the example, or add a source and a video of yours."
+_EMPTY: Final = View(
+    "empty", told="Click the example, or add a source and a video of yours.", pairs=VIDEO_PAIRS
+)
 
 
 class VideoRail:
@@ -71,13 +73,12 @@ class VideoStage:
     """The result, and the frame on which faces are picked."""
 
     def __init__(self) -> None:
-        self.progress = gr.HTML(elem_id="video-progress", apply_default_css=False)
         self.player = video_player("video-result")
         with gr.Row(elem_id="video-outcome", equal_height=True):
-            self.told = gr.HTML(elem_id="video-told", apply_default_css=False)
+            self.progress = gr.HTML(elem_id="video-progress", apply_default_css=False)
             self.download = gr.DownloadButton("Download", elem_id="video-download", visible=False, size="md")
         with gr.Column(elem_id="video-choose"):
-            self.frame = viewer("video-frame")
+            self.frame = viewer("video-frame", _EMPTY)
             self.moment = gr.Slider(
                 0, 1, 0, step=0.01, label="Frame shown, in seconds", elem_id="moment", visible="hidden"
             )
@@ -297,10 +298,8 @@ class VideoTab:
     def _view(self, key: str, state: VideoState, wanted: SwapRequest, missing: str) -> View:
         frame = state.frame
         if frame is None:
-            return View(
-                "empty",
-                told=_INVITATION if not state.people.photos else "Add a video. The result appears here.",
-                pairs=() if state.people.photos else VIDEO_PAIRS,
+            return (
+                View("empty", told="Add a video. The result appears here.") if state.people.photos else _EMPTY
             )
         height, width = frame.image.shape[:2]
         shown = _shown_faces(state)
@@ -383,7 +382,9 @@ def _player(state: VideoState) -> str:
     file = state.job.standing.file
     assert file is not None
     target = state.video.path if state.video.played_by_browsers else None
-    return video_html(file, target, state.start_s)
+    info = state.video.info
+    size = info.width, info.height
+    return video_html(file, target, size, state.start_s, sound=bool(info.of_kind("audio")))
 
 
 def _shown_faces(state: VideoState) -> list[Shown]:

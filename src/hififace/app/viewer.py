@@ -61,10 +61,10 @@ class View:
     """Sources and targets to try, where nothing is given yet."""
 
 
-def viewer(elem_id: str) -> Any:
-    """An empty viewer; `view_html` fills it, `.select` tells `event.face`."""
+def viewer(elem_id: str, first: View) -> Any:
+    """A viewer that shows `first` until `view_html` fills it; `.select` tells `event.face`."""
     return gr.HTML(
-        value=view_html(View("empty")),
+        value=view_html(first),
         elem_id=elem_id,
         js_on_load=asset("viewer.js"),
         apply_default_css=False,

@@ -17,8 +17,8 @@ from hififace.hosting.bundles import NO_MODEL, Offer
 if TYPE_CHECKING:
     from hififace.app.handlers import Kept
 
-FOOT: Final = f"""<footer class="hf-foot"><p>Every result is marked as a face swap: in signed Content Credentials and in plain
-metadata. Use faces only with the consent of the people shown.</p><p>{escape(ATTRIBUTION)}</p></footer>"""
+FOOT: Final = f"""<footer class="hf-foot"><p>Every result is marked as a face swap, with the statement confirmed above its button:
+in signed Content Credentials and in plain metadata.</p><p>{escape(ATTRIBUTION)}</p></footer>"""
 
 _TABS: Final = (("photo", "Photo"), ("video", "Video"), ("live", "Live"))
 
