@@ -93,6 +93,14 @@ element.addEventListener("keydown", (event) => {
   line = to;
   divide();
 });
-const settle = () => { draw(); divide(); };
+let shown = false;
+const settle = () => {
+  draw();
+  divide();
+  const first = find(".hf-player") && !shown;
+  shown = !!find(".hf-player");
+  // On a phone it lies outside the screen when it comes.
+  if (first && matchMedia("(max-width: 760px)").matches) element.scrollIntoView({ block: "start", behavior: "smooth" });
+};
 watch("value", settle);
 settle();
