@@ -71,7 +71,7 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     unfold(page, "video-details")
     plays = "() => document.querySelector('#video-result .hf-result').readyState >= 2"
     page.wait_for_function(plays)
-    line = page.get_by_role("slider", name="How much of the target is shown")
+    line = page.get_by_role("slider", name="How much of the target is shown", exact=True)
     line.press("Home")
     for _ in range(5):
         line.press("PageUp")
@@ -80,9 +80,9 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     page.wait_for_function(
         "['result', 'target'].every((one) => document.querySelector(`.hf-${one}`).currentTime === 2)"
     )
-    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("document.querySelector('.hf-target').currentTime > 2")
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     assert page.locator("#video-result .hf-time").inner_text().endswith(" / 0:04")
 
     file = downloaded(page, "video-download", tmp_path)
