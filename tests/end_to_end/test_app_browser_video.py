@@ -82,7 +82,6 @@ def test_a_face_is_picked_on_a_frame_and_the_video_is_the_librarys(page: Any, pl
     )
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("document.querySelector('.hf-target').currentTime > 2")
-    page.get_by_role("button", name="Pause", exact=True).click()
     assert page.locator("#video-result .hf-time").inner_text().endswith(" / 0:04")
 
     file = downloaded(page, "video-download", tmp_path)
