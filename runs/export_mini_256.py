@@ -49,7 +49,8 @@ if __name__ == "__main__":
             "shape": {"part": "mesh"},
             "licence": "Research use: trained on photographs released for research",
             "training_data": TRAINING_DATA,
-            "made_by": "runs/mini_256.py on one NVIDIA H200, average after 7,800 steps; runs/export_mini_256.py",
+            "made_by": "runs/mini.sh on one NVIDIA H200; then runs/mini_256_likeness.sh, runs/mini_256_realism.sh and "
+            "runs/mini_256_balance.sh on a processor, average after 781 steps; runs/export_mini_256.py",
         },
         options.bundle,
         half=True,

@@ -197,6 +197,9 @@ PLOTS: dict[str, Callable[[], Any]] = {
     "docs/lab-book/mini-256-realism.svg": lambda: curves(
         "mini-256-realism", "From its average, with projected discriminators, the same day: 5,536 pairs"
     ),
+    "docs/lab-book/mini-256-balance.svg": lambda: curves(
+        "mini-256-balance", "From its average, the same day, to what ships: 12,496 pairs on one core"
+    ),
     "benchmarks/plots/first-result.svg": first_result,
 }
 """File -> who draws it."""
