@@ -13,7 +13,7 @@ from hififace.export.graph import export_bundle
 from hififace.models import params
 from hififace.models.generator import Generator
 
-IDENTITY_GAIN = 1.2
+IDENTITY_GAIN = 1.4
 """Louder than in training: more likeness at the same leak, by every recogniser (docs/lab-book.md)."""
 SHAPE_STRENGTH = 1.2
 """The network moves outlines less than the coefficients ask, so they ask for more."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The embedded model `mini` (mini_256, version 742016), from photographs to the bundle that ships: the exact commands.
+# The embedded model `mini` (mini_256, version 769280), from photographs to the bundle that ships: the exact commands.
 #
 #   PHOTOS  folder with the shards portraits-*.tar, identities-*.tar and photos-*.tar (research use; adults),
 #           see docs/model-card.md
@@ -34,8 +34,17 @@ hififace train "$WORK"/packs/train256*.hfpack --preset mini_256 --init-from runs
 # Which way glasses lie in the source's embedding: the bundle frees sources of them.
 python runs/glasses_direction.py "$WORK"/packs/train256*.hfpack -o runs/glasses.json
 
-# The bundle: identity's gain and the shape 1.2 times what they were in training (docs/lab-book.md); its figures.
-python runs/export_mini_256.py "$(ls -d "$WORK"/runs/mini/checkpoints/* | tail -1)/average.safetensors" "$WORK/bundles/mini" --version 742016
+# 742016, the bundle of that run, and three runs that went on from it on one to two cores, one from the other. They say how
+# they begin; the set of the last two had the first shard of photos alone (14,447 photos).
+AVERAGE="$(ls -d "$WORK"/runs/mini/checkpoints/* | tail -1)/average.safetensors"
+python runs/export_mini_256.py "$AVERAGE" "$WORK/bundles/742016" --version 742016
+for name in likeness realism balance; do
+    START="$WORK/bundles/742016" SET="$WORK/sets/train256" FILES="$(dirname "$SECOND")" RUN="$WORK/runs/$name" bash "runs/mini_256_$name.sh"
+done
+
+# The bundle: identity enters 1.4 times as loud as in training, shape 1.2 times (docs/lab-book.md); its figures.
+AVERAGE="$(ls -d "$WORK"/runs/balance/checkpoints/* | tail -1)/average.safetensors"
+python runs/export_mini_256.py "$AVERAGE" "$WORK/bundles/mini" --version 769280
 # Int8 for videos; its scales come from the examples, the benchmarks' portraits and a hundred validation photos.
 mkdir -p "$WORK/scales"
 tar xf "$PHOTOS/photos-val-000.tar" -C "$WORK/scales" --wildcards '0000*.jpg'

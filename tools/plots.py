@@ -59,7 +59,7 @@ def bars(
     """Horizontal bars with their numbers behind them; names that begin with `mini` or `hififace` are ours."""
     figure, axes = plt.subplots(figsize=(7.2, 0.8 + 0.36 * len(rows)))
     names, values = [name for name, _ in rows][::-1], [value for _, value in rows][::-1]
-    ours = [name.startswith(("mini 742016", "hififace", "now")) for name in names]
+    ours = [name.startswith(("mini 769280", "mini-769280", "hififace", "now")) for name in names]
     wide = None if errors is None else list(errors)[::-1]
     axes.barh(
         names, values, xerr=wide, color=[OURS if one else OTHER for one in ours], height=0.62, ecolor=SOFT
@@ -79,7 +79,7 @@ def bars(
 def likeness() -> Any:
     """Who takes the result for the source, by a recogniser that training never sees."""
     found = [
-        one for one in result("portraits")["contestants"] if "dlib_same" in one["measures"].get("swap", {})
+        one for one in result("portraits")["methods"] if "dlib_same" in one["measures"].get("swap", {})
     ]
     measures = [(_called(one), one["measures"]["swap"]["dlib_same"]) for one in found]
     return bars(
@@ -93,7 +93,7 @@ def likeness() -> Any:
 def pose() -> Any:
     """How far the head has turned."""
     found = [
-        one for one in result("portraits")["contestants"] if "pose_deg" in one["measures"].get("swap", {})
+        one for one in result("portraits")["methods"] if "pose_deg" in one["measures"].get("swap", {})
     ]
     measures = [(_called(one), one["measures"]["swap"]["pose_deg"]) for one in found]
     return bars(
