@@ -191,7 +191,6 @@ def test_the_notices_of_what_ships_name_the_same_files():
     "name",
     [
         "examples/nobody.jpg",
-        "docs/side-by-side.jpg",
         "docs/showcase/portraits.jpg",
         "docs/showcase/clip.webp",
     ],
