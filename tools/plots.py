@@ -78,9 +78,7 @@ def bars(
 
 def likeness() -> Any:
     """Who takes the result for the source, by a recogniser that training never sees."""
-    found = [
-        one for one in result("portraits")["methods"] if "dlib_same" in one["measures"].get("swap", {})
-    ]
+    found = [one for one in result("portraits")["methods"] if "dlib_same" in one["measures"].get("swap", {})]
     measures = [(_called(one), one["measures"]["swap"]["dlib_same"]) for one in found]
     return bars(
         "Taken for the source by dlib: first 100 swaps of the protocol portraits",
@@ -92,9 +90,7 @@ def likeness() -> Any:
 
 def pose() -> Any:
     """How far the head has turned."""
-    found = [
-        one for one in result("portraits")["methods"] if "pose_deg" in one["measures"].get("swap", {})
-    ]
+    found = [one for one in result("portraits")["methods"] if "pose_deg" in one["measures"].get("swap", {})]
     measures = [(_called(one), one["measures"]["swap"]["pose_deg"]) for one in found]
     return bars(
         "Head pose, off the target's: the same swaps",
