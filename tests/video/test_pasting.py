@@ -158,3 +158,12 @@ def test_planes_are_warped_as_their_image_is(name, facts):
         assert np.abs(found - expected).max() <= 5 * bits
         assert np.abs(found - expected).mean() < 0.5 * bits
         assert before.std() == 0 or np.abs(before - expected).max() > 8 * bits
+
+
+def test_a_warped_edge_of_full_brightness_stays_within_ten_bits():
+    frame = from_rgb(np.zeros((60, 80, 3), np.uint8), "yuv420p10le", FULL)
+    for plane in planes_of(frame):
+        plane[:, : plane.shape[1] // 2] = 1023
+        plane[:, plane.shape[1] // 2 :] = 0
+    warp_planes(frame, [OutlineWarp((0, 0, 80, 60), np.full((33, 33, 2), 0.5, np.float32))])
+    assert all(plane.max() == 1023 for plane in levels(frame))

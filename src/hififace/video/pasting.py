@@ -86,10 +86,15 @@ def warp_planes(frame: av.VideoFrame, warps: Sequence[OutlineWarp | None]) -> No
         frame: upright, planar, with planes of its own, which change.
         warps: one after the other.
     """
+    top = (1 << bit_depth(frame.format.name)) - 1
     for one in warps:
-        for plane in planes_of(frame) if one is not None else ():
-            assert one is not None
+        if one is None:
+            continue
+        for plane in planes_of(frame):
             warp_plane(plane, one, plane_steps(frame, plane))
+            # Cubic interpolation overshoots at edges, and 10 bits lie in words of 16.
+            if top < np.iinfo(plane.dtype).max:
+                np.minimum(plane, top, out=plane)
 
 
 def _paste(frame: av.VideoFrame, patch: Patch, facts: ColourFacts, detail: float) -> Box | None:
