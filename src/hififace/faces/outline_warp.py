@@ -52,6 +52,8 @@ _FARTHEST: Final = 0.15
 _SMOOTHING: Final = 1e-3
 """Added to the kernel's diagonal: points may be missed by so little, and close pairs cannot blow up the solution."""
 _NODES: Final = 33
+_LEAST_PX: Final = 0.02
+"""Nodes that move less count as still, so that fewer pixels are resampled."""
 _TAPERED: Final = 4
 """Nodes at the border of the grid over which the displacement fades to nothing."""
 _FULL_TURN_DEG, _NO_TURN_DEG = 35.0, 65.0
@@ -141,34 +143,41 @@ def warp_plane(plane: NDArray[Any], warp: OutlineWarp, step: tuple[int, int] = (
         warp: in pixels of that image.
         step: pixels of the image for each sample of the plane, across and down.
     """
-    height, width = plane.shape[:2]
-    x0, y0 = (max(low // by, 0) for low, by in zip(warp.box[:2], step, strict=True))
-    x1, y1 = (
-        min(-(-high // by), side) for high, by, side in zip(warp.box[2:], step, (width, height), strict=True)
-    )
-    if x0 >= x1 or y0 >= y1:
+    columns, rows = (_touched(plane.shape[1 - axis], warp, axis, step[axis]) for axis in (0, 1))
+    if not len(columns) or not len(rows):
         return
-    # Samples of the part in pixels of the image, then in nodes of the grid; both have their centres at integers.
-    column = (np.arange(x0, x1, dtype=np.float32) + 0.5) * step[0] - 0.5
-    row = (np.arange(y0, y1, dtype=np.float32) + 0.5) * step[1] - 0.5
-    cell = [(warp.box[axis + 2] - warp.box[axis]) / _NODES for axis in (0, 1)]
-    to_nodes = np.array(
-        [
-            [step[0] / cell[0], 0.0, (column[0] - warp.box[0] + 0.5) / cell[0] - 0.5],
-            [0.0, step[1] / cell[1], (row[0] - warp.box[1] + 0.5) / cell[1] - 0.5],
-        ]
+    across, down = (
+        _between_nodes((where + np.float32(0.5)) * step[axis] - 0.5, warp, axis)
+        for axis, where in ((0, columns), (1, rows))
     )
-    moved = cv2.warpAffine(
-        warp.field,
-        to_nodes,
-        (x1 - x0, y1 - y0),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    moved_x, moved_y = (down @ warp.field[..., axis] @ across.T for axis in (0, 1))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    plane[part] = cv2.remap(
+        plane,
+        columns.astype(np.float32) - moved_x / np.float32(step[0]),
+        rows.astype(np.float32)[:, None] - moved_y / np.float32(step[1]),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
-    where = np.indices((y1 - y0, x1 - x0), np.float32)
-    from_x = where[1] + np.float32(x0) - moved[..., 0] / np.float32(step[0])
-    from_y = where[0] + np.float32(y0) - moved[..., 1] / np.float32(step[1])
-    plane[y0:y1, x0:x1] = cv2.remap(plane, from_x, from_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _touched(side: int, warp: OutlineWarp, axis: int, step: int) -> NDArray[np.int64]:
+    """Places of a plane's samples, of `side` in all, that are moved at all along an axis of the image."""
+    moving = np.abs(warp.field).max(axis=(axis, 2)) > _LEAST_PX
+    nodes = np.flatnonzero(moving)
+    if not len(nodes):
+        return np.zeros(0, np.int64)
+    cell = (warp.box[axis + 2] - warp.box[axis]) / _NODES
+    low, high = (warp.box[axis] - 0.5 + (node + 0.5) * cell for node in (nodes[0] - 1, nodes[-1] + 1))
+    return np.arange(max(int(low // step), 0), min(int(-(-high // step)) + 1, side))
+
+
+def _between_nodes(at: NDArray[np.floating], warp: OutlineWarp, axis: int) -> FloatArray:
+    """(N, G) weights of the nodes at N places along an axis of the image, by linear interpolation."""
+    cell = (warp.box[axis + 2] - warp.box[axis]) / _NODES
+    place = np.clip((at - warp.box[axis] + 0.5) / cell - 0.5, 0.0, _NODES - 1.0)
+    weights: FloatArray = np.maximum(1.0 - np.abs(place[:, None] - np.arange(_NODES)), 0.0).astype(np.float32)
+    return weights
 
 
 @cache
@@ -199,8 +208,10 @@ def _taper() -> NDArray[np.float64]:
 
 def _kernel(points: NDArray[np.float64], centres: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """(N, M) Wendland's φ(r) = (1 − r)⁴ (4 r + 1) of the distances over the radius; nothing beyond it."""
-    apart = np.linalg.norm(points[:, None] - centres[None], axis=2)
-    r = np.minimum(apart / radius, 1.0)
+    # Squares by one product, in place, and in single precision: a tenth of the time of the distances themselves.
+    a, b = ((one / radius).astype(np.float32) for one in (points, centres))
+    r = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2.0 * (a @ b.T)
+    np.sqrt(np.clip(r, 0.0, 1.0, out=r), out=r)
     near = (1.0 - r) ** 2
-    kernel: NDArray[np.float64] = near * near * (4.0 * r + 1.0)
+    kernel: NDArray[np.float64] = (near * near * (4.0 * r + 1.0)).astype(np.float64)
     return kernel
