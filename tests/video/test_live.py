@@ -35,7 +35,7 @@ def generated(live: LiveSwap, image: np.ndarray) -> np.ndarray:
 def test_a_still_face_becomes_what_the_swap_of_an_image_makes(swapper: FaceSwapper):
     target = read_image(PORTRAITS / "024_smiling.jpg").pixels
     swapper.set_source(PORTRAITS / "100_neutral.jpg")
-    expected = swapper.swap(target, detail=0.0, warp_outline=False)  # frames of a camera are not warped
+    expected = swapper.swap(target, detail=0.0)
     box = expected.faces[0].face.detection.box.astype(int)
     inside = np.s_[box[1] : box[3], box[0] : box[2]]
     source = swapper.source_map.default

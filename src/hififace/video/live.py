@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from types import TracebackType
 from typing import Final
@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import compose, estimate_similarity, invert, transform_points
 from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5, point_groups
+from hififace.faces.outline_warp import warped
 from hififace.swap.engine import Engine, Target, generate_faces, ready_to_paste
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23, RGBImage
+from hififace.video.shape_smoothing import SteadyShape
 from hififace.video.smoothing import PointSmoother
 
 LEAST_SCORE: Final = 0.5
@@ -98,9 +100,9 @@ class LiveSwap:
         )
         self._mesh: FloatArray | None = None
         self._offset: NDArray[np.float64] | None = None
-        self._smoother = PointSmoother()
+        self._smoother, self._shape = PointSmoother(), SteadyShape()
         self._looked_s = self._checked_s = -1e9
-        self._last_s = -1e9
+        self._last_s = self._placed_s = -1e9
         self._made: _Made | None = None
         self._wanted: tuple[RGBImage, Face, Matrix23] | None = None
         self._changed = threading.Condition()
@@ -147,8 +149,10 @@ class LiveSwap:
             return image
         with self._timed("bend"):
             crop, mask, to_crop = _bent(made, face, matrix)
+            # What was generated saw its frame warped likewise.
+            base = warped(image, self.engine.outline_warps([face], [self.source], self.options))
         with self._timed("blend"):
-            shown = _blended(image, crop, mask, to_crop)
+            shown = _blended(base, crop, mask, to_crop)
         self.tally.num_swapped += 1
         return shown
 
@@ -188,7 +192,7 @@ class LiveSwap:
 
     def _lose(self) -> None:
         self._mesh = self._offset = self._made = None
-        self._smoother = PointSmoother()
+        self._smoother, self._shape = PointSmoother(), SteadyShape()
 
     def _placed(self, found: Landmarks, now: float) -> Face:
         self._mesh = found.points
@@ -202,7 +206,9 @@ class LiveSwap:
         low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
         box = np.concatenate([low, high]).astype(np.float32)
         detection = Detection(box, found.score, np.asarray(points5, np.float32))
-        return Face(0, detection, Landmarks(points, found.score))
+        coefficients = self._shape.update(points, now - self._placed_s)
+        self._placed_s = now
+        return Face(0, detection, Landmarks(points, found.score), coefficients=coefficients)
 
     def _generate_on(self) -> None:
         _step_back()
@@ -224,8 +230,7 @@ class LiveSwap:
         (generated,) = generate_faces(
             self.engine,
             [Target(image, [face], [self.source], [matrix])],
-            # What is generated is laid over later frames, which are not warped.
-            replace(self.options, warp_outline=False),
+            self.options,
         )
         if not generated.faces:  # turned away
             return None

@@ -8,7 +8,6 @@ mesh's is learned over the track and added, because networks were trained on the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import estimate_similarity, invert, transform_points
 from hififace.faces.landmarks import mesh_points5
-from hififace.faces.shape import MeshShapePrior
 from hififace.faces.templates import Template
-from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23, ShapeCoefficients
+from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23
+from hififace.video.shape_smoothing import SteadyShape
 from hififace.video.smoothing import PointSmoother, SmoothingOptions, face_size
 
 _OFFSET_S = 0.76
@@ -31,15 +30,8 @@ _LIGHT_S = 0.5
 _OTHER_LIGHT = 1.3
 """...unless it changed by more than this factor: then a lamp was switched, and the gain of before would cut off what is
 bright now."""
-_SHAPE_S = 2.0
-"""Time constant by which the shape of a face is steadied: it does not change, what is read off the landmarks does."""
 _OLD_S = 0.2
 """Motion seen so long ago says nothing any more."""
-
-
-@cache
-def _prior() -> MeshShapePrior:
-    return MeshShapePrior.load()
 
 
 def mesh_box(points: NDArray[Any]) -> FloatArray:
@@ -109,8 +101,7 @@ class Track:
         self._seen_offset: NDArray[np.float64] | None = None
         self._score = 0.0
         self._best_view = 0.0
-        self._shape: FloatArray | None = None
-        self._num_shapes = 0
+        self._shape = SteadyShape()
         self._velocity = np.zeros(2)
 
     def predict(self, time_s: float) -> FloatArray | None:
@@ -151,7 +142,7 @@ class Track:
         if self._smoothing is not None:
             smoothed = self._smoother.update(steady, time_s)
             steady = steady if smoothed is None else smoothed
-            face = replace(face, coefficients=self._steady_coefficients(steady, since_s))
+            face = replace(face, coefficients=self._shape.update(steady, since_s))
         return self._place(steady, replace(face, index=self.index), bridged=False)
 
     def rest(self, size_px: float) -> None:
@@ -191,10 +182,7 @@ class Track:
         if guess is None:
             return None
         found = Detection(mesh_box(guess), self._score, mesh_points5(guess).astype(np.float32))
-        coefficients = (
-            None if self._shape is None else replace(_prior().coefficients(guess), identity=self._shape)
-        )
-        face = Face(self.index, found, Landmarks(guess, 0.0), coefficients=coefficients)
+        face = Face(self.index, found, Landmarks(guess, 0.0), coefficients=self._shape.at(guess))
         return self._place(guess, face, bridged=True)
 
     def _place(self, mesh: FloatArray, face: Face, *, bridged: bool) -> SteadyFace:
@@ -211,15 +199,6 @@ class Track:
             1.0 if self.gain is None else self.gain,
             self.identity,
         )
-
-    def _steady_coefficients(self, mesh: FloatArray, since_s: float) -> ShapeCoefficients:
-        """Those of the landmarks, with the mean shape of what was seen so far, slowly forgotten."""
-        found = _prior().coefficients(mesh)
-        self._num_shapes += 1
-        share = max(1.0 / self._num_shapes, 1.0 - float(np.exp(-since_s / _SHAPE_S)))
-        before = found.identity if self._shape is None else self._shape
-        self._shape = (before + np.float32(share) * (found.identity - before)).astype(np.float32)
-        return replace(found, identity=self._shape)
 
     def _learn_light(self, gain: float, time_s: float) -> None:
         """One pole on the gain's logarithm: the light of a face is steady, what is read off it is not."""
@@ -295,8 +274,8 @@ class Track:
             "seen_offset": listed(self._seen_offset),
             "score": self._score,
             "best_view": self._best_view,
-            "shape": listed(self._shape),
-            "num_shapes": self._num_shapes,
+            "shape": listed(self._shape.value),
+            "num_shapes": self._shape.num_seen,
             "velocity": self._velocity.tolist(),
         }
 
@@ -319,6 +298,6 @@ class Track:
         face._smoother.restore(state["smoother"])
         face._offset, face._seen_offset = array("offset", np.float64), array("seen_offset", np.float64)
         face._score, face._best_view = state["score"], state["best_view"]
-        face._shape, face._num_shapes = array("shape", np.float32), state["num_shapes"]
+        face._shape.value, face._shape.num_seen = array("shape", np.float32), state["num_shapes"]
         face._velocity = array("velocity", np.float64)
         return face
