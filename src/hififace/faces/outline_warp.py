@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from hififace.faces.alignment import estimate_similarity, transform_points
 from hififace.faces.landmarks import point_groups
 from hififace.faces.shape import MeshShapePrior
-from hififace.types import FloatArray, RGBImage
+from hififace.types import FloatArray, RGBImage, ShapeCoefficients
 
 STRENGTH: Final = 1.5
 """Shape coefficients are posterior means, which fall short of what a face really is; by landmarks that are not the
@@ -73,9 +73,9 @@ class OutlineWarp:
 def outline_warp(
     prior: MeshShapePrior,
     points: NDArray[np.floating],
+    own: ShapeCoefficients,
     source_shape: FloatArray,
     *,
-    target_shape: FloatArray | None = None,
     rate: float = 1.0,
 ) -> OutlineWarp | None:
     """The warp that gives a target's outline to a source.
@@ -83,17 +83,14 @@ def outline_warp(
     Args:
         prior: the shape model.
         points: (P, 3) landmarks of the target in its image.
-        source_shape: (K,) coefficients of the source.
-        target_shape: likewise of the target, for callers that steadied them; None takes those of `points`.
+        own: coefficients of the target, steadied where it is followed.
+        source_shape: (K,) identity coefficients of the source.
         rate: share of the way, 0 to 1.
 
     Returns:
         None where nothing moves.
     """
     mesh = np.asarray(points, np.float64)
-    own = prior.coefficients(mesh)
-    if target_shape is not None:
-        own = replace(own, identity=target_shape)
     turn_deg = float(np.abs(own.pose_deg[:2]).max())
     faded = np.clip((_NO_TURN_DEG - turn_deg) / (_NO_TURN_DEG - _FULL_TURN_DEG), 0.0, 1.0)
     strength = STRENGTH * rate * float(faded)

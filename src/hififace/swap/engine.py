@@ -262,11 +262,7 @@ class Engine:
                 None
                 if refused
                 else outline_warp(
-                    prior,
-                    face.landmarks.points,
-                    source.features["shape"],
-                    target_shape=own.identity,
-                    rate=options.shape_rate,
+                    prior, face.landmarks.points, own, source.features["shape"], rate=options.shape_rate
                 )
             )
         return warps

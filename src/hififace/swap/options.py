@@ -47,8 +47,8 @@ class SwapOptions:
     shape_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Face shape: 1 is the source's, 0 the target's; values between are interpolated."""
     warp_outline: bool = True
-    """Warp the face's outline: jaw and cheeks take the source's shape, and the background beside them bends a little; no
-    effect with Basel models."""
+    """Warp the face's outline: jaw and cheeks take the source's shape, and the background beside them bends a little;
+    no effect with Basel models."""
     id_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Identity: 1 is the source's, 0 the target's; values between are interpolated."""
     passes: Annotated[int, Interval(ge=1, le=10)] = 1

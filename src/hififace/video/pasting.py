@@ -173,25 +173,14 @@ def _mix(
     rows = max(STRIP_SAMPLES // max(view.shape[1], 1), 1)
     for first in range(0, view.shape[0], rows):
         strip = np.s_[first : first + rows]
-        _mix_strip(view[strip], added[strip], kept[strip], alpha[strip], black, top)
-
-
-def _mix_strip(
-    view: Plane,
-    added: NDArray[np.floating],
-    kept: NDArray[np.floating],
-    alpha: FloatArray,
-    black: int | None,
-    top: int,
-) -> None:
-    """As `_mix`."""
-    old = view.astype(np.float32)
-    new = (1.0 - kept) * old
-    new += added
-    np.clip(new, 0.0, top, out=new)
-    if alpha.min() < WHOLE:
-        new = _mixed(old, new, alpha, black)
-    np.copyto(view, np.rint(new, out=new).astype(view.dtype), where=alpha > 0.0)
+        share = alpha[strip]
+        old = view[strip].astype(np.float32)
+        new = (1.0 - kept[strip]) * old
+        new += added[strip]
+        np.clip(new, 0.0, top, out=new)
+        if share.min() < WHOLE:
+            new = _mixed(old, new, share, black)
+        np.copyto(view[strip], np.rint(new, out=new).astype(view.dtype), where=share > 0.0)
 
 
 def _mixed(old: FloatArray, new: FloatArray, alpha: FloatArray, black: int | None) -> FloatArray:
