@@ -129,6 +129,19 @@ def test_a_face_at_the_border_is_warped_as_far_as_there_is_image(
     np.testing.assert_allclose(cut[:, 40:].astype(int), whole[:, 40:].astype(int), atol=2)
 
 
+def test_a_face_in_a_panorama_is_warped_as_in_a_photo():
+    rng = np.random.default_rng(0)
+    photo = cv2.GaussianBlur(rng.integers(0, 256, (64, 200, 3)).astype(np.uint8), (0, 0), 2.0)
+    panorama = np.zeros((64, 33_000, 3), np.uint8)
+    panorama[:, 32_700:32_900] = photo
+    field = np.zeros((33, 33, 2), np.float32)
+    field[8:25, 8:25] = (4.0, 2.0)
+    expected = warped(photo, [OutlineWarp((60, 4, 140, 60), field)])
+    found = warped(panorama, [OutlineWarp((32_760, 4, 32_840, 60), field)])
+    assert (expected != photo).any()
+    np.testing.assert_array_equal(found[:, 32_700:32_900], expected)
+
+
 def test_a_face_that_is_turned_away_is_not_warped(prior: MeshShapePrior, target: tuple[RGBImage, FloatArray]):
     _, points = target
     own = prior.coefficients(points)

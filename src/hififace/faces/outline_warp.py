@@ -149,10 +149,13 @@ def warp_plane(plane: NDArray[Any], warp: OutlineWarp, step: tuple[int, int] = (
     )
     moved_x, moved_y = (down @ warp.field[..., axis] @ across.T for axis in (0, 1))
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # OpenCV remaps no image of 32,767 px and more, so that only what can be read is handed to it.
+    reach = int(np.abs(warp.field).max()) + 3
+    x0, y0 = max(int(columns[0]) - reach, 0), max(int(rows[0]) - reach, 0)
     plane[part] = cv2.remap(
-        plane,
-        columns.astype(np.float32) - moved_x / np.float32(step[0]),
-        rows.astype(np.float32)[:, None] - moved_y / np.float32(step[1]),
+        plane[y0 : rows[-1] + 1 + reach, x0 : columns[-1] + 1 + reach],
+        (columns - x0).astype(np.float32) - moved_x / np.float32(step[0]),
+        (rows - y0).astype(np.float32)[:, None] - moved_y / np.float32(step[1]),
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REFLECT_101,
     )
