@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -86,6 +87,27 @@ def test_everything_is_gone_after_the_time_limit(visitors: Sessions, clock: Cloc
     visitors.sweep()
     assert files(visitors) == []
     assert len(visitors) == 0
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("name", ["same.jpg", "other.jpg"])
+def test_who_leaves_does_not_take_along_an_equal_file_that_somebody_else_has_just_uploaded(
+    visitors: Sessions, monkeypatch: pytest.MonkeyPatch, name: str, links: bool
+):
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", Mock(side_effect=PermissionError))
+    folder = visitors.root / "hash-of-the-content"
+    folder.mkdir()
+    (folder / "same.jpg").write_bytes(b"photo")
+    take(visitors, "leaving", folder / "same.jpg")
+    arriving = visitors.root / "arriving"
+    arriving.write_bytes(b"photo")
+    arriving.replace(folder / name)  # as the web server puts an upload into its place
+    visitors.close("leaving")
+    with visitors.visit("coming") as session:
+        assert visitors.take(session, folder / name, name).read_bytes() == b"photo"
+    visitors.close("coming")
+    assert files(visitors) == []
 
 
 def test_an_upload_that_nobody_took_is_gone_after_the_time_limit(visitors: Sessions, clock: Clock):
@@ -207,6 +229,7 @@ def test_one_address_has_some_of_the_places(tmp_path: Path):
 KILLED_PAGE = """
 import os, sys, time
 from pathlib import Path
+from unittest.mock import Mock
 from hififace.app.limits import Limits
 from hififace.app.sessions import PAGE_PREFIX, Sessions, remove_dead_pages
 sessions = Sessions(Limits(), root=Path(sys.argv[1]))

@@ -16,7 +16,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,32 @@ PAGE_PREFIX: Final = "hififace-app-"
 _PREFIX: Final = "visitor-"
 
 
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """One file as the web server received it, told from an equal one that took its place later."""
+
+    path: Path
+    inode: int
+    changed_ns: int
+
+    @classmethod
+    def at(cls, path: Path) -> _Upload:
+        """What lies there now.
+
+        Raises:
+            FileNotFoundError: nothing does.
+        """
+        found = path.stat()
+        return cls(path, found.st_ino, found.st_mtime_ns)
+
+    def is_there(self) -> bool:
+        """Whether it lies there still."""
+        try:
+            return self.at(self.path) == self
+        except FileNotFoundError:
+            return False
+
+
 @dataclass(slots=True, eq=False)
 class Session:
     """One visitor. `lock` is held while one of their requests is worked on."""
@@ -46,17 +72,15 @@ class Session:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     state: dict[type, Any] = field(default_factory=dict, repr=False)
     """What handlers remember about the visitor, by its type."""
-    uploads: dict[Path, Path] = field(default_factory=dict, repr=False)
+    uploads: dict[Path, _Upload] = field(default_factory=dict, repr=False)
     """File in the folder -> the same as the web server received it."""
-    done_with: set[Path] = field(default_factory=set, repr=False)
-    """Uploads that are no longer needed and could not be removed at once."""
     closers: list[Callable[[], None]] = field(default_factory=list, repr=False)
     """Called before the folder is removed: they stop what works in it without the lock."""
 
     @property
     def has_files(self) -> bool:
         """Whether anything of theirs is kept on the disk."""
-        return bool(self.uploads or self.done_with) or any(path.is_file() for path in self.folder.rglob("*"))
+        return bool(self.uploads) or any(path.is_file() for path in self.folder.rglob("*"))
 
     def path(self, name: str) -> Path:
         """A new place in the folder that ends in this name, cleaned of everything that is not plain."""
@@ -187,12 +211,10 @@ class Sessions:
         if not upload.is_relative_to(self.root) or not upload.is_file():
             raise gone
         taken = session.path(name)
-        session.uploads[taken] = upload
         try:
+            session.uploads[taken] = _Upload.at(upload)
             _link_or_copy(upload, taken)
-            self._limits.check_size(
-                taken, name, video=video
-            )  # afterwards, so that `drop` knows the upload again
+            self._limits.check_size(taken, name, video=video)
         except FileNotFoundError:
             self.drop(session, taken)
             raise gone from None
@@ -208,20 +230,21 @@ class Sessions:
         """
         upload = session.uploads.pop(taken, None)
         if upload is not None:
-            is_same = taken.exists() and upload.exists() and upload.samefile(taken)
-            with self._lock:
-                if is_same and upload not in self._needed():
-                    self._remove_upload(upload)
-                else:
-                    session.done_with.add(upload)
+            self._remove_uploads({upload})
         taken.unlink(missing_ok=True)
 
-    def _needed(self) -> set[Path]:
-        return {path for session in self._sessions.values() for path in tuple(session.uploads.values())}
+    def _needed(self) -> set[_Upload]:
+        return {one for session in self._sessions.values() for one in tuple(session.uploads.values())}
 
-    def _remove_upload(self, upload: Path) -> None:
-        # The web server puts each upload into a folder of its own.
-        _remove(upload if upload.parent == self.root else upload.parent)
+    def _remove_uploads(self, uploads: Set[_Upload]) -> None:
+        with self._lock:
+            for upload in uploads - self._needed():
+                if upload.is_there():
+                    _remove(upload.path)
+                    # Its folder is that of all files of this content, which others may have by other names.
+                    if upload.path.parent != self.root:
+                        with contextlib.suppress(OSError):
+                            upload.path.parent.rmdir()
 
     def close(self, key: str) -> None:
         """Forget a visitor: the folder, the uploads, and what was remembered."""
@@ -229,15 +252,13 @@ class Sessions:
             session = self._sessions.pop(key, None)
             if session is None:
                 return
-            still_needed = self._needed()
         # Waits for a request that is being worked on, which could write after the folder has gone.
         with session.lock:
             for stop in session.closers:
                 stop()
             session.state.clear()
             _remove(session.folder)
-            for upload in ({*session.uploads.values()} | session.done_with) - still_needed:
-                self._remove_upload(upload)
+            self._remove_uploads({*session.uploads.values()})
 
     def sweep(self) -> None:
         """Forget visitors who did nothing for the time limit, and uploads that nobody took within it."""
@@ -248,7 +269,7 @@ class Sessions:
             self.close(key)
         with self._lock:
             known = {session.folder for session in self._sessions.values()}
-            known |= {path.parent for path in self._needed()}
+            known |= {upload.path.parent for upload in self._needed()}
         for place in list(self.root.iterdir()):
             with contextlib.suppress(FileNotFoundError):
                 if place not in known and place.stat().st_mtime < oldest:
