@@ -22,16 +22,11 @@ from hififace.hosting.strangers import counted_address
 PRIVATE: Final[dict[str, Any]] = {"api_visibility": "private"}
 """Clicks of the page are no part of the API: its functions are those of `api.py`."""
 
-QUICK: Final[dict[str, Any]] = {**PRIVATE, "concurrency_id": "quick", "concurrency_limit": 4}
-"""Clicks that only look and choose; they do not wait behind swaps."""
+QUICK: Final[dict[str, Any]] = {**PRIVATE, "queue": False}
+"""Clicks that only look and choose; they do not wait behind swaps. Each is answered by its own response: Gradio's queue
+answers through a stream that it closes whenever nobody waits, and an event that arrives meanwhile is never answered."""
 
-DRAWING: Final[dict[str, Any]] = {
-    **PRIVATE,
-    "concurrency_id": "preview",
-    "concurrency_limit": 2,
-    "trigger_mode": "always_last",
-    "show_progress": "hidden",
-}
+DRAWING: Final[dict[str, Any]] = {**QUICK, "trigger_mode": "always_last", "show_progress": "hidden"}
 """Drawing what stands anew; a preview may be made for it. Of many in a row the last one is drawn."""
 
 

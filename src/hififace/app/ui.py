@@ -17,7 +17,7 @@ from hififace.app.ui_live import LiveStage, LiveTab
 from hififace.app.ui_people import PeopleCard, Settings, consent_box
 from hififace.app.ui_video import VideoButtons, VideoRail, VideoStage, VideoTab
 from hififace.app.viewer import address
-from hififace.app.visits import READY, TAB_NAME, client, page_of, spoken
+from hififace.app.visits import READY, TAB_NAME, client, page_of, quick, redraw
 from hififace.app.words import FOOT, card_html, head_html, history_html
 
 
@@ -98,7 +98,7 @@ class _Page:
         ]
         self._num_restored = len(restored)
         arrived = page.load(
-            spoken(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden"
+            quick(self._arrive), tab_name, restored, js=TAB_NAME, **QUICK, show_progress="hidden"
         )
         arrived.then(None, js=READY)
         self.image.draw_after(arrived)
@@ -110,18 +110,18 @@ class _Page:
         shown = [*people.shown, *self.image.shown, *self.video.shown]
         model, quiet = settings.model, {**ORDERED, "show_progress": "hidden"}
         events = [
-            people.zone.upload(spoken(self._add_sources), model, shown, **quiet),
-            people.zone.example(spoken(self._add_example), model, shown, **quiet),
-            people.faces.select(spoken(self._choose_source), None, shown, **quiet),
-            people.faces.remove(spoken(self._remove_source), None, shown, **quiet),
-            model.input(spoken(self._choose_model), model, [settings.card, *shown], **QUICK, js=BEGUN),
-            self.image.viewer.pair(spoken(self._try_pair), model, shown, **quiet),
+            people.zone.upload(quick(self._add_sources), model, shown, **quiet),
+            people.zone.example(quick(self._add_example), model, shown, **quiet),
+            people.faces.select(quick(self._choose_source), None, shown, **quiet),
+            people.faces.remove(quick(self._remove_source), None, shown, **quiet),
+            model.input(quick(self._choose_model), model, [settings.card, *shown], **QUICK, js=BEGUN),
+            self.image.viewer.pair(quick(self._try_pair), model, shown, **quiet),
             self.video.viewer.pair(
-                spoken(self._try_video), model, [*people.shown, *self.video.restored], **quiet
+                quick(self._try_video), model, [*people.shown, *self.video.restored], **quiet
             ),
         ]
         drawn: dict[str, Any] = {
-            "fn": spoken(self._draw),
+            "fn": redraw(self._draw),
             "inputs": [consent, *settings.asked],
             "outputs": [*self.image.stage, *self.video.stage, *self.live.stage],
             **DRAWING,
@@ -131,7 +131,7 @@ class _Page:
         # Of many changes in a row the last, whichever settings they are of; one request for all tabs.
         changes = [setting.input for setting in (consent, *settings.changing)]
         gr.on(changes, **drawn)
-        self.history.all(spoken(self._pack), None, self.history, **QUICK)
+        self.history.all(quick(self._pack), None, self.history, **QUICK)
 
     # -------------------------------------------------------------------------------------------------------
     # Coming and going

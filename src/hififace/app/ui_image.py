@@ -23,7 +23,7 @@ from hififace.app.images import data_url
 from hififace.app.preview import Patch
 from hififace.app.ui_people import Settings, request_of
 from hififace.app.viewer import Box, View, address, view_html, viewer
-from hififace.app.visits import client, spoken
+from hififace.app.visits import client, quick, redraw, spoken
 from hififace.app.words import figures, for_visitors, history_html, listed, sentence
 from hififace.errors import HififaceError
 from hififace.types import RGBImage
@@ -112,12 +112,12 @@ class ImageTab:
         zone, model = rail.zone, settings.model
         quiet = {**ORDERED, "show_progress": "hidden"}
         events = [
-            zone.upload(spoken(self._set_target), model, self.shown, **ORDERED),
-            zone.example(spoken(self._set_example), model, self.shown, **ORDERED),
-            zone.clear(spoken(self._clear_target), None, self.shown, **ORDERED),
-            rail.faces.select(spoken(self._assign), None, self.shown, **quiet),
-            stage.viewer.select(spoken(self._assign), None, self.shown, **quiet),
-            rail.faces.everybody(spoken(self._everybody), None, self.shown, **quiet),
+            zone.upload(quick(self._set_target), model, self.shown, **ORDERED),
+            zone.example(quick(self._set_example), model, self.shown, **ORDERED),
+            zone.clear(quick(self._clear_target), None, self.shown, **ORDERED),
+            rail.faces.select(quick(self._assign), None, self.shown, **quiet),
+            stage.viewer.select(quick(self._assign), None, self.shown, **quiet),
+            rail.faces.everybody(quick(self._everybody), None, self.shown, **quiet),
         ]
         for event in events:
             self.draw_after(ordered(event))
@@ -131,17 +131,17 @@ class ImageTab:
             show_progress_on=[stage.viewer],
         )
         made.success(
-            spoken(self._measure),
+            quick(self._measure),
             [stage.show_mask, *self.asked],
             [stage.told, *self._figures],
             **QUICK,
             show_progress="hidden",
         )
-        stage.show_mask.input(spoken(self._show_mask), stage.show_mask, stage.mask, **QUICK)
+        stage.show_mask.input(quick(self._show_mask), stage.show_mask, stage.mask, **QUICK)
 
     def draw_after(self, event: Any) -> None:
         """Draw the large image anew when an event is over."""
-        event.then(spoken(self.draw), self.asked, self.stage, **DRAWING)
+        event.then(redraw(self.draw), self.asked, self.stage, **DRAWING)
 
     # -------------------------------------------------------------------------------------------------------
     # What clicks do

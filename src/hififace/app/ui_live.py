@@ -13,7 +13,7 @@ from hififace.app.events import ORDERED, ordered, pressed
 from hififace.app.icons import icon
 from hififace.app.images import data_url
 from hififace.app.ui_people import Settings, request_of
-from hififace.app.visits import client, spoken
+from hififace.app.visits import client, quick
 from hififace.swap.output import LIVE_LABEL
 
 _START, _STOP = "Start the camera", "Stop the camera"
@@ -43,9 +43,9 @@ class LiveTab:
         self.stage = [stage.camera, button]
         self.asked = [consent, *settings.asked]
         button.click(
-            spoken(self._toggle), self.asked, self.stage, js=pressed("live"), **QUICK, show_progress="hidden"
+            quick(self._toggle), self.asked, self.stage, js=pressed("live"), **QUICK, show_progress="hidden"
         )
-        ordered(stage.camera.ended(spoken(self._end), None, self.stage, **ORDERED, show_progress="hidden"))
+        ordered(stage.camera.ended(quick(self._end), None, self.stage, **ORDERED, show_progress="hidden"))
 
     def show(self, key: str) -> list[Any]:
         """The camera, and the button."""

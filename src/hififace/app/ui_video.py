@@ -20,7 +20,7 @@ from hififace.app.ui_people import OWN_FORMAT, PLAIN_FORMAT, Settings, request_o
 from hififace.app.video_handlers import VideoState
 from hififace.app.video_player import frame_html, video_html, video_player
 from hififace.app.viewer import Box, Kind, View, view_html, viewer
-from hififace.app.visits import client, spoken
+from hififace.app.visits import client, quick, redraw, spoken
 from hififace.app.words import for_visitors, history_html, listed, progress_html, trim_html, video_figures
 from hififace.errors import HififaceError
 
@@ -133,36 +133,36 @@ class VideoTab:
         model, quiet = self._settings.model, {**QUICK, "show_progress": "hidden"}
         hidden = {**ORDERED, "show_progress": "hidden"}
         events = [
-            rail.zone.upload(spoken(self._set_video), model, self.restored, **ORDERED),
-            rail.zone.example(spoken(self._set_example), model, self.restored, **ORDERED),
-            rail.zone.clear(spoken(self._clear_video), None, self.restored, **ORDERED),
+            rail.zone.upload(quick(self._set_video), model, self.restored, **ORDERED),
+            rail.zone.example(quick(self._set_example), model, self.restored, **ORDERED),
+            rail.zone.clear(quick(self._clear_video), None, self.restored, **ORDERED),
             stage.moment.input(
-                spoken(self._show_frame),
+                quick(self._show_frame),
                 [stage.moment, model],
                 self.shown,
                 **quiet,
                 trigger_mode="always_last",
                 js=BEGUN,
             ),
-            stage.trim.trimmed(spoken(self._trim), None, None, **hidden),
-            rail.faces.select(spoken(self._assign), None, self.shown, **hidden),
-            stage.frame.select(spoken(self._assign), None, self.shown, **hidden),
+            stage.trim.trimmed(quick(self._trim), None, None, **hidden),
+            rail.faces.select(quick(self._assign), None, self.shown, **hidden),
+            stage.frame.select(quick(self._assign), None, self.shown, **hidden),
         ]
         for event in events:
             self.draw_after(ordered(event))
         kind = self._settings.video_format
-        self.draw_after(kind.input(spoken(self._choose_format), kind, None, **quiet))
+        self.draw_after(kind.input(quick(self._choose_format), kind, None, **quiet))
         asked = [*stage.part, stage.moment, kind, *self.asked]
         js = pressed("video", _WITH_PART)
         for button, start in ((buttons.preview, self._start_preview), (buttons.whole, self._start_whole)):
-            button.click(spoken(start), asked, self._made, js=js, **quiet)
-        buttons.cancel.click(spoken(self._cancel), None, self._made, **quiet)
+            button.click(quick(start), asked, self._made, js=js, **quiet)
+        buttons.cancel.click(quick(self._cancel), None, self._made, **quiet)
         # Not through the queue: how far a video is can be asked while all its places are taken.
         self.timer.tick(spoken(self._tick), None, self._made, **PRIVATE, queue=False, show_progress="hidden")
 
     def draw_after(self, event: Any) -> None:
         """Draw the frame anew when an event is over."""
-        event.then(spoken(self.draw), self.asked, self.stage, **DRAWING)
+        event.then(redraw(self.draw), self.asked, self.stage, **DRAWING)
 
     # -------------------------------------------------------------------------------------------------------
     # What clicks do

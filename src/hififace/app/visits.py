@@ -18,6 +18,7 @@ import gradio as gr
 from hififace.app.sessions import Sessions
 from hififace.app.words import for_visitors
 from hififace.errors import HififaceError
+from hififace.hosting.meter import LimitError
 from hififace.hosting.strangers import counted_address
 
 Returned = TypeVar("Returned")
@@ -43,6 +44,12 @@ _LATEST_S: Final = 3600.0
 """No request of a closed page is at work for longer."""
 
 _SECRET: Final = re.compile(r"[0-9a-f]{32}")
+
+
+_CLICKS: Final = threading.BoundedSemaphore(4)
+_DRAWINGS: Final = threading.BoundedSemaphore(2)
+_PATIENCE_S: Final = 25.0
+"""Less than the page waits for an answer (`PATIENCE_MS` of events.js)."""
 
 
 class Visits:
@@ -119,6 +126,31 @@ def spoken(handler: Callable[..., Returned]) -> Callable[..., Returned]:
             raise gr.Error(said, duration=TOLD_S, title="Not done", print_exception=False) from None
 
     return speaking
+
+
+def quick(handler: Callable[..., Returned]) -> Callable[..., Returned]:
+    """`spoken`, for clicks of `QUICK`: a few at the same time, whoever clicked; the others wait for their turn."""
+    return spoken(_in_turn(handler, _CLICKS))
+
+
+def redraw(handler: Callable[..., Returned]) -> Callable[..., Returned]:
+    """`spoken`, for events of `DRAWING`. They have turns of their own: no click waits behind previews."""
+    return spoken(_in_turn(handler, _DRAWINGS))
+
+
+def _in_turn(handler: Callable[..., Returned], turns: threading.Semaphore) -> Callable[..., Returned]:
+    @functools.wraps(handler)
+    def waiting(*args: Any, **kwargs: Any) -> Returned:
+        if not turns.acquire(timeout=_PATIENCE_S):
+            raise LimitError(
+                f"Others are using this page, and there was no turn within {_PATIENCE_S:.0f} seconds. Try it again."
+            )
+        try:
+            return handler(*args, **kwargs)
+        finally:
+            turns.release()
+
+    return waiting
 
 
 def page_of(request: gr.Request) -> str:

@@ -1,6 +1,7 @@
 // What a visitor does reaches the server one event at a time, in order, and whole. Gradio alone drops an event while the one before it is
 // on its way ("once") or sends the data of that one a second time ("always_last"), and a button's request may overtake both.
 window.hififace = (() => {
+  const TOLD_MS = 12000;
   const PATIENCE_MS = 30000;  // an answer that was lost on its way holds up nothing for longer
   const waiting = [], callers = [], held = new Set();
   let pending = 0, arriving = 0, patience = 0;
@@ -21,6 +22,34 @@ window.hififace = (() => {
   };
   const later = () => setTimeout(next, 0);  // when the answer is drawn
   const settled = () => new Promise((go) => { callers.push(go); next(); });
+  const say = (sentence) => {
+    let corner = document.querySelector(".hf-corner");
+    if (!corner) {
+      corner = document.createElement("div");
+      corner.className = "hf-corner";
+      corner.setAttribute("role", "alert");
+      document.body.append(corner);
+    }
+    [...corner.children].find((one) => one.dataset.said === sentence)?.remove();  // said again: once, and longer
+    const told = document.createElement("p");
+    told.dataset.said = told.textContent = sentence;
+    const close = document.createElement("button");
+    close.type = "button";
+    close.setAttribute("aria-label", "Close this message");
+    close.textContent = "\u00d7";
+    close.addEventListener("click", () => told.remove());
+    told.append(close);
+    corner.append(told);
+    setTimeout(() => told.remove(), TOLD_MS);
+  };
+  // Gradio shows no error of an event that is answered by its own response (`queue=False`).
+  const ask = window.fetch;
+  window.fetch = async (what, ...how) => {
+    const answer = await ask.call(window, what, ...how);
+    if (answer.status === 500 && String(what.url ?? what).includes("/run/predict"))
+      answer.clone().json().then((problem) => say(problem.error || "That did not work. Try it again."), () => {});
+    return answer;
+  };
   return {
     // `data` is called when the event's turn has come.
     send(trigger, name, data) { waiting.push({ trigger, name, data }); next(); },
