@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hififace.faces.alignment import warp
-from hififace.faces.outline_warp import OutlineWarp, warped
+from hififace.faces.shape_warp import ShapeWarp, warped
 from hififace.media.planes import planes_of
 from hififace.media.video_colour import ColourFacts, from_rgb, to_rgb
 from hififace.video import pasting
@@ -148,7 +148,7 @@ def test_planes_are_warped_as_their_image_is(name, facts):
     image = smooth(60, 80, 0)
     field = np.zeros((33, 33, 2), np.float32)
     field[8:25, 8:25] = (6.0, -4.0)
-    warp = OutlineWarp((8, 4, 74, 70), np.asarray(cv2.blur(field, (9, 9)), np.float32))
+    warp = ShapeWarp((8, 4, 74, 70), np.asarray(cv2.blur(field, (9, 9)), np.float32))
     frame = from_rgb(image, name, facts)
     untouched = levels(frame)
     warp_planes(frame, [None, warp])
@@ -165,5 +165,5 @@ def test_a_warped_edge_of_full_brightness_stays_within_ten_bits():
     for plane in planes_of(frame):
         plane[:, : plane.shape[1] // 2] = 1023
         plane[:, plane.shape[1] // 2 :] = 0
-    warp_planes(frame, [OutlineWarp((0, 0, 80, 60), np.full((33, 33, 2), 0.5, np.float32))])
+    warp_planes(frame, [ShapeWarp((0, 0, 80, 60), np.full((33, 33, 2), 0.5, np.float32))])
     assert all(plane.max() == 1023 for plane in levels(frame))

@@ -57,7 +57,7 @@ ENCODERS_NOTE: Final = (
             ),
             _BLENDING: (
                 "shape_rate",
-                "warp_outline",
+                "warp_shape",
                 "id_rate",
                 "passes",
                 "mask_erosion",

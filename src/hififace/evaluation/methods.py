@@ -15,7 +15,7 @@ from hififace.evaluation.baselines import copy_target, paste_source
 from hififace.evaluation.description import Description
 from hififace.evaluation.sharpness import PERFECT_SIDES_PX, perfect
 from hififace.faces.alignment import invert, warp
-from hififace.faces.outline_warp import warped
+from hififace.faces.shape_warp import warped
 from hififace.swap.engine import paste_faces, swap_faces
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source, SourceMap

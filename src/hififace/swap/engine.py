@@ -32,8 +32,8 @@ from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
 from hififace.faces.occlusion import occlusion
-from hififace.faces.outline_warp import OutlineWarp, outline_warp, warped
 from hififace.faces.shape import MeshShapePrior
+from hififace.faces.shape_warp import ShapeWarp, shape_warp, warped
 from hififace.faces.templates import find_template
 from hififace.pixels import to_uint8
 from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
@@ -118,7 +118,7 @@ class Engine:
         self._generator = FaceGenerator(bundle, **how)
         self.border: Border = self._encoder.border
         # Outlines are moved by what the mesh's shape model says; the coefficients of other families say it otherwise.
-        self._outlines = MeshShapePrior.load() if bundle.family == "mesh" else None
+        self._shape_prior = MeshShapePrior.load() if bundle.family == "mesh" else None
         self.provider = self._generator.session.provider
         self.reason = self._generator.session.reason
         self.precision: Precision = "float32"
@@ -236,24 +236,24 @@ class Engine:
             gains = [exposure_gain(crop) for crop in crops]
         return [TargetFace(*row) for row in zip(faces, crops, matrices, features, gains, strict=True)]
 
-    def warps_outlines(self, options: SwapOptions) -> bool:
+    def warps_shapes(self, options: SwapOptions) -> bool:
         """Whether targets are warped before they are generated."""
-        return self._outlines is not None and options.warp_outline and options.shape_rate > 0.0
+        return self._shape_prior is not None and options.warp_shape and options.shape_rate > 0.0
 
-    def outline_warps(
+    def shape_warps(
         self, faces: Sequence[Face], sources: Sequence[Source], options: SwapOptions
-    ) -> list[OutlineWarp | None]:
-        """How the image is to be warped before its faces are generated, so that their outlines are the sources'.
+    ) -> list[ShapeWarp | None]:
+        """How the image is to be warped before its faces are generated, so that their shapes are the sources'.
 
         Args:
             faces: with landmarks.
             sources: one for each.
-            options: `warp_outline` and `shape_rate` are used; faces turned too far are not warped.
+            options: `warp_shape` and `shape_rate` are used; faces turned too far are not warped.
         """
-        prior = self._outlines
-        if prior is None or not self.warps_outlines(options):
+        prior = self._shape_prior
+        if prior is None or not self.warps_shapes(options):
             return [None] * len(faces)
-        warps: list[OutlineWarp | None] = []
+        warps: list[ShapeWarp | None] = []
         for face, source in zip(faces, sources, strict=True):
             assert face.landmarks is not None
             own = face.coefficients or prior.coefficients(face.landmarks.points)
@@ -261,7 +261,7 @@ class Engine:
             warps.append(
                 None
                 if refused
-                else outline_warp(
+                else shape_warp(
                     prior, face.landmarks.points, own, source.features["shape"], rate=options.shape_rate
                 )
             )
@@ -333,7 +333,7 @@ class Generated(NamedTuple):
     refused: dict[int, str]
     """Index of a face that was left unchanged although it has a source -> the reason, without a full stop."""
     image: RGBImage
-    """(H, W, 3) what the faces are to be pasted into: the target with their outlines warped, or its own array."""
+    """(H, W, 3) what the faces are to be pasted into: the target with these faces warped, or its own array."""
 
 
 class Pasted(NamedTuple):
@@ -400,11 +400,11 @@ def generate_faces(
     for place, target in enumerate(targets):
         chosen = [(number, source) for number, source in enumerate(target.sources) if source is not None]
         faces = [target.faces[number] for number, _ in chosen]
-        warps: list[OutlineWarp | None] = [None] * len(faces)
-        if engine.warps_outlines(options):
+        warps: list[ShapeWarp | None] = [None] * len(faces)
+        if engine.warps_shapes(options):
             with clock("align"):
                 faces = engine.with_landmarks(target.image, faces)
-                warps = engine.outline_warps(faces, [source for _, source in chosen], options)
+                warps = engine.shape_warps(faces, [source for _, source in chosen], options)
         images.append(warped(target.image, warps))
         found = engine.encode(
             target.image,

@@ -12,7 +12,7 @@ import numpy as np
 from hififace.errors import BundleError
 from hififace.faces.alignment import compose
 from hififace.faces.exposure import brightened
-from hififace.faces.outline_warp import OutlineWarp
+from hififace.faces.shape_warp import ShapeWarp
 from hififace.pixels import to_nchw, to_nhwc
 from hififace.swap.identity_vector import FaceFeatures
 from hififace.swap.precision import Precision
@@ -33,7 +33,7 @@ class TargetFace:
     features: FaceFeatures = field(repr=False)
     gain: float = 1.0
     """Brightness gain before the generator (`faces/exposure.py`); 1 in normal light."""
-    warp: OutlineWarp | None = field(default=None, repr=False)
+    warp: ShapeWarp | None = field(default=None, repr=False)
     """By which the image was warped before the crop was cut out; None where it was not."""
 
     @property

@@ -27,7 +27,7 @@ from hififace.errors import FaceError, InterruptedByUserError, NoFaceFoundError,
 from hififace.faces.alignment import warp
 from hififace.faces.blending import affected_rectangle
 from hififace.faces.landmarks import FaceMeshLandmarker
-from hififace.faces.outline_warp import OutlineWarp, warped
+from hififace.faces.shape_warp import ShapeWarp, warped
 from hififace.media.atomic import refuse_no_file, refuse_overwriting, shortened
 from hififace.media.containers import comment_of
 from hififace.media.encoding import choose_settings
@@ -455,7 +455,7 @@ def _coarse(mask: FloatArray) -> FloatArray:
     )
 
 
-def _warps(generated: Sequence[GeneratedFace]) -> list[OutlineWarp | None]:
+def _warps(generated: Sequence[GeneratedFace]) -> list[ShapeWarp | None]:
     return [face.target.warp for face in generated]
 
 

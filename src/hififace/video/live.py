@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import compose, estimate_similarity, invert, transform_points
 from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5, point_groups
-from hififace.faces.outline_warp import warped
+from hififace.faces.shape_warp import warped
 from hififace.swap.engine import Engine, Target, generate_faces, ready_to_paste
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source
@@ -150,7 +150,7 @@ class LiveSwap:
         with self._timed("bend"):
             crop, mask, to_crop = _bent(made, face, matrix)
             # What was generated saw its frame warped likewise.
-            base = warped(image, self.engine.outline_warps([face], [self.source], self.options))
+            base = warped(image, self.engine.shape_warps([face], [self.source], self.options))
         with self._timed("blend"):
             shown = _blended(base, crop, mask, to_crop)
         self.tally.num_swapped += 1

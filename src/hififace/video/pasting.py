@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import compose, invert, matrix_scale
 from hififace.faces.blending import affected_rectangle, change_layers
-from hififace.faces.outline_warp import OutlineWarp, warp_plane
+from hififace.faces.shape_warp import ShapeWarp, warp_plane
 from hififace.media.planes import Box, Plane, bit_depth, plane_steps, planes_of
 from hififace.media.video_colour import ColourFacts, plane_matrix
 from hififace.swap.generate import enlarging
@@ -79,7 +79,7 @@ def paste_into(
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def warp_planes(frame: av.VideoFrame, warps: Sequence[OutlineWarp | None]) -> None:
+def warp_planes(frame: av.VideoFrame, warps: Sequence[ShapeWarp | None]) -> None:
     """Warp a frame as its image was warped before its faces were generated; every plane, so that transparency follows.
 
     Args:

@@ -1,16 +1,18 @@
-"""Warping a target so that the outline of its face is the source's, before the generator sees it.
+"""Warping a target so that the shape of its face is the source's, before the generator sees it.
 
 A generator that sees and fills one crop cannot move a jaw far: where the face becomes narrower it has to invent what
-lay behind it, and where it becomes wider the crop's border and the blending mask hold it back. So the outline is moved
-in the image itself, as far as the shape model says that the two faces differ, and the generator fills the inside.
+lay behind it, and where it becomes wider the crop's border and the blending mask hold it back. Brows, nose, eyes and
+mouth it moves a part of the way. So the image itself is warped, as far as the shape model says that the two faces
+differ, and the generator fills the inside.
 
 With v(s) the landmarks of the target's pose and expression with shape s, laid upon each other by eye corners and nose,
 
-    d_j = w_j · strength · (v(source's shape)_j − v(target's shape)_j)      for every landmark j of the jaw,
+    d_j = w_j · strength · (v(source's shape)_j − v(target's shape)_j)      for every landmark j of jaw and features,
 
-and no movement of the forehead, of eyes, nose and mouth, and of a ring around the face. Between these points the
-displacement is interpolated by radial basis functions with Wendland's compactly supported C² kernel (Wendland 1995),
-so that it is smooth, and zero from a little beyond the ring on.
+and no movement of the forehead, of the middle of the cheeks, and of a ring around the face. Eyes and lips are moved and
+stretched from side to side as a whole: how far they are open is the target's, although shape coefficients know a part
+of it. Between these points the displacement is interpolated by radial basis functions with Wendland's compactly
+supported C² kernel (Wendland 1995), so that it is smooth, and zero from a little beyond the ring on.
 
 Letters: P = 468 mesh points, G nodes along each side of the grid.
 """
@@ -31,9 +33,9 @@ from hififace.faces.landmarks import point_groups
 from hififace.faces.shape import MeshShapePrior
 from hififace.types import FloatArray, RGBImage, ShapeCoefficients
 
-STRENGTH: Final = 1.5
-"""Shape coefficients are posterior means, which fall short of what a face really is; by landmarks that are not the
-mesh's, jaws then move 31 % of the way (15 % without the warp; another photo of the source: 54 %)."""
+JAW_STRENGTH: Final = 1.5
+FEATURE_STRENGTH: Final = 1.2
+"""Coefficients are posterior means, which fall short of what a face really is; the lab book has the figures."""
 
 JAW: Final = (454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
               148, 176, 149, 150, 136, 172, 58, 132, 93, 234)  # fmt: skip
@@ -43,12 +45,15 @@ _AT_THE_EAR: Final = (0.6, 0.8)
 _RIGID: Final = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1)
 """Eye corners and the ridge of the nose."""
 _CHEEKS: Final = (50, 280)
+_FREE: Final = ("nose_ridge", "nose_outline", "image_left_brow", "image_right_brow")
+_WHOLE: Final = (("lips_outer", "lips_inner"), ("image_left_eye",), ("image_right_eye",))
+"""Groups of landmarks whose points move each by itself, and those that move together."""
 _RING: Final = 1.45
 """Size of the ring that stays, over that of the outline."""
 _REACH: Final = 0.9
 """Radius of the kernel, in widths of the face."""
-_FARTHEST: Final = 0.15
-"""No point moves further, in widths of the face: at three quarters of that apart the ring, nothing can fold."""
+_FARTHEST, _FARTHEST_INSIDE = 0.15, 0.06
+"""No point of the jaw and of the features moves further, in widths of the face: nothing can fold."""
 _SMOOTHING: Final = 1e-3
 """Added to the kernel's diagonal: points may be missed by so little, and close pairs cannot blow up the solution."""
 _NODES: Final = 33
@@ -61,7 +66,7 @@ _FULL_TURN_DEG, _NO_TURN_DEG = 35.0, 65.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OutlineWarp:
+class ShapeWarp:
     """A smooth displacement of a part of an image."""
 
     box: tuple[int, int, int, int]
@@ -70,15 +75,15 @@ class OutlineWarp:
     """(G, G, 2) by how many pixels what is shown there has moved, at nodes in the middle of equal cells of the box."""
 
 
-def outline_warp(
+def shape_warp(
     prior: MeshShapePrior,
     points: NDArray[np.floating],
     own: ShapeCoefficients,
     source_shape: FloatArray,
     *,
     rate: float = 1.0,
-) -> OutlineWarp | None:
-    """The warp that gives a target's outline to a source.
+) -> ShapeWarp | None:
+    """The warp that gives the shape of a source's face to a target.
 
     Args:
         prior: the shape model.
@@ -93,23 +98,25 @@ def outline_warp(
     mesh = np.asarray(points, np.float64)
     turn_deg = float(np.abs(own.pose_deg[:2]).max())
     faded = np.clip((_NO_TURN_DEG - turn_deg) / (_NO_TURN_DEG - _FULL_TURN_DEG), 0.0, 1.0)
-    strength = STRENGTH * rate * float(faded)
+    share = rate * float(faded)
     before = prior.landmarks(own)[:, :2].astype(np.float64)
     after = prior.landmarks(replace(own, identity=np.asarray(source_shape)))[:, :2].astype(np.float64)
-    rigid, jaw = list(_RIGID), list(JAW)
+    rigid, jaw, still = list(_RIGID), list(JAW), _still_points()
     after = transform_points(estimate_similarity(after[rigid], before[rigid]), after)
-    moved = strength * _jaw_weights()[:, None] * (after - before)[jaw]
-    if not np.abs(moved).max() > 0.05:  # pixels
-        return None
     plane = mesh[:, :2]
     width = max(float(np.linalg.norm(plane[JAW[0]] - plane[JAW[-1]])), 0.7 * float(np.ptp(plane[:, 1])))
-    moved *= np.minimum(1.0, _FARTHEST * width / np.maximum(np.linalg.norm(moved, axis=1), 1e-9))[:, None]
+    outline = JAW_STRENGTH * share * _jaw_weights()[:, None] * (after - before)[jaw]
+    features, inside = _features_moved(plane, FEATURE_STRENGTH * share * (after - before))
+    if not max(np.abs(outline).max(), np.abs(inside).max()) > 0.05:  # pixels
+        return None
     oval = list(point_groups()["face_oval"])
     ring = plane[oval].mean(axis=0) + _RING * (plane[oval] - plane[oval].mean(axis=0))
+    places = np.concatenate([plane[jaw], plane[features], plane[still], ring])
+    values = np.zeros_like(places)
+    values[: len(jaw)] = _at_most(_FARTHEST * width, outline)
+    values[len(jaw) : len(jaw) + len(features)] = _at_most(_FARTHEST_INSIDE * width, inside)
     # The displacement is looked up where things have moved to.
-    centres = np.concatenate([plane[jaw] + moved, plane[_still_points()], ring])
-    values = np.zeros_like(centres)
-    values[: len(jaw)] = moved
+    centres = places + values
     system = _kernel(centres, centres, _REACH * width) + _SMOOTHING * np.eye(len(centres))
     weights = np.linalg.solve(system, values)
     low = np.floor(ring.min(axis=0) - 0.1 * width).astype(int)
@@ -119,10 +126,10 @@ def outline_warp(
     )
     nodes = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)
     field = (_kernel(nodes, centres, _REACH * width) @ weights).reshape(_NODES, _NODES, 2) * _taper()
-    return OutlineWarp((int(low[0]), int(low[1]), int(high[0]), int(high[1])), field.astype(np.float32))
+    return ShapeWarp((int(low[0]), int(low[1]), int(high[0]), int(high[1])), field.astype(np.float32))
 
 
-def warped(image: RGBImage, warps: Sequence[OutlineWarp | None]) -> RGBImage:
+def warped(image: RGBImage, warps: Sequence[ShapeWarp | None]) -> RGBImage:
     """An image (H, W, 3) after these warps, one after the other; the image itself where there are none."""
     result = image
     for one in warps:
@@ -132,7 +139,7 @@ def warped(image: RGBImage, warps: Sequence[OutlineWarp | None]) -> RGBImage:
     return result
 
 
-def warp_plane(plane: NDArray[Any], warp: OutlineWarp, step: tuple[int, int] = (1, 1)) -> None:
+def warp_plane(plane: NDArray[Any], warp: ShapeWarp, step: tuple[int, int] = (1, 1)) -> None:
     """Warp a plane in place.
 
     Args:
@@ -161,7 +168,7 @@ def warp_plane(plane: NDArray[Any], warp: OutlineWarp, step: tuple[int, int] = (
     )
 
 
-def _touched(side: int, warp: OutlineWarp, axis: int, step: int) -> NDArray[np.int64]:
+def _touched(side: int, warp: ShapeWarp, axis: int, step: int) -> NDArray[np.int64]:
     """Places of a plane's samples, of `side` in all, that are moved at all along an axis of the image."""
     moving = np.abs(warp.field).max(axis=(axis, 2)) > _LEAST_PX
     nodes = np.flatnonzero(moving)
@@ -172,7 +179,7 @@ def _touched(side: int, warp: OutlineWarp, axis: int, step: int) -> NDArray[np.i
     return np.arange(max(int(low // step), 0), min(int(-(-high // step)) + 1, side))
 
 
-def _between_nodes(at: NDArray[np.floating], warp: OutlineWarp, axis: int) -> FloatArray:
+def _between_nodes(at: NDArray[np.floating], warp: ShapeWarp, axis: int) -> FloatArray:
     """(N, G) weights of the nodes at N places along an axis of the image, by linear interpolation."""
     cell = (warp.box[axis + 2] - warp.box[axis]) / _NODES
     place = np.clip((at - warp.box[axis] + 0.5) / cell - 0.5, 0.0, _NODES - 1.0)
@@ -182,11 +189,36 @@ def _between_nodes(at: NDArray[np.floating], warp: OutlineWarp, axis: int) -> Fl
 
 @cache
 def _still_points() -> list[int]:
-    """Places of the mesh points that do not move: forehead, brows, eyes, nose, lips and the middle of the cheeks."""
+    """Places of the mesh points that do not move: the forehead and the middle of the cheeks."""
+    return [*sorted(set(point_groups()["face_oval"]) - set(JAW)), *_CHEEKS]
+
+
+def _features_moved(
+    plane: NDArray[np.float64], differences: NDArray[np.float64]
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Places of the features' mesh points (every other one is enough), and how far each moves, (N, 2)."""
     groups = point_groups()
-    inside = {place for name, places in groups.items() if name != "face_oval" for place in places[::2]}
-    forehead = set(groups["face_oval"]) - set(JAW)
-    return sorted({*inside, *forehead, *_CHEEKS})
+    free = list(dict.fromkeys(place for name in _FREE for place in groups[name][::2]))
+    moved = [differences[free]]
+    side_to_side = plane[JAW[0]] - plane[JAW[-1]]
+    side_to_side /= max(float(np.linalg.norm(side_to_side)), 1e-9)
+    places = list(free)
+    for names in _WHOLE:
+        whole = [place for name in names for place in groups[name]]
+        mean = differences[whole].mean(axis=0)
+        along = (plane[whole] - plane[whole].mean(axis=0)) @ side_to_side
+        stretch = along @ ((differences[whole] - mean) @ side_to_side) / max(float(along @ along), 1e-9)
+        moved.append((mean + stretch * along[:, None] * side_to_side)[::2])
+        places += whole[::2]
+    return places, np.concatenate(moved)
+
+
+def _at_most(length: float, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors (N, 2), the longer ones shortened to this length."""
+    shortened: NDArray[np.float64] = moved * np.minimum(
+        1.0, length / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
+    )
+    return shortened
 
 
 @cache

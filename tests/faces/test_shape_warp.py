@@ -9,8 +9,8 @@ import pytest
 
 from hififace.faces.detection import YuNetDetector
 from hififace.faces.landmarks import FaceMeshLandmarker
-from hififace.faces.outline_warp import JAW, OutlineWarp, outline_warp, warp_plane, warped
 from hififace.faces.shape import MeshShapePrior
+from hififace.faces.shape_warp import JAW, ShapeWarp, shape_warp, warp_plane, warped
 from hififace.media.image import read_image
 from hififace.types import FloatArray, RGBImage
 
@@ -55,11 +55,11 @@ def wider(prior: MeshShapePrior, points: FloatArray, by: float) -> FloatArray:
 
 
 @pytest.mark.parametrize("by", [-1.5, 1.5])
-def test_the_jaw_moves_toward_the_source_and_the_features_stay(
+def test_the_jaw_moves_toward_the_source_and_the_eye_corners_hardly(
     prior: MeshShapePrior, target: tuple[RGBImage, FloatArray], by: float
 ):
     image, points = target
-    warp = outline_warp(prior, points, prior.coefficients(points), wider(prior, points, by))
+    warp = shape_warp(prior, points, prior.coefficients(points), wider(prior, points, by))
     found = mesh_of(warped(image, [warp]))
     change = jaw_width(found) / jaw_width(points) - 1.0
     assert 0.02 < change * np.sign(by) < 0.2
@@ -70,13 +70,12 @@ def test_ones_own_shape_moves_nothing(prior: MeshShapePrior, target: tuple[RGBIm
     image, points = target
     found = prior.coefficients(points)
     own = found.identity
-    assert outline_warp(prior, points, found, own) is None
-    assert outline_warp(prior, points, found, own + 1.0, rate=0.0) is None
+    assert shape_warp(prior, points, found, own) is None
+    assert shape_warp(prior, points, found, own + 1.0, rate=0.0) is None
     assert warped(image, [None, None]) is image
     # A caller that steadied the target's shape is believed.
     assert (
-        outline_warp(prior, points, replace(found, identity=np.asarray(own + 1.0, np.float32)), own)
-        is not None
+        shape_warp(prior, points, replace(found, identity=np.asarray(own + 1.0, np.float32)), own) is not None
     )
 
 
@@ -85,7 +84,7 @@ def test_beyond_the_box_every_pixel_stays_and_the_image_given_is_not_changed(
 ):
     image, points = target
     before = image.copy()
-    warp = outline_warp(prior, points, prior.coefficients(points), wider(prior, points, 2.0))
+    warp = shape_warp(prior, points, prior.coefficients(points), wider(prior, points, 2.0))
     assert warp is not None
     result = warped(image, [warp])
     np.testing.assert_array_equal(image, before)
@@ -100,7 +99,7 @@ def test_beyond_the_box_every_pixel_stays_and_the_image_given_is_not_changed(
 def test_a_plane_of_half_the_size_is_warped_alike(prior: MeshShapePrior, target: tuple[RGBImage, FloatArray]):
     image, points = target
     smooth = cv2.GaussianBlur(image[:674, :674].astype(np.float32), (0, 0), 3.0)
-    warp = outline_warp(prior, points, prior.coefficients(points), wider(prior, points, 1.5))
+    warp = shape_warp(prior, points, prior.coefficients(points), wider(prior, points, 1.5))
     assert warp is not None
     whole, half = smooth.copy(), cv2.resize(smooth, (337, 337), interpolation=cv2.INTER_AREA)
     unmoved = half.copy()
@@ -119,8 +118,8 @@ def test_a_face_at_the_border_is_warped_as_far_as_there_is_image(
     left = int(points[:, 0].mean())
     part = np.ascontiguousarray(image[:, left:])
     cut_points = points - np.array([left, 0, 0], np.float32)
-    warp = outline_warp(prior, points, prior.coefficients(points), wider(prior, points, 1.5))
-    moved = outline_warp(prior, cut_points, prior.coefficients(cut_points), wider(prior, points, 1.5))
+    warp = shape_warp(prior, points, prior.coefficients(points), wider(prior, points, 1.5))
+    moved = shape_warp(prior, cut_points, prior.coefficients(cut_points), wider(prior, points, 1.5))
     assert warp is not None
     assert moved is not None
     assert moved.box[0] < 0
@@ -136,8 +135,8 @@ def test_a_face_in_a_panorama_is_warped_as_in_a_photo():
     panorama[:, 32_700:32_900] = photo
     field = np.zeros((33, 33, 2), np.float32)
     field[8:25, 8:25] = (4.0, 2.0)
-    expected = warped(photo, [OutlineWarp((60, 4, 140, 60), field)])
-    found = warped(panorama, [OutlineWarp((32_760, 4, 32_840, 60), field)])
+    expected = warped(photo, [ShapeWarp((60, 4, 140, 60), field)])
+    found = warped(panorama, [ShapeWarp((32_760, 4, 32_840, 60), field)])
     assert (expected != photo).any()
     np.testing.assert_array_equal(found[:, 32_700:32_900], expected)
 
@@ -148,7 +147,7 @@ def test_a_face_that_is_turned_away_is_not_warped(prior: MeshShapePrior, target:
     sizes = []
     for turn_deg in (0.0, 50.0, 70.0):
         turned = prior.landmarks(replace(own, pose_deg=np.array([0.0, turn_deg, 0.0], np.float32)))
-        warp = outline_warp(prior, turned, prior.coefficients(turned), wider(prior, points, 1.5))
+        warp = shape_warp(prior, turned, prior.coefficients(turned), wider(prior, points, 1.5))
         sizes.append(0.0 if warp is None else float(np.abs(warp.field).max()))
     assert sizes[0] > sizes[1] > sizes[2] == 0.0
 
@@ -159,8 +158,8 @@ def test_nothing_folds_however_unlike_the_shapes_are(
 ):
     _, points = target
     other = np.random.default_rng(seed).normal(0.0, 4.0, prior.identity_size).astype(np.float32)
-    warp = outline_warp(prior, points, prior.coefficients(points), other)
-    assert isinstance(warp, OutlineWarp)
+    warp = shape_warp(prior, points, prior.coefficients(points), other)
+    assert isinstance(warp, ShapeWarp)
     cell = (np.array(warp.box[2:]) - np.array(warp.box[:2])) / len(warp.field)
     by_x = np.diff(warp.field, axis=1)[:-1] / cell[0]
     by_y = np.diff(warp.field, axis=0)[:, :-1] / cell[1]
