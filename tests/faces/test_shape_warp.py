@@ -96,6 +96,19 @@ def test_beyond_the_box_every_pixel_stays_and_the_image_given_is_not_changed(
     assert (result != image).any()
 
 
+def test_the_faster_interpolation_moves_alike(prior: MeshShapePrior, target: tuple[RGBImage, FloatArray]):
+    image, points = target
+    smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), 3.0), np.uint8)
+    warp = shape_warp(prior, points, prior.coefficients(points), wider(prior, points, 1.5))
+    off = cv2.absdiff(warped(smooth, [warp], sharp=False), warped(smooth, [warp]))
+    assert off.max() <= 3
+    assert off.mean() < 0.2
+    floats = smooth.astype(np.float32)
+    assert warp is not None
+    warp_plane(floats, warp, sharp=False)
+    np.testing.assert_allclose(floats, warped(smooth, [warp], sharp=False), atol=2.0)
+
+
 def test_a_plane_of_half_the_size_is_warped_alike(prior: MeshShapePrior, target: tuple[RGBImage, FloatArray]):
     image, points = target
     smooth = cv2.GaussianBlur(image[:674, :674].astype(np.float32), (0, 0), 3.0)

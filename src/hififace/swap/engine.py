@@ -384,11 +384,23 @@ def swap_faces(
 
 
 def generate_faces(
-    engine: Engine, targets: Sequence[Target], options: SwapOptions, *, clock: StageClock | None = None
+    engine: Engine,
+    targets: Sequence[Target],
+    options: SwapOptions,
+    *,
+    crops_only: bool = False,
+    clock: StageClock | None = None,
 ) -> list[Generated]:
     """Encode and generate the faces of several images, all in one run of the network as far as its batch size goes.
 
     Faces turned away by more than `options.largest_turn_deg` are refused.
+
+    Args:
+        engine: what runs the networks.
+        targets: images, their faces, and a source for each.
+        options: see `SwapOptions`.
+        crops_only: `Generated.image` is not wanted, so the crops' pixels are warped by the faster interpolation.
+        clock: told how long each stage took.
     """
     clock = clock or StageClock()
     needs = target_needs(engine.bundle.vector, options.shape_rate, options.id_rate)
@@ -405,7 +417,7 @@ def generate_faces(
             with clock("align"):
                 faces = engine.with_landmarks(target.image, faces)
                 warps = engine.shape_warps(faces, [source for _, source in chosen], options)
-        images.append(warped(target.image, warps))
+        images.append(warped(target.image, warps, sharp=not crops_only))
         found = engine.encode(
             target.image,
             faces,

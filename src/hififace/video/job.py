@@ -309,7 +309,7 @@ class _VideoRun:
             )
             for one in group
         ]
-        made = generate_faces(self._engine, targets, self._options)
+        made = generate_faces(self._engine, targets, self._options, crops_only=True)
         return [_Generated(one, each.faces, each.refused) for one, each in zip(group, made, strict=True)]
 
     def _paste(self, group: list[_Generated]) -> list[_Finished]:

@@ -231,6 +231,7 @@ class LiveSwap:
             self.engine,
             [Target(image, [face], [self.source], [matrix])],
             self.options,
+            crops_only=True,
         )
         if not generated.faces:  # turned away
             return None
