@@ -33,7 +33,7 @@ from hififace.faces.landmarks import point_groups
 from hififace.faces.shape import MeshShapePrior
 from hififace.types import FloatArray, RGBImage, ShapeCoefficients
 
-JAW_STRENGTH: Final = 1.5
+JAW_STRENGTH: Final = 1.7
 FEATURE_STRENGTH: Final = 1.2
 """Coefficients are posterior means, which fall short of what a face really is; the lab book has the figures."""
 
