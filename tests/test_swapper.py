@@ -240,7 +240,7 @@ def test_threads_share_a_swapper(swapper: FaceSwapper, pair: RGBImage):
 def test_large_faces_come_back_sharp_where_nothing_was_painted(swapper: FaceSwapper, astronaut: RGBImage):
     large = cv2.resize(astronaut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
     result = swapper.swap(large)
-    np.testing.assert_array_equal(result.pixels[:60], large[:60])
+    np.testing.assert_array_equal(result.pixels[:40], large[:40])  # above what the warp of the shape reaches
     assert (result.pixels != large).any()
 
 

@@ -47,8 +47,8 @@ class SwapOptions:
     shape_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Face shape: 1 is the source's, 0 the target's; values between are interpolated."""
     warp_shape: bool = True
-    """Warp the target before it is swapped: jaw, brows, nose, eyes and mouth take the source's shape, the background
-    beside the face bends a little; no effect with Basel models."""
+    """Warp the face's shape: jaw, brows, nose, eyes and mouth take the source's shape, and the background beside it
+    bends a little; no effect with Basel models."""
     id_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Identity: 1 is the source's, 0 the target's; values between are interpolated."""
     passes: Annotated[int, Interval(ge=1, le=10)] = 1
