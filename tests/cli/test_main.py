@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import types
@@ -127,3 +128,25 @@ def test_verbose_lets_the_projects_own_information_through(command):
     run("-v", "doctor")
     assert levels == [logging.WARNING, logging.INFO]
     logging.getLogger("hififace").setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "1"), ("4", "4")])
+def test_a_command_s_matrices_use_one_thread_unless_asked(asked: str | None, expected: str):
+    """What reads the variable is numpy's import, so a command must not have imported it before."""
+    code = (
+        "import os, sys, hififace.cli.main as program\n"
+        "assert 'numpy' not in sys.modules\n"
+        "def found(arguments):\n"
+        "    assert 'numpy' not in sys.modules\n"
+        "    print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+        "    raise SystemExit\n"
+        "program.build_app = found\n"
+        "program.main(['swap'])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    if asked is not None:
+        environment["OPENBLAS_NUM_THREADS"] = asked
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    assert ran.stdout.strip() == expected
