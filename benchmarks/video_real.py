@@ -10,6 +10,7 @@ depend on what else the machine does, processor time much less. `by_stage` is th
 
 Clips are those of `clips.py`, or any video by its path.
 
+    export OPENBLAS_NUM_THREADS=1    # as the command does
     python benchmarks/video_real.py
     python benchmarks/video_real.py --clips "720p one,1080p one of ten" --frames 100
     python benchmarks/video_real.py --video holiday.mp4 --select all
