@@ -173,14 +173,14 @@ def warp_plane(
         (columns - x0).astype(np.float32) - moved_x / np.float32(step[0]),
         (rows - y0).astype(np.float32)[:, None] - moved_y / np.float32(step[1]),
     )
-    if sharp:
-        plane[part] = cv2.remap(read, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    elif read.ndim == 3 and read.dtype == np.uint8:  # faster with a fourth channel
-        four = cv2.cvtColor(read, cv2.COLOR_RGB2RGBA)
-        moved = cv2.remap(four, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        plane[part] = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
-    else:
-        plane[part] = cv2.remap(read, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    fast = not sharp and read.ndim == 3 and read.dtype == np.uint8  # with a fourth channel
+    moved = cv2.remap(
+        cv2.cvtColor(read, cv2.COLOR_RGB2RGBA) if fast else read,
+        *places,
+        cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    plane[part] = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if fast else moved
 
 
 def _touched(side: int, warp: ShapeWarp, axis: int, step: int) -> NDArray[np.int64]:
