@@ -23,6 +23,7 @@ from hififace.swap.generate import GeneratedFace, TargetFace
 from hififace.swap.identity_vector import target_needs
 from hififace.swap.image import swap_images
 from hififace.swap.options import OutputOptions, SwapOptions, options_or_default, with_changes
+from hififace.swap.precision import WantedPrecision
 from hififace.swap.result import SwapResult
 from hififace.swap.source_map import ReferencePerson, Source, SourceMap
 from hififace.swap.sources import FaceChoice, Photos, read_person, read_source
@@ -71,6 +72,7 @@ class FaceSwapper:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         detector: Detector | None = None,
+        precision: WantedPrecision = "float32",
         commercial: bool = False,
     ) -> FaceSwapper:
         """Load a model and verify the SHA-256 of its files.
@@ -81,12 +83,14 @@ class FaceSwapper:
             providers: several devices in order of preference, as short names or ONNX Runtime's provider names.
             threads: CPU threads of one network run; None lets ONNX Runtime choose.
             detector: a face detector of your own, instead of the model's.
+            precision: arithmetic of the generator for images: `float32`, `int8`, `bfloat16`, or `auto` for what was
+                measured to be the fastest here. Videos have their own (`VideoOptions.precision`).
             commercial: refuse a model if its licence, or that of one of its parts, forbids commercial use.
 
         Raises:
             BundleError: there is no such model, or it is incomplete, altered or of an unknown layout.
             WeightsError: a part that it needs is missing, or its licence forbids commercial use.
-            OptionError: there is no such device, or both `device` and `providers` were given.
+            OptionError: there is no such device or precision here, or both `device` and `providers` were given.
             RuntimeUnavailableError: ONNX Runtime is not installed.
         """
         if device is not None and providers is not None:
@@ -99,7 +103,7 @@ class FaceSwapper:
             raise OptionError(f"The detector is {detector!r}; an object with a method `detect` was expected.")
         wanted = [device] if device is not None else providers
         bundle = load_bundle(name_or_path, commercial=commercial)
-        return cls(Engine(bundle, providers=wanted, threads=threads, detector=detector))
+        return cls(Engine(bundle, providers=wanted, threads=threads, detector=detector, precision=precision))
 
     def __repr__(self) -> str:
         bundle = self.bundle

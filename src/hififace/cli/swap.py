@@ -180,7 +180,9 @@ def swap(
     # On a cluster each core has a task of its own.
     threads = 1 if ray and threads is None else threads
     how = SwapHow(model, named, threads, commercial, options, video_options, output_options, quality)
-    swapper = FaceSwapper.load(model, providers=named, threads=threads, commercial=commercial)
+    swapper = FaceSwapper.load(
+        model, providers=named, threads=threads, precision=how.image_precision, commercial=commercial
+    )
     if commercial and any(job.kind == "video" for job in jobs):
         typer.echo(f"hififace: {ENCODERS_NOTE}", err=True)
     if sources:

@@ -16,6 +16,7 @@ from hififace.cluster.tasks import Cluster, Rarely, Say, ShouldStop
 from hififace.errors import HififaceError, InterruptedByUserError
 from hififace.swap.jobs import Job
 from hififace.swap.options import OutputOptions, SwapOptions
+from hififace.swap.precision import WantedPrecision
 from hififace.swap.source_map import SourceMap
 from hififace.swapper import FaceSwapper
 from hififace.video.options import VideoOptions
@@ -40,6 +41,12 @@ class SwapHow:
     video_options: VideoOptions
     output_options: OutputOptions
     quality: int | None = None
+
+    @property
+    def image_precision(self) -> WantedPrecision:
+        """Arithmetic of the generator for images: as asked; measuring takes longer than an image."""
+        asked = self.video_options.precision
+        return "float32" if asked == "auto" else asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,7 @@ def swap_over_cluster(
 def work_on_swaps(order: SwapOrder, say: Say, should_stop: ShouldStop) -> tuple[list[Told], SwapProgress]:
     """Do the jobs of one task; what cannot be swapped is told, and the others go on."""
     how = order.how
-    swapper = _swapper(how.model, how.providers, how.threads, how.commercial)
+    swapper = _swapper(how.model, how.providers, how.threads, how.image_precision, how.commercial)
     told: list[Told] = []
     images = frames = 0
     ask = _asked_rarely(should_stop)
@@ -217,7 +224,13 @@ def _asked_rarely(should_stop: ShouldStop) -> ShouldStop:
 
 @cache
 def _swapper(
-    model: str, providers: tuple[str, ...] | None, threads: int | None, commercial: bool
+    model: str,
+    providers: tuple[str, ...] | None,
+    threads: int | None,
+    precision: WantedPrecision,
+    commercial: bool,
 ) -> FaceSwapper:
     """Kept between the tasks of a worker."""
-    return FaceSwapper.load(model, providers=providers, threads=threads, commercial=commercial)
+    return FaceSwapper.load(
+        model, providers=providers, threads=threads, precision=precision, commercial=commercial
+    )

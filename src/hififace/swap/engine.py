@@ -11,6 +11,7 @@ of images at once, `paste_faces` puts the faces of one image back.
 from __future__ import annotations
 
 import copy
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -40,12 +41,13 @@ from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
 from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
 from hififace.swap.identity_vector import identity_vectors, target_needs
 from hififace.swap.options import SwapOptions
-from hififace.swap.precision import Precision, WantedPrecision, choose
+from hififace.swap.precision import OTHER_PRECISIONS, Precision, WantedPrecision, choose
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face, FloatArray, Matrix23, RGBImage
+from hififace.weights import openvino_graph
 from hififace.weights.bundle import Bundle
 from hififace.weights.registry import find_card
-from hififace.weights.sessions import CPU
+from hififace.weights.sessions import CPU, Session
 from hififace.weights.store import locate
 
 EROSION_SIDE_PX = 256
@@ -89,12 +91,16 @@ class Engine:
         border: what crops show beyond the image.
         embedder: the recogniser that ships, which tells people apart in every family.
         landmarker: the mesh that ships, which says in every family how well a face is seen.
-        provider: what the generator really runs on, by ONNX Runtime's name.
+        provider: what the networks really run on, by ONNX Runtime's name (in bfloat16 the generator is OpenVINO's).
         reason: one sentence saying why that.
         precision: arithmetic of the generator.
         precision_reason: one sentence saying why that.
 
+    Args:
+        precision: arithmetic of the generator for images (`swap/precision.py`); videos have their own option.
+
     Raises:
+        OptionError: a precision that this bundle, provider or processor does not have.
         BundleError: a part that this hififace does not know.
         WeightsError: a file that is missing or broken.
         RuntimeUnavailableError: ONNX Runtime is not installed.
@@ -107,6 +113,7 @@ class Engine:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         detector: Detector | None = None,
+        precision: WantedPrecision = "float32",
     ) -> None:
         how: dict[str, Any] = {"providers": providers, "threads": threads}
         self.bundle = bundle
@@ -126,41 +133,63 @@ class Engine:
         self._float32_generator = self._generator  # also of the engines that are made of this one
         self._others: dict[str, Engine] = {}
         self._opening = threading.Lock()
+        if precision != "float32":
+            chosen = self._at(precision, threads)
+            self._generator = chosen._generator
+            self.precision, self.precision_reason = chosen.precision, chosen.precision_reason
 
     def for_videos(self, wanted: WantedPrecision = "auto") -> Engine:
         """The same engine with the generator that videos use; all other networks are shared.
 
         Args:
-            wanted: `auto` takes int8 where the bundle has it and it was measured to be faster (`swap/precision.py`).
+            wanted: `auto` takes what was measured to be the fastest (`swap/precision.py`).
 
         Raises:
-            OptionError: int8, of a bundle that has no such graph, or not on the CPU.
+            OptionError: a precision that this bundle, provider or processor does not have.
         """
         with self._opening:
             if wanted not in self._others:
-                self._others[wanted] = self._at(wanted)
+                # A video's other stages need the rest of the cores.
+                half = max((os.cpu_count() or 1) // 2, 1)
+                self._others[wanted] = self._at(wanted, self._float32_generator.session.threads or half)
             return self._others[wanted]
 
-    def _at(self, wanted: WantedPrecision) -> Engine:
-        has_int8 = self.bundle.graphs.generator_int8 is not None
-        lacks = (
-            f"the model '{self.bundle.name}' has no int8 graph (`hififace quantise` makes one)"
-            if not has_int8
-            else f"int8 graphs are made for the CPU, not for {self.provider}"
-        )
-        possible = has_int8 and self.provider == CPU
-        if wanted == "int8" and not possible:
-            raise OptionError(f"precision is int8, but {lacks}.")
+    def _at(self, wanted: WantedPrecision, threads: int | None) -> Engine:
+        """`threads` are those of a run on OpenVINO; ONNX Runtime's are those of the float32 generator."""
         if wanted == "float32":
             return self._with(self._float32_generator, "float32: as asked.")
+        lacks = {name: self._lacks(name) for name in OTHER_PRECISIONS}
+        if wanted != "auto":
+            if lacks[wanted] is not None:
+                raise OptionError(f"precision is {wanted}, but {lacks[wanted]}.")
+            return self._with(self._open(wanted, threads), f"{wanted}: as asked.")
+        possible = [name for name in OTHER_PRECISIONS if lacks[name] is None]
         if not possible:
-            return self._with(self._float32_generator, f"float32: {lacks}.")
-        threads = self._float32_generator.session.threads or None
-        int8 = FaceGenerator(self.bundle, providers=["cpu"], threads=threads, precision="int8")
-        if wanted == "int8":
-            return self._with(int8, "int8: as asked.")
-        measured = choose(self.bundle, self._float32_generator.session, int8.session)
-        return self._with(int8 if measured.best == "int8" else self._float32_generator, measured.sentence)
+            reasons = dict.fromkeys(filter(None, lacks.values()))  # one of each
+            return self._with(self._float32_generator, f"float32: {', and '.join(reasons)}.")
+        opened: dict[Precision, FaceGenerator] = {"float32": self._float32_generator}
+
+        def session(name: Precision) -> Session:
+            if name not in opened:
+                opened[name] = self._open(name, threads)
+            return opened[name].session
+
+        measured = choose(self.bundle, session, possible)
+        session(measured.best)
+        return self._with(opened[measured.best], measured.sentence)
+
+    def _lacks(self, precision: Precision) -> str | None:
+        """Why the generator cannot be had in a precision, as the end of a sentence; None where it can."""
+        if self._float32_generator.session.provider != CPU:
+            return f"other precisions are made for the CPU, not for {self.provider}"
+        if precision == "int8" and self.bundle.graphs.generator_int8 is None:
+            return f"the model '{self.bundle.name}' has no int8 graph (`hififace quantise` makes one)"
+        return openvino_graph.why_not() if precision == "bfloat16" else None
+
+    def _open(self, precision: Precision, threads: int | None) -> FaceGenerator:
+        if precision != "bfloat16":
+            threads = self._float32_generator.session.threads or None
+        return FaceGenerator(self.bundle, providers=["cpu"], threads=threads, precision=precision)
 
     def _with(self, generator: FaceGenerator, reason: str) -> Engine:
         other = copy.copy(self)

@@ -18,7 +18,7 @@ from hififace.swap.identity_vector import FaceFeatures
 from hififace.swap.precision import Precision
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
-from hififace.weights.sessions import CPU, Session, open_session
+from hififace.weights.sessions import Session, open_bfloat16_session, open_session
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +62,7 @@ class FaceGenerator:
 
     Raises:
         WeightsError: the graph cannot be opened.
+        RuntimeUnavailableError: its runtime is not installed, or this processor lacks the precision.
         BundleError: it is not what model.json says.
     """
 
@@ -73,8 +74,12 @@ class FaceGenerator:
         threads: int | None = None,
         precision: Precision = "float32",
     ) -> None:
-        graph = bundle.path("generator" if precision == "float32" else "generator_int8")
-        self.session: Session = open_session(graph, providers=providers, threads=threads)
+        self.session: Session
+        if precision == "bfloat16":
+            self.session = open_bfloat16_session(bundle.path("generator"), threads=threads)
+        else:
+            graph = bundle.path("generator" if precision == "float32" else "generator_int8")
+            self.session = open_session(graph, providers=providers, threads=threads)
         self.precision: Precision = precision
         self.resolution = bundle.resolution
         inputs = {tensor.name: tensor.shape for tensor in self.session.inputs}
@@ -104,7 +109,7 @@ class FaceGenerator:
             batch_size: faces in one run, at most. On the CPU each runs alone: several in one run take a tenth longer
                 a face, as what they are made of no longer fits the processor's cache.
         """
-        batch_size = 1 if self.session.provider == CPU else batch_size
+        batch_size = 1 if self.session.on_cpu else batch_size
         generated: list[GeneratedFace] = []
         for start in range(0, len(faces), batch_size):
             part = faces[start : start + batch_size]

@@ -1,7 +1,11 @@
-"""Which arithmetic the generator of videos uses: float32, or int8 where the bundle has it and this processor is faster.
+"""Which arithmetic the generator of videos uses: float32, or what was measured to be faster on this processor.
+
+    float32    ONNX Runtime
+    int8       ONNX Runtime, where the bundle has the graph (`hififace quantise`)
+    bfloat16   OpenVINO, where it is installed and the processor multiplies bfloat16 natively
 
 That is measured the first time, takes about a second, and is kept in `precision.json` of the user's data folder, by
-graphs, processor, ONNX Runtime and threads: a run that is resumed must not decide anew. Processors without instructions
+graphs, processor, runtimes and threads: a run that is resumed must not decide anew. Processors without instructions
 for int8 may be slower at it, or lose bits (sums of 16 bits overflow), so the image counts as well as the time.
 """
 
@@ -13,7 +17,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -27,59 +31,71 @@ from hififace.media.atomic import atomic_write
 from hififace.pixels import decibels
 from hififace.types import FloatArray
 from hififace.weights.bundle import Bundle
+from hififace.weights.openvino_graph import openvino_version
 from hififace.weights.places import data_dir
 from hififace.weights.sessions import Session, runtime_version
 
 logger = logging.getLogger(__name__)
 
-Precision: TypeAlias = Literal["float32", "int8"]
-WantedPrecision: TypeAlias = Literal["auto", "float32", "int8"]
+Precision: TypeAlias = Literal["float32", "int8", "bfloat16"]
+WantedPrecision: TypeAlias = Literal["auto", "float32", "int8", "bfloat16"]
+OTHER_PRECISIONS: Final[tuple[Precision, ...]] = ("int8", "bfloat16")
 
 LARGEST_SHARE: Final = 0.85
-"""Of float32's time: int8 that takes more is not worth its rounding."""
+"""Of float32's time: what takes more is not worth its rounding."""
 LEAST_DB: Final = 30.0
-"""Int8 further than this from float32, on an image that is no face, computes something else."""
+"""What is further than this from float32, on an image that is no face, computes something else."""
 _ROUNDS: Final = 5
 _WARM_UP: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One comparison of the two graphs."""
+    """One comparison of the generator's precisions on this machine."""
 
-    float32_ms: float
-    int8_ms: float
-    decibels: float
-    """The image in int8 against that in float32, peak signal 1."""
+    milliseconds: Mapping[Precision, float]
+    """Of one face, float32 among them."""
+    decibels: Mapping[Precision, float]
+    """The image of each other precision against float32's, peak signal 1."""
 
     @property
     def best(self) -> Precision:
         """What videos are to use."""
-        faster = self.int8_ms <= LARGEST_SHARE * self.float32_ms
-        return "int8" if faster and self.decibels >= LEAST_DB else "float32"
+        most = LARGEST_SHARE * self.milliseconds["float32"]
+        good = [
+            name
+            for name, agreement in self.decibels.items()
+            if self.milliseconds[name] <= most and agreement >= LEAST_DB
+        ]
+        return min(good, key=lambda name: self.milliseconds[name], default="float32")
 
     @property
     def sentence(self) -> str:
         """Why."""
-        return (
-            f"{self.best}: a face takes {self.int8_ms:.0f} ms in int8 and {self.float32_ms:.0f} ms in float32 here, at "
-            f"{self.decibels:.0f} dB."
-        )
+        others = [
+            f"{self.milliseconds[name]:.0f} ms in {name} (at {agreement:.0f} dB)"
+            for name, agreement in self.decibels.items()
+        ]
+        told = ", ".join([*others, f"{self.milliseconds['float32']:.0f} ms in float32"])
+        return f"{self.best}: a face takes {told} here."
 
 
 def choose(
-    bundle: Bundle,
-    float32: Session,
-    int8: Session,
-    *,
-    measure: Callable[[Bundle, Session, Session], Measured] | None = None,
+    bundle: Bundle, open_session: Callable[[Precision], Session], others: Sequence[Precision]
 ) -> Measured:
-    """What was measured for these graphs on this machine, now if never before."""
-    path, key = data_dir() / "precision.json", _key(bundle, float32.threads)
+    """What was measured for these precisions on this machine, now if never before.
+
+    Args:
+        bundle: whose generator.
+        open_session: opens it in a precision; called only where something is measured, except for float32.
+        others: precisions beside float32 that are possible here.
+    """
+    path = data_dir() / "precision.json"
+    key = _key(bundle, open_session("float32").threads, others)
     known = _read(path)
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        return Measured(**{name: float(value) for name, value in known[key].items()})
-    found = (measure or compare)(bundle, float32, int8)
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        return _checked(known[key], others)
+    found = compare(bundle, {name: open_session(name) for name in ("float32", *others)})
     logger.info("Generator: %s", found.sentence)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,8 +105,8 @@ def choose(
     return found
 
 
-def compare(bundle: Bundle, float32: Session, int8: Session) -> Measured:
-    """Run both graphs on one smooth image in turns; the shortest time of each counts."""
+def compare(bundle: Bundle, sessions: Mapping[Precision, Session]) -> Measured:
+    """Run all on one smooth image in turns; the shortest time of each counts."""
     side = bundle.resolution
     place = np.linspace(0, 1, side, dtype=np.float32)
     waves = [0.5 + 0.3 * np.outer(np.cos(4 * place + c), np.cos(3 * place - c)) for c in range(3)]
@@ -98,25 +114,42 @@ def compare(bundle: Bundle, float32: Session, int8: Session) -> Measured:
         "target": np.stack(waves)[None].astype(np.float32),
         "identity_vector": np.zeros((1, bundle.vector_size), np.float32),
     }
-    spent: dict[str, list[float]] = {"float32": [], "int8": []}
-    images: dict[str, FloatArray] = {}
+    spent: dict[Precision, list[float]] = {name: [] for name in sessions}
+    images: dict[Precision, FloatArray] = {}
     for _ in range(_WARM_UP + _ROUNDS):
-        for name, session in (("float32", float32), ("int8", int8)):
+        for name, session in sessions.items():
             began = time.perf_counter()
             images[name] = np.clip(session.run(feeds)["image"], 0, 1)
             spent[name].append((time.perf_counter() - began) * 1e3)
-    error = float(np.mean((images["int8"] - images["float32"]) ** 2))
-    best = {name: min(times[_WARM_UP:]) for name, times in spent.items()}
+    exact = images.pop("float32")
     return Measured(
-        round(best["float32"], 2),
-        round(best["int8"], 2),
-        round(decibels(error), 1),
+        {name: round(min(times[_WARM_UP:]), 2) for name, times in spent.items()},
+        {name: round(decibels(float(np.mean((image - exact) ** 2))), 1) for name, image in images.items()},
     )
 
 
-def _key(bundle: Bundle, threads: int) -> str:
-    graphs = [bundle.files[str(name)] for name in (bundle.graphs.generator, bundle.graphs.generator_int8)]
-    told = [*graphs, _processor(), runtime_version(), str(threads)]
+def _checked(record: Any, others: Sequence[Precision]) -> Measured:
+    """Of a record that is kept.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: it is none.
+    """
+    return Measured(
+        {name: float(record["milliseconds"][name]) for name in ("float32", *others)},
+        {name: float(record["decibels"][name]) for name in others},
+    )
+
+
+def _key(bundle: Bundle, threads: int, others: Sequence[Precision]) -> str:
+    graphs = (bundle.graphs.generator, bundle.graphs.generator_int8)
+    told = [
+        *(bundle.files[name] for name in graphs if name is not None),
+        *others,
+        _processor(),
+        runtime_version(),
+        openvino_version(),
+        str(threads),
+    ]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
 
 

@@ -52,7 +52,7 @@ class VideoOptions:
     encoder: EncoderChoice = "software"
     """Kind of encoder; auto uses hardware (NVENC, VideoToolbox, Quick Sync, AMF) where it works, and says which."""
     precision: WantedPrecision = "auto"
-    """Arithmetic of the generator; auto uses int8 where it was measured to be faster on this processor."""
+    """Arithmetic of the generator; auto uses what was measured to be the fastest on this machine."""
     smooth: bool = True
     """Smooth the positions and masks of faces over time."""
     smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.errors import OptionError, RuntimeUnavailableError, WeightsError
+from hififace.weights import openvino_graph
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Session:
 
     Attributes:
         name: of its file, for messages.
-        provider: the provider that really runs it, by ONNX Runtime's name.
+        provider: the provider that really runs it, by ONNX Runtime's name; or ``OpenVINO``.
         reason: one sentence saying why that provider.
         threads: threads inside one operator; 0 where ONNX Runtime chose.
         inputs: what `run` expects, in the graph's order.
@@ -82,10 +83,16 @@ class Session:
         self.provider: str = inner.get_providers()[0]
         self.reason = reason
         self.threads = threads
-        self._turns = threading.BoundedSemaphore(runs_at_once(self.provider, threads))
+        at_once = getattr(inner, "runs_at_once", None)  # of an OpenVinoGraph
+        self._turns = threading.BoundedSemaphore(at_once or runs_at_once(self.provider, threads))
         self.inputs = tuple(TensorInfo(t.name, tuple(t.shape), t.type) for t in inner.get_inputs())
         self.outputs = tuple(TensorInfo(t.name, tuple(t.shape), t.type) for t in inner.get_outputs())
         self._output_names = [t.name for t in self.outputs]
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the processor, whichever the runtime."""
+        return self.provider in (CPU, openvino_graph.PROVIDER)
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the graph once. Thread-safe; the number of concurrent runs is limited.
@@ -171,6 +178,22 @@ def open_session(
     elif wanted and session.provider != wanted[0]:
         _warn_once(reason)
     return session
+
+
+def open_bfloat16_session(path: Path, *, threads: int | None = None) -> Session:
+    """Open an ONNX graph in bfloat16 on the processor, with OpenVINO.
+
+    Args:
+        path: the file.
+        threads: of one run; None takes all cores.
+
+    Raises:
+        RuntimeUnavailableError: OpenVINO is not installed, or the processor has no bfloat16.
+        WeightsError: OpenVINO cannot read the graph.
+    """
+    graph = openvino_graph.OpenVinoGraph(path, threads or 0)
+    reason = f"{openvino_graph.PROVIDER}: bfloat16 was chosen."
+    return Session(graph, reason=reason, threads=threads or 0, name=path.name)
 
 
 def _is_finite(array: Any) -> bool:
