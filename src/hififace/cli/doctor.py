@@ -19,7 +19,7 @@ from hififace.cli.running import named_providers
 from hififace.errors import BundleError, HififaceError
 
 _PACKAGES: Final = (
-    "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino",
+    "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "openvino",
     "opencv-python-headless", "pillow", "av", "c2pa-python", "torch", "gradio",
 )  # fmt: skip
 _EXTRAS: Final[dict[str, tuple[str, ...]]] = {
@@ -27,7 +27,6 @@ _EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "app": ("gradio",),
     "scale": ("ray",),
     "heic": ("pillow_heif",),
-    "openvino": ("openvino",),
 }
 _ENCODERS: Final[dict[str, tuple[str, ...]]] = {
     "h264": ("libx264", "libopenh264", "h264_nvenc", "h264_videotoolbox", "h264_qsv", "h264_vaapi"),
@@ -96,6 +95,7 @@ def _versions() -> dict[str, str]:
 
 def _look_at_runtime(findings: Findings, wanted: Sequence[str] | None) -> None:
     """Open the smallest network that ships: only a session shows which provider really runs."""
+    from hififace.weights.openvino_graph import why_not
     from hififace.weights.sessions import available_providers, full_provider_name, open_session
     from hififace.weights.store import embedded_path
 
@@ -108,6 +108,8 @@ def _look_at_runtime(findings: Findings, wanted: Sequence[str] | None) -> None:
         return
     threads = session.threads or f"chosen by ONNX Runtime (one for each physical core of {os.cpu_count()})"
     findings.runtime |= {"in_use": session.provider, "reason": session.reason, "threads": threads}
+    lacks = why_not()
+    findings.runtime["bfloat16"] = "possible, with OpenVINO" if lacks is None else f"not possible: {lacks}"
     if wanted and session.provider != full_provider_name(wanted[0]):
         findings.problems.append(
             f"{full_provider_name(wanted[0])} was asked for, but {session.provider} runs. {session.reason}"

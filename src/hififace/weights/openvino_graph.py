@@ -113,7 +113,7 @@ def why_not() -> str | None:
     try:
         capable = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except RuntimeUnavailableError:
-        return "OpenVINO is not installed (`pip install '.[openvino]'`)"
+        return "OpenVINO is not installed (`pip install openvino`)"
     except RuntimeError as error:  # without a plugin for this processor
         return f"OpenVINO does not run on this processor ({str(error).strip().splitlines()[-1][:200]})"
     return None if capable else "this processor has no instructions for it"
@@ -134,9 +134,7 @@ def _core() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise RuntimeUnavailableError(
-            "OpenVINO is not installed; `pip install '.[openvino]'` adds it."
-        ) from error
+        raise RuntimeUnavailableError("OpenVINO is not installed; `pip install openvino` adds it.") from error
     return openvino.Core()
 
 
