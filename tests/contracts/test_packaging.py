@@ -28,7 +28,8 @@ def test_the_version_has_one_source():
 
 def test_one_onnx_runtime_is_chosen_and_never_both():
     extras = PROJECT["optional-dependencies"]
-    assert [name_of(line) for line in extras["cpu"] + extras["gpu"]] == ["onnxruntime", "onnxruntime-gpu"]
+    asked = [name_of(line) for line in extras["cpu"] + extras["gpu"]]
+    assert [name for name in asked if name.startswith("onnxruntime")] == ["onnxruntime", "onnxruntime-gpu"]
     others = [
         *PROJECT["dependencies"],
         *(line for name in extras if name not in ("cpu", "gpu") for line in extras[name]),

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hififace.faces.detection import YuNetDetector
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.shape import MeshShapePrior
-from hififace.faces.shape_warp import JAW, ShapeWarp, shape_warp, warp_plane, warped
+from hififace.faces.shape_warp import JAW, PlaneMap, ShapeWarp, plane_map, shape_warp, warp_plane, warped
 from hififace.media.image import read_image
 from hififace.types import FloatArray, RGBImage
 
@@ -96,6 +98,36 @@ def test_beyond_the_box_every_pixel_stays_and_the_image_given_is_not_changed(
     assert (result != image).any()
 
 
+def mapped(plane: NDArray[Any], warp: ShapeWarp, step: tuple[int, int] = (1, 1)) -> PlaneMap:
+    how = plane_map(plane.shape[:2], warp, step)
+    assert how is not None
+    return how
+
+
+def test_a_map_is_the_displacement_between_the_nodes():
+    rng = np.random.default_rng(0)
+    field = np.zeros((33, 33, 2), np.float32)
+    field[4:-4, 4:-4] = rng.normal(0.0, 2.0, (25, 25, 2))
+    box = (-32, 4, 100, 180)
+    how = plane_map((170, 150), ShapeWarp(box, field))
+    assert how is not None
+    rows, columns = how.part
+    assert columns.start == 0  # the box begins to the left of the image
+    for y, x in ((rows.start, 0), (40, 10), (60, 61), (rows.stop - 1, columns.stop - 1)):
+        place = [(at + 0.5 - low) * 33 / (high - low) - 0.5 for at, low, high in ((x, -32, 100), (y, 4, 180))]
+        weights = [np.maximum(1.0 - np.abs(one - np.arange(33)), 0.0) for one in place]
+        moved = np.einsum("y,x,yxc->c", weights[1], weights[0], field.astype(np.float64))
+        found = how.places[y - rows.start, x] + (how.read[1].start, how.read[0].start)
+        np.testing.assert_allclose(found, np.array([x, y]) - moved, atol=1e-4)
+
+
+def test_a_warp_beside_the_image_has_no_map():
+    field = np.zeros((33, 33, 2), np.float32)
+    assert plane_map((60, 80), ShapeWarp((0, 0, 80, 60), field)) is None
+    field[8:25, 8:25] = 1.0
+    assert plane_map((60, 80), ShapeWarp((100, 0, 180, 60), field)) is None
+
+
 def test_the_faster_interpolation_moves_alike(prior: MeshShapePrior, target: tuple[RGBImage, FloatArray]):
     image, points = target
     smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), 3.0), np.uint8)
@@ -105,7 +137,7 @@ def test_the_faster_interpolation_moves_alike(prior: MeshShapePrior, target: tup
     assert off.mean() < 0.2
     floats = smooth.astype(np.float32)
     assert warp is not None
-    warp_plane(floats, warp, sharp=False)
+    warp_plane(floats, mapped(floats, warp), sharp=False)
     np.testing.assert_allclose(floats, warped(smooth, [warp], sharp=False), atol=2.0)
 
 
@@ -116,8 +148,8 @@ def test_a_plane_of_half_the_size_is_warped_alike(prior: MeshShapePrior, target:
     assert warp is not None
     whole, half = smooth.copy(), cv2.resize(smooth, (337, 337), interpolation=cv2.INTER_AREA)
     unmoved = half.copy()
-    warp_plane(whole, warp)
-    warp_plane(half, warp, (2, 2))
+    warp_plane(whole, mapped(whole, warp))
+    warp_plane(half, mapped(half, warp, (2, 2)))
     wanted = cv2.resize(whole, (337, 337), interpolation=cv2.INTER_AREA)
     off = np.abs(half - wanted)
     assert off.mean() < 0.05

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -57,6 +57,8 @@ _FARTHEST, _FARTHEST_INSIDE = 0.15, 0.06
 _SMOOTHING: Final = 1e-3
 """Added to the kernel's diagonal: points may be missed by so little, and close pairs cannot blow up the solution."""
 _NODES: Final = 33
+BOX_STEP: Final = 4
+"""Sides of the grid lie on multiples of so many pixels, so that samples of subsampled planes lie on it as pixels do."""
 _LEAST_PX: Final = 0.02
 """Nodes that move less count as still, so that fewer pixels are resampled."""
 _TAPERED: Final = 4
@@ -70,7 +72,7 @@ class ShapeWarp:
     """A smooth displacement of a part of an image."""
 
     box: tuple[int, int, int, int]
-    """x0, y0, x1, y1 of the part, which may reach beyond the image."""
+    """x0, y0, x1, y1 of the part, multiples of `BOX_STEP`; it may reach beyond the image."""
     field: FloatArray
     """(G, G, 2) by how many pixels what is shown there has moved, at nodes in the middle of equal cells of the box."""
 
@@ -119,8 +121,8 @@ def shape_warp(
     centres = places + values
     system = _kernel(centres, centres, _REACH * width) + _SMOOTHING * np.eye(len(centres))
     weights = np.linalg.solve(system, values)
-    low = np.floor(ring.min(axis=0) - 0.1 * width).astype(int)
-    high = np.ceil(ring.max(axis=0) + 0.1 * width).astype(int)
+    low = np.floor((ring.min(axis=0) - 0.1 * width) / BOX_STEP).astype(int) * BOX_STEP
+    high = np.ceil((ring.max(axis=0) + 0.1 * width) / BOX_STEP).astype(int) * BOX_STEP
     across, down = (
         low[axis] - 0.5 + (np.arange(_NODES) + 0.5) * (high[axis] - low[axis]) / _NODES for axis in (0, 1)
     )
@@ -139,67 +141,85 @@ def warped(image: RGBImage, warps: Sequence[ShapeWarp | None], *, sharp: bool = 
     """
     result = image
     for one in warps:
-        if one is not None:
+        if one is not None and (how := plane_map(image.shape[:2], one)) is not None:
             result = image.copy() if result is image else result
-            warp_plane(result, one, sharp=sharp)
+            warp_plane(result, how, sharp=sharp)
     return result
 
 
-def warp_plane(
-    plane: NDArray[Any], warp: ShapeWarp, step: tuple[int, int] = (1, 1), *, sharp: bool = True
-) -> None:
+class PlaneMap(NamedTuple):
+    """Where a plane's samples are read under a warp."""
+
+    part: tuple[slice, slice]
+    """Rows and columns that are written."""
+    read: tuple[slice, slice]
+    """Rows and columns that are read."""
+    places: FloatArray
+    """(h, w, 2) x and y in what is read, for each sample that is written."""
+
+
+def plane_map(shape: tuple[int, int], warp: ShapeWarp, step: tuple[int, int] = (1, 1)) -> PlaneMap | None:
+    """The map of a plane (H, W) of an image that is `step` times as large; None where nothing of it moves.
+
+    Args:
+        shape: H and W.
+        warp: in pixels of that image.
+        step: pixels of the image for each sample of the plane, across and down; divisors of `BOX_STEP`.
+    """
+    columns, rows = (_touched(shape[1 - axis], warp, axis, step[axis]) for axis in (0, 1))
+    if not len(columns) or not len(rows):
+        return None
+    # OpenCV remaps no image of 32,767 px and more, so that only what can be read is handed to it.
+    reach = int(np.abs(warp.field).max()) + 3
+    corner = max(columns[0] - reach, 0), max(rows[0] - reach, 0)
+    # Where the nodes are, and what is shown there; between them linear, like the displacement.
+    nodes = np.empty_like(warp.field)
+    for axis in (0, 1):
+        cell = (warp.box[axis + 2] - warp.box[axis]) / _NODES
+        at = (warp.box[axis] + (np.arange(_NODES) + 0.5) * cell) / step[axis] - 0.5 - corner[axis]
+        nodes[..., axis] = at[None, :] if axis == 0 else at[:, None]
+        nodes[..., axis] -= warp.field[..., axis] / np.float32(step[axis])
+    left, top, right, bottom = (edge // step[place % 2] for place, edge in enumerate(warp.box))
+    size = right - left, bottom - top
+    places = np.asarray(cv2.resize(nodes, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    return PlaneMap(
+        np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1],
+        np.s_[corner[1] : rows[-1] + 1 + reach, corner[0] : columns[-1] + 1 + reach],
+        places[rows[0] - top : rows[-1] + 1 - top, columns[0] - left : columns[-1] + 1 - left],
+    )
+
+
+def warp_plane(plane: NDArray[Any], how: PlaneMap, *, sharp: bool = True) -> None:
     """Warp a plane in place.
 
     Args:
-        plane: (H, W[, C]) of integers or floats, of an image that is `step` times as large.
-        warp: in pixels of that image.
-        step: pixels of the image for each sample of the plane, across and down.
-        sharp: cubic instead of linear interpolation.
+        plane: (H, W[, C]) of integers or floats.
+        how: its map.
+        sharp: cubic instead of linear interpolation, which takes five times as long.
     """
-    columns, rows = (_touched(plane.shape[1 - axis], warp, axis, step[axis]) for axis in (0, 1))
-    if not len(columns) or not len(rows):
-        return
-    across, down = (
-        _between_nodes((where + np.float32(0.5)) * step[axis] - 0.5, warp, axis)
-        for axis, where in ((0, columns), (1, rows))
-    )
-    moved_x, moved_y = (down @ warp.field[..., axis] @ across.T for axis in (0, 1))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    # OpenCV remaps no image of 32,767 px and more, so that only what can be read is handed to it.
-    reach = int(np.abs(warp.field).max()) + 3
-    x0, y0 = max(int(columns[0]) - reach, 0), max(int(rows[0]) - reach, 0)
-    read = plane[y0 : rows[-1] + 1 + reach, x0 : columns[-1] + 1 + reach]
-    places = (
-        (columns - x0).astype(np.float32) - moved_x / np.float32(step[0]),
-        (rows - y0).astype(np.float32)[:, None] - moved_y / np.float32(step[1]),
-    )
+    read = plane[how.read]
     fast = not sharp and read.ndim == 3 and read.dtype == np.uint8  # with a fourth channel
-    moved = cv2.remap(
+    moved = cv2.remap(  # type: ignore[call-overload]  # the stubs want two maps, also where one has two channels
         cv2.cvtColor(read, cv2.COLOR_RGB2RGBA) if fast else read,
-        *places,
+        how.places,
+        None,
         cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    plane[part] = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if fast else moved
+    plane[how.part] = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if fast else moved
 
 
-def _touched(side: int, warp: ShapeWarp, axis: int, step: int) -> NDArray[np.int64]:
+def _touched(side: int, warp: ShapeWarp, axis: int, step: int) -> range:
     """Places of a plane's samples, of `side` in all, that are moved at all along an axis of the image."""
     moving = np.abs(warp.field).max(axis=(axis, 2)) > _LEAST_PX
     nodes = np.flatnonzero(moving)
     if not len(nodes):
-        return np.zeros(0, np.int64)
+        return range(0)
+    # From node to node: beyond the outermost ones nothing is interpolated.
+    ends = np.clip([nodes[0] - 1, nodes[-1] + 1], 0, _NODES - 1)
     cell = (warp.box[axis + 2] - warp.box[axis]) / _NODES
-    low, high = (warp.box[axis] - 0.5 + (node + 0.5) * cell for node in (nodes[0] - 1, nodes[-1] + 1))
-    return np.arange(max(int(low // step), 0), min(int(-(-high // step)) + 1, side))
-
-
-def _between_nodes(at: NDArray[np.floating], warp: ShapeWarp, axis: int) -> FloatArray:
-    """(N, G) weights of the nodes at N places along an axis of the image, by linear interpolation."""
-    cell = (warp.box[axis + 2] - warp.box[axis]) / _NODES
-    place = np.clip((at - warp.box[axis] + 0.5) / cell - 0.5, 0.0, _NODES - 1.0)
-    weights: FloatArray = np.maximum(1.0 - np.abs(place[:, None] - np.arange(_NODES)), 0.0).astype(np.float32)
-    return weights
+    low, high = ((warp.box[axis] + (ends + 0.5) * cell) / step - 0.5).tolist()
+    return range(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, side))
 
 
 @cache

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hififace.faces.alignment import compose, invert, matrix_scale
 from hififace.faces.blending import affected_rectangle, change_layers
-from hififace.faces.shape_warp import ShapeWarp, warp_plane
+from hififace.faces.shape_warp import PlaneMap, ShapeWarp, plane_map, warp_plane
 from hififace.media.planes import Box, Plane, bit_depth, plane_steps, planes_of
 from hififace.media.video_colour import ColourFacts, plane_matrix
 from hififace.swap.generate import enlarging
@@ -90,8 +90,15 @@ def warp_planes(frame: av.VideoFrame, warps: Sequence[ShapeWarp | None]) -> None
     for one in warps:
         if one is None:
             continue
+        maps: dict[tuple[int, ...], PlaneMap | None] = {}  # planes of one size share theirs
         for plane in planes_of(frame):
-            warp_plane(plane, one, plane_steps(frame, plane))
+            step = plane_steps(frame, plane)
+            key = (*plane.shape, *step)
+            if key not in maps:
+                maps[key] = plane_map(plane.shape, one, step)
+            if (how := maps[key]) is None:
+                continue
+            warp_plane(plane, how)
             # Cubic interpolation overshoots at edges, and 10 bits lie in words of 16.
             if top < np.iinfo(plane.dtype).max:
                 np.minimum(plane, top, out=plane)
