@@ -179,7 +179,7 @@ class Engine:
         return self._with(opened[measured.best], measured.sentence)
 
     def _lacks(self, precision: Precision) -> str | None:
-        """Why the generator cannot be had in a precision, as the end of a sentence; None where it can."""
+        """Why the generator does not run in a precision, as the end of a sentence; None where it does."""
         if self._float32_generator.session.provider != CPU:
             return f"other precisions are made for the CPU, not for {self.provider}"
         if precision == "int8" and self.bundle.graphs.generator_int8 is None:

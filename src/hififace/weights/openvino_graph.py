@@ -109,7 +109,7 @@ class OpenVinoGraph:
 
 
 def why_not() -> str | None:
-    """Why bfloat16 cannot be had here, as the end of a sentence; None where it can."""
+    """Why bfloat16 is not possible here, as the end of a sentence; None where it is."""
     try:
         capable = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except RuntimeUnavailableError:
