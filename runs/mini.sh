@@ -45,6 +45,10 @@ done
 # The bundle: identity enters 1.4 times as loud as in training, shape 1.2 times (docs/lab-book.md); its figures.
 AVERAGE="$(ls -d "$WORK"/runs/balance/checkpoints/* | tail -1)/average.safetensors"
 python runs/export_mini_256.py "$AVERAGE" "$WORK/bundles/mini" --version 769280
+# What finds frames of eyeglasses.
+python runs/eyeglasses.py train "$WORK/sets/train256" "$WORK/eyeglasses-first.pt" --minutes 7
+python runs/eyeglasses.py train "$WORK/sets/train256" "$WORK/eyeglasses.pt" --minutes 22 --start "$WORK/eyeglasses-first.pt"
+python runs/eyeglasses.py add "$WORK/eyeglasses.pt" "$WORK/bundles/mini"
 # Int8 for videos; its scales come from the examples, the benchmarks' portraits and a hundred validation photos.
 mkdir -p "$WORK/scales"
 tar xf "$PHOTOS/photos-val-000.tar" -C "$WORK/scales" --wildcards '0000*.jpg'

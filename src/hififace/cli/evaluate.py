@@ -25,7 +25,9 @@ MOST_WORKERS: Final = 8
 _BLENDING: Final = "How to swap"
 
 
-@takes_options(options=Flags(SwapOptions, {_BLENDING: ("warp_shape", "match_colour", "detail")}))
+@takes_options(
+    options=Flags(SwapOptions, {_BLENDING: ("warp_shape", "keep_glasses", "match_colour", "detail")})
+)
 def evaluate(
     *,
     data: Annotated[

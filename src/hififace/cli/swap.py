@@ -58,6 +58,7 @@ ENCODERS_NOTE: Final = (
             _BLENDING: (
                 "shape_rate",
                 "warp_shape",
+                "keep_glasses",
                 "id_rate",
                 "passes",
                 "mask_erosion",

@@ -29,6 +29,7 @@ from hififace.faces.blending import paste_back
 from hififace.faces.defocus import blurred, matching_blur, softened
 from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
 from hififace.faces.exposure import dimmed, exposure_gain
+from hififace.faces.eyeglasses import EyeglassSegmenter, keep_frames
 from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
@@ -124,6 +125,9 @@ class Engine:
         self._encoder = create_encoder(bundle, self.landmarker, self.embedder, **how)
         self._generator = FaceGenerator(bundle, **how)
         self.border: Border = self._encoder.border
+        self._eyeglasses = (
+            None if bundle.graphs.eyeglasses is None else EyeglassSegmenter(bundle.path("eyeglasses"), **how)
+        )
         # Outlines are moved by what the mesh's shape model says; the coefficients of other families say it otherwise.
         self._shape_prior = MeshShapePrior.load() if bundle.family == "mesh" else None
         self.provider = self._generator.session.provider
@@ -135,7 +139,7 @@ class Engine:
         self._opening = threading.Lock()
         if precision != "float32":
             chosen = self._at(precision, threads)
-            self._generator = chosen._generator
+            self._generator, self._eyeglasses = chosen._generator, chosen._eyeglasses
             self.precision, self.precision_reason = chosen.precision, chosen.precision_reason
 
     def for_videos(self, wanted: WantedPrecision = "auto") -> Engine:
@@ -194,6 +198,9 @@ class Engine:
     def _with(self, generator: FaceGenerator, reason: str) -> Engine:
         other = copy.copy(self)
         other._generator, other.precision, other.precision_reason = generator, generator.precision, reason
+        if self._eyeglasses is not None and generator.precision == "bfloat16":
+            path, threads = self.bundle.path("eyeglasses"), generator.session.threads or None
+            other._eyeglasses = EyeglassSegmenter(path, threads=threads, bfloat16=True)
         return other
 
     def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
@@ -316,9 +323,15 @@ class Engine:
             id_rate=options.id_rate,
             unit_identity=self._encoder.unit_identity,
         )
-        return self._generator.generate(
+        made = self._generator.generate(
             targets, vectors, passes=options.passes, batch_size=options.batch_size
         )
+        if self._eyeglasses is None or not options.keep_glasses:
+            return made
+        return [
+            face._replace(frames=self._eyeglasses.frames(_at_side(face.target.lit_crop, face.image.shape[0])))
+            for face in made
+        ]
 
 
 def create_detector(
@@ -527,6 +540,8 @@ def ready_to_paste(
         crop = match_colour(crop, _at_side(target.lit_crop, crop.shape[0]), mask)
     softer_px = face.blur_px * mask.shape[0] / crop.shape[0]
     crop, mask = blurred(crop, face.blur_px), softened(mask, softer_px)
+    if face.frames is not None:
+        mask = keep_frames(mask, face.frames)
     return dimmed(grey_as(crop, target.lit_crop), target.gain), mask
 
 

@@ -53,6 +53,8 @@ class GeneratedFace(NamedTuple):
     """Maps image pixels to pixels of `image`."""
     target: TargetFace
     """The target face it was generated for."""
+    frames: FloatArray | None = None
+    """(N, N) 0..1 how much of each pixel a frame of eyeglasses covers, which stays; None where there are none."""
     blur_px: float = 0.0
     """Blur to apply so that it is as blurred as its target (`faces/defocus.py`), in pixels of `image`."""
 

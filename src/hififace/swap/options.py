@@ -53,6 +53,8 @@ class SwapOptions:
     """Identity: 1 is the source's, 0 the target's; values between are interpolated."""
     passes: Annotated[int, Interval(ge=1, le=10)] = 1
     """Generator passes: each starts from the previous result."""
+    keep_glasses: bool = True
+    """Keep eyeglass frames: the target's stay in front of the new face; no effect with models that cannot find them."""
     mask_erosion: Annotated[int, Interval(ge=0, le=64)] = 7
     """Mask erosion: rounds of erosion and blur of the network's mask, at a crop of 256 px; 0 leaves it unchanged."""
     mask_feather_px: Annotated[float, Interval(ge=0, le=64)] = 0.0

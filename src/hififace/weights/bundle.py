@@ -138,6 +138,8 @@ class Graphs(_Strict):
     generator_int8: FileName | None = None
     """The same network in whole numbers of eight bits, for videos on processors that are faster at them. It takes its
     weights out of the generator's file, beside which it has to lie (`export/quantise.py`)."""
+    eyeglasses: FileName | None = None
+    """Frames of eyeglasses in the crop (`faces/eyeglasses.py`)."""
     identity: FileName | None = None
     """Input `image` (B,3,S,S) RGB 0..1, the aligned crop; output `identity` (B,D), unit length."""
     shape: FileName | None = None
@@ -185,7 +187,7 @@ class Bundle(_Strict):
 
     def _graph_files(self) -> list[str]:
         graphs = self.graphs
-        named = (graphs.generator, graphs.generator_int8, graphs.identity, graphs.shape)
+        named = (graphs.generator, graphs.generator_int8, graphs.eyeglasses, graphs.identity, graphs.shape)
         return [file for file in named if file]
 
     @property
@@ -204,7 +206,7 @@ class Bundle(_Strict):
             raise BundleError(f"Bundle '{self.name}' was not loaded from a folder; write it, then load it.")
         return self._folder
 
-    def path(self, graph: Literal["generator", "generator_int8", "identity", "shape"]) -> Path:
+    def path(self, graph: Literal["generator", "generator_int8", "eyeglasses", "identity", "shape"]) -> Path:
         """Where a graph lies.
 
         Raises:
