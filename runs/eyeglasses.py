@@ -11,39 +11,25 @@ them, and the second is not trained on photographs where it did.
 from __future__ import annotations
 
 import argparse
-import io
 import os
-import tempfile
-import time
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from in_front import Image, Photos, Sample, add_to_bundle, as_sample, degraded, load, moved, train
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from hififace.data.index import PreparedSet
-from hififace.export.onnx import export_graph
 from hififace.faces.eyeglasses import BAND_PX, SIDE_PX
-from hififace.models.eyeglasses import EyeglassGraph, EyeglassNet
-from hififace.weights.bundle import MANIFEST_NAME, load_bundle, write_bundle
+from hififace.models.small_unet import EYEGLASSES, SmallUNet
 
-Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-CLEAR_PX, SHARP_PX = 45.0, 70.0
-"""Photographs of fewer own pixels in a crop are not used; half of all samples have at least the second number."""
-HELD_OUT = 20
-"""One photograph in so many is not trained on."""
 FOUND_PX = 100
 """Photographs of which the first network takes more pixels for frames are left out."""
 DRAWN_SHARE = 0.55
-BATCH = 16
-LEARNING_RATE = 2e-3
-GRAPH = "eyeglasses.onnx"
+FRAMED = 2.0
+"""Weight of pixels of frames."""
 
 FINER = 4
 """Frames are drawn at so many times the crop's size."""
@@ -257,141 +243,23 @@ def _painted(rng: np.random.Generator, lit: Points, frame: Points, thick: float,
 
 
 # -----------------------------------------------------------------------------------------------------------
-# Samples
-
-
-class Photos:
-    """Crops and landmarks of a prepared set, in random order, with and without drawn glasses."""
-
-    def __init__(self, folder: Path, seed: int, left_out: set[int]) -> None:
-        self.set = PreparedSet.open(folder)
-        self.rng = np.random.default_rng(seed)
-        clear = np.flatnonzero(self.set.native_px >= CLEAR_PX)
-        self.rows = [int(row) for row in clear if row % HELD_OUT and int(row) not in left_out]
-        self.sharp = [row for row in self.rows if self.set.native_px[row] >= SHARP_PX]
-
-    def crop(self, row: int) -> Image:
-        """(256, 256, 3)."""
-        decoded = cv2.imdecode(np.frombuffer(self.set.member(row, "jpg"), np.uint8), cv2.IMREAD_COLOR_RGB)
-        return np.asarray(decoded, np.uint8)
-
-    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 3, 128, 256) and the coverage (B, 1, 128, 256)."""
-        pools = (self.sharp if self.rng.random() < 0.5 else self.rows for _ in range(BATCH))
-        samples = [self.sample(pool[int(self.rng.integers(len(pool)))]) for pool in pools]
-        crops, covered = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
-        return crops, covered
-
-    def sample(self, row: int) -> tuple[Points, Points]:
-        """One photograph, moved, drawn upon, and as bad as photographs are."""
-        rng, image = self.rng, self.crop(row)
-        mesh = np.load(io.BytesIO(self.set.member(row, "npz")))["landmarks"].copy()
-        covered = np.zeros((SIDE_PX, SIDE_PX), np.float32)
-        if rng.random() < 0.8:
-            move = cv2.getRotationMatrix2D((128, 75), rng.normal(0, 4), float(np.exp(rng.normal(0, 0.07))))
-            move[:, 2] += rng.normal(0, 4, 2)
-            image = np.asarray(
-                cv2.warpAffine(image, move, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REFLECT_101), np.uint8
-            )
-            mesh[:, :2] = mesh[:, :2] @ move[:, :2].T + move[:, 2]
-        if rng.random() < DRAWN_SHARE:
-            image, covered = draw_glasses(rng, image, mesh)
-        seen, covered = _degraded(rng, image[:BAND_PX], covered[:BAND_PX])
-        if rng.random() < 0.5:
-            seen, covered = seen[:, ::-1], covered[:, ::-1]
-        return np.ascontiguousarray(seen.transpose(2, 0, 1), np.float32), covered[None].copy()
-
-
-def _degraded(rng: np.random.Generator, image: Image, covered: Points) -> tuple[Points, Points]:
-    """Smaller, blurred, compressed, in other light, grey, noisy; levels 0 to 1."""
-    size = (SIDE_PX, BAND_PX)
-    if rng.random() < 0.45:
-        share = rng.uniform(0.35, 1.0)
-        small = (max(8, int(SIDE_PX * share)), max(8, int(BAND_PX * share)))
-        image, covered = (cv2.resize(one, small, interpolation=cv2.INTER_AREA) for one in (image, covered))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-        covered = cv2.resize(covered, size, interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.5))
-    if rng.random() < 0.3:
-        _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-    seen = image.astype(np.float32) / 255
-    if rng.random() < 0.7:
-        seen = seen ** np.exp(rng.normal(0, 0.25)) * rng.uniform(0.75, 1.2)
-    if rng.random() < 0.5:
-        seen = seen * np.exp(rng.normal(0, 0.06, 3))
-    if rng.random() < 0.1:
-        seen = np.repeat(seen.mean(axis=2, keepdims=True), 3, axis=2)
-    if rng.random() < 0.3:
-        seen = seen + rng.normal(0, rng.uniform(0.005, 0.04), seen.shape)
-    return np.clip(seen, 0, 1).astype(np.float32), np.asarray(covered, np.float32)
-
-
-# -----------------------------------------------------------------------------------------------------------
 # Training
 
 
-def train(folder: Path, output: Path, minutes: float, start: Path | None, seed: int) -> None:
-    network = EyeglassNet()
-    left_out: set[int] = set()
-    if start is not None:
-        network.load_state_dict(torch.load(start, weights_only=True))
-        left_out = found_in(Photos(folder, seed, set()), network)
-    photos = Photos(folder, seed, left_out)
-    print(
-        f"{len(photos.rows)} photographs, {len(photos.sharp)} of them sharp; {len(left_out)} left out",
-        flush=True,
-    )
-    adam = torch.optim.AdamW(network.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
-    average: dict[str, torch.Tensor] = {}
-    told: Counter[str] = Counter()
-    began, images = time.time(), 0
-    network.train()
-    while (share := (time.time() - began) / 60 / minutes) < 1:
-        falling = 0.5 * (1 + np.cos(np.pi * max(0.0, (share - 0.3) / 0.7)))
-        for group in adam.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, images / 1600) * falling + 1e-5
-        crops, covered = photos.batch()
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(crops)
-        terms = losses(logits.float(), covered)
-        adam.zero_grad()
-        (4 * terms["entropy"] + terms["dice"]).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        adam.step()
-        images += BATCH
-        keep_average(average, network.state_dict(), min(0.995, images / (images + 2000)))
-        told.update({name: float(value.detach()) for name, value in terms.items()} | {"steps": 1})
-        if told["steps"] == 50:
-            means = ", ".join(f"{name} {told[name] / told['steps']:.4f}" for name in terms)
-            print(f"{images} images, {images / (time.time() - began):.1f}/s, {means}", flush=True)
-            told.clear()
-    torch.save(average, output)
-
-
-def losses(logits: torch.Tensor, covered: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Cross entropy of all, and 1 − Dice's coefficient of those with a frame."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, covered, pos_weight=torch.tensor(2.0))
-    shares, where = logits.sigmoid(), (1, 2, 3)
-    framed = (covered.amax(where) > 0.3).float()
-    union = shares.square().sum(where) + covered.square().sum(where)
-    dice = 1 - (2 * (shares * covered).sum(where) + 1) / (union + 1)
-    return {"entropy": entropy, "dice": (dice * framed).sum() / framed.sum().clamp(min=1)}
-
-
-def keep_average(average: dict[str, torch.Tensor], now: dict[str, torch.Tensor], kept: float) -> None:
-    for name, value in now.items():
-        if name not in average or not value.is_floating_point():
-            average[name] = value.clone()
-        else:
-            average[name].lerp_(value, 1 - kept)
+def sample(photos: Photos) -> Sample:
+    """The upper half of a crop, with drawn glasses or without."""
+    rng, row = photos.rng, photos.any_row()
+    image, mesh = moved(rng, photos.crop(row), photos.mesh(row), (128.0, 75.0))
+    covered = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    if rng.random() < DRAWN_SHARE:
+        image, covered = draw_glasses(rng, image, mesh)
+    seen, covered = degraded(rng, image[:BAND_PX], covered[:BAND_PX])
+    return as_sample(rng, seen, covered, np.ones_like(covered))
 
 
 @torch.inference_mode()
-def found_in(photos: Photos, network: EyeglassNet) -> set[int]:
+def found_in(photos: Photos, network: SmallUNet) -> set[int]:
     """Rows of photographs on which a network finds frames that nobody drew."""
-    network.eval()
     found: set[int] = set()
     for row in photos.rows:
         crop = torch.from_numpy(photos.crop(row)[:BAND_PX].transpose(2, 0, 1).astype(np.float32)[None] / 255)
@@ -400,25 +268,7 @@ def found_in(photos: Photos, network: EyeglassNet) -> set[int]:
     return found
 
 
-def add_to_bundle(trained: Path, folder: Path) -> None:
-    """Write the network into a bundle as a graph with float16 weights."""
-    network = EyeglassNet()
-    network.load_state_dict(torch.load(trained, weights_only=True))
-    bundle = load_bundle(folder)
-    described: dict[str, Any] = bundle.model_dump(mode="json", exclude_none=True, exclude={"files"})
-    described["graphs"]["eyeglasses"] = GRAPH
-    kept: dict[str, Any] = {
-        file: bundle.folder / file for file in bundle.files if file not in (GRAPH, MANIFEST_NAME)
-    }
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / GRAPH
-        crop = torch.rand(2, 3, BAND_PX, SIDE_PX)
-        export_graph(EyeglassGraph(network).eval(), {"crop": crop}, ["frames"], path, half=True)
-        write_bundle(folder, described, {**kept, GRAPH: path.read_bytes()})
-    print(f"{folder / GRAPH}: {(folder / GRAPH).stat().st_size / 1e6:.2f} MB")
-
-
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -435,7 +285,18 @@ if __name__ == "__main__":
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(os.cpu_count() or 1)
-    if options.command == "train":
-        train(options.set, options.output, options.minutes, options.start, options.seed)
-    else:
-        add_to_bundle(options.trained, options.bundle)
+    if options.command == "add":
+        add_to_bundle(
+            load(EYEGLASSES, options.trained), options.bundle, "eyeglasses", (BAND_PX, SIDE_PX), "frames"
+        )
+        return
+    network, left_out = SmallUNet(EYEGLASSES), set[int]()
+    if options.start is not None:
+        network = load(EYEGLASSES, options.start)
+        left_out = found_in(Photos(options.set, options.seed, set()), network)
+    photos = Photos(options.set, options.seed, left_out)
+    torch.save(train(network, photos, sample, options.minutes, FRAMED), options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,22 +1,19 @@
 """Frames of eyeglasses in an aligned crop: the target's stay in front of the new face.
 
 The generator draws thin rims blurred, or leaves them out in part, and the mask for blending is eroded by more pixels
-than they have. So a small network (`models/eyeglasses.py`) finds them, and what it finds is kept after erosion.
+than they have. So a small network (`models/small_unet.py`) finds them, and what it finds is kept after erosion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 
-from hififace.errors import BundleError
-from hififace.pixels import to_nchw
+from hififace.faces.share_network import ShareNetwork, crop_of_side
 from hififace.types import FloatArray, RGBImage
-from hififace.weights.sessions import Session, open_bfloat16_session, open_session
 
 SIDE_PX: Final = 256
 """Side of the crop that the network is made for, in the proportions of the template `mini_128`."""
@@ -32,36 +29,12 @@ class EyeglassSegmenter:
     """Finds frames of eyeglasses.
 
     Args:
-        path: the graph: input `crop` (B, 3, 128, 256) RGB 0..1, output `frames` (B, 1, 128, 256) 0..1.
-        providers: as of `open_session`.
-        threads: likewise.
-        bfloat16: runs it as `open_bfloat16_session` does.
-
-    Raises:
-        WeightsError: the graph cannot be opened.
-        RuntimeUnavailableError: bfloat16, where it is not possible.
-        BundleError: it is another one.
+        path: the graph, with the output `frames`.
+        how: further arguments of `ShareNetwork`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        providers: Sequence[str] | None = None,
-        threads: int | None = None,
-        bfloat16: bool = False,
-    ) -> None:
-        self._session: Session = (
-            open_bfloat16_session(path, threads=threads)
-            if bfloat16
-            else open_session(path, providers=providers, threads=threads)
-        )
-        found = {one.name: tuple(one.shape[1:]) for one in (*self._session.inputs, *self._session.outputs)}
-        expected = {"crop": (3, BAND_PX, SIDE_PX), "frames": (1, BAND_PX, SIDE_PX)}
-        if found != expected:
-            raise BundleError(
-                f"{path.name} has the inputs and outputs {found}; {expected} was expected. Export the bundle again."
-            )
+    def __init__(self, path: Path, **how: Any) -> None:
+        self.network = ShareNetwork(path, "frames", (BAND_PX, SIDE_PX), **how)
 
     def frames(self, crop: RGBImage) -> FloatArray | None:
         """How much of each pixel a frame covers.
@@ -73,11 +46,7 @@ class EyeglassSegmenter:
             (S, S) 0 to 1; None where nobody wears glasses.
         """
         side = crop.shape[0]
-        seen = crop
-        if side != SIDE_PX:
-            how = cv2.INTER_AREA if side > SIDE_PX else cv2.INTER_CUBIC
-            seen = np.asarray(cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=how), np.uint8)
-        covered = self._session.run({"crop": to_nchw(seen[None, :BAND_PX])})["frames"][0, 0]
+        covered = self.network.shares(crop_of_side(crop, SIDE_PX)[:BAND_PX])
         sure = covered > LEAST_COVERAGE
         if np.count_nonzero(sure) < LEAST_AREA * SIDE_PX**2:
             return None

@@ -1,20 +1,33 @@
-"""What lies before a face and is not skin: it stays in front, whatever the network generated there.
+"""What lies before a face: it stays in front, whatever the network generated there.
 
-The network has seen few masks, dark glasses and microphones, and draws a face over them. They are told from a face by
-colour: skin of one person in one light has one hue, and large parts of a face are neither far from it nor black. What
-is small (eyes, brows, lips, nostrils, rims of glasses) is the face's own. So are a beard, and what is red, or brighter
-than the skin without another hue, or of the colour of skin: a hand or a white mask cannot be told from a face this way.
+The generator has seen few hands, masks, dark glasses and microphones, and draws a face over them. A small network finds
+them where a bundle has one (`OccluderSegmenter`). Besides, what is not skin is told from a face by colour: skin of one
+person in one light has one hue, and large parts of a face are neither far from it nor black. What is small (eyes,
+brows, lips, nostrils, rims of glasses) is the face's own. So are a beard, and what is red, or brighter than the skin
+without another hue, or of the colour of skin.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hififace.faces.share_network import ShareNetwork, crop_of_side
 from hififace.types import FloatArray, RGBImage
+
+NETWORK_SIDE_PX: Final = 128
+"""Side of the crop that the network is made for, in the proportions of the template `mini_128`."""
+
+SURE, POSSIBLE = 0.7, 0.25
+"""Shares from which the network is sure that something covers a face, and from which it may."""
+
+LEAST_SURE_AREA = 0.006
+"""In areas of the crop, so much of a region has to be sure."""
 
 OTHER_HUE = 22.0
 """Distance from the skin's a and b (CIE L*a*b*) from which a colour is not this person's skin."""
@@ -48,24 +61,60 @@ SKIN_SHARES = (0.26, 0.3)
 """Half axes of the ellipse in the middle of the crop from which the colour of the skin is taken, in sides."""
 
 
-def occlusion(crop: RGBImage, mask: NDArray[np.floating]) -> FloatArray:
-    """What covers a face.
+class OccluderSegmenter:
+    """Finds what covers a face: hands, microphones, masks.
+
+    Args:
+        path: the graph, with the output `covered`.
+        how: further arguments of `ShareNetwork`.
+    """
+
+    def __init__(self, path: Path, **how: Any) -> None:
+        self.network = ShareNetwork(path, "covered", (NETWORK_SIDE_PX, NETWORK_SIDE_PX), **how)
+
+    def covered(self, crop: RGBImage) -> FloatArray:
+        """How much of each pixel is covered.
+
+        Args:
+            crop: (S, S, 3) an aligned face, in ordinary light.
+
+        Returns:
+            (128, 128) 0 to 1; 0 where the network is not sure, and where too little is covered.
+        """
+        shares = self.network.shares(crop_of_side(crop, NETWORK_SIDE_PX))
+        sure = (shares > SURE).astype(np.uint8)
+        # Of what may be covered, only what hangs together with something that surely is.
+        num, labels = cv2.connectedComponents((shares > POSSIBLE).astype(np.uint8))
+        areas = np.bincount(labels[sure > 0], minlength=num)
+        kept = areas >= LEAST_SURE_AREA * shares.size
+        kept[0] = False
+        return np.asarray(np.where(kept[labels], shares, 0.0), np.float32)
+
+
+def occlusion(
+    crop: RGBImage, mask: NDArray[np.floating], network: OccluderSegmenter | None = None
+) -> FloatArray:
+    """What covers a face, by its colour and by a network.
 
     Args:
         crop: (S, S, 3) an aligned face, in ordinary light.
         mask: (R, R) 0 to 1, of the same square: where it would be replaced.
+        network: of the bundle, where it has one.
 
     Returns:
         (R, R) 0 where the face is free, 1 where something covers it, with a soft rim.
     """
     whole = mask.shape[0]
     side = min(crop.shape[0], LARGEST_SIDE_PX)
-    crop = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    reduced = crop_of_side(crop, side)
     coarse = cv2.resize(np.asarray(mask, np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    covered = _covered(crop, np.asarray(coarse, np.float32))
-    if covered is None:
-        return np.zeros((whole, whole), np.float32)
-    return np.asarray(cv2.resize(covered, (whole, whole), interpolation=cv2.INTER_LINEAR), np.float32)
+    covered = _covered(reduced, np.asarray(coarse, np.float32))
+    found = np.zeros((whole, whole), np.float32)
+    for part in (covered, None if network is None else network.covered(crop)):
+        if part is not None and part.any():
+            enlarged = cv2.resize(part, (whole, whole), interpolation=cv2.INTER_LINEAR)
+            np.maximum(found, enlarged, out=found)
+    return found
 
 
 def _covered(crop: RGBImage, mask: FloatArray) -> FloatArray | None:

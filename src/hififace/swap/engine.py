@@ -33,7 +33,7 @@ from hififace.faces.eyeglasses import EyeglassSegmenter, keep_frames
 from hififace.faces.identity import SFaceEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.masks import border_fade, grey_as, match_colour, soft_erosion
-from hififace.faces.occlusion import occlusion
+from hififace.faces.occlusion import OccluderSegmenter, occlusion
 from hififace.faces.shape import MeshShapePrior
 from hififace.faces.shape_warp import ShapeWarp, shape_warp, warped
 from hififace.faces.templates import find_template
@@ -125,9 +125,7 @@ class Engine:
         self._encoder = create_encoder(bundle, self.landmarker, self.embedder, **how)
         self._generator = FaceGenerator(bundle, **how)
         self.border: Border = self._encoder.border
-        self._eyeglasses = (
-            None if bundle.graphs.eyeglasses is None else EyeglassSegmenter(bundle.path("eyeglasses"), **how)
-        )
+        self._eyeglasses, self._occluders = self._open_segmenters(**how)
         # Outlines are moved by what the mesh's shape model says; the coefficients of other families say it otherwise.
         self._shape_prior = MeshShapePrior.load() if bundle.family == "mesh" else None
         self.provider = self._generator.session.provider
@@ -139,7 +137,8 @@ class Engine:
         self._opening = threading.Lock()
         if precision != "float32":
             chosen = self._at(precision, threads)
-            self._generator, self._eyeglasses = chosen._generator, chosen._eyeglasses
+            self._generator = chosen._generator
+            self._eyeglasses, self._occluders = chosen._eyeglasses, chosen._occluders
             self.precision, self.precision_reason = chosen.precision, chosen.precision_reason
 
     def for_videos(self, wanted: WantedPrecision = "auto") -> Engine:
@@ -198,10 +197,18 @@ class Engine:
     def _with(self, generator: FaceGenerator, reason: str) -> Engine:
         other = copy.copy(self)
         other._generator, other.precision, other.precision_reason = generator, generator.precision, reason
-        if self._eyeglasses is not None and generator.precision == "bfloat16":
-            path, threads = self.bundle.path("eyeglasses"), generator.session.threads or None
-            other._eyeglasses = EyeglassSegmenter(path, threads=threads, bfloat16=True)
+        if generator.precision == "bfloat16":
+            threads = generator.session.threads or None
+            other._eyeglasses, other._occluders = self._open_segmenters(threads=threads, bfloat16=True)
         return other
+
+    def _open_segmenters(self, **how: Any) -> tuple[EyeglassSegmenter | None, OccluderSegmenter | None]:
+        """What finds things in front of faces, where the bundle has it."""
+        graphs, bundle = self.bundle.graphs, self.bundle
+        return (
+            None if graphs.eyeglasses is None else EyeglassSegmenter(bundle.path("eyeglasses"), **how),
+            None if graphs.occluders is None else OccluderSegmenter(bundle.path("occluders"), **how),
+        )
 
     def find_faces(self, image: RGBImage, options: SwapOptions | None = None) -> list[Face]:
         """Faces of an image (H, W, 3), left to right, numbered from 0, with detections and nothing more.
@@ -326,12 +333,16 @@ class Engine:
         made = self._generator.generate(
             targets, vectors, passes=options.passes, batch_size=options.batch_size
         )
-        if self._eyeglasses is None or not options.keep_glasses:
-            return made
-        return [
-            face._replace(frames=self._eyeglasses.frames(_at_side(face.target.lit_crop, face.image.shape[0])))
-            for face in made
-        ]
+        return [self._behind(face, options) for face in made]
+
+    def _behind(self, face: GeneratedFace, options: SwapOptions) -> GeneratedFace:
+        """The same face behind what covers the target's: its mask spares that, and the frames of glasses are known."""
+        target = _at_side(face.target.lit_crop, face.image.shape[0])
+        frames = None
+        if self._eyeglasses is not None and options.keep_glasses:
+            frames = self._eyeglasses.frames(target)
+        covered = occlusion(target, face.mask, self._occluders)
+        return face._replace(mask=face.mask * (1.0 - covered), frames=frames)
 
 
 def create_detector(
@@ -478,7 +489,7 @@ def generate_faces(
                 sources.append(source)
                 owners.append(place)
     with clock("generate"):
-        generated = [_with_blur(_uncovered(face)) for face in engine.generate(encoded, sources, options)]
+        generated = [_with_blur(face) for face in engine.generate(encoded, sources, options)]
     return [
         Generated(
             tuple(face for face, owner in zip(generated, owners, strict=True) if owner == place),
@@ -568,12 +579,6 @@ def blending_mask(mask: FloatArray, options: SwapOptions, crop_side: int | None 
         sigma = options.mask_feather_px * mask.shape[0] / (crop_side or mask.shape[0])
         soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), sigma), np.float32)
     return soft * border_fade(mask)
-
-
-def _uncovered(face: GeneratedFace) -> GeneratedFace:
-    """The same, its mask without what covers the target's face: glasses, a mask, a microphone stay in front."""
-    target = _at_side(face.target.lit_crop, face.image.shape[0])
-    return face._replace(mask=face.mask * (1.0 - occlusion(target, face.mask)))
 
 
 def _with_blur(face: GeneratedFace) -> GeneratedFace:

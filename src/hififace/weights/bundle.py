@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -131,6 +131,9 @@ class Part(_Strict):
     description: str = ""
 
 
+GraphName: TypeAlias = Literal["generator", "generator_int8", "eyeglasses", "occluders", "identity", "shape"]
+
+
 class Graphs(_Strict):
     """File names of the graphs of a bundle."""
 
@@ -139,7 +142,9 @@ class Graphs(_Strict):
     """The same network in whole numbers of eight bits, for videos on processors that are faster at them. It takes its
     weights out of the generator's file, beside which it has to lie (`export/quantise.py`)."""
     eyeglasses: FileName | None = None
-    """Frames of eyeglasses in the crop (`faces/eyeglasses.py`)."""
+    """Input `crop` (B,3,128,256), the upper half of a crop; output `frames` (B,1,128,256), frames of eyeglasses."""
+    occluders: FileName | None = None
+    """Input `crop` (B,3,128,128); output `covered` (B,1,128,128), what covers the face."""
     identity: FileName | None = None
     """Input `image` (B,3,S,S) RGB 0..1, the aligned crop; output `identity` (B,D), unit length."""
     shape: FileName | None = None
@@ -187,7 +192,7 @@ class Bundle(_Strict):
 
     def _graph_files(self) -> list[str]:
         graphs = self.graphs
-        named = (graphs.generator, graphs.generator_int8, graphs.eyeglasses, graphs.identity, graphs.shape)
+        named = (getattr(graphs, name) for name in type(graphs).model_fields)
         return [file for file in named if file]
 
     @property
@@ -206,7 +211,7 @@ class Bundle(_Strict):
             raise BundleError(f"Bundle '{self.name}' was not loaded from a folder; write it, then load it.")
         return self._folder
 
-    def path(self, graph: Literal["generator", "generator_int8", "eyeglasses", "identity", "shape"]) -> Path:
+    def path(self, graph: GraphName) -> Path:
         """Where a graph lies.
 
         Raises:

@@ -1,13 +1,13 @@
-"""A small network that finds frames of eyeglasses in aligned crops: 0.33 M parameters (`runs/eyeglasses.py`).
+"""Small networks that find what is in front of a face, in aligned crops of it: a share of each pixel.
 
-    crop ─► pixel unshuffle ─► 64×128 ─► 32×64 ─► 16×32 ─► 8×16      features, with a skip at each size
-                                  ▲         ▲        ▲       │
-    frames ◄─ pixel shuffle ◄─ 64×128 ◄─ 32×64 ◄─ 16×32 ◄────┘
+    crop ─► pixel unshuffle ─► 1/2 ─► 1/4 ─► 1/8 ─► 1/16      features, with a skip at each size
+                                ▲      ▲      ▲      │
+    share ◄─ pixel shuffle ◄── 1/2 ◄─ 1/4 ◄─ 1/8 ◄───┘
 
-Rims are one to six pixels wide, so the finest features have half the size of the crop, and separable convolutions.
-A U-Net (Ronneberger et al. 2015).
+Frames of eyeglasses are one to six pixels wide, so the finest features have half the size of the crop, and separable
+convolutions. A U-Net (Ronneberger et al. 2015). Trained by `runs/eyeglasses.py` and `runs/occluders.py`.
 
-Letters: B batch.
+Letters: B batch, H and W of the crop, multiples of 16.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+EYEGLASSES = (16, 32, 48, 64)
+OCCLUDERS = (24, 40, 64, 96)
+"""Channels of the two networks, at each of the four sizes."""
 FINE_CHANNELS = 24
 """Of the finest features on the way back."""
 RARE = -3.0
-"""The first logit everywhere: one pixel in twenty is a frame's."""
+"""The first logit everywhere: one pixel in twenty is covered."""
 
 
-class EyeglassNet(nn.Module):
-    """Logits of the share of each pixel that a frame covers.
+class SmallUNet(nn.Module):
+    """Logits of the share of each pixel that is covered.
 
     Args:
         channels: at each of the four sizes, from fine to coarse.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int] = (16, 32, 48, 64)) -> None:
+    def __init__(self, channels: tuple[int, int, int, int]) -> None:
         super().__init__()
         first, second, third, fourth = channels
         self.stem = _convolution(12, first)
@@ -53,7 +56,7 @@ class EyeglassNet(nn.Module):
         nn.init.constant_(self.head.bias, RARE)
 
     def forward(self, crop: Tensor) -> Tensor:
-        """(B, 3, 128, 256) RGB 0..1, the upper half of a crop, to logits (B, 1, 128, 256)."""
+        """(B, 3, H, W) RGB 0..1 to logits (B, 1, H, W)."""
         fine = self.fine(self.stem(functional.pixel_unshuffle(crop * 2 - 1, 2)))
         middle_1 = self.middle_1(self.down_1(fine))
         middle_2 = self.middle_2(self.down_2(middle_1))
@@ -64,15 +67,15 @@ class EyeglassNet(nn.Module):
         return functional.pixel_shuffle(self.head(back), 2)
 
 
-class EyeglassGraph(nn.Module):
-    """The network as `faces/eyeglasses.py` runs it: shares instead of logits."""
+class ShareGraph(nn.Module):
+    """The network as graphs hold it: shares instead of logits."""
 
-    def __init__(self, network: EyeglassNet) -> None:
+    def __init__(self, network: SmallUNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, crop: Tensor) -> Tensor:
-        """(B, 3, 128, 256) RGB 0..1 to (B, 1, 128, 256) 0..1."""
+        """(B, 3, H, W) RGB 0..1 to (B, 1, H, W) 0..1."""
         shares: Tensor = self.network(crop).sigmoid()
         return shares
 
