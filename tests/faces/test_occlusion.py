@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hififace.faces.alignment import align
-from hififace.faces.occlusion import occlusion
+from hififace.faces.occlusion import OccluderSegmenter, occlusion
+from hififace.types import FloatArray, RGBImage
 
 SIDE = 128
 AXIS = (np.arange(SIDE) + 0.5) / SIDE - 0.5
@@ -60,3 +61,43 @@ def test_outside_the_mask_nothing_is_looked_for(crop):
 
 def test_a_black_crop_is_no_error():
     assert occlusion(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32)).shape == (64, 64)
+
+
+class Found:
+    """A network that has found something."""
+
+    def __init__(self, shares: FloatArray) -> None:
+        self._shares = shares
+
+    def shares(self, crop: RGBImage) -> FloatArray:
+        assert crop.shape == (128, 128, 3)
+        return self._shares
+
+
+def segmenter(shares: FloatArray) -> OccluderSegmenter:
+    made = object.__new__(OccluderSegmenter)
+    made.network = Found(shares)  # type: ignore[assignment]
+    return made
+
+
+def test_only_what_is_surely_covered_counts_with_what_hangs_on_it():
+    shares = np.zeros((128, 128), np.float32)
+    shares[20:60, 20:40] = 0.5
+    shares[30:50, 24:36] = 0.95  # a finger, with its blurred edge
+    shares[80:110, 60:100] = 0.5  # a shadow
+    shares[100:103, 110:113] = 0.95  # too little
+    found = segmenter(shares).covered(np.full((256, 256, 3), 128, np.uint8))
+    assert found.shape == (128, 128)
+    np.testing.assert_array_equal(found[20:60, 20:40], shares[20:60, 20:40])
+    assert not found[70:].any()
+
+
+def test_what_the_network_finds_is_added_to_what_colours_tell():
+    crop, mask = np.full((256, 256, 3), (200, 150, 130), np.uint8), np.ones((64, 64), np.float32)
+    assert not occlusion(crop, mask).any()
+    shares = np.zeros((128, 128), np.float32)
+    shares[40:80, 40:80] = 1.0
+    found = occlusion(crop, mask, segmenter(shares))
+    assert found.shape == (64, 64)
+    assert found[22:38, 22:38].min() > 0.99
+    assert not found[50:].any()

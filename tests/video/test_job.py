@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from hififace.errors import (
     FaceError,
@@ -228,6 +229,22 @@ def test_the_report_says_which_encoder_in_hardware_was_taken_or_why_none(video, 
     options = replace(SHORT, preview_s=0.3, encoder="auto")
     report = swapper.swap_video(video, tmp_path / "out.mp4", video_options=options)
     assert any("hardware" in note for note in report.notes)
+
+
+def test_blas_has_one_thread_while_a_video_is_swapped_and_its_own_again_after_it(video, swapper, tmp_path):
+    def threads() -> set[int]:
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    found: list[set[int]] = []
+    with threadpool_limits(2, user_api="blas"):
+        options = replace(SHORT, preview_s=0.2)
+        swapper.swap_video(
+            video, tmp_path / "out.mp4", video_options=options, watch=lambda _: found.append(threads())
+        )
+        after = threads()
+    assert len(found) > 1
+    assert all(one == {1} for one in found)
+    assert after == {min(2, os.cpu_count() or 1)}
 
 
 def nothing_written(folder: Path, *kept: str) -> bool:

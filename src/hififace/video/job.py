@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hififace import __version__
 from hififace.errors import FaceError, InterruptedByUserError, NoFaceFoundError, OptionError, VideoError
@@ -149,7 +150,8 @@ def swap_video(
         f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
         "stop it first."
     )
-    with folder_lock(run.folder, refusal):
+    # Threads of numpy's BLAS spin while they wait: the small matrices of every frame would keep a core busy for nothing.
+    with folder_lock(run.folder, refusal), threadpool_limits(1, user_api="blas"):
         run.take_up()
         return run.finish(progress, should_stop or (lambda: False), watch)
 
