@@ -239,7 +239,7 @@ def test_blas_has_one_thread_while_a_video_is_swapped_and_its_own_again_after_it
     with threadpool_limits(2, user_api="blas"):
         options = replace(SHORT, preview_s=0.2)
         swapper.swap_video(
-            video, tmp_path / "out.mp4", video_options=options, watch=lambda _: found.append(threads())
+            video, tmp_path / "out.mp4", video_options=options, progress=lambda _: found.append(threads())
         )
         after = threads()
     assert len(found) > 1

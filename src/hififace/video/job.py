@@ -150,7 +150,7 @@ def swap_video(
         f"{output} is being made by another run of the same swap, whose work lies in {run.folder}. Wait for it, or "
         "stop it first."
     )
-    # Threads of numpy's BLAS spin while they wait: the small matrices of every frame would keep a core busy for nothing.
+    # Threads of numpy's BLAS spin while they wait: the small matrices of every frame would keep a core busy.
     with folder_lock(run.folder, refusal), threadpool_limits(1, user_api="blas"):
         run.take_up()
         return run.finish(progress, should_stop or (lambda: False), watch)
