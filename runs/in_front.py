@@ -32,6 +32,8 @@ SIDE_PX = 256
 """Of the crops of a set."""
 CLEAR_PX, SHARP_PX = 45.0, 70.0
 """Photographs of fewer own pixels in a crop are not used; half of all samples have at least the second number."""
+TURNED_PX, TURNED_DEG = 28.0, 17.0
+"""Photographs of faces turned by so much may have fewer own pixels."""
 HELD_OUT = 20
 """One photograph in so many is not trained on."""
 BATCH = 16
@@ -65,9 +67,16 @@ class Photos:
         self.rows = [int(row) for row in clear if row % HELD_OUT and int(row) not in left_out]
         self.sharp = [row for row in self.rows if self.set.native_px[row] >= SHARP_PX]
 
-    def any_row(self) -> int:
-        """Of a sharp photograph in half of all cases."""
+        turned = (self.set.native_px >= TURNED_PX) & (np.abs(self.set.pose_deg[:, 1]) >= TURNED_DEG)
+        self.turned = [
+            int(row) for row in np.flatnonzero(turned) if row % HELD_OUT and int(row) not in left_out
+        ]
+
+    def any_row(self, turned_share: float = 0.0) -> int:
+        """Of a face that is turned, with this probability; else of a sharp photograph in half of all cases."""
         pool = self.sharp if self.rng.random() < 0.5 else self.rows
+        if self.rng.random() < turned_share:
+            pool = self.turned
         return pool[int(self.rng.integers(len(pool)))]
 
     def crop(self, row: int) -> Image:
@@ -98,7 +107,7 @@ def moved(
 
 
 def degraded(
-    rng: np.random.Generator, image: Image, covered: Floats, *, least: float = 0.35
+    rng: np.random.Generator, image: Image, covered: Floats, *, least: float = 0.35, any_light: bool = False
 ) -> tuple[Floats, Floats]:
     """A crop with fewer pixels, blurred, compressed, in other light, grey, noisy; levels 0 to 1.
 
@@ -107,6 +116,7 @@ def degraded(
         image: (H, W, 3).
         covered: (H, W), which loses its detail with the pixels.
         least: share of the side that is left.
+        any_light: also dark, tinted, pale and hazy crops, as films have them.
     """
     height, width = image.shape[:2]
     if rng.random() < 0.45:
@@ -122,9 +132,15 @@ def degraded(
         image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
     seen = image.astype(np.float32) / 255
     if rng.random() < 0.7:
-        seen = seen ** np.exp(rng.normal(0, 0.25)) * rng.uniform(0.75, 1.2)
+        gamma = np.exp(rng.normal(0.1, 0.35) if any_light else rng.normal(0, 0.25))
+        seen = seen**gamma * rng.uniform(0.3 if any_light else 0.75, 1.2)
     if rng.random() < 0.5:
-        seen = seen * np.exp(rng.normal(0, 0.06, 3))
+        seen = seen * np.exp(rng.normal(0, rng.choice([0.06, 0.2]) if any_light else 0.06, 3))
+    if any_light and rng.random() < 0.3:
+        grey = seen.mean(axis=2, keepdims=True)
+        seen = grey + (seen - grey) * rng.uniform(0.2, 1.3)
+    if any_light and rng.random() < 0.3:
+        seen = seen * rng.uniform(0.5, 1) + rng.uniform(0, 0.15)
     if rng.random() < 0.1:
         seen = np.repeat(seen.mean(axis=2, keepdims=True), 3, axis=2)
     if rng.random() < 0.3:

@@ -49,6 +49,10 @@ python runs/export_mini_256.py "$AVERAGE" "$WORK/bundles/mini" --version 769280
 python runs/eyeglasses.py train "$WORK/sets/train256" "$WORK/eyeglasses-first.pt" --minutes 7
 python runs/eyeglasses.py train "$WORK/sets/train256" "$WORK/eyeglasses.pt" --minutes 22 --start "$WORK/eyeglasses-first.pt"
 python runs/eyeglasses.py add "$WORK/eyeglasses.pt" "$WORK/bundles/mini"
+# What finds hands and other things before a face.
+python runs/occluders.py train "$WORK/sets/train256" "$WORK/occluders-first.pt" --minutes 32
+python runs/occluders.py train "$WORK/sets/train256" "$WORK/occluders.pt" --minutes 17 --start "$WORK/occluders-first.pt" --harder
+python runs/occluders.py add "$WORK/occluders.pt" "$WORK/bundles/mini"
 # Int8 for videos; its scales come from the examples, the benchmarks' portraits and a hundred validation photos.
 mkdir -p "$WORK/scales"
 tar xf "$PHOTOS/photos-val-000.tar" -C "$WORK/scales" --wildcards '0000*.jpg'

@@ -1,6 +1,7 @@
 """Trains the network that finds what covers a face, on things drawn before photographs, and adds it to a bundle.
 
-    python runs/occluders.py train SET occluders.pt --minutes 36
+    python runs/occluders.py train SET first.pt --minutes 32
+    python runs/occluders.py train SET occluders.pt --minutes 17 --start first.pt --harder
     python runs/occluders.py add occluders.pt BUNDLE
 
 SET is a prepared set of 256 px (runs/prepare_mini_256.py). Drawn are hands of round segments with the skin of some
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -39,6 +41,8 @@ from hififace.models.small_unet import OCCLUDERS, SmallUNet
 DRAWN_SHARE = 0.6
 GLASSES_SHARE = 0.1
 """Of all crops have drawn glasses, which are not to be found."""
+TURNED_SHARE = 0.4
+"""Of the crops of harder samples show a turned face."""
 HAND_SHARE = 0.6
 """Of all things are hands."""
 OUTSIDE = 0.08
@@ -270,15 +274,22 @@ def _out_of_focus_or_moved(rng: np.random.Generator, cover: Floats, paint: Float
 # Training
 
 
-def sample(photos: Photos) -> Sample:
-    """A crop of half the size, with something before it or without."""
-    rng, row = photos.rng, photos.any_row()
+def sample(photos: Photos, *, harder: bool = False) -> Sample:
+    """A crop of half the size, with something before it or without.
+
+    Args:
+        photos: of the set.
+        harder: in two of five samples the face is turned, and the light may be any: the first network took dark cheeks
+            of turned faces for covers.
+    """
+    turned_share = TURNED_SHARE if harder else 0.0
+    rng, row = photos.rng, photos.any_row(turned_share)
     image, mesh = moved(rng, photos.crop(row), photos.mesh(row), (128.0, 110.0))
     covered = np.zeros(SIZE, np.float32)
     if rng.random() < GLASSES_SHARE:
         image, _ = eyeglasses.draw_glasses(rng, image, mesh)
     if rng.random() < DRAWN_SHARE:
-        image, covered = draw_occluder(rng, image, mesh, photos.crop(photos.any_row()))
+        image, covered = draw_occluder(rng, image, mesh, photos.crop(photos.any_row(turned_share)))
     face = np.zeros(SIZE, np.uint8)
     cv2.fillPoly(face, [np.rint(mesh[list(point_groups()["face_oval"]), :2]).astype(np.int32)], 255)
     face = cv2.dilate(face, np.ones((9, 9), np.uint8))
@@ -286,7 +297,7 @@ def sample(photos: Photos) -> Sample:
     image, covered, face = (
         cv2.resize(one, small, interpolation=cv2.INTER_AREA) for one in (image, covered, face)
     )
-    seen, covered = degraded(rng, image, covered, least=0.4)
+    seen, covered = degraded(rng, image, covered, least=0.4, any_light=harder)
     return as_sample(rng, seen, covered, OUTSIDE + (1 - OUTSIDE) * face.astype(np.float32) / 255)
 
 
@@ -300,6 +311,7 @@ def main() -> None:
     training.add_argument("output", type=Path)
     training.add_argument("--minutes", type=float, required=True)
     training.add_argument("--start", type=Path, help="a network to go on from")
+    training.add_argument("--harder", action="store_true", help="with turned faces, in any light")
     training.add_argument("--seed", type=int, default=0)
     adding = commands.add_parser("add")
     adding.add_argument("trained", type=Path)
@@ -313,7 +325,10 @@ def main() -> None:
         return
     network = SmallUNet(OCCLUDERS) if options.start is None else load(OCCLUDERS, options.start)
     photos = Photos(options.set, options.seed, set())
-    torch.save(train(network, photos, sample, options.minutes, COVERED), options.output)
+    torch.save(
+        train(network, photos, partial(sample, harder=options.harder), options.minutes, COVERED),
+        options.output,
+    )
 
 
 if __name__ == "__main__":

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from hififace.evaluation.scenes import draw_occluder
 from hififace.faces.alignment import align
+from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.occlusion import OccluderSegmenter, occlusion
+from hififace.media.image import read_image
 from hififace.types import FloatArray, RGBImage
+from hififace.weights.bundle import load_bundle
 
 SIDE = 128
 AXIS = (np.arange(SIDE) + 0.5) / SIDE - 0.5
+PORTRAITS = Path(__file__).parents[2] / "benchmarks" / "portraits"
+INNER = (np.add.outer((AXIS / 0.36) ** 2, (AXIS / 0.24) ** 2) <= 1).astype(np.float32)
 FACE = (np.add.outer((AXIS / 0.42) ** 2, (AXIS / 0.3) ** 2) <= 1).astype(np.float32)
 
 
@@ -61,6 +69,41 @@ def test_outside_the_mask_nothing_is_looked_for(crop):
 
 def test_a_black_crop_is_no_error():
     assert occlusion(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32)).shape == (64, 64)
+
+
+@pytest.fixture(scope="module")
+def network() -> OccluderSegmenter:
+    return OccluderSegmenter(load_bundle("mini").path("occluders"), threads=1)
+
+
+def crop_with_mesh(name: str, kind: str | None, detector) -> tuple[RGBImage, np.ndarray | None]:
+    """An aligned portrait of the benchmarks, and where something was drawn by the evaluation, which draws otherwise."""
+    image = read_image(PORTRAITS / name).pixels
+    (found,) = detector.detect(image)
+    where = None
+    if kind is not None:
+        seen = FaceMeshLandmarker(threads=1).locate(image, found)
+        image, where = draw_occluder(kind, image, np.asarray(seen.points[:, :2], np.float64))
+    aligned = align(image, found.points, "mini_128")
+    if where is not None:
+        side = (SIDE, SIDE)
+        where = cv2.warpAffine(where.astype(np.uint8), aligned.matrix, side, flags=cv2.INTER_NEAREST) > 0
+    return aligned.crop, where
+
+
+@pytest.mark.parametrize("kind", ["fingers", "bar", "mask"])
+def test_network_and_colours_together_find_what_the_evaluation_draws(network, detector, kind):
+    crop, where = crop_with_mesh("119_neutral.jpg", kind, detector)
+    within = where & (FACE > 0)
+    assert occlusion(crop, FACE, network)[within].mean() > 0.85
+    if kind == "fingers":  # of the colour of skin
+        assert network.covered(crop)[within].mean() > 0.7 > occlusion(crop, FACE)[within].mean()
+
+
+@pytest.mark.parametrize("photo", sorted(PORTRAITS.glob("*.jpg")), ids=lambda path: path.stem)
+def test_the_network_finds_nothing_before_a_free_face(network, detector, photo):
+    crop, _ = crop_with_mesh(photo.name, None, detector)
+    assert network.covered(crop)[INNER > 0].mean() < 0.005
 
 
 class Found:

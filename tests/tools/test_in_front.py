@@ -142,7 +142,7 @@ def test_training_runs(name, request, in_front, monkeypatch, crop_and_mesh):
     class OnePhoto(in_front.Photos):
         def __init__(self) -> None:
             self.rng = np.random.default_rng(0)
-            self.rows = self.sharp = [1]
+            self.rows = self.sharp = self.turned = [1]
 
         def crop(self, row):
             return crop_and_mesh[0]
