@@ -23,13 +23,14 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hififace.models import params
+from hififace.models.params import GeneratorParams
 from hififace.training.config import OptimiserConfig, TrainingConfig
 from hififace.training.presets import mini_128
 
@@ -75,19 +76,34 @@ MEASURES = {
 }
 
 
-def arm_config(arm: str, seed: int, pairs: int, batch: int) -> TrainingConfig:
+NETWORKS: dict[str, tuple[Callable[[], GeneratorParams], int]] = {
+    "mini_128": (params.mini_128, 5),
+    "mini_256": (params.mini_256, 11),
+}
+"""Generator of the embedded family -> its parameters, and the dilation of masks in pixels."""
+
+
+def arm_config(arm: str, seed: int, pairs: int, batch: int, network: str = "mini_256") -> TrainingConfig:
     """The configuration of an arm: nothing but its three terms, its gradients, its triplets and the seed differ."""
+    create, dilation = NETWORKS[network]
+    generator = create()
     weights, changes = ARMS[arm]
     base = mini_128()
     rate = OptimiserConfig(learning_rate=1.6e-4, beta1=0.5, beta2=0.99, gradient_clip=100.0)
     loss = base.loss.model_copy(
-        update={"weights": {**BASE, **weights}, "landmark_share": 1.0, "perceptual_share": 1.0, **changes}
+        update={
+            "weights": {**BASE, **weights},
+            "mask_dilation": dilation,
+            "landmark_share": 1.0,
+            "perceptual_share": 1.0,
+            **changes,
+        }
     )
     config = base.model_copy(
         update={
             "preset": f"ablation_{arm}",
-            "generator": params.mini_256(),
-            "discriminator": params.patch_discriminator(256),
+            "generator": generator,
+            "discriminator": params.patch_discriminator(generator.resolution),
             "seed": seed,
             "total_images": pairs,
             "batch_size": batch,
@@ -147,7 +163,7 @@ def run_arm(arm: str, seed: int, options: argparse.Namespace) -> Path:
     if (bundle / "model.json").is_file():
         return bundle
     place.mkdir(parents=True, exist_ok=True)
-    config = arm_config(arm, seed, options.pairs, options.batch)
+    config = arm_config(arm, seed, options.pairs, options.batch, options.network)
     (place / "config.json").write_text(json.dumps(config.model_dump(mode="json")), encoding="utf-8")
     command = ["train", "--config", place / "config.json", "--data", options.set, "--run", place / "run"]
     hififace(*command, "--init-from", options.start, "--device", options.device)
@@ -164,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("set", type=Path, help="prepared set of 256 px (hififace prepare --resolution 256)")
+    parser.add_argument("set", type=Path, help="prepared set of the network's resolution (hififace prepare)")
     parser.add_argument("--data", type=Path, required=True, help="validation shards of the protocol open")
     parser.add_argument(
         "--work", type=Path, required=True, help="folder of runs, bundles, reports and the table"
@@ -172,11 +188,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--start", default="mini", help="what every arm starts from (see hififace train --init-from)"
     )
+    parser.add_argument("--network", choices=list(NETWORKS), default="mini_256")
     parser.add_argument("--pairs", type=int, default=30_000, help="seen by each arm")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--measured-pairs", type=int, help="of each part of the protocol; all if not given")
+    parser.add_argument(
+        "--train-only", action="store_true", help="measure nothing yet; the same command goes on"
+    )
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
 
@@ -184,10 +204,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in options.seeds:  # a whole seed first: half of the work is a whole answer
         for arm in options.arms:
             bundle = run_arm(arm, seed, options)
+            if options.train_only:
+                continue
             report = options.work / f"{arm}-{seed}" / "report"
             if not (report / "report.json").is_file():
                 few = ["--pairs", options.measured_pairs] if options.measured_pairs else []
-                hififace("evaluate", bundle, "--data", options.data, "--no-baselines", "-o", report, *few)
+                what = ["--data", options.data, "--part", "swap", "--no-baselines"]
+                hififace("evaluate", bundle, *what, "-o", report, *few)
             (method,) = json.loads((report / "report.json").read_text(encoding="utf-8"))["methods"]
             swap = method["measures"]["swap"]
             measured[arm][seed] = {name: float(swap[name]["mean"]) for name in MEASURES}

@@ -92,6 +92,13 @@ def test_unusable_photos_are_left_out_and_named(photos, known):
 def test_a_prefix_is_named_by_its_own_hash(photos, known):
     protocol = build_protocol("open", photos, known)
     assert protocol.first(None) is protocol
+    assert protocol.only([]) is protocol
+    assert list(protocol.only(["reconstruction", "swap"]).parts) == ["reconstruction", "swap"]
+    assert protocol.only(["swap"]).parts["swap"] == protocol.parts["swap"]
+    with pytest.raises(
+        OptionError, match="has no part 'dim'; choose among swap, same_person, reconstruction"
+    ):
+        protocol.only(["dim"])
     assert protocol.first(10).sha256 != protocol.sha256
     assert protocol.first(10).parts["swap"] == protocol.parts["swap"][:10]
 

@@ -33,6 +33,13 @@ def test_arms_differ_in_their_terms_their_gradients_and_their_triplets_alone(abl
     assert ablation.arm_config("A", 1, 100, 4).seed == 1
 
 
+def test_arms_of_the_smaller_network_differ_in_the_same(ablation):
+    large, small = (ablation.arm_config("F", 0, 100, 4, name) for name in ("mini_256", "mini_128"))
+    assert (large.generator.resolution, small.generator.resolution) == (256, 128)
+    assert (large.discriminator.resolution, small.discriminator.resolution) == (256, 128)
+    assert different(large, small) == {"mask_dilation"}
+
+
 def numbers(ablation, **changes: float) -> dict[str, float]:
     return {**dict.fromkeys(ablation.MEASURES, 1.0), "dlib_source": 0.5, "dlib_top1": 90.0, **changes}
 

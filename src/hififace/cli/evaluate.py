@@ -89,6 +89,12 @@ def evaluate(
             help="Only the first N pairs of each part, for a quick look; the report says so.",
         ),
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="open, portraits: only this part of the protocol, such as swap; repeatable; the report says so."
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -116,7 +122,7 @@ def evaluate(
         import torch  # noqa: F401 - the recogniser that training never sees runs on it
     if output is not None and output.is_file():
         raise OptionError(f"--output {output} is a file; a folder for the report was expected.")
-    of_papers = _check_kinds(protocol, method, pair_list, video, people)
+    of_papers = _check_kinds(protocol, method, pair_list, video, people, part)
     if commercial:
         _refuse_non_commercial(bundles or [], of_papers=of_papers)
     run: _Run
@@ -134,7 +140,19 @@ def evaluate(
         videos = tuple(video or ())
         run = partial(
             _of_photos,
-            Settings(data, protocol, pairs, workers, cache, baselines, options, people, videos, video_s),
+            Settings(
+                data,
+                protocol,
+                pairs,
+                workers,
+                cache,
+                baselines,
+                options,
+                people,
+                videos,
+                video_s,
+                tuple(part or ()),
+            ),
         )
     table, write = _with_bars(partial(run, bundles or []), quiet)
     if output is None:
@@ -188,6 +206,7 @@ def _check_kinds(
     pair_list: Path | None,
     video: list[Path] | None,
     people: Path | None,
+    part: list[str] | None,
 ) -> bool:
     """Whether the protocol is one of the literature's; options of the other kind are refused."""
     from hififace.evaluation.papers.pairs import PROTOCOLS
@@ -197,8 +216,10 @@ def _check_kinds(
         raise OptionError(
             f"--method and --pair-list are for {', '.join(PROTOCOLS)}; the protocol is {protocol}."
         )
-    if of_papers and (video or people is not None):
-        raise OptionError(f"--video and --people are for open and portraits; the protocol is {protocol}.")
+    if of_papers and (video or people is not None or part):
+        raise OptionError(
+            f"--video, --people and --part are for open and portraits; the protocol is {protocol}."
+        )
     return of_papers
 
 

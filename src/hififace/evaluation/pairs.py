@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from hififace.errors import DataError
+from hififace.errors import DataError, OptionError
 from hififace.evaluation.description import Description
 from hififace.evaluation.photos import Photo, PhotoSet
 from hififace.evaluation.scenes import PLAIN, Scene
@@ -77,6 +77,19 @@ class Protocol:
             for name, pairs in self.parts.items()
         }
         return replace(self, parts=parts)
+
+    def only(self, names: Sequence[str]) -> Protocol:
+        """The protocol reduced to these parts; unchanged for none.
+
+        Raises:
+            OptionError: it has no part of that name.
+        """
+        for name in names:
+            if name not in self.parts:
+                raise OptionError(
+                    f"The protocol {self.name} has no part {name!r}; choose among {', '.join(self.parts)}."
+                )
+        return replace(self, parts={name: self.parts[name] for name in names}) if names else self
 
 
 @dataclass(frozen=True, slots=True)

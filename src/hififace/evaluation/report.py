@@ -335,7 +335,7 @@ def contact_sheets(evaluation: Evaluation, result: MethodResult) -> dict[str, RG
     """
     shown = [
         (pair, image)
-        for pair, image in zip(evaluation.protocol.parts["swap"], result.images, strict=False)
+        for pair, image in zip(evaluation.protocol.parts.get("swap", ()), result.images, strict=False)
         if image is not None
     ]
     if not shown:

@@ -76,6 +76,8 @@ class Settings:
     """Real videos: each bundle swaps their beginning, and flicker and similarity over time are measured."""
     video_s: float = 4.0
     """Duration of that beginning, in seconds."""
+    parts: tuple[str, ...] = ()
+    """Measure only these parts of the protocol; none given measures all."""
 
     def __post_init__(self) -> None:
         if self.num_pairs is not None and self.num_pairs < 1:
@@ -155,13 +157,13 @@ def evaluate(bundles: Sequence[str], settings: Settings, progress: Progress | No
     with Workforce(settings.workers, settings.cache, asked) as force:
         known = describe_photos(photos, settings, force, tell)
         whole = build_protocol(settings.protocol, photos, known)
-        protocol = whole.first(settings.num_pairs)
+        protocol = whole.first(settings.num_pairs).only(settings.parts)
         facts = Facts.of(whole, photos, known, asked)
         results = [_measure(entry, protocol, facts, force, tell) for entry in entries]
         videos = _swap_videos(entries, protocol, settings, force, tell)
-    if asked.landmarks68 and settings.baselines:
+    if asked.landmarks68 and settings.baselines and "swap" in protocol.parts:
         results.append(other_photo(protocol, facts))
-    complete = all(len(protocol.parts[part]) == len(whole.parts[part]) for part in whole.parts)
+    complete = all(len(protocol.parts.get(part, ())) == len(whole.parts[part]) for part in whole.parts)
     told = tell_apart(photos, known, whole)
     middles = {
         digest: (float(found.box[[0, 2]].mean()), float(found.box[[1, 3]].mean()))

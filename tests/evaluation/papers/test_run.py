@@ -168,7 +168,7 @@ def test_one_command_gives_the_table(workplace, capsys):
     ("more", "sentence"),
     [
         (["--protocol", "open", "--method", "A=b"], "--method and --pair-list are for"),
-        (["--protocol", "ff++", "--video", "v.mp4"], "--video and --people are for"),
+        (["--protocol", "ff++", "--video", "v.mp4"], "--video, --people and --part are for"),
         (["--protocol", "ff++", "--method", "A=b", "--method", "A=c"], "each name once"),
     ],
 )
