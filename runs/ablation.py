@@ -1,6 +1,6 @@
 """The reference's open problem, as an ablation: can gaze and mouth be kept without losing the person?
 
-    python runs/ablation.py SET --data SHARDS --work WORK                # six arms, two seeds, the table
+    python runs/ablation.py SET --data SHARDS --work WORK                # all arms, two seeds, the table
     python runs/ablation.py SET --data SHARDS --work WORK --pairs 16 --measured-pairs 2 --seeds 0     # a rehearsal
 
 Every arm starts from one network (`--start`), sees equally many pairs of the same set, and is measured on the whole
@@ -12,6 +12,8 @@ protocol `open`. Stopped at any moment, the same command goes on: finished arms 
     D  strong, their gradients through eyes and mouth alone, identity damped there
     E  triplets, without these terms
     F  D and E together
+    G  C and E together
+    H  as F, without damping identity
 
 Solved if F is within 0.01 of A by dlib's distance and within 1 point of its top-1, gaze errs by at most 9.5 degrees,
 lids and lips err by 20 % less than in B, and C shows the loss that the seed reports (else there was no problem).
@@ -47,6 +49,8 @@ ARMS: dict[str, tuple[dict[str, float], dict[str, Any]]] = {
     "D": (STRONG, LIMITED),
     "E": (NONE, TRIPLETS),
     "F": (STRONG, {**LIMITED, **TRIPLETS}),
+    "G": (STRONG, TRIPLETS),
+    "H": (STRONG, {"eyes_and_mouth_only": True, **TRIPLETS}),
 }
 """Arm -> weights of the three terms, and other settings of the loss."""
 

@@ -27,6 +27,8 @@ def test_arms_differ_in_their_terms_their_gradients_and_their_triplets_alone(abl
     assert different(configs["C"], configs["D"]) == limited
     assert different(configs["A"], configs["E"]) == {"triplet_share"}
     assert different(configs["D"], configs["F"]) == {"triplet_share"}
+    assert different(configs["C"], configs["G"]) == {"triplet_share"}
+    assert different(configs["F"], configs["H"]) == {"identity_in_eyes_and_mouth"}
     for config in configs.values():
         same = {**config.model_dump(mode="json"), "loss": None, "preset": None}
         assert same == {**configs["A"].model_dump(mode="json"), "loss": None, "preset": None}
