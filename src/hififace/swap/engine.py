@@ -11,7 +11,6 @@ of images at once, `paste_faces` puts the faces of one image back.
 from __future__ import annotations
 
 import copy
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +37,7 @@ from hififace.faces.shape import MeshShapePrior
 from hififace.faces.shape_warp import ShapeWarp, shape_warp, warped
 from hififace.faces.templates import find_template
 from hififace.pixels import to_uint8
+from hififace.processes import usable_cores
 from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
 from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
 from hififace.swap.identity_vector import identity_vectors, target_needs
@@ -153,7 +153,7 @@ class Engine:
         with self._opening:
             if wanted not in self._others:
                 # A video's other stages need the rest of the cores.
-                half = max((os.cpu_count() or 1) // 2, 1)
+                half = max(usable_cores() // 2, 1)
                 self._others[wanted] = self._at(wanted, self._float32_generator.session.threads or half)
             return self._others[wanted]
 

@@ -6,7 +6,6 @@ ONNX Runtime's convolutions leave AMX idle (docs/lab-book.md); OpenVINO's use it
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.errors import RuntimeUnavailableError, WeightsError
+from hififace.processes import usable_cores
 
 PROVIDER: Final = "OpenVINO"
 _MOST_AT_ONCE: Final = 4
@@ -60,7 +60,7 @@ class OpenVinoGraph:
                 f"{path} cannot be opened by OpenVINO ({str(error).strip().splitlines()[-1][:200]}). "
                 "Run it with --precision float32."
             ) from error
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         self.runs_at_once = min(max(cores // threads, 1), _MOST_AT_ONCE) if threads else 1
         self._settings = {
             "INFERENCE_PRECISION_HINT": "bf16",
