@@ -47,6 +47,35 @@ def test_onnx_runtime_keeps_no_device_id_and_no_queue(environment: Path, code: s
     assert files(environment) == set()
 
 
+def test_openvino_keeps_no_id_and_connects_to_nobody(environment: Path):
+    pytest.importorskip("openvino")
+    code = (
+        "import socket\n"
+        "def refuse(*_): raise SystemExit('a connection was opened')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from hififace.weights.openvino_graph import why_not\n"
+        "assert 'not installed' not in str(why_not())\n"
+        "import sys, time; time.sleep(1)\n"  # it reports in a thread or process of its own
+        "assert 'openvino_telemetry' not in sys.modules"
+    )
+    run(sys.executable, "-c", code)
+    assert files(environment) == set()
+
+
+def test_openvino_alone_may_keep_an_id(environment: Path, monkeypatch: pytest.MonkeyPatch):
+    """So that the test above can fail."""
+    pytest.importorskip("openvino_telemetry")
+    for name in ("CI", "TF_BUILD", "JENKINS_URL"):  # in which it reports nothing
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):  # here it reaches nobody
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    run(sys.executable, "-c", "import openvino")
+    found = files(environment)
+    if not found:
+        pytest.skip("this OpenVINO reports nothing")
+    assert any("openvino" in name for name in found)
+
+
 def test_onnx_runtime_alone_may_keep_both(environment: Path):
     """So that the test above can fail; a build without telemetry, as for other systems, has nothing to show."""
     run(sys.executable, "-c", "import onnxruntime")

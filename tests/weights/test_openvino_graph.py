@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -88,18 +87,6 @@ def test_few_shapes_are_kept() -> None:
 
 
 @needs_bfloat16
-def test_nobody_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenVINO comes with a package for telemetry, which its converter alone uses."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("a connection was opened")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    open_bfloat16_session(GRAPH, threads=1).run(feeds())
-
-
-@needs_bfloat16
 def test_a_broken_file(tmp_path: Path) -> None:
     (tmp_path / "generator.onnx").write_bytes(b"no graph")
     with pytest.raises(WeightsError, match=r"generator\.onnx cannot be opened by OpenVINO"):
@@ -110,7 +97,6 @@ def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     openvino_graph._core.cache_clear()
     monkeypatch.setitem(sys.modules, "openvino", None)
     try:
-        assert openvino_graph.openvino_version() == ""
         with pytest.raises(RuntimeUnavailableError, match="OpenVINO is not installed"):
             open_bfloat16_session(GRAPH)
     finally:

@@ -6,10 +6,12 @@ ONNX Runtime's convolutions leave AMX idle (docs/lab-book.md); OpenVINO's use it
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -20,6 +22,8 @@ from hififace.errors import RuntimeUnavailableError, WeightsError
 from hififace.processes import usable_cores
 
 PROVIDER: Final = "OpenVINO"
+_TELEMETRY: Final = "openvino_telemetry"
+_IMPORTING = threading.Lock()
 _MOST_AT_ONCE: Final = 4
 """Runs at the same time; each has its own compiled network."""
 _KEPT_SHAPES: Final = 4
@@ -122,20 +126,36 @@ def why_not() -> str | None:
 def openvino_version() -> str:
     """Of the installed OpenVINO; empty without one."""
     try:
-        import openvino
-    except ImportError:
+        return metadata.version("openvino")
+    except metadata.PackageNotFoundError:
         return ""
-    return str(openvino.__version__)
 
 
 @cache
 def _core() -> Any:
     """OpenVINO's entry, imported only where it is asked for."""
     try:
-        import openvino
+        return _import_quietly().Core()
     except ImportError as error:
         raise RuntimeUnavailableError("OpenVINO is not installed; `pip install openvino` adds it.") from error
-    return openvino.Core()
+
+
+def _import_quietly() -> Any:
+    """The module `openvino`.
+
+    Importing it tells its maker so over the network, and leaves an id in the user's home, if its package for telemetry
+    can be imported. It does without, so that package is not to be found meanwhile.
+    """
+    with _IMPORTING:
+        hidden = "openvino" not in sys.modules and _TELEMETRY not in sys.modules
+        if hidden:
+            sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # makes its import an ImportError
+        try:
+            import openvino
+        finally:
+            if hidden:
+                del sys.modules[_TELEMETRY]
+    return openvino
 
 
 def _described(port: Any) -> _Tensor:
