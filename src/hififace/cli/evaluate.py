@@ -92,7 +92,7 @@ def evaluate(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="open, portraits: only this part of the protocol, such as swap; repeatable; the report says so."
+            help="Measure only this part of open or portraits, such as swap; repeatable; the report says so."
         ),
     ] = None,
     workers: Annotated[
