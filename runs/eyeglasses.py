@@ -10,14 +10,22 @@ them, and the second is not trained on photographs where it did.
 
 from __future__ import annotations
 
-import argparse
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
-from in_front import Image, Photos, Sample, add_to_bundle, as_sample, degraded, load, moved, train
+from in_front import (
+    Image,
+    Photos,
+    Sample,
+    add_to_bundle,
+    as_sample,
+    commands,
+    degraded,
+    load,
+    moved,
+    started,
+    train,
+)
 from numpy.typing import NDArray
 
 from hififace.faces.eyeglasses import BAND_PX, SIDE_PX
@@ -269,22 +277,8 @@ def found_in(photos: Photos, network: SmallUNet) -> set[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    training = commands.add_parser("train")
-    training.add_argument("set", type=Path)
-    training.add_argument("output", type=Path)
-    training.add_argument("--minutes", type=float, required=True)
-    training.add_argument("--start", type=Path, help="a network to go on from")
-    training.add_argument("--seed", type=int, default=0)
-    adding = commands.add_parser("add")
-    adding.add_argument("trained", type=Path)
-    adding.add_argument("bundle", type=Path)
-    options = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(os.cpu_count() or 1)
+    parser, _ = commands(__doc__)
+    options = started(parser)
     if options.command == "add":
         add_to_bundle(
             load(EYEGLASSES, options.trained), options.bundle, "eyeglasses", (BAND_PX, SIDE_PX), "frames"

@@ -6,7 +6,9 @@ Real glasses, hands and microphones in photographs have no labels, so they are d
 
 from __future__ import annotations
 
+import argparse
 import io
+import os
 import tempfile
 import time
 from collections import Counter
@@ -220,6 +222,32 @@ def keep_average(average: dict[str, torch.Tensor], now: dict[str, torch.Tensor],
             average[name] = value.clone()
         else:
             average[name].lerp_(value, 1 - kept)
+
+
+def commands(description: str | None) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The parser of a program with the commands `train` and `add`, and that of `train`."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parsers = parser.add_subparsers(dest="command", required=True)
+    training = parsers.add_parser("train")
+    training.add_argument("set", type=Path)
+    training.add_argument("output", type=Path)
+    training.add_argument("--minutes", type=float, required=True)
+    training.add_argument("--start", type=Path, help="a network to go on from")
+    training.add_argument("--seed", type=int, default=0)
+    adding = parsers.add_parser("add")
+    adding.add_argument("trained", type=Path)
+    adding.add_argument("bundle", type=Path)
+    return parser, training
+
+
+def started(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of a program, which from now on draws on one thread and trains on all."""
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(os.cpu_count() or 1)
+    return options
 
 
 def load(channels: tuple[int, int, int, int], path: Path) -> SmallUNet:

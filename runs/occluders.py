@@ -10,10 +10,7 @@ cheek, and other things of any shape with any texture, in the manner of RandOcc 
 
 from __future__ import annotations
 
-import argparse
-import os
 from functools import partial
-from pathlib import Path
 
 import cv2
 import eyeglasses
@@ -27,9 +24,11 @@ from in_front import (
     Sample,
     add_to_bundle,
     as_sample,
+    commands,
     degraded,
     load,
     moved,
+    started,
     train,
 )
 from numpy.typing import NDArray
@@ -302,23 +301,9 @@ def sample(photos: Photos, *, harder: bool = False) -> Sample:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    training = commands.add_parser("train")
-    training.add_argument("set", type=Path)
-    training.add_argument("output", type=Path)
-    training.add_argument("--minutes", type=float, required=True)
-    training.add_argument("--start", type=Path, help="a network to go on from")
+    parser, training = commands(__doc__)
     training.add_argument("--harder", action="store_true", help="with turned faces, in any light")
-    training.add_argument("--seed", type=int, default=0)
-    adding = commands.add_parser("add")
-    adding.add_argument("trained", type=Path)
-    adding.add_argument("bundle", type=Path)
-    options = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(os.cpu_count() or 1)
+    options = started(parser)
     if options.command == "add":
         size = (NETWORK_SIDE_PX, NETWORK_SIDE_PX)
         add_to_bundle(load(OCCLUDERS, options.trained), options.bundle, "occluders", size, "covered")

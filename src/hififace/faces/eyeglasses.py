@@ -22,7 +22,7 @@ BAND_PX: Final = 128
 LEAST_AREA: Final = 0.0025
 """Of the crop's area: less than this is no frame, but a few pixels of a brow or a strand of hair."""
 LEAST_COVERAGE: Final = 0.5
-"""Some pixel of a frame is at least as sure as this."""
+"""Pixels that are surer than this count for that."""
 
 
 class EyeglassSegmenter:

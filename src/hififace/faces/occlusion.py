@@ -110,7 +110,7 @@ def occlusion(
     coarse = cv2.resize(np.asarray(mask, np.float32), (side, side), interpolation=cv2.INTER_AREA)
     covered = _covered(reduced, np.asarray(coarse, np.float32))
     found = np.zeros((whole, whole), np.float32)
-    for part in (covered, None if network is None else network.covered(crop)):
+    for part in (covered, None if network is None else network.covered(reduced)):
         if part is not None and part.any():
             enlarged = cv2.resize(part, (whole, whole), interpolation=cv2.INTER_LINEAR)
             np.maximum(found, enlarged, out=found)
