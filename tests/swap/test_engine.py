@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from hififace.faces.alignment import transform_points
 from hififace.faces.appearance import remaining_edges
 from hififace.media.image import read_image
 from hififace.swap.engine import Engine, StageClock, blending_mask, paste_faces
 from hififace.swap.generate import GeneratedFace, TargetFace
+from hififace.swap.identity_vector import target_needs
 from hififace.swap.options import SwapOptions
 from hififace.swapper import FaceSwapper
 from hififace.types import Detection, Face, RGBImage
@@ -159,7 +161,8 @@ def test_a_face_in_dim_light_is_swapped_as_in_good_light(mini: FaceSwapper, targ
     expected = good.pixels[inside].astype(float)
     found = mini.swap(np.rint(bright * 0.25).astype(np.uint8)).pixels[inside].astype(float)
     # On the scale of good light: 14 levels before networks were shown ordinary brightness, of which 1 is rounding.
-    assert np.abs(found * 4 - expected).mean() < 3
+    # The astronaut: 2.97 generated once, 3.09 refined, since the recogniser sees the rounding, too.
+    assert np.abs(found * 4 - expected).mean() < 3.2
     assert found.std() * 4 == pytest.approx(expected.std(), rel=0.05)
 
 
@@ -184,3 +187,44 @@ def test_a_face_in_a_blurred_image_is_as_blurred_and_a_sharp_one_as_generated(mi
     # As generated, the results would have 0.40, 0.58 and 0.46.
     np.testing.assert_allclose(results[1:], targets[1:], atol=0.04)
     assert targets[1] > 0.7
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Refining
+
+
+def test_a_refined_result_is_more_like_its_source(mini):
+    source = mini.read_source(EXAMPLES / "officer.jpg")
+    found = {
+        refine: mini.swap(EXAMPLES / "astronaut.jpg", sources=source, refine=refine, similarity=True).faces[0]
+        for refine in (False, True)
+    }
+    likeness = {refine: face.similarity_source for refine, face in found.items()}
+    assert likeness[True] > likeness[False] + 0.01
+
+
+def test_what_a_result_lacks_is_measured_against_what_was_asked_for(mini):
+    engine, pixels = mini.engine, read_image(EXAMPLES / "astronaut.jpg").pixels
+    source = mini.read_source(EXAMPLES / "officer.jpg")
+    options = SwapOptions(refine=False)
+    targets = engine.encode(
+        pixels, engine.find_faces(pixels), target_needs(engine.bundle.vector), matrices=None
+    )
+    (lack,) = engine.identity_lacks(targets, [source], options)
+    (made,) = engine.generate(targets, [source], options)
+    points = transform_points(made.matrix, targets[0].face.detection.points)
+    asked = lack + engine.embedder.embed(made.image, points)
+    assert np.linalg.norm(asked) == pytest.approx(1.0, abs=1e-4)
+    # Handed in, it is used as it is: nothing lacking is the plain result.
+    (plain,) = engine.generate(targets, [source], SwapOptions(), [np.zeros_like(lack)])
+    np.testing.assert_array_equal(plain.image, made.image)
+    (refined,) = engine.generate(targets, [source], SwapOptions(), [lack])
+    (measured,) = engine.generate(targets, [source], SwapOptions())
+    np.testing.assert_array_equal(refined.image, measured.image)
+    assert not np.array_equal(refined.image, made.image)
+
+
+def test_no_identity_no_refinement(mini):
+    assert mini.engine.refines(SwapOptions())
+    assert not mini.engine.refines(SwapOptions(refine=False))
+    assert not mini.engine.refines(SwapOptions(id_rate=0.0))

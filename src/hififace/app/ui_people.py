@@ -20,7 +20,8 @@ from hififace.hosting.consent import CONSENT
 from hififace.swap.options import SwapOptions
 
 SETTINGS: Final = (
-    "shape_rate", "warp_shape", "keep_glasses", "id_rate", "match_colour", "detail", "passes", "mask_erosion", "mask_feather_px",
+    "shape_rate", "warp_shape", "keep_glasses", "id_rate", "refine", "match_colour", "detail", "passes", "mask_erosion",
+    "mask_feather_px",
 )  # fmt: skip
 """Options of a swap that the page asks for."""
 

@@ -60,6 +60,7 @@ ENCODERS_NOTE: Final = (
                 "warp_shape",
                 "keep_glasses",
                 "id_rate",
+                "refine",
                 "passes",
                 "mask_erosion",
                 "mask_feather_px",

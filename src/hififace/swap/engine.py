@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hififace.errors import BundleError, OptionError
-from hififace.faces.alignment import Border, align, matrix_scale, warp
+from hififace.faces.alignment import Border, align, matrix_scale, transform_points, warp
 from hififace.faces.blending import paste_back
 from hififace.faces.defocus import blurred, matching_blur, softened
 from hififace.faces.detection import FaceDetector, ScrfdDetector, YuNetDetector
@@ -40,7 +40,7 @@ from hififace.pixels import to_uint8
 from hififace.processes import usable_cores
 from hififace.swap.face_features import create_encoder, turn_deg, with_landmarks
 from hififace.swap.generate import FaceGenerator, GeneratedFace, TargetFace
-from hififace.swap.identity_vector import identity_vectors, target_needs
+from hififace.swap.identity_vector import IDENTITY, identity_part, identity_vectors, target_needs
 from hififace.swap.options import SwapOptions
 from hififace.swap.precision import OTHER_PRECISIONS, Precision, WantedPrecision, choose
 from hififace.swap.source_map import Source
@@ -275,6 +275,8 @@ class Engine:
                 crops = [np.asarray(warp(shown, m, side, border=self.border), np.uint8) for m in matrices]
         with clock("encode"):
             features = self._encoder.encode(image, faces, crops, matrices, needs)
+        if self.bundle.family == "mesh":  # whose identities are the embedder's: nobody has to compute them again
+            faces = [replace(face, identity=each.get(IDENTITY)) for face, each in zip(faces, features, strict=True)]
         if gains is None:
             gains = [exposure_gain(crop) for crop in crops]
         return [TargetFace(*row) for row in zip(faces, crops, matrices, features, gains, strict=True)]
@@ -310,19 +312,66 @@ class Engine:
             )
         return warps
 
-    def generate(
+    def refines(self, options: SwapOptions) -> bool:
+        """Whether faces are generated once more, asking for what the first results lack of the sources' identity."""
+        return options.refine and options.id_rate > 0.0 and self.bundle.feedback > 0.0
+
+    def identity_lacks(
         self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions
+    ) -> list[FloatArray]:
+        """What first results lack of the identity that was asked for, (D,) each: a - e(G(target, a)).
+
+        Here a is the identity in the vector and e the recogniser's embedding of the result, both of unit length. A
+        network that is asked for a + feedback (a - e) comes nearer to a than one that is asked for a: how far it stays
+        behind differs from face to face (docs/lab-book.md, 2026-11-28).
+
+        Args:
+            targets: from `encode`.
+            sources: one for each.
+            options: as for `generate`.
+        """
+        vectors = self._vectors(targets, sources, options)
+        made = self._generator.generate(targets, vectors, passes=1, batch_size=options.batch_size)
+        return [
+            asked
+            - self.embedder.embed(face.image, transform_points(face.matrix, target.face.detection.points))
+            for asked, face, target in zip(
+                vectors[:, identity_part(self.bundle.vector)], made, targets, strict=True
+            )
+        ]
+
+    def generate(
+        self,
+        targets: Sequence[TargetFace],
+        sources: Sequence[Source],
+        options: SwapOptions,
+        lacks: Sequence[FloatArray] | None = None,
     ) -> list[GeneratedFace]:
         """Run the network on encoded faces of any number of images.
 
         Args:
             targets: from `encode`, with what `target_needs` names for the same rates.
             sources: one for each.
-            options: rates, passes and batch size are used.
+            options: rates, `refine`, passes and batch size are used.
+            lacks: from `identity_lacks`, for callers that steadied them; None measures them, where faces are refined.
         """
         if not targets:
             return []
-        vectors = identity_vectors(
+        vectors = self._vectors(targets, sources, options)
+        if self.refines(options):
+            lacks = self.identity_lacks(targets, sources, options) if lacks is None else lacks
+            vectors[:, identity_part(self.bundle.vector)] += np.float32(self.bundle.feedback) * np.stack(
+                lacks
+            )
+        made = self._generator.generate(
+            targets, vectors, passes=options.passes, batch_size=options.batch_size
+        )
+        return [self._behind(face, options) for face in made]
+
+    def _vectors(
+        self, targets: Sequence[TargetFace], sources: Sequence[Source], options: SwapOptions
+    ) -> FloatArray:
+        return identity_vectors(
             self.bundle.vector,
             [source.features for source in sources],
             [target.features for target in targets],
@@ -330,10 +379,6 @@ class Engine:
             id_rate=options.id_rate,
             unit_identity=self._encoder.unit_identity,
         )
-        made = self._generator.generate(
-            targets, vectors, passes=options.passes, batch_size=options.batch_size
-        )
-        return [self._behind(face, options) for face in made]
 
     def _behind(self, face: GeneratedFace, options: SwapOptions) -> GeneratedFace:
         """The same face behind what covers the target's: its mask spares that, and the frames of glasses are known."""
@@ -409,6 +454,21 @@ class Swapped(NamedTuple):
     """As in `Generated`."""
 
 
+class Steady(Protocol):
+    """Steadies over time what is read off single frames of an identity."""
+
+    def __call__(
+        self, faces: Sequence[TargetFace], sources: Sequence[Source], owners: Sequence[int]
+    ) -> tuple[list[TargetFace], list[FloatArray] | None]:
+        """The faces, with the targets' identities steadied, and what results lack of the sources' (`identity_lacks`).
+
+        Args:
+            faces: encoded, in the order of their images.
+            sources: one for each.
+            owners: the place of each face's image among the targets.
+        """
+
+
 def swap_faces(
     engine: Engine,
     image: RGBImage,
@@ -442,6 +502,7 @@ def generate_faces(
     options: SwapOptions,
     *,
     crops_only: bool = False,
+    steady: Steady | None = None,
     clock: StageClock | None = None,
 ) -> list[Generated]:
     """Encode and generate the faces of several images, all in one run of the network as far as its batch size goes.
@@ -453,6 +514,7 @@ def generate_faces(
         targets: images, their faces, and a source for each.
         options: see `SwapOptions`.
         crops_only: `Generated.image` is not wanted, so the crops' pixels are warped by the faster interpolation.
+        steady: steadies identities over time, for videos.
         clock: told how long each stage took.
     """
     clock = clock or StageClock()
@@ -489,7 +551,10 @@ def generate_faces(
                 sources.append(source)
                 owners.append(place)
     with clock("generate"):
-        generated = [_with_blur(face) for face in engine.generate(encoded, sources, options)]
+        lacks = None
+        if steady is not None:
+            encoded, lacks = steady(encoded, sources, owners)
+        generated = [_with_blur(face) for face in engine.generate(encoded, sources, options, lacks)]
     return [
         Generated(
             tuple(face for face, owner in zip(generated, owners, strict=True) if owner == place),

@@ -75,6 +75,20 @@ def identity_vectors(
     return np.stack(rows) if rows else np.zeros((0, sum(part.size for part in layout)), np.float32)
 
 
+def identity_part(layout: Sequence[VectorEntry]) -> slice:
+    """Where the source's identity stands in the vector.
+
+    Raises:
+        ValueError: the layout has no source_identity.
+    """
+    start = 0
+    for part in layout:
+        if part.owner == "source" and part.feature == IDENTITY:
+            return slice(start, start + part.size)
+        start += part.size
+    raise ValueError("the identity vector has no part source_identity")
+
+
 def average_sources(faces: Sequence[FaceFeatures]) -> dict[str, FloatArray]:
     """Several photos of one person as one source: the mean of each feature.
 

@@ -51,6 +51,9 @@ class SwapOptions:
     bends a little; no effect with Basel models."""
     id_rate: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Identity: 1 is the source's, 0 the target's; values between are interpolated."""
+    refine: bool = True
+    """Refine the likeness: each face is generated twice, the second time asking for more of what the first result lacks
+    of the source's identity (videos: on some frames); no effect with models that do not provide for it."""
     passes: Annotated[int, Interval(ge=1, le=10)] = 1
     """Generator passes: each starts from the previous result."""
     keep_glasses: bool = True

@@ -48,23 +48,25 @@ from hififace.swap.engine import (
     ready_to_paste,
     target_pixels,
 )
-from hififace.swap.generate import GeneratedFace
+from hififace.swap.generate import GeneratedFace, TargetFace
 from hififace.swap.image import claim_of
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.output import check_video, mark_video, video_tags
 from hififace.swap.source_map import Source, SourceMap, notes_of
 from hififace.swap.sources import read_person
-from hififace.types import FloatArray, RGBImage
+from hififace.types import Face, FloatArray, RGBImage
 from hififace.video.blur_smoothing import TrackBlurs
+from hififace.video.identity_smoothing import TrackIdentities
 from hififace.video.mask_smoothing import TrackMasks
 from hififace.video.options import FRAMES_PER_GROUP, VideoOptions
 from hififace.video.pasting import Patch, paste_into, warp_planes
 from hififace.video.pipeline import Pipeline
 from hififace.video.report import VideoProgress, VideoReport, VideoTally
 from hififace.video.selection import LOOKAHEAD_GROUPS
+from hififace.video.track import SteadyFace
 from hififace.video.tracker import FrameFaces, VideoFaces
 
-_STATE_VERSION = 8
+_STATE_VERSION = 9
 """Raised whenever the same options give another video, or the state stored with a segment changes: unfinished work of
 before is then not taken up."""
 
@@ -87,6 +89,8 @@ class _Generated:
     faces: FrameFaces
     generated: tuple[GeneratedFace, ...]
     refused: Mapping[int, str]
+    identities: dict[str, Any]
+    """State of the identities behind this frame, where a segment ends with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class _Finished:
     swapped: frozenset[int]
     refused: Mapping[int, str]
     steady: dict[str, Any]
-    """State of the masks and blurs behind this frame, where a segment ends with it."""
+    """State of identities, masks and blurs behind this frame, where a segment ends with it."""
 
 
 def swap_video(
@@ -199,12 +203,16 @@ class _VideoRun:
         self._writer = VideoWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
         self._faces, self._masks = self._new_faces(), TrackMasks(chosen.mask_smoothing)
         self._blurs = TrackBlurs()
+        self._identities = TrackIdentities(
+            self._identity_lacks if self._engine.refines(self._options) else None
+        )
         state = self._writer.state
         self._tally = VideoTally.restored(state["tally"]) if state else VideoTally()
         if state.get("faces"):
             self._faces.restore(state["faces"])
             self._masks.restore(state["masks"])
             self._blurs.restore(state["blurs"])
+            self._identities.restore(state["identities"])
         self._num_resumed = self._tally.num_frames
         self._last: _Finished | None = None
         self._rehearse()
@@ -304,15 +312,48 @@ class _VideoRun:
         targets = [
             Target(
                 one.frame.rgb() if any(one.sources) else _NO_PIXELS,  # decoding to RGB costs time
-                [steady.face for steady in one.faces],
+                [_with_identity(steady) for steady in one.faces],
                 one.sources,
                 [steady.matrix for steady in one.faces],
                 [steady.gain for steady in one.faces],
             )
             for one in group
         ]
-        made = generate_faces(self._engine, targets, self._options, crops_only=True)
-        return [_Generated(one, each.faces, each.refused) for one, each in zip(group, made, strict=True)]
+        states: list[dict[str, Any]] = []
+
+        def steady(
+            faces: Sequence[TargetFace], sources: Sequence[Source], owners: Sequence[int]
+        ) -> tuple[list[TargetFace], list[FloatArray] | None]:
+            return self._steady_identities(group, states, list(zip(faces, sources, owners, strict=True)))
+
+        made = generate_faces(self._engine, targets, self._options, crops_only=True, steady=steady)
+        return [
+            _Generated(one, each.faces, each.refused, state)
+            for one, each, state in zip(group, made, states, strict=True)
+        ]
+
+    def _steady_identities(
+        self,
+        group: Sequence[FrameFaces],
+        states: list[dict[str, Any]],
+        encoded: Sequence[tuple[TargetFace, Source, int]],
+    ) -> tuple[list[TargetFace], list[FloatArray] | None]:
+        """Steady the identities frame by frame, so that how frames are grouped changes nothing; fills `states`."""
+        faces: list[TargetFace] = []
+        lacks: list[FloatArray] | None = []
+        for place, one in enumerate(group):
+            mine = [(face, source) for face, source, owner in encoded if owner == place]
+            if mine:
+                steadied, found = self._identities.update(
+                    [face for face, _ in mine], [source for _, source in mine], float(one.frame.time_s)
+                )
+                faces += steadied
+                lacks = None if lacks is None or found is None else lacks + found
+            states.append({} if one.state is None else self._identities.state())
+        return faces, lacks
+
+    def _identity_lacks(self, faces: Sequence[TargetFace], sources: Sequence[Source]) -> list[FloatArray]:
+        return self._engine.identity_lacks(faces, sources, self._options)
 
     def _paste(self, group: list[_Generated]) -> list[_Finished]:
         """Put faces back frame by frame, through masks that are steady over time."""
@@ -336,7 +377,11 @@ class _VideoRun:
             frame = frame.with_rgb(image, _reach(generated, image))
         swapped = frozenset(face.target.face.index for face in generated)
         ends = one.faces.state is not None
-        steady = {"masks": self._masks.state(), "blurs": self._blurs.state()} if ends else {}
+        steady = (
+            {"masks": self._masks.state(), "blurs": self._blurs.state(), "identities": one.identities}
+            if ends
+            else {}
+        )
         return _Finished(frame, one.faces, swapped, one.refused, steady)
 
     @property
@@ -446,6 +491,11 @@ class _VideoRun:
         if times < _GROWN:
             return []
         return [f"The result is {times:.1f} times as large as its target; a higher crf makes it smaller."]
+
+
+def _with_identity(steady: SteadyFace) -> Face:
+    """The face with the identity of its track's best view, so that encoding it takes no run of the recogniser."""
+    return steady.face if steady.identity is None else replace(steady.face, identity=steady.identity)
 
 
 def _coarse(mask: FloatArray) -> FloatArray:

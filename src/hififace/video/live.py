@@ -15,8 +15,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import TracebackType
 from typing import Final
@@ -29,9 +29,11 @@ from hififace.faces.alignment import compose, estimate_similarity, invert, trans
 from hififace.faces.landmarks import FaceMeshLandmarker, mesh_points5, point_groups
 from hififace.faces.shape_warp import warped
 from hififace.swap.engine import Engine, Target, generate_faces, ready_to_paste
+from hififace.swap.generate import TargetFace
 from hififace.swap.options import SwapOptions
 from hififace.swap.source_map import Source
 from hififace.types import Detection, Face, FloatArray, Landmarks, Matrix23, RGBImage
+from hififace.video.identity_smoothing import TrackIdentities
 from hififace.video.shape_smoothing import SteadyShape
 from hififace.video.smoothing import PointSmoother
 
@@ -104,6 +106,8 @@ class LiveSwap:
         self._looked_s = self._checked_s = -1e9
         self._last_s = self._placed_s = -1e9
         self._made: _Made | None = None
+        self._identities = self._new_identities()
+        self._identity: FloatArray | None = None
         self._wanted: tuple[RGBImage, Face, Matrix23] | None = None
         self._changed = threading.Condition()
         self._ended = False
@@ -128,6 +132,7 @@ class LiveSwap:
     def forget(self) -> None:
         """Let go of the face generated last: the source is another one now."""
         self._made = None
+        self._identities = self._new_identities()
 
     def frame(self, image: RGBImage) -> RGBImage:
         """The next frame (H, W, 3) with its largest face swapped; the frame itself where there is none.
@@ -191,7 +196,8 @@ class LiveSwap:
         return self._placed(found, now)
 
     def _lose(self) -> None:
-        self._mesh = self._offset = self._made = None
+        self._mesh = self._offset = self._made = self._identity = None
+        self._identities = self._new_identities()
         self._smoother, self._shape = PointSmoother(), SteadyShape()
 
     def _placed(self, found: Landmarks, now: float) -> Face:
@@ -227,11 +233,18 @@ class LiveSwap:
             self.tally.num_generated += 1
 
     def _generated(self, image: RGBImage, face: Face, matrix: Matrix23) -> _Made | None:
+        identities, now = self._identities, self._clock()
+        if self._identity is None:  # once for each face that is followed: it costs two runs of the recogniser
+            self._identity = self.engine.identity(image, face)
+        face = replace(face, identity=self._identity)
         (generated,) = generate_faces(
             self.engine,
             [Target(image, [face], [self.source], [matrix])],
             self.options,
             crops_only=True,
+            steady=(lambda faces, sources, _: identities.update(faces, sources, now))
+            if self.engine.refines(self.options)
+            else None,
         )
         if not generated.faces:  # turned away
             return None
@@ -244,6 +257,12 @@ class LiveSwap:
         if crop.dtype != np.uint8:
             crop = np.clip(np.asarray(crop, np.float32) * 255.0 + 0.5, 0, 255)
         return _Made(np.asarray(crop, np.uint8), mask, points, compose_after(matrix, made.matrix))
+
+    def _new_identities(self) -> TrackIdentities:
+        return TrackIdentities(self._identity_lacks)
+
+    def _identity_lacks(self, faces: Sequence[TargetFace], sources: Sequence[Source]) -> list[FloatArray]:
+        return self.engine.identity_lacks(faces, sources, self.options)
 
     def _timed(self, stage: str) -> _Timed:
         return _Timed(self.tally.busy_s, stage)

@@ -101,6 +101,9 @@ class VectorEntry(_Strict):
     strength: float = Field(default=1.0, gt=0.0, le=3.0)
     """How far a rate of 1 goes from the target's value to the source's, for parts that the source owns; above 1 it goes
     beyond: a network that moves the shape less than it is asked to is asked for more."""
+    feedback: float = Field(default=0.0, ge=0.0, le=2.0)
+    """How much of what a first result lacks of a source's identity is asked for in addition the second time; 0: faces
+    are generated once."""
     owner: Literal["source", "target"]
     without: tuple[Attribute, ...] = ()
     """Attributes that are removed from a source's embedding, since they belong to the photo, not to the person."""
@@ -113,6 +116,8 @@ class VectorEntry(_Strict):
                     f"the direction of '{attribute.name}' has {len(attribute.direction)} numbers; '{self.name}' has "
                     f"{self.size}, and must be the source's"
                 )
+        if self.feedback and self.name != "source_identity":
+            raise ValueError(f"'{self.name}' has feedback; only source_identity can have it")
         return self
 
     @property
@@ -185,6 +190,8 @@ class Bundle(_Strict):
         names = [entry.name for entry in self.vector]
         if len(set(names)) != len(names):
             raise ValueError(f"vector names a part twice: {', '.join(names)}")
+        if self.feedback and self.family != "mesh":
+            raise ValueError("feedback needs the recogniser of the mesh family")
         unlisted = [file for file in self._graph_files() if file not in self.files]
         if unlisted:
             raise ValueError(f"files holds no SHA-256 for the graph {unlisted[0]}")
@@ -199,6 +206,11 @@ class Bundle(_Strict):
     def vector_size(self) -> int:
         """Length D of the whole identity vector."""
         return sum(entry.size for entry in self.vector)
+
+    @property
+    def feedback(self) -> float:
+        """The `feedback` of the identity."""
+        return max((entry.feedback for entry in self.vector), default=0.0)
 
     @property
     def folder(self) -> Path:
