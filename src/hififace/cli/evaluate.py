@@ -26,7 +26,9 @@ _BLENDING: Final = "How to swap"
 
 
 @takes_options(
-    options=Flags(SwapOptions, {_BLENDING: ("warp_shape", "keep_glasses", "refine", "match_colour", "detail")})
+    options=Flags(
+        SwapOptions, {_BLENDING: ("warp_shape", "keep_glasses", "refine", "match_colour", "detail")}
+    )
 )
 def evaluate(
     *,

@@ -275,8 +275,13 @@ class Engine:
                 crops = [np.asarray(warp(shown, m, side, border=self.border), np.uint8) for m in matrices]
         with clock("encode"):
             features = self._encoder.encode(image, faces, crops, matrices, needs)
-        if self.bundle.family == "mesh":  # whose identities are the embedder's: nobody has to compute them again
-            faces = [replace(face, identity=each.get(IDENTITY)) for face, each in zip(faces, features, strict=True)]
+        if (
+            self.bundle.family == "mesh"
+        ):  # whose identities are the embedder's: nobody has to compute them again
+            faces = [
+                replace(face, identity=each.get(IDENTITY, face.identity))
+                for face, each in zip(faces, features, strict=True)
+            ]
         if gains is None:
             gains = [exposure_gain(crop) for crop in crops]
         return [TargetFace(*row) for row in zip(faces, crops, matrices, features, gains, strict=True)]
