@@ -4,8 +4,8 @@
 #   make test          the default test suite, without network
 #   make coverage docs lint types contracts docs-check test-slow test-fuzz test-browser
 #
-# PYTEST_ARGS="-n 4 --dist loadfile" goes to pytest, in `make test`, `make coverage` and `make test-browser`; the example
-# runs the tests in four processes (OMP_NUM_THREADS=1 with it).
+# PYTEST_ARGS="-n 4 --dist loadfile" goes to pytest in `make test`, `coverage`, `contracts` and `test-browser`: tests in
+# four processes (OMP_NUM_THREADS=1 with it).
 # PYTHON=python3.12 chooses the interpreter for the environment. CONSTRAINTS= lets pip choose versions.
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu fetches the small CPU build of PyTorch on Linux.
 
@@ -89,7 +89,7 @@ types: $(VENV)/.installed-dev
 contracts: $(VENV)/.installed-dev
 	@echo "== who may import whom, and the other promises"
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest tests/contracts
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) tests/contracts
 
 docs-check: $(VENV)/.installed-dev
 	@echo "== links, commands and tables of the documents"

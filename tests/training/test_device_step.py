@@ -130,6 +130,33 @@ def test_self_pairs_are_asked_for_their_photo_and_shown_something_else(step):
     torch.testing.assert_close(vector[:, -EMBEDDING:], quiet.data.identity[quiet.rows[:8].long()])
 
 
+def test_vectors_ask_again_for_a_part_of_what_first_results_lack():
+    plain, again = made_up_step(), made_up_step(feedback=0.7)
+    found = []
+    for one in (plain, again):
+        one.rows.copy_(rows_of(one))
+        torch.manual_seed(5)
+        found.append(one._batch()[1:])
+    (seen, vector), (same, asked) = found
+    torch.testing.assert_close(same, seen, rtol=0, atol=0)
+    torch.testing.assert_close(asked[:, :-EMBEDDING], vector[:, :-EMBEDDING], rtol=0, atol=0)
+    first = plain.average(seen, vector).image.clamp(0.0, 1.0)
+    lack = vector[:, -EMBEDDING:] - F.normalize(plain.recognisers[0].embed(first), dim=1)
+    moved = (asked - vector)[:, -EMBEDDING:]
+    share = (moved * lack).sum(1) / (lack * lack).sum(1)
+    torch.testing.assert_close(moved, share[:, None] * lack, rtol=1e-3, atol=1e-4)
+    assert 0.0 <= float(share.min()) < float(share.max()) <= 0.7
+
+
+def test_asking_again_does_not_wait_either():
+    step = made_up_step(feedback=0.7)
+    step.set_rates(1e-3, 1e-3, 1.0)
+    step.run(rows_of(step, 0), 0)
+    rows = rows_of(step, 2)
+    with NoWaiting():
+        step.run(rows, 2)
+
+
 @pytest.fixture
 def shown(step):
     """A batch, and an output that is the target, a little brighter, under a mask of one half."""

@@ -95,6 +95,20 @@ def split(vector: Tensor, layout: Sequence[VectorPart]) -> dict[str, Tensor]:
     return dict(zip(names, torch.split(vector, sizes, dim=1), strict=True))
 
 
+def identity_slice(layout: Sequence[VectorPart]) -> slice:
+    """Where the source's identity stands in the vector.
+
+    Raises:
+        ValueError: the layout has no source_identity.
+    """
+    start = 0
+    for part in layout:
+        if part.owner == "source" and feature_of(part) == IDENTITY:
+            return slice(start, start + part.size)
+        start += part.size
+    raise ValueError("The layout has no source_identity.")
+
+
 def average_sources(faces: Sequence[Features]) -> dict[str, Tensor]:
     """Several photos of one person as one source: the mean of each feature, (B, size) as before.
 

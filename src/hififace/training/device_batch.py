@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hififace.data.loader import CropBatch
 from hififace.data.resident import ResidentSet
@@ -22,6 +23,7 @@ from hififace.losses.face_parts import EyesAndMouth
 from hififace.losses.resampling import fill_invalid
 from hififace.models.create import Discriminator
 from hififace.models.generator import Generator
+from hififace.models.identity import identity_slice, identity_vector
 from hififace.training.degrade import Occluders, dim, draw_occluders, warp_outline
 from hififace.training.device_settings import StepSettings
 from hififace.training.mesh_loss_networks import MeshLossNetworks
@@ -97,7 +99,9 @@ class StepState:
         """Source, target, result of the moving average and its mask, (n, 3, S, S) each, for rows (n,) of the set."""
         upright = torch.zeros(len(targets), dtype=torch.bool, device=self.device)
         crops = self.data.crops(targets, upright)
-        vector = self._vector(self.data.coefficients[sources], sources, crops.coefficients)
+        vector = self._vector(
+            self.data.coefficients[sources], sources, crops.coefficients, self.data.identity[targets]
+        )
         with self._autocast():
             output = self.average(crops.image, vector)
         mask = output.mask.float().expand(-1, 3, -1, -1)
@@ -115,14 +119,23 @@ class StepState:
         self.source_rows, self.target_rows = source, target
         crops = self.data.crops(target, of_target)
         own = self._stronger_shape(self.data.known_coefficients(source, of_source), crops.coefficients)
-        vector = self._vector(own, source, crops.coefficients)
+        shown = self.data.identity[target]
+        vector = self._vector(
+            own,
+            source,
+            crops.coefficients,
+            shown.index_copy(0, self.stranger_slots, self.data.identity[stranger]),
+        )
         self.source_coefficients = own
 
         # ---- Triplets: the input is the photo with another person's face; the label is the photo.
         seen, where = crops.image, self.stranger_slots
         before = seen[where]
         other = self._vector(
-            self.data.known_coefficients(stranger, of_stranger), stranger, crops.coefficients[where]
+            self.data.known_coefficients(stranger, of_stranger),
+            stranger,
+            crops.coefficients[where],
+            shown[where],
         )
         # With gradients enabled, though none are needed, so that the networks use the same kernels as in training.
         with torch.enable_grad(), self._autocast():
@@ -147,10 +160,11 @@ class StepState:
         seen = torch.lerp(seen, things.look, things.cover) * light
         crops = crops._replace(image=image, mask=crops.mask * (1.0 - things.cover))
         layout = torch.channels_last
+        seen = seen.contiguous(memory_format=layout)
         return (
             crops._replace(image=image.contiguous(memory_format=layout)),
-            seen.contiguous(memory_format=layout),
-            vector,
+            seen,
+            self._asking_again(seen, vector) if settings.feedback else vector,
         )
 
     @torch.no_grad()
@@ -172,18 +186,32 @@ class StepState:
         ones = torch.ones(len(image), 1, 1, 1, device=self.device)
         return things, dim(ones, settings.dimmed, settings.darkest)
 
-    def _vector(self, coefficients: Tensor, rows: Tensor, of_target: Tensor) -> Tensor:
-        """[source shape | target expression, pose | source identity], (B, D)."""
+    def _vector(self, coefficients: Tensor, rows: Tensor, of_target: Tensor, shown: Tensor) -> Tensor:
+        """The identity vectors (B, D).
+
+        Args:
+            coefficients: (B, C) of the sources.
+            rows: (B,) of the sources.
+            of_target: (B, C) coefficients of the targets.
+            shown: (B, 128) identity that each target shows.
+        """
         part = self.loss_networks.card.coefficient_slice
-        return torch.cat(
-            (
-                coefficients[:, part("identity")],
-                of_target[:, part("expression")],
-                of_target[:, part("pose")],
-                self.data.identity[rows],
-            ),
-            dim=1,
-        )
+        source = {"shape": coefficients[:, part("identity")], "identity": self.data.identity[rows]}
+        target = {"expression": of_target[:, part("expression")], "pose": of_target[:, part("pose")]}
+        return identity_vector(self.networks.generator.params.vector, source, {**target, "identity": shown})
+
+    def _asking_again(self, seen: Tensor, vector: Tensor) -> Tensor:
+        """The vectors (B, D), asking in addition for a part of what first results lack of the identity, as swapping
+        does (`Engine.identity_lacks`): for a random part, up to `feedback`, so that first results are trained, too.
+        """
+        with torch.enable_grad(), self._autocast():  # as for triplets
+            first = self.average(seen, vector).image.float().clamp(0.0, 1.0)
+            found = self.recognisers[0].embed(first)
+        part = identity_slice(self.networks.generator.params.vector)
+        asked = vector[:, part]
+        much = self.settings.feedback * torch.rand(len(vector), 1, device=self.device)
+        again = asked + much * (asked - F.normalize(found.float(), dim=1))
+        return torch.cat((vector[:, : part.start], again, vector[:, part.stop :]), dim=1)
 
     def _stronger_shape(self, of_source: Tensor, of_target: Tensor) -> Tensor:
         """Coefficients (B, C) of the sources; in pairs of two people with the shape exaggerated by `shape_strength`."""

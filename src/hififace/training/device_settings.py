@@ -51,6 +51,9 @@ class StepSettings:
     """Interpolation from the target's shape (0) to the source's (1) in pairs of two people, in the identity vector and
     in the label; above 1 it exaggerates. Swapping may exaggerate too (`strength` in a bundle's manifest), and a network
     works best with the values it was trained with."""
+    feedback: float = 0.0
+    """Ask for up to this share of what a first result lacks of the source's identity in addition, as swapping does
+    (`feedback` in a bundle's manifest); costs one more forward pass. 0 disables it."""
     r1_gamma: tuple[float, float] = (0.1, 0.02)
     """R1 weights of the 256 px and the 128 px discriminator; 0 disables the penalty."""
     r1_every: int = 16

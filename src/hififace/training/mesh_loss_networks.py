@@ -173,6 +173,7 @@ class MeshLossNetworks:
         """[source shape | target expression, pose | source identity], (B, D)."""
         giver = {"shape": self._part(batch.source, "identity"), "identity": batch.source.identity}
         taker = {name: self._part(batch.target, name) for name in ("expression", "pose")}
+        taker["identity"] = batch.target.identity
         return identity_vector(self.layout, giver, taker)
 
     def _part(self, crops: CropBatch, name: str) -> Tensor:
