@@ -54,6 +54,13 @@ def test_a_converted_bundle_swaps_like_pytorch(tmp_path: Path) -> None:
     assert _largest_difference(bundle, network, source, target) <= 1e-3
 
 
+def test_feedback_is_the_source_identitys(tmp_path: Path) -> None:
+    export_published(small_published(), tmp_path / "small", feedback=0.4)
+    bundle = load_bundle(tmp_path / "small")
+    assert bundle.feedback == 0.4
+    assert [part.name for part in bundle.vector if part.feedback] == ["source_identity"]
+
+
 def test_a_wrong_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     path = tmp_path / "discriminator_320000.pth"
     torch.save({"sequence.0.weight": torch.zeros(64, 3, 3, 3)}, path)

@@ -22,6 +22,15 @@ def convert(
     detector: Annotated[
         str, typer.Option(help="Face detector: yunet (embedded) or scrfd (user-supplied file).")
     ] = "yunet",
+    feedback: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=2.0,
+            help="Ask a second time for this share of what a first result lacks of the source's identity; 0 generates "
+            "faces once, as the reference does.",
+        ),
+    ] = 0.0,
 ) -> None:
     """Convert a published checkpoint into a bundle.
 
@@ -30,7 +39,9 @@ def convert(
     with needs("train", "Converting", "PyTorch"):
         from hififace.export.checkpoint import convert_checkpoint
 
-    report = convert_checkpoint(checkpoint, output, half=half, name=name, detector=detector)
+    report = convert_checkpoint(
+        checkpoint, output, half=half, name=name, detector=detector, feedback=feedback
+    )
     for line in report.lines():
         typer.echo(line)
     size_mb = sum(path.stat().st_size for path in output.iterdir()) / 1e6

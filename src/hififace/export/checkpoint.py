@@ -17,7 +17,13 @@ TRAINING_DATA = "VGGFace2-HQ, Asian-Celeb and private photos, as its authors sta
 
 
 def convert_checkpoint(
-    checkpoint: Path, folder: Path, *, half: bool = False, name: str | None = None, detector: str = "yunet"
+    checkpoint: Path,
+    folder: Path,
+    *,
+    half: bool = False,
+    name: str | None = None,
+    detector: str = "yunet",
+    feedback: float = 0.0,
 ) -> ExportReport:
     """Turn `generator_{step}.pth` into a bundle, checked graph by graph.
 
@@ -27,6 +33,8 @@ def convert_checkpoint(
         half: store weights as float16: half the size, computation still in float32.
         name: of the bundle; None takes the folder's.
         detector: which detector finds the five points: `yunet`, which ships, or `scrfd`, the reference's own.
+        feedback: share of what a first result lacks of the source's identity that is asked for in addition; 0, the
+            reference's way, generates faces once.
 
     Raises:
         WeightsError: not such a checkpoint, or a graph that does not agree with PyTorch.
@@ -34,7 +42,13 @@ def convert_checkpoint(
     """
     published = load(checkpoint)
     return export_published(
-        published, folder, half=half, name=name, detector=detector, version=checkpoint.stem.rsplit("_", 1)[-1]
+        published,
+        folder,
+        half=half,
+        name=name,
+        detector=detector,
+        feedback=feedback,
+        version=checkpoint.stem.rsplit("_", 1)[-1],
     )
 
 
@@ -45,6 +59,7 @@ def export_published(
     half: bool = False,
     name: str | None = None,
     detector: str = "yunet",
+    feedback: float = 0.0,
     version: str = "1",
 ) -> ExportReport:
     """The same for a network already loaded; arguments as in `convert_checkpoint`."""
@@ -64,4 +79,5 @@ def export_published(
         identity=published.identity,
         shape=published.shape,
         half=half,
+        feedback=feedback,
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hififace.export.onnx import export_graph
 from hififace.export.parity import Difference, largest_differences, require_equal
 from hififace.models.generator import Generator
+from hififace.models.params import VectorPart
 from hififace.models.pretrained.arcface import NUM_FEATURES, ArcFace
 from hififace.models.pretrained.deep3d import NUM_COEFFICIENTS, Deep3D
 from hififace.processes import scratch_folder
@@ -93,6 +94,7 @@ def export_bundle(
     identity: ArcFace | None = None,
     shape: Deep3D | None = None,
     half: bool = False,
+    feedback: float = 0.0,
 ) -> ExportReport:
     """Export a generator, and the networks it needs beside it, into a bundle.
 
@@ -108,6 +110,7 @@ def export_bundle(
         identity: exported as the identity graph, for the family that embeds the crop itself.
         shape: exported as the shape graph, likewise.
         half: store weights as float16.
+        feedback: of the source's identity (`weights.bundle.VectorEntry`).
 
     Raises:
         WeightsError: a graph cannot be written or does not agree with PyTorch.
@@ -132,7 +135,7 @@ def export_bundle(
         parts["shape"] = {"part": "shape.onnx", "size": NUM_COEFFICIENTS}
 
     names = {graph: f"{graph}.onnx" for graph in jobs}
-    whole = {**parts, **description, **_layout(generator), "graphs": names, "half_weights": half}
+    whole = {**parts, **description, **_layout(generator, feedback), "graphs": names, "half_weights": half}
     check_writable(folder, whole, names.values())
     with scratch_folder() as scratch:
         files = {name: scratch / name for name in names.values()}
@@ -158,15 +161,17 @@ def export_checked(
     return differences
 
 
-def _layout(generator: Generator) -> dict[str, Any]:
+def _layout(generator: Generator, feedback: float) -> dict[str, Any]:
     params = generator.params
+
+    def entry(part: VectorPart) -> dict[str, Any]:
+        plain = {"name": part.name, "size": part.size, "gain": part.gain, "owner": part.owner}
+        return {**plain, "feedback": feedback} if feedback and part.name == "source_identity" else plain
+
     return {
         "resolution": params.resolution,
         "output_resolution": params.output_resolution,
-        "vector": [
-            {"name": part.name, "size": part.size, "gain": part.gain, "owner": part.owner}
-            for part in params.vector
-        ],
+        "vector": [entry(part) for part in params.vector],
     }
 
 

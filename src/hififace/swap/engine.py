@@ -326,7 +326,7 @@ class Engine:
     ) -> list[FloatArray]:
         """What first results lack of the identity that was asked for, (D,) each: a - e(G(target, a)).
 
-        Here a is the identity in the vector and e the recogniser's embedding of the result, both of unit length. A
+        Here a is the identity in the vector and e the embedding of the result, both of unit length. A
         network that is asked for a + feedback (a - e) comes nearer to a than one that is asked for a: how far it stays
         behind differs from face to face (docs/lab-book.md, 2026-11-28).
 
@@ -337,13 +337,9 @@ class Engine:
         """
         vectors = self._vectors(targets, sources, options)
         made = self._generator.generate(targets, vectors, passes=1, batch_size=options.batch_size)
-        return [
-            asked
-            - self.embedder.embed(face.image, transform_points(face.matrix, target.face.detection.points))
-            for asked, face, target in zip(
-                vectors[:, identity_part(self.bundle.vector)], made, targets, strict=True
-            )
-        ]
+        points = [transform_points(face.matrix, face.target.face.detection.points) for face in made]
+        found = self._encoder.identities([face.image for face in made], points)
+        return list(vectors[:, identity_part(self.bundle.vector)] - found)
 
     def generate(
         self,

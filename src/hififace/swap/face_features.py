@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hififace.errors import BundleError
 from hififace.faces.alignment import Border, transform_points
@@ -52,6 +54,14 @@ class FeatureEncoder(Protocol):
             crops: (S, S, 3) of each, aligned to the bundle's template.
             matrices: image pixels to crop pixels, of each.
             wanted: names of features.
+        """
+
+    def identities(self, images: Sequence[RGBImage], points: Sequence[NDArray[np.floating]]) -> FloatArray:
+        """(B, D) identities of generated faces.
+
+        Args:
+            images: (N, N, 3) of each, aligned to the bundle's template.
+            points: (5, 2) of each, in pixels of the image.
         """
 
 
@@ -125,6 +135,11 @@ class MeshEncoder:
                 features[IDENTITY] = known
         return found
 
+    def identities(self, images: Sequence[RGBImage], points: Sequence[NDArray[np.floating]]) -> FloatArray:
+        """See `FeatureEncoder`: (B, 128)."""
+        found = [self._embedder.embed(image, five) for image, five in zip(images, points, strict=True)]
+        return np.stack(found)
+
 
 class BaselEncoder:
     """The graphs of a converted checkpoint, which look at the aligned crop."""
@@ -157,6 +172,20 @@ class BaselEncoder:
             for features, row in zip(found, values, strict=True):
                 features[name] = row
         return found
+
+    def identities(self, images: Sequence[RGBImage], points: Sequence[NDArray[np.floating]]) -> FloatArray:
+        """See `FeatureEncoder`: (B, 512), of the whole crop."""
+        (tensor,) = self._identity.inputs
+        side = tensor.shape[-1]
+        crops = np.stack([_at_side(image, side) if isinstance(side, int) else image for image in images])
+        found: FloatArray = self._identity.run({"image": to_nchw(crops)})[IDENTITY]
+        return found
+
+
+def _at_side(image: RGBImage, side: int) -> RGBImage:
+    if image.shape[0] == side:
+        return image
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def with_landmarks(landmarker: FaceMeshLandmarker, image: RGBImage, faces: Sequence[Face]) -> list[Face]:

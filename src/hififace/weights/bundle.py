@@ -190,8 +190,6 @@ class Bundle(_Strict):
         names = [entry.name for entry in self.vector]
         if len(set(names)) != len(names):
             raise ValueError(f"vector names a part twice: {', '.join(names)}")
-        if self.feedback and self.family != "mesh":
-            raise ValueError("feedback needs the recogniser of the mesh family")
         unlisted = [file for file in self._graph_files() if file not in self.files]
         if unlisted:
             raise ValueError(f"files holds no SHA-256 for the graph {unlisted[0]}")
