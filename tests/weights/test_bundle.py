@@ -110,6 +110,10 @@ def test_file_names_cannot_reach_out_of_the_folder(folder: Path, name: str) -> N
         ({"files": {}}, r"no SHA-256 for the graph generator\.onnx"),
         ({"vector": [DESCRIPTION["vector"][0]] * 2}, "names a part twice"),
         ({"vector": []}, "vector"),
+        (
+            {"vector": [{"name": "source_shape", "size": 10, "owner": "source", "feedback": 0.3}]},
+            "only source_identity can have it",
+        ),
     ],
 )
 def test_each_wrong_field_is_named(folder: Path, changes: dict[str, Any], sentence: str) -> None:
