@@ -23,7 +23,7 @@ if __name__ == "__main__":
     parser.add_argument("share", type=float)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    generators = [Generator(params.mini_256()) for _ in range(2)]
+    generators = [Generator(params.mini_256(sees_target=False)) for _ in range(2)]
     made_anew, lacking = (
         start_generator(generator, where)
         for generator, where in zip(generators, (options.first, options.second), strict=True)

@@ -1,10 +1,13 @@
-"""Exports the embedded 256 px model: python runs/export_mini_256.py AVERAGE.safetensors BUNDLE --version PAIRS."""
+"""Exports the embedded 256 px model.
+
+python runs/export_mini_256.py AVERAGE.safetensors BUNDLE --version PAIRS --config RUN/config.json
+python runs/export_mini_256.py AVERAGE.safetensors BUNDLE --version PAIRS           # up to version 769280
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -13,10 +16,12 @@ from hififace.export.graph import export_bundle
 from hififace.models import params
 from hififace.models.generator import Generator
 
-IDENTITY_GAIN = 1.4
-"""Louder than in training: more likeness at the same leak, by every recogniser (docs/lab-book.md)."""
 SHAPE_STRENGTH = 1.2
 """The network moves outlines less than the coefficients ask, so they ask for more."""
+IDENTITY_STRENGTH = 1.1
+"""A little beyond the source's identity, away from the target's."""
+FEEDBACK = 0.4
+"""Of what a first result lacks; all these figures: docs/lab-book.md, 2026-11-28."""
 GLASSES = Path(__file__).with_name("glasses.json")
 """Made by runs/glasses_direction.py."""
 TRAINING_DATA = (
@@ -25,17 +30,20 @@ TRAINING_DATA = (
 )
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("average", type=Path)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--version", required=True)
+    parser.add_argument("--config", type=Path, help="of the run; else the layout before version NEWVERSION")
     options = parser.parse_args()
-    trained = params.mini_256()
-    louder = tuple(
-        replace(part, gain=part.gain * IDENTITY_GAIN) if part.name == "source_identity" else part
-        for part in trained.vector
-    )
-    generator = Generator(replace(trained, vector=louder))
+    if options.config is None:
+        # Trained with a loudness of 1, exported with 1.4.
+        shape = params.mini_256(sees_target=False)
+    else:
+        shape = params.generator_params(json.loads(options.config.read_text(encoding="utf-8"))["generator"])
+    generator = Generator(shape)
     generator.load_state_dict({name: value.float() for name, value in load_file(options.average).items()})
     generator.eval().requires_grad_(False)
     report = export_bundle(
@@ -49,8 +57,8 @@ if __name__ == "__main__":
             "shape": {"part": "mesh"},
             "licence": "Research use: trained on photographs released for research",
             "training_data": TRAINING_DATA,
-            "made_by": "runs/mini.sh on one NVIDIA H200; then runs/mini_256_likeness.sh, runs/mini_256_realism.sh and "
-            "runs/mini_256_balance.sh on a processor, average after 781 steps; runs/export_mini_256.py",
+            "made_by": "runs/mini.sh on one NVIDIA H200; then runs/mini_256_likeness.sh, runs/mini_256_realism.sh, "
+            "runs/mini_256_balance.sh and runs/mini_256_feedback.sh on a processor; runs/export_mini_256.py",
         },
         options.bundle,
         half=True,
@@ -61,6 +69,7 @@ if __name__ == "__main__":
         if part["name"] == "source_shape":
             part["strength"] = SHAPE_STRENGTH
         if part["name"] == "source_identity":
+            part["strength"], part["feedback"] = IDENTITY_STRENGTH, FEEDBACK
             part["without"] = [json.loads(GLASSES.read_text(encoding="utf-8"))]
     card.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     print("\n".join(report.lines()))

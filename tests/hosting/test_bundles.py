@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hififace import BundleError, OptionError
+from hififace import BundleError, HififaceError, OptionError
 from hififace.hosting.bundles import Bundles
 from hififace.weights.bundle import available_models
 
@@ -33,6 +33,13 @@ def test_a_broken_bundle_is_a_sentence_beside_the_good_ones(mesh_bundle: Path, t
 
 def test_a_model_is_opened_once(bundles: Bundles):
     assert bundles.swapper("double") is bundles.swapper("double")
+
+
+def test_models_are_opened_in_the_precision_asked_for(mesh_bundle: Path):
+    bundles = Bundles([mesh_bundle], threads=1, precision="int8")
+    with pytest.raises(HififaceError, match="int8"):
+        bundles.swapper("double")
+    assert Bundles([mesh_bundle], threads=1).swapper("double").engine.precision == "float32"
 
 
 def test_two_of_one_name_are_told_apart(mesh_bundle: Path, tmp_path: Path):

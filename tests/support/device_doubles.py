@@ -165,7 +165,7 @@ def made_up_step(*, seed: int = 0, device: str = "cpu", **settings) -> DeviceSte
             for name, network in (("sface", loss_networks.sface), ("mobilefacenet", made_up_recogniser(12)))
         ],
         Slots(8),
-        StepSettings(window_px=96, r1_every=2, **settings),
+        StepSettings(**{"window_px": 96, "r1_every": 2, "feedback": 0.0, **settings}),
         where,
         half_precision=False,
     )

@@ -40,20 +40,20 @@ def real_step():
 
 
 def test_a_checkpoint_of_mini_256_can_be_carried(real_step, tmp_path):
-    """45 MB in all; on request in files of 15 MB and less, which `--init-from` joins again."""
+    """47 MB in all; on request in files of 8 MB and less, which `--init-from` joins again."""
     config = mini_256().model_dump(mode="json")
     whole = save_compact(
         real_step, tmp_path / "whole", Progress(64, 1), CheckpointForm(config, "t"), keep_last=1
     )
     sizes = [path.stat().st_size for path in whole.iterdir()]
-    assert 30e6 < sum(sizes) <= 45e6
+    assert 30e6 < sum(sizes) <= 48e6
     parts = save_compact(
         real_step, tmp_path / "parts", Progress(64, 1), CheckpointForm(config, "t", 8.0), keep_last=1
     )
     cut = {path.name: path.stat().st_size for path in parts.iterdir()}
     assert max(cut.values()) <= 8e6 < max(sizes)
     assert {"average-000.safetensors", "average-001.safetensors", "moments-001.safetensors"} <= cut.keys()
-    assert sum(cut.values()) <= 45e6
+    assert sum(cut.values()) <= 48e6
     first, second = read_generator_weights(whole), read_generator_weights(tmp_path / "parts")
     assert first.keys() == second.keys() == real_step.average.state_dict().keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

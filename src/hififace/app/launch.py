@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hififace.app.sessions import Sessions
     from hififace.app.video_jobs import VideoJobs
     from hififace.hosting.turns import Turns
+    from hififace.swap.precision import WantedPrecision
 
 SECURITY_HEADERS: Final = {
     # The browser itself refuses what the page must not do: ask any other machine for anything.
@@ -46,6 +47,8 @@ class ServeOptions:
     bundles: tuple[Path, ...] = ()
     providers: tuple[str, ...] | None = None
     threads: int | None = None
+    precision: WantedPrecision = "float32"
+    """Arithmetic of the generator for images, as in `FaceSwapper.load`."""
     commercial: bool = False
     """Offer no model that may not be used commercially."""
     limits: Limits = field(default_factory=Limits)
@@ -227,6 +230,7 @@ def _parts(options: ServeOptions, folder: Path | None, turns: Turns | None) -> _
             options.bundles,
             providers=options.providers,
             threads=options.threads,
+            precision=options.precision,
             commercial=options.commercial,
         )
         turns = own_turns(

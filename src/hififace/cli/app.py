@@ -15,10 +15,12 @@ from hififace.cli.running import (
     bundles_option,
     commercial_option,
     named_providers,
+    precision_option,
     providers_option,
     threads_option,
 )
 from hififace.option_fields import options_of
+from hififace.swap.precision import WantedPrecision
 
 _LIMITS = "Limits"
 
@@ -76,6 +78,7 @@ def app(
     bundles: Annotated[list[Path] | None, bundles_option()] = None,
     providers: Annotated[str | None, providers_option(SERVER)] = None,
     threads: Annotated[int | None, threads_option(SERVER)] = None,
+    precision: Annotated[WantedPrecision, precision_option(SERVER)] = "float32",
     commercial: Annotated[bool, commercial_option(SERVER)] = False,
     limits: Limits,
 ) -> None:
@@ -93,6 +96,7 @@ def app(
         bundles=tuple(bundles or ()),
         providers=named_providers(providers),
         threads=threads,
+        precision=precision,
         commercial=commercial,
         limits=limits,
     )

@@ -61,6 +61,15 @@ def threads_option(panel: str | None) -> Any:
     return typer.Option(help="CPU threads of one network run.", rich_help_panel=panel)
 
 
+def precision_option(panel: str | None) -> Any:
+    """`--precision`."""
+    return typer.Option(
+        help="Arithmetic of the generator for images; auto uses what was measured to be the fastest here. Videos "
+        "always do.",
+        rich_help_panel=panel,
+    )
+
+
 def commercial_option(panel: str | None) -> Any:
     """`--commercial`, without its negation."""
     return typer.Option(

@@ -27,7 +27,7 @@ _LIMITS, _PAGE = "Limits", "/page"
 @takes_options(
     settings=Flags(
         ServiceOptions,
-        {SERVER: ("host", "port", "model", "workers", "batch", "jobs_at_once", "ray")},
+        {SERVER: ("host", "port", "model", "precision", "workers", "batch", "jobs_at_once", "ray")},
         whole=False,
     ),
     limits=Flags(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hififace.errors import HififaceError, OptionError
+from hififace.swap.precision import WantedPrecision
 from hififace.swapper import FaceSwapper
 from hififace.weights.bundle import MANIFEST_NAME, Bundle, available_models, load_bundle
 from hififace.weights.sessions import CPU
@@ -49,6 +50,7 @@ class Bundles:
         *,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        precision: WantedPrecision = "float32",
         commercial: bool = False,
     ) -> None:
         """Look at every bundle once.
@@ -57,12 +59,14 @@ class Bundles:
             folders: bundles, or folders of bundles.
             providers: as in `FaceSwapper.load`.
             threads: likewise.
+            precision: likewise.
             commercial: likewise; a refused model is shown with the reason.
 
         Raises:
             OptionError: a folder that does not exist, or has no bundle in it.
         """
         self._providers, self._threads, self._commercial = providers, threads, commercial
+        self._precision: WantedPrecision = precision
         places: list[str | Path] = [*available_models()]
         for folder in folders:
             places += _bundles_in(folder)
@@ -115,7 +119,11 @@ class Bundles:
             if kept not in self._open:
                 try:
                     self._open[kept] = FaceSwapper.load(
-                        offer.where, providers=self._providers, threads=threads, commercial=self._commercial
+                        offer.where,
+                        providers=self._providers,
+                        threads=threads,
+                        precision=self._precision,
+                        commercial=self._commercial,
                     )
                 except HififaceError as error:
                     raise _without_place(error, offer.where) from error

@@ -173,18 +173,34 @@ BASEL_VECTOR: tuple[VectorPart, ...] = (
 
 
 def mesh_vector(
-    identity_size: int, expression_size: int, embedding_size: int = 128
+    identity_size: int,
+    expression_size: int,
+    embedding_size: int = 128,
+    *,
+    loudness: float = 1.0,
+    sees_target: bool = False,
 ) -> tuple[VectorPart, ...]:
-    """Layout of the mesh family: D = identity_size + expression_size + 3 + embedding_size.
+    """Layout of the mesh family: D = identity_size + expression_size + 3 + embedding_size (twice with `sees_target`).
 
     Shape coefficients are in standard deviations already. A pose of 15 degrees (0.26 rad) times 4 and a unit
     vector times the root of its length have the same scale, so no part drowns another at the start.
+
+    Args:
+        identity_size: shape coefficients of a face.
+        expression_size: expression coefficients.
+        embedding_size: numbers of the recogniser.
+        loudness: factor on the source's identity.
+        sees_target: hand in the target's identity as well: whom to remove.
     """
-    return (
+    scale = float(embedding_size) ** 0.5
+    layout = (
         VectorPart("source_shape", identity_size, 1.0, "source"),
         VectorPart("target_expression", expression_size, 1.0, "target"),
         VectorPart("target_pose", 3, 4.0, "target"),
-        VectorPart("source_identity", embedding_size, float(embedding_size) ** 0.5, "source"),
+        VectorPart("source_identity", embedding_size, loudness * scale, "source"),
+    )
+    return (
+        (*layout, VectorPart("target_identity", embedding_size, scale, "target")) if sees_target else layout
     )
 
 
@@ -262,12 +278,21 @@ def mini_128(identity_size: int = 24, expression_size: int = 24) -> GeneratorPar
     )
 
 
-def mini_256(identity_size: int = 24, expression_size: int = 24) -> GeneratorParams:
-    """The embedded 256 px network: `mini_128`, wider, with gated skips and one more pixel shuffle; 3.9 GMAC."""
+def mini_256(
+    identity_size: int = 24, expression_size: int = 24, *, loudness: float = 1.4, sees_target: bool = True
+) -> GeneratorParams:
+    """The embedded 256 px network: `mini_128`, wider, with gated skips and one more pixel shuffle; 3.9 GMAC.
+
+    Args:
+        identity_size: shape coefficients of a face.
+        expression_size: expression coefficients.
+        loudness: as in `mesh_vector`; 1 up to version 769280.
+        sees_target: as in `mesh_vector`; False up to version 769280.
+    """
     return GeneratorParams(
         name="mini_256",
         resolution=256,
-        vector=mesh_vector(identity_size, expression_size),
+        vector=mesh_vector(identity_size, expression_size, loudness=loudness, sees_target=sees_target),
         stem_channels=64,  # 64 px, after the pixel unshuffle
         encoder=(
             BlockParams(112, "down"),  # 32 px: z_enc

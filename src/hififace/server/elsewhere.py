@@ -10,6 +10,7 @@ from pathlib import Path
 from hififace.cluster.tasks import Cluster, Say, ShouldStop
 from hififace.hosting.bundles import Bundles
 from hififace.server.job_work import JobOrder, JobOutcome, Note, work_on
+from hififace.swap.precision import WantedPrecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class _RemoteOrder:
     bundles: tuple[Path, ...]
     providers: tuple[str, ...] | None
     threads: int | None
+    precision: WantedPrecision
     commercial: bool
 
 
@@ -29,6 +31,7 @@ class Elsewhere:
         bundles: folders of models; there, too.
         providers: as in `FaceSwapper.load`.
         threads: likewise.
+        precision: likewise.
         commercial: likewise.
     """
 
@@ -39,10 +42,11 @@ class Elsewhere:
         providers: tuple[str, ...] | None,
         threads: int | None,
         *,
+        precision: WantedPrecision,
         commercial: bool,
     ) -> None:
         self._cluster = cluster
-        self._how = tuple(path.resolve() for path in bundles), providers, threads, commercial
+        self._how = tuple(path.resolve() for path in bundles), providers, threads, precision, commercial
 
     def __call__(self, job: JobOrder, note: Note, should_stop: ShouldStop) -> JobOutcome:
         """Do a job there, and wait for it."""
@@ -55,13 +59,17 @@ class Elsewhere:
 
 def work_there(order: _RemoteOrder, say: Say, should_stop: ShouldStop) -> JobOutcome:
     """What a machine of the cluster does."""
-    bundles = _bundles(order.bundles, order.providers, order.threads, order.commercial)
+    bundles = _bundles(order.bundles, order.providers, order.threads, order.precision, order.commercial)
     return work_on(order.job, bundles, lambda done, expected, rate: say((done, expected, rate)), should_stop)
 
 
 @cache
 def _bundles(
-    folders: tuple[Path, ...], providers: tuple[str, ...] | None, threads: int | None, commercial: bool
+    folders: tuple[Path, ...],
+    providers: tuple[str, ...] | None,
+    threads: int | None,
+    precision: WantedPrecision,
+    commercial: bool,
 ) -> Bundles:
     """Kept between the tasks of a worker."""
-    return Bundles(folders, providers=providers, threads=threads, commercial=commercial)
+    return Bundles(folders, providers=providers, threads=threads, precision=precision, commercial=commercial)

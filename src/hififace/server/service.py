@@ -44,7 +44,13 @@ class Service:
         workers, threads = options.shares(on_cpu=on_cpu)
         self._threads_of_opencv = threads if on_cpu else None
         self.benches = tuple(
-            Bundles(options.bundles, providers=providers, threads=threads, commercial=options.commercial)
+            Bundles(
+                options.bundles,
+                providers=providers,
+                threads=threads,
+                precision=options.precision,
+                commercial=options.commercial,
+            )
             for providers in options.benches
         )
         """The models, once for each device."""
@@ -84,7 +90,12 @@ class Service:
             cluster = Cluster(cores_per_task=threads, use_gpus=options.providers != ("cpu",))
             self._to_close.append(cluster.close)
             elsewhere = Elsewhere(
-                cluster, options.bundles, options.providers, threads, commercial=options.commercial
+                cluster,
+                options.bundles,
+                options.providers,
+                threads,
+                precision=options.precision,
+                commercial=options.commercial,
             )
             LOGGER.info("a cluster does the jobs", extra={"fields": {"machines": cluster.num_machines}})
             # They do not take turns with what is swapped here.

@@ -14,6 +14,7 @@ from hififace.hosting.strangers import is_loopback
 from hififace.option_fields import check
 from hififace.processes import usable_cores
 from hififace.server.keys import Keys
+from hififace.swap.precision import WantedPrecision
 
 _MOST_WORKERS: Final = 8
 """Chosen by ourselves, at most: each may hold the memory of a whole run."""
@@ -97,6 +98,8 @@ class ServiceOptions:
     bundles: tuple[Path, ...] = ()
     providers: tuple[str, ...] | None = None
     threads: int | None = None
+    precision: WantedPrecision = "float32"
+    """Arithmetic of the generator for images; auto uses what was measured to be the fastest here. Videos always do."""
     commercial: bool = False
     """Offer no model that may not be used commercially."""
     devices: tuple[str, ...] = ()

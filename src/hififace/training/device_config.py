@@ -85,7 +85,7 @@ class DeviceConfig(Section):
     preview_pairs: int = Field(10, ge=1, le=64)
     keep_last_checkpoints: int = Field(2, ge=1)
     checkpoint_part_mb: float | None = Field(None, gt=0)
-    """Maximum size of a checkpoint's files, in 10^6 bytes; None writes one of each kind (mini_256: up to 13 MB)."""
+    """Maximum size of a checkpoint's files, in 10^6 bytes; None writes one of each kind (mini_256: up to 14 MB)."""
 
 
 def mini_256() -> DeviceConfig:

@@ -40,8 +40,9 @@ class StepSettings:
         default_factory=lambda: {"sface": 0.2, "mobilefacenet": 0.05, "faceres": 0.42}
     )
     """Cosine of two different people, for each recogniser."""
-    identity_in_eyes_and_mouth: float = 0.4
-    """Share of the identity gradient that reaches the pixels of eyes and mouth, which have terms of their own."""
+    identity_in_eyes_and_mouth: float = 1.0
+    """Share of the identity gradient that reaches the pixels of eyes and mouth, which have terms of their own. Less of
+    it keeps gaze and lids at the price of likeness (docs/concepts/gaze-and-identity.md)."""
     mask_dilation: int = 11
     identity_jitter: float = 1.0
     mesh_jitter: float = 0.0
@@ -51,7 +52,7 @@ class StepSettings:
     """Interpolation from the target's shape (0) to the source's (1) in pairs of two people, in the identity vector and
     in the label; above 1 it exaggerates. Swapping may exaggerate too (`strength` in a bundle's manifest), and a network
     works best with the values it was trained with."""
-    feedback: float = 0.0
+    feedback: float = 0.7
     """Ask for up to this share of what a first result lacks of the source's identity in addition, as swapping does
     (`feedback` in a bundle's manifest); costs one more forward pass. 0 disables it."""
     r1_gamma: tuple[float, float] = (0.1, 0.02)
