@@ -53,9 +53,14 @@ def disc(side: int) -> NDArray[np.float32]:
     return np.clip((0.35 * side - distance) / 2, 0.0, 1.0).astype(np.float32)[None, None]
 
 
-def write_mesh_bundle(folder: Path, *, resolution: int = 64, enlarge: int = 1, version: str = "1") -> Bundle:
-    """A bundle of the mesh family, with the layout of the embedded one."""
+def write_mesh_bundle(
+    folder: Path, *, resolution: int = 64, enlarge: int = 1, version: str = "1", refined: bool = False
+) -> Bundle:
+    """A bundle of the mesh family, with the layout that the embedded one had; `refined`: with all that it has now."""
     layout = mesh_layout()
+    if refined:
+        layout[-1] |= {"strength": 1.2, "feedback": 0.5}
+        layout.append(_entry("target_identity", 128, 128**0.5))
     graph = generator_graph(sum(entry["size"] for entry in layout), resolution, enlarge)
     return write_bundle(
         folder,

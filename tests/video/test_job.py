@@ -34,11 +34,12 @@ from hififace.provenance.claim import claim_in_text
 from hififace.swap.image import claim_of
 from hififace.swap.options import OutputOptions, SwapOptions
 from hififace.swap.source_map import SourceMap
+from hififace.swapper import FaceSwapper
 from hififace.video import selection
 from hififace.video.job import work_folder
 from hififace.video.options import VideoOptions
 from hififace.video.pasting import paste_into
-from tests.support.bundle_doubles import AS_GENERATED
+from tests.support.bundle_doubles import AS_GENERATED, write_mesh_bundle
 from tests.support.face_videos import SIZE, face_video, head, put, room
 from tests.support.videos import Recipe, heard_clicks, make_video
 
@@ -139,6 +140,24 @@ def test_stopped_and_gone_on_it_is_byte_for_byte_the_same(video, whole, swapper,
     assert report.tally == whole[1].tally
     assert frames_of(output) == frames_of(whole[0])
     assert nothing_written(tmp_path, "out.mp4", neighbour.name)
+
+
+def test_what_is_known_of_identities_goes_on_as_well(video, tmp_path):
+    """Measured on every eighth frame, followed over time: the state has to be that of the frame, not of its group."""
+    swapper = FaceSwapper.load(write_mesh_bundle(tmp_path / "bundle", refined=True).folder, threads=1)
+    swapper.set_source(head())
+    parts = VideoOptions(segment_frames=12)
+    whole, output, plain = tmp_path / "whole.mp4", tmp_path / "out.mp4", tmp_path / "plain.mp4"
+    swapper.swap_video(video, whole, AS_GENERATED, video_options=parts)
+    count = iter(range(1000))
+    with pytest.raises(InterruptedByUserError):
+        swapper.swap_video(
+            video, output, AS_GENERATED, video_options=parts, should_stop=lambda: next(count) >= 14
+        )
+    assert swapper.swap_video(video, output, AS_GENERATED, video_options=parts).num_resumed == 12
+    assert frames_of(output) == frames_of(whole)
+    swapper.swap_video(video, plain, replace(AS_GENERATED, refine=False), video_options=parts)
+    assert frames_of(plain) != frames_of(whole)
 
 
 def frames_of(path: Path) -> list[bytes]:
