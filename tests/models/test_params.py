@@ -54,6 +54,10 @@ def test_mesh_vector_has_the_agreed_order_and_gain() -> None:
     assert [part.name for part in layout] == names
     assert [part.size for part in layout] == [40, 24, 3, 128]
     assert layout[-1].gain == pytest.approx(128**0.5)
+    told = mesh_vector(identity_size=40, expression_size=24, loudness=1.4, sees_target=True)
+    assert [part.name for part in told] == [*names, "target_identity"]
+    assert told[-1].owner == "target"
+    assert [part.gain for part in told[-2:]] == pytest.approx([1.4 * 128**0.5, 128**0.5])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from hififace.errors import TrainingError
 from hififace.models.generator import Generator
-from hififace.models.params import BlockParams, mini_128, mini_256, tiny
+from hififace.models.params import BlockParams, VectorPart, mini_128, mini_256, tiny
 from hififace.training.warm_start import start_from
 
 SMALL = replace(tiny(32), skip_gates=True)
@@ -50,6 +50,17 @@ def test_a_wider_and_finer_network_starts_as_the_old_one_enlarged(small):
     torch.testing.assert_close(after.mask_low, before.mask_low, atol=1e-4, rtol=1e-4)
     logits = F.interpolate(before.mask.logit(), scale_factor=2, mode="bilinear", align_corners=False)
     torch.testing.assert_close(after.mask, torch.sigmoid(logits), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_network_that_is_told_of_the_target_starts_as_one_that_is_not(small):
+    told = replace(SMALL, vector=(*SMALL.vector, VectorPart("target_identity", 8, 2.8, "target")))
+    torch.manual_seed(2)
+    network = Generator(told)
+    assert start_from(network, small.state_dict()) == []
+    target, vector = torch.rand(2, 3, 32, 32), torch.randn(2, SMALL.vector_size)
+    after = network(target, torch.cat((vector, torch.randn(2, 8)), dim=1))
+    torch.testing.assert_close(after.image, small(target, vector).image)
 
 
 @torch.no_grad()
