@@ -19,6 +19,7 @@ needs_bfloat16 = pytest.mark.skipif(
     why_not() is not None, reason="needs OpenVINO and a processor with bfloat16"
 )
 GRAPH = load_bundle("mini").path("generator")
+SIZE = load_bundle("mini").vector_size
 BATCHES = [1, 2]
 
 
@@ -27,7 +28,7 @@ def feeds(batch: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
     smooth = np.cumsum(rng.standard_normal((batch, 3, 256, 256)), axis=-1, dtype=np.float32)
     return {
         "target": 0.5 + 0.02 * smooth,
-        "identity_vector": 0.1 * rng.standard_normal((batch, 179), dtype=np.float32),
+        "identity_vector": 0.1 * rng.standard_normal((batch, SIZE), dtype=np.float32),
     }
 
 
@@ -95,9 +96,27 @@ def test_a_broken_file(tmp_path: Path) -> None:
 
 def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     openvino_graph._core.cache_clear()
+    monkeypatch.setattr(openvino_graph, "_lacks_instructions", lambda: False)
     monkeypatch.setitem(sys.modules, "openvino", None)
     try:
         with pytest.raises(RuntimeUnavailableError, match="OpenVINO is not installed"):
             open_bfloat16_session(GRAPH)
     finally:
         openvino_graph._core.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "lacks"),
+    [
+        ("flags\t\t: fpu avx2 avx512f amx_bf16 amx_tile", False),
+        ("flags\t\t: fpu avx2 avx512_bf16", False),
+        ("flags\t\t: fpu avx2 avx512f", True),
+        ("Features\t: fp asimd bf16", False),
+    ],
+)
+def test_processors_without_instructions_are_known_without_importing_openvino(
+    flags: str, lacks: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: X\n{flags}\n")
+    assert openvino_graph._lacks_instructions(tmp_path / "cpuinfo") is lacks
+    assert not openvino_graph._lacks_instructions(tmp_path / "nothing")
