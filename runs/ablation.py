@@ -15,7 +15,9 @@ protocol `open`. Stopped at any moment, the same command goes on: finished arms 
     G  C and E together
     H  as F, without damping identity
 
-docs/concepts/gaze-and-identity.md has what came out. Solved if F is within 0.01 of A by dlib's distance and within 1 point of its top-1, gaze errs by at most 9.5 degrees,
+docs/concepts/gaze-and-identity.md has what came out.
+
+Solved if F is within 0.01 of A by dlib's distance and within 1 point of its top-1, gaze errs by at most 9.5 degrees,
 lids and lips err by 20 % less than in B, and C shows the loss that the seed reports (else there was no problem).
 """
 

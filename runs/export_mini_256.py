@@ -36,7 +36,7 @@ if __name__ == "__main__":
     parser.add_argument("average", type=Path)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--version", required=True)
-    parser.add_argument("--config", type=Path, help="of the run; else the layout before version NEWVERSION")
+    parser.add_argument("--config", type=Path, help="of the run; else the layout before version 783104")
     options = parser.parse_args()
     if options.config is None:
         # Trained with a loudness of 1, exported with 1.4.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The embedded model `mini` (mini_256, version NEWVERSION), from photographs to the bundle that ships: the exact commands.
+# The embedded model `mini` (mini_256, version 783104), from photographs to the bundle that ships: the exact commands.
 #
 #   PHOTOS  folder with the shards portraits-*.tar, identities-*.tar and photos-*.tar (research use; adults),
 #           see docs/model-card.md
@@ -49,7 +49,7 @@ python runs/export_mini_256.py "$AVERAGE" "$WORK/bundles/769280" --version 76928
 # From there on as swapping asks: twice, and told of the target.
 START="$WORK/bundles/769280" SET="$WORK/sets/train256" FILES="$(dirname "$SECOND")" RUN="$WORK/runs/feedback" bash runs/mini_256_feedback.sh
 AVERAGE="$(ls -d "$WORK"/runs/feedback/checkpoints/* | tail -1)/average.safetensors"
-python runs/export_mini_256.py "$AVERAGE" "$WORK/bundles/mini" --version NEWVERSION --config "$WORK/runs/feedback/config.json"
+python runs/export_mini_256.py "$AVERAGE" "$WORK/bundles/mini" --version 783104 --config "$WORK/runs/feedback/config.json"
 # What finds frames of eyeglasses.
 python runs/eyeglasses.py train "$WORK/sets/train256" "$WORK/eyeglasses-first.pt" --minutes 7
 python runs/eyeglasses.py train "$WORK/sets/train256" "$WORK/eyeglasses.pt" --minutes 22 --start "$WORK/eyeglasses-first.pt"

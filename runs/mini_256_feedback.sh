@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `mini` NEWVERSION: trained further from version 769280, asked twice: docs/lab-book.md (2026-11-28, "Asked twice") has its figures.
+# `mini` 783104: trained further from version 769280, asked twice: docs/lab-book.md (2026-11-28, "Asked twice") has its figures.
 #
 #   START  the bundle of version 769280
 #   SET    the prepared set of runs/mini.sh, 256 px; the run of the lab book had the shards portraits-train-000,

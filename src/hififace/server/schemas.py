@@ -196,7 +196,7 @@ _A_FACE: Final = {
 }
 _A_REPORT: Final = {
     "model": "mini",
-    "model_version": "769280",
+    "model_version": "783104",
     "size": [512, 512],
     "num_swapped": 1,
     "faces": [
@@ -233,7 +233,7 @@ _A_MODEL: Final = {
     "name": "mini",
     "usable": True,
     "problem": None,
-    "version": "769280",
+    "version": "783104",
     "resolution": 256,
     "licence": "research",
     "training_data": "photos of people who agreed to it",
