@@ -71,6 +71,25 @@ def test_the_command_exports_the_average(
     np.testing.assert_array_equal(exported, averaged.numpy())
 
 
+@pytest.mark.parametrize(
+    ("trained", "given", "expected"),
+    [
+        ({}, None, 0.0),
+        ({"loss": {"feedback": 0.7}}, None, 0.4),
+        ({"step": {"feedback": 0.7}}, None, 0.4),
+        ({}, 0.3, 0.3),
+    ],
+)
+def test_a_network_trained_to_be_asked_twice_is_asked_twice(
+    run: Path, tmp_path: Path, trained: dict, given: float | None, expected: float
+) -> None:
+    path = run / "checkpoints" / "000000200" / "state.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps({**state, "config": {**state["config"], **trained}}))
+    report = export_trained(run, tmp_path / "bundle", {"licence": "MIT"}, feedback=given)
+    assert report.bundle.feedback == expected
+
+
 def test_trained_and_averaged_weights_are_told_apart(run: Path) -> None:
     average, trained = (
         load_trained_generator(find_checkpoint(run), name) for name in ("average", "generator")

@@ -360,8 +360,37 @@ def test_triplets_show_a_strangers_face_and_ask_for_the_photo(batch):
     assert none._shown(batch) is batch.target.image
 
 
-def test_a_step_with_all_three_moves_every_weight(batch):
-    changes = {"eyes_and_mouth_only": True, "identity_in_eyes_and_mouth": 0.4, "triplet_share": 0.5}
+def test_vectors_ask_again_for_a_part_of_what_first_results_lack(batch):
+    config = limited(paper_256(), feedback=0.8)
+    loss_networks = small_loss_networks()
+    torch.manual_seed(0)
+    networks = {
+        "generator": create_generator(config.generator),
+        "discriminator": create_discriminator(config.discriminator),
+        "average": create_generator(config.generator).requires_grad_(False),
+    }
+    step = TrainingStep(config, TrainedParts(networks, {}), loss_networks, World(0, 1, CPU))
+    vector, target = loss_networks.identity_vector(batch), batch.target.image
+    again = step._asking_again(target, vector)
+    assert torch.equal(again[:, :-512], vector[:, :-512])
+    with torch.no_grad():
+        found = F.normalize(
+            loss_networks.arcface(networks["average"](target, vector).image.clamp(0, 1)), dim=1
+        )
+    lack = vector[:, -512:] - found
+    moved = (again - vector)[:, -512:]
+    share = (moved * lack).sum(1) / (lack * lack).sum(1)
+    assert torch.allclose(moved, share[:, None] * lack, atol=1e-5)
+    assert 0 <= float(share.min()) < float(share.max()) <= 0.8
+
+
+def test_a_step_with_all_of_them_moves_every_weight(batch):
+    changes = {
+        "eyes_and_mouth_only": True,
+        "identity_in_eyes_and_mouth": 0.4,
+        "triplet_share": 0.5,
+        "feedback": 0.5,
+    }
     stats, unmoved = take_step(
         limited(reference_256(), **changes), small_loss_networks(like_reference=True), face_like(batch, SIZE)
     )

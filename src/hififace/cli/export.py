@@ -36,6 +36,15 @@ def export(
         Path | None,
         typer.Option(help="Figures to record: report.json of `hififace evaluate`, or any JSON object."),
     ] = None,
+    feedback: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=2.0,
+            help="Ask a second time for this share of what a first result lacks of the source's identity; default: "
+            "0.4 if the network was trained so, else 0.",
+        ),
+    ] = None,
     arcface: Annotated[Path | None, typer.Option(help="Basel family: ArcFace weights, backbone.pth.")] = None,
     deep3d: Annotated[Path | None, typer.Option(help="Basel family: Deep3DFaceRecon weights.")] = None,
 ) -> None:
@@ -58,6 +67,7 @@ def export(
         arcface=arcface,
         deep3d=deep3d,
         figures=metrics,
+        feedback=feedback,
     )
     for line in report.lines():
         typer.echo(line)

@@ -23,6 +23,9 @@ from hififace.training.checkpoint import read_state
 TEMPLATES = {"mesh": "mini_128", "basel": "frontal_256"}
 """What each family's sets are aligned to unless somebody says otherwise."""
 
+FEEDBACK = 0.4
+"""What suits a network that was trained with up to 0.7 (docs/lab-book.md, 2026-11-28)."""
+
 Weights = Literal["average", "generator"]
 
 
@@ -113,6 +116,7 @@ def export_trained(
     arcface: Path | None = None,
     deep3d: Path | None = None,
     figures: Path | None = None,
+    feedback: float | None = None,
 ) -> ExportReport:
     """Turn a trained network into a bundle, checked graph by graph.
 
@@ -126,6 +130,8 @@ def export_trained(
         arcface: the identity network's file, for the basel family only.
         deep3d: the shape network's file, likewise.
         figures: file of measured figures for the bundle (`export/figures.py`).
+        feedback: of the source's identity (`weights.bundle.VectorEntry`); None takes `FEEDBACK` where the run trained
+            with asking again, else 0.
 
     Raises:
         TrainingError: no checkpoint there.
@@ -142,7 +148,11 @@ def export_trained(
     else:
         checkpoint = find_checkpoint(run)
         generator, state = load_trained_generator(checkpoint, weights), read_state(checkpoint)
-    family = state.get("config", {}).get("family", "mesh")
+    config = state.get("config", {})
+    family = config.get("family", "mesh")
+    if feedback is None:
+        asked = config.get("step", config.get("loss", {})).get("feedback", 0.0)
+        feedback = FEEDBACK if asked else 0.0
     derived: dict[str, Any] = {
         "name": folder.absolute().name,
         "version": str(state.get("progress", {}).get("images", checkpoint.stem)),
@@ -156,7 +166,7 @@ def export_trained(
     if family == "mesh":
         size = next(part.size for part in generator.params.vector if part.name == "source_identity")
         parts = {"identity": {"part": "sface", "size": size}, "shape": {"part": "mesh"}}
-        return export_bundle(generator, {**description, **parts}, folder, half=half)
+        return export_bundle(generator, {**description, **parts}, folder, half=half, feedback=feedback)
     if arcface is None or deep3d is None:
         raise OptionError(
             "A model of the basel family carries its identity and shape networks: "
@@ -169,4 +179,5 @@ def export_trained(
         identity=load_arcface(arcface),
         shape=load_deep3d(deep3d),
         half=half,
+        feedback=feedback,
     )

@@ -275,9 +275,8 @@ class Engine:
                 crops = [np.asarray(warp(shown, m, side, border=self.border), np.uint8) for m in matrices]
         with clock("encode"):
             features = self._encoder.encode(image, faces, crops, matrices, needs)
-        if (
-            self.bundle.family == "mesh"
-        ):  # whose identities are the embedder's: nobody has to compute them again
+        if self.bundle.family == "mesh":
+            # Their identities are the embedder's, which nobody then has to ask again.
             faces = [
                 replace(face, identity=each.get(IDENTITY, face.identity))
                 for face, each in zip(faces, features, strict=True)
@@ -361,9 +360,8 @@ class Engine:
         vectors = self._vectors(targets, sources, options)
         if self.refines(options):
             lacks = self.identity_lacks(targets, sources, options) if lacks is None else lacks
-            vectors[:, identity_part(self.bundle.vector)] += np.float32(self.bundle.feedback) * np.stack(
-                lacks
-            )
+            more = np.float32(self.bundle.feedback) * np.stack(lacks)
+            vectors[:, identity_part(self.bundle.vector)] += more
         made = self._generator.generate(
             targets, vectors, passes=options.passes, batch_size=options.batch_size
         )

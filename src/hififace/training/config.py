@@ -153,6 +153,9 @@ class LossConfig(Section):
     triplet_share: float = Field(0.0, ge=0, le=1)
     """Share of the pairs of the same person whose input target is first swapped to another person's face by the moving
     average. The label stays the real photo, so that a change of identity is supervised in every pixel."""
+    feedback: float = Field(0.0, ge=0, le=2)
+    """Ask for up to this share of what the moving average's first result lacks of the source's identity in addition, as
+    swapping does with bundles that have a `feedback`; costs one more forward pass."""
 
     @model_validator(mode="after")
     def _known_terms(self) -> LossConfig:

@@ -28,6 +28,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hififace.data.loader import PairBatch
 from hififace.data.pairs import keyed
@@ -47,6 +48,7 @@ from hififace.losses.resampling import downsample, fill_invalid
 from hififace.losses.segmentation import segmentation_loss
 from hififace.losses.total import combine
 from hififace.models.generator import GeneratorOutput
+from hififace.models.identity import identity_slice
 from hififace.models.params import GeneratorParams
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.config import OptimiserConfig, TrainingConfig
@@ -128,6 +130,8 @@ class TrainingStep:
                 with clock.stage("generator"), self._autocast():
                     vector = self.loss_networks.identity_vector(pairs)
                     target = seen_by_generator(self._shown(pairs), self.config.generator)
+                    if self.config.loss.feedback > 0:
+                        vector = self._asking_again(target, vector)
                     output = GeneratorOutput(*self.shared_generator(target, vector))
                 output = GeneratorOutput(*(part.float() for part in output))
                 with clock.stage("losses"), self._autocast():
@@ -182,6 +186,20 @@ class TrainingStep:
         )
         after = fill_invalid(output.image.float().clamp(0.0, 1.0), before, swap.target.valid)
         return photos.index_copy(0, chosen, after.to(photos.dtype))
+
+    @torch.no_grad()
+    def _asking_again(self, target: Tensor, vector: Tensor) -> Tensor:
+        """The vectors (B, D), asking in addition for a random part, up to `feedback`, of what first results lack of the
+        source's identity, as swapping does (`Engine.identity_lacks`).
+        """
+        first = self.average(target, vector).image.float().clamp(0.0, 1.0)
+        found = F.normalize(self.loss_networks.embedders[0](first).float(), dim=1)
+        part = identity_slice(self.config.generator.vector)
+        asked = vector[:, part]
+        much = self.config.loss.feedback * torch.rand(len(vector), 1, device=vector.device)
+        return torch.cat(
+            (vector[:, : part.start], asked + much * (asked - found), vector[:, part.stop :]), dim=1
+        )
 
     # ---- The discriminator, and both updates.
 
