@@ -119,7 +119,8 @@ def test_a_card_is_words_and_bars_not_a_dictionary():
     told = Texts(html)
     assert {"mini", "Trained on", "Licence"} <= set(told.texts)
     assert "{" not in "".join(told.texts)
-    assert re.search(r"width:8\d%", html)
+    same = offer.bundle.metrics["swap"]["dlib_same"]
+    assert re.search(rf"width:{same:.0f}%", html)
     broken = Texts(card_html(Offer("<torn>", "torn", None, "It was <altered>.")))
     assert "script" not in broken.tags
     assert "<torn>" in broken.texts
