@@ -64,6 +64,23 @@ def test_the_face_goes_along_at_once_while_the_generator_sleeps(swapper: FaceSwa
     assert changed > before
 
 
+def test_the_identity_of_whom_the_camera_lost_is_not_the_next_ones(swapper: FaceSwapper):
+    target = read_image(PORTRAITS / "024_smiling.jpg").pixels
+    with LiveSwap(swapper.engine, swapper.read_source(PORTRAITS / "100_neutral.jpg")) as live:
+        generated(live, target)
+        first = live._identity
+        assert first is not None
+        assert first[0] is live._identities
+        live._lose()
+        live.tally.num_swapped = 0
+        generated(live, target)
+        second = live._identity
+    assert second is not None
+    assert second[0] is live._identities
+    assert second[0] is not first[0]
+    assert second[1] is not first[1]
+
+
 def test_without_a_face_the_frame_is_the_cameras_own(swapper: FaceSwapper):
     empty = np.full((120, 160, 3), 90, np.uint8)
     with LiveSwap(swapper.engine, swapper.read_source(PORTRAITS / "100_neutral.jpg")) as live:

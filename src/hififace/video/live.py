@@ -107,7 +107,7 @@ class LiveSwap:
         self._last_s = self._placed_s = -1e9
         self._made: _Made | None = None
         self._identities = self._new_identities()
-        self._identity: FloatArray | None = None
+        self._identity: tuple[TrackIdentities, FloatArray] | None = None
         self._wanted: tuple[RGBImage, Face, Matrix23] | None = None
         self._changed = threading.Condition()
         self._ended = False
@@ -196,7 +196,7 @@ class LiveSwap:
         return self._placed(found, now)
 
     def _lose(self) -> None:
-        self._mesh = self._offset = self._made = self._identity = None
+        self._mesh = self._offset = self._made = None
         self._identities = self._new_identities()
         self._smoother, self._shape = PointSmoother(), SteadyShape()
 
@@ -234,9 +234,12 @@ class LiveSwap:
 
     def _generated(self, image: RGBImage, face: Face, matrix: Matrix23) -> _Made | None:
         identities, now = self._identities, self._clock()
-        if self._identity is None:  # once for each face that is followed: it costs two runs of the recogniser
-            self._identity = self.engine.identity(image, face)
-        face = replace(face, identity=self._identity)
+        known = self._identity
+        if (
+            known is None or known[0] is not identities
+        ):  # once for each face that is followed: two runs of the recogniser
+            known = self._identity = identities, self.engine.identity(image, face)
+        face = replace(face, identity=known[1])
         (generated,) = generate_faces(
             self.engine,
             [Target(image, [face], [self.source], [matrix])],
