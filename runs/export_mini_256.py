@@ -13,15 +13,14 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from hififace.export.graph import export_bundle
+from hififace.export.trained import FEEDBACK
 from hififace.models import params
 from hififace.models.generator import Generator
 
 SHAPE_STRENGTH = 1.2
 """The network moves outlines less than the coefficients ask, so they ask for more."""
 IDENTITY_STRENGTH = 1.1
-"""A little beyond the source's identity, away from the target's."""
-FEEDBACK = 0.4
-"""Of what a first result lacks; all these figures: docs/lab-book.md, 2026-11-28."""
+"""A little beyond the source's identity, away from the target's; all these figures: docs/lab-book.md, 2026-11-28."""
 GLASSES = Path(__file__).with_name("glasses.json")
 """Made by runs/glasses_direction.py."""
 TRAINING_DATA = (
@@ -62,6 +61,7 @@ if __name__ == "__main__":
         },
         options.bundle,
         half=True,
+        feedback=0.0 if options.config is None else FEEDBACK,
     )
     card = options.bundle / "model.json"
     description = json.loads(card.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ if __name__ == "__main__":
         if part["name"] == "source_shape":
             part["strength"] = SHAPE_STRENGTH
         if part["name"] == "source_identity":
-            part["strength"], part["feedback"] = IDENTITY_STRENGTH, FEEDBACK
+            part["strength"] = 1.0 if options.config is None else IDENTITY_STRENGTH
             part["without"] = [json.loads(GLASSES.read_text(encoding="utf-8"))]
     card.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     print("\n".join(report.lines()))

@@ -335,16 +335,21 @@ def test_identity_is_damped_in_eyes_and_mouth(batch):
     assert torch.allclose(damped[..., 0, :], whole[..., 0, :])
 
 
-def test_triplets_show_a_strangers_face_and_ask_for_the_photo(batch):
-    config = limited(paper_256(), triplet_share=1.0)
-    loss_networks = small_loss_networks()
+def untrained_step(config, loss_networks):
+    """A step, and its networks by name."""
     torch.manual_seed(0)
     networks = {
         "generator": create_generator(config.generator),
         "discriminator": create_discriminator(config.discriminator),
         "average": create_generator(config.generator).requires_grad_(False),
     }
-    step = TrainingStep(config, TrainedParts(networks, {}), loss_networks, World(0, 1, CPU))
+    return TrainingStep(config, TrainedParts(networks, {}), loss_networks, World(0, 1, CPU)), networks
+
+
+def test_triplets_show_a_strangers_face_and_ask_for_the_photo(batch):
+    config = limited(paper_256(), triplet_share=1.0)
+    loss_networks = small_loss_networks()
+    step, networks = untrained_step(config, loss_networks)
     shown = step._shown(batch)  # of the two pairs the first is of one person
     assert torch.equal(shown[1], batch.target.image[1])
     assert not torch.allclose(shown[0], batch.target.image[0])
@@ -363,13 +368,7 @@ def test_triplets_show_a_strangers_face_and_ask_for_the_photo(batch):
 def test_vectors_ask_again_for_a_part_of_what_first_results_lack(batch):
     config = limited(paper_256(), feedback=0.8)
     loss_networks = small_loss_networks()
-    torch.manual_seed(0)
-    networks = {
-        "generator": create_generator(config.generator),
-        "discriminator": create_discriminator(config.discriminator),
-        "average": create_generator(config.generator).requires_grad_(False),
-    }
-    step = TrainingStep(config, TrainedParts(networks, {}), loss_networks, World(0, 1, CPU))
+    step, networks = untrained_step(config, loss_networks)
     vector, target = loss_networks.identity_vector(batch), batch.target.image
     again = step._asking_again(target, vector)
     assert torch.equal(again[:, :-512], vector[:, :-512])

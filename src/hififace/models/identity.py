@@ -95,18 +95,21 @@ def split(vector: Tensor, layout: Sequence[VectorPart]) -> dict[str, Tensor]:
     return dict(zip(names, torch.split(vector, sizes, dim=1), strict=True))
 
 
-def identity_slice(layout: Sequence[VectorPart]) -> slice:
-    """Where the source's identity stands in the vector.
+def asking_again(vector: Tensor, layout: Sequence[VectorPart], found: Tensor, most: float) -> Tensor:
+    """The vectors, asking in addition for a part of what first results lack of the source's identity, as swapping does
+    (`Engine.identity_lacks`): for a random part, up to `most`, so that first results are trained, too.
 
-    Raises:
-        ValueError: the layout has no source_identity.
+    Args:
+        vector: (B, D).
+        layout: its parts, source_identity among them.
+        found: (B, size) embeddings of first results, of any length.
+        most: largest share.
     """
-    start = 0
-    for part in layout:
-        if part.owner == "source" and feature_of(part) == IDENTITY:
-            return slice(start, start + part.size)
-        start += part.size
-    raise ValueError("The layout has no source_identity.")
+    parts = split(vector, layout)
+    asked = parts["source_identity"]
+    much = most * torch.rand(len(vector), 1, device=vector.device)
+    parts["source_identity"] = asked + much * (asked - F.normalize(found.float(), dim=1))
+    return torch.cat(list(parts.values()), dim=1)
 
 
 def average_sources(faces: Sequence[Features]) -> dict[str, Tensor]:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from hififace.faces.identity import IdentityEmbedder
 from hififace.faces.landmarks import FaceMeshLandmarker
 from hififace.faces.shape import MeshShapePrior
 from hififace.pixels import to_nchw
+from hififace.swap.generate import at_side
 from hififace.swap.identity_vector import IDENTITY, FaceFeatures
 from hififace.types import Face, FloatArray, Matrix23, RGBImage
 from hififace.weights.bundle import Bundle
@@ -176,16 +176,11 @@ class BaselEncoder:
     def identities(self, images: Sequence[RGBImage], points: Sequence[NDArray[np.floating]]) -> FloatArray:
         """See `FeatureEncoder`: (B, 512), of the whole crop."""
         (tensor,) = self._identity.inputs
-        side = tensor.shape[-1]
-        crops = np.stack([_at_side(image, side) if isinstance(side, int) else image for image in images])
+        side, crops = tensor.shape[-1], np.stack(images)
+        if isinstance(side, int):
+            crops = at_side(crops, side)
         found: FloatArray = self._identity.run({"image": to_nchw(crops)})[IDENTITY]
         return found
-
-
-def _at_side(image: RGBImage, side: int) -> RGBImage:
-    if image.shape[0] == side:
-        return image
-    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def with_landmarks(landmarker: FaceMeshLandmarker, image: RGBImage, faces: Sequence[Face]) -> list[Face]:

@@ -133,7 +133,7 @@ class FaceGenerator:
         images = crops
         for _ in range(passes):
             outputs = self.session.run(
-                {"target": to_nchw(self._at_input_size(images)), "identity_vector": vectors}
+                {"target": to_nchw(at_side(images, self.resolution)), "identity_vector": vectors}
             )
             images = to_nhwc(outputs["image"])
             masks = np.clip(outputs["mask"][:, 0], 0.0, 1.0)
@@ -141,13 +141,14 @@ class FaceGenerator:
         assert united is not None
         return images, united
 
-    def _at_input_size(self, images: RGBImage) -> RGBImage:
-        if images.shape[1] == self.resolution:
-            return images
-        side = (self.resolution, self.resolution)
-        return np.stack(
-            [np.asarray(cv2.resize(image, side, interpolation=cv2.INTER_AREA)) for image in images]
-        )
+
+def at_side(images: RGBImage, side: int) -> RGBImage:
+    """Crops (B, N, N, 3) at a side that a network takes, (B, side, side, 3); reduced by areas."""
+    if images.shape[1] == side:
+        return images
+    return np.stack(
+        [np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)) for image in images]
+    )
 
 
 def enlarging(factor: float) -> Matrix23:

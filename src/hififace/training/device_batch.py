@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hififace.data.loader import CropBatch
 from hififace.data.resident import ResidentSet
@@ -23,7 +22,7 @@ from hififace.losses.face_parts import EyesAndMouth
 from hififace.losses.resampling import fill_invalid
 from hififace.models.create import Discriminator
 from hififace.models.generator import Generator
-from hififace.models.identity import identity_slice, identity_vector
+from hififace.models.identity import asking_again, identity_vector
 from hififace.training.degrade import Occluders, dim, draw_occluders, warp_outline
 from hififace.training.device_settings import StepSettings
 from hififace.training.mesh_loss_networks import MeshLossNetworks
@@ -201,17 +200,11 @@ class StepState:
         return identity_vector(self.networks.generator.params.vector, source, {**target, "identity": shown})
 
     def _asking_again(self, seen: Tensor, vector: Tensor) -> Tensor:
-        """The vectors (B, D), asking in addition for a part of what first results lack of the identity, as swapping
-        does (`Engine.identity_lacks`): for a random part, up to `feedback`, so that first results are trained, too.
-        """
+        """The vectors (B, D), asking for a part of what first results lack as well; see `asking_again`."""
         with torch.enable_grad(), self._autocast():  # as for triplets
             first = self.average(seen, vector).image.float().clamp(0.0, 1.0)
             found = self.recognisers[0].embed(first)
-        part = identity_slice(self.networks.generator.params.vector)
-        asked = vector[:, part]
-        much = self.settings.feedback * torch.rand(len(vector), 1, device=self.device)
-        again = asked + much * (asked - F.normalize(found.float(), dim=1))
-        return torch.cat((vector[:, : part.start], again, vector[:, part.stop :]), dim=1)
+        return asking_again(vector, self.networks.generator.params.vector, found, self.settings.feedback)
 
     def _stronger_shape(self, of_source: Tensor, of_target: Tensor) -> Tensor:
         """Coefficients (B, C) of the sources; in pairs of two people with the shape exaggerated by `shape_strength`."""

@@ -28,7 +28,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hififace.data.loader import PairBatch
 from hififace.data.pairs import keyed
@@ -48,7 +47,7 @@ from hififace.losses.resampling import downsample, fill_invalid
 from hififace.losses.segmentation import segmentation_loss
 from hififace.losses.total import combine
 from hififace.models.generator import GeneratorOutput
-from hififace.models.identity import identity_slice
+from hififace.models.identity import asking_again
 from hififace.models.params import GeneratorParams
 from hififace.training.checkpoint import Progress, TrainedParts
 from hififace.training.config import OptimiserConfig, TrainingConfig
@@ -189,17 +188,10 @@ class TrainingStep:
 
     @torch.no_grad()
     def _asking_again(self, target: Tensor, vector: Tensor) -> Tensor:
-        """The vectors (B, D), asking in addition for a random part, up to `feedback`, of what first results lack of the
-        source's identity, as swapping does (`Engine.identity_lacks`).
-        """
+        """The vectors (B, D), asking for a part of what first results lack as well; see `asking_again`."""
         first = self.average(target, vector).image.float().clamp(0.0, 1.0)
-        found = F.normalize(self.loss_networks.embedders[0](first).float(), dim=1)
-        part = identity_slice(self.config.generator.vector)
-        asked = vector[:, part]
-        much = self.config.loss.feedback * torch.rand(len(vector), 1, device=vector.device)
-        return torch.cat(
-            (vector[:, : part.start], asked + much * (asked - found), vector[:, part.stop :]), dim=1
-        )
+        found = self.loss_networks.embedders[0](first)
+        return asking_again(vector, self.config.generator.vector, found, self.config.loss.feedback)
 
     # ---- The discriminator, and both updates.
 

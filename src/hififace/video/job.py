@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -203,9 +204,8 @@ class _VideoRun:
         self._writer = VideoWriter(self.folder, self._settings, frames_per_segment=chosen.segment_frames)
         self._faces, self._masks = self._new_faces(), TrackMasks(chosen.mask_smoothing)
         self._blurs = TrackBlurs()
-        self._identities = TrackIdentities(
-            self._identity_lacks if self._engine.refines(self._options) else None
-        )
+        measure = partial(self._engine.identity_lacks, options=self._options)
+        self._identities = TrackIdentities(measure if self._engine.refines(self._options) else None)
         state = self._writer.state
         self._tally = VideoTally.restored(state["tally"]) if state else VideoTally()
         if state.get("faces"):
@@ -351,9 +351,6 @@ class _VideoRun:
                 lacks = None if lacks is None or found is None else lacks + found
             states.append({} if one.state is None else self._identities.state())
         return faces, lacks
-
-    def _identity_lacks(self, faces: Sequence[TargetFace], sources: Sequence[Source]) -> list[FloatArray]:
-        return self._engine.identity_lacks(faces, sources, self._options)
 
     def _paste(self, group: list[_Generated]) -> list[_Finished]:
         """Put faces back frame by frame, through masks that are steady over time."""

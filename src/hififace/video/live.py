@@ -235,9 +235,8 @@ class LiveSwap:
     def _generated(self, image: RGBImage, face: Face, matrix: Matrix23) -> _Made | None:
         identities, now = self._identities, self._clock()
         known = self._identity
-        if (
-            known is None or known[0] is not identities
-        ):  # once for each face that is followed: two runs of the recogniser
+        if known is None or known[0] is not identities:
+            # Once for each face that is followed: two runs of the recogniser.
             known = self._identity = identities, self.engine.identity(image, face)
         face = replace(face, identity=known[1])
         (generated,) = generate_faces(
